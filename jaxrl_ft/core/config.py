@@ -1,0 +1,118 @@
+"""The config rule: structure is static, every float is traced.
+
+A config is a frozen dataclass registered as a pytree. Fields annotated `int`, `bool`, `str`, `Literal` or a tuple
+of these are static; every other field (`float`, `float | None`, tuples of floats, configs, tuples of configs) is a
+subtree. Two configs that differ in floats alone share one compiled program and stack into a sweep.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, Union, dataclass_transform
+
+import jax
+import numpy as np
+
+T = TypeVar("T")
+
+_CONFIGS: dict[str, type] = {}
+
+
+def _is_static(annotation: Any) -> bool:
+    origin = typing.get_origin(annotation)
+    if annotation in (int, bool, str):
+        return True
+    if origin is Literal:
+        return True
+    if origin in (Union, types.UnionType):
+        members = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return all(_is_static(member) for member in members)
+    if origin is tuple:
+        members = [a for a in typing.get_args(annotation) if a is not Ellipsis]
+        return bool(members) and all(_is_static(member) for member in members)
+    return False
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def config(cls: type[T]) -> type[T]:
+    """A frozen, keyword-only dataclass registered as a pytree by the rule of this module.
+
+    Classes are found again by name when a saved config is read, so names are unique.
+
+    Raises:
+        TypeError: a config of this name exists in another module.
+    """
+    frozen = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    hints = typing.get_type_hints(frozen)
+    names = [f.name for f in dataclasses.fields(frozen)]  # type: ignore[arg-type]
+    static = [name for name in names if _is_static(hints[name])]
+    data = [name for name in names if name not in static]
+    jax.tree_util.register_dataclass(frozen, data_fields=data, meta_fields=static)
+    known = _CONFIGS.get(cls.__name__)
+    if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise TypeError(f"config name {cls.__name__!r} is taken by {known.__module__}")
+    _CONFIGS[cls.__name__] = frozen
+    return frozen
+
+
+def as_arrays(tree: T) -> T:
+    """The same config with every float as a float32 array, so that Python floats and arrays share one trace."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tree)
+
+
+def floats(tree: Any) -> dict[str, float]:
+    """The floats of a config by dotted path, for the checks at the public door and for result tables."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): float(leaf) for path, leaf in leaves}
+
+
+def to_json(value: Any) -> Any:
+    """A JSON value that `from_json` turns back into the same config.
+
+    Raises:
+        TypeError: the value is neither a config nor made of numbers, strings, tuples and None.
+    """
+    if type(value).__name__ in _CONFIGS and dataclasses.is_dataclass(value):
+        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, (tuple, list)):
+        return [to_json(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        return np.asarray(value).tolist()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"a config holds numbers, strings, tuples and configs, not {type(value).__name__}")
+
+
+def from_json(value: Any) -> Any:
+    """The config that `to_json` described; lists become tuples.
+
+    Raises:
+        ValueError: the type or a field is not known here.
+    """
+    if isinstance(value, list):
+        return tuple(from_json(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    fields = dict(value)
+    name = fields.pop("type", None)
+    if name not in _CONFIGS:
+        raise ValueError(f"config type {name!r} is not known; known: {', '.join(sorted(_CONFIGS))}")
+    cls = _CONFIGS[name]
+    known = {f.name for f in dataclasses.fields(cls)}
+    unknown = sorted(set(fields) - known)
+    if unknown:
+        raise ValueError(f"{name} has no field {unknown[0]!r}; its fields: {', '.join(sorted(known))}")
+    return cls(**{key: from_json(item) for key, item in fields.items()})
+
+
+def map_fields(value: T, function: Callable[[str, Any], Any], prefix: str = "") -> T:
+    """The config with `function(dotted_path, value)` in the place of every field that is not a config itself."""
+    if not dataclasses.is_dataclass(value):
+        return function(prefix, value)
+    changed = {}
+    for field in dataclasses.fields(value):
+        path = f"{prefix}.{field.name}" if prefix else field.name
+        changed[field.name] = map_fields(getattr(value, field.name), function, path)
+    return dataclasses.replace(value, **changed)  # type: ignore[type-var]

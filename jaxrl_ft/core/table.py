@@ -1,0 +1,66 @@
+"""Named tables: METHODS, SHIFTS, OPTIMIZERS and their like are all of this one type."""
+
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+from jaxrl_ft.core import checks
+
+T = TypeVar("T")
+
+
+class Table(Mapping[str, T], Generic[T]):
+    """A read-only mapping from names to rows, each with a line of text; `-` and `_` are the same in a look-up.
+
+    A look-up of an unknown name raises a ValueError with the nearest name. Rows are added with `add`, which is how
+    a new member joins: registering it is what gets it tested.
+    """
+
+    def __init__(self, kind: str, separator: str = "_") -> None:
+        self.kind = kind
+        self._separator = separator
+        self._rows: dict[str, T] = {}
+        self._texts: dict[str, str] = {}
+
+    def add(self, name: str, row: T, text: str) -> T:
+        """The row, now in the table under `name` with a line of text.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        canonical = self._canonical(name)
+        if canonical in self._rows:
+            raise ValueError(f"{self.kind} {canonical!r} is in the table already")
+        self._rows[canonical] = row
+        self._texts[canonical] = text
+        return row
+
+    def name(self, name: str) -> str:
+        """The name as the table spells it.
+
+        Raises:
+            ValueError: no such name; the nearest one is named.
+        """
+        canonical = self._canonical(name)
+        if canonical not in self._rows:
+            raise checks.unknown(self.kind, name, self._rows)
+        return canonical
+
+    def text(self, name: str) -> str:
+        """The line of text beside a row."""
+        return self._texts[self.name(name)]
+
+    def _canonical(self, name: str) -> str:
+        other = "-" if self._separator == "_" else "_"
+        return str(name).replace(other, self._separator)
+
+    def __getitem__(self, name: str) -> T:
+        return self._rows[self.name(name)]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._canonical(name) in self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
