@@ -1,0 +1,283 @@
+"""CartPole: the physics by plain names, and the simulator that steps it through gymnax.
+
+The dynamics are those of Barto, Sutton and Anderson (1983, doi:10.1109/TSMC.1983.6313077), as gymnax integrates them.
+gymnax keeps the total mass and the product of pole mass and half-length as fields of their own, which go stale when
+a mass or a length is replaced. `CartPoleParams` therefore holds primary quantities alone, and the derived ones are
+computed inside the step: an inconsistent cart-pole cannot be written down.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_ft.core import checks
+from jaxrl_ft.core.config import config
+from jaxrl_ft.envs.simulator import Discrete, register_simulator
+
+MAX_DELAY = 3
+NO_FORCE = 0.5
+"""The action between left (0) and right (1), at which gymnax applies no force."""
+STATE_NAMES = ("x", "x_dot", "theta", "theta_dot")
+
+
+@config
+class CartPoleParams:
+    """One cart-pole in SI units: NumPy leaves of fixed type and shape, so that tasks stack.
+
+    Attributes:
+        gravity: m/s2.
+        cart_mass: kg.
+        pole_mass: kg.
+        half_length: half of the pole's length, m.
+        force: of either action, N.
+        tau: time between two actions, s.
+        x_threshold: distance from the middle at which an episode ends, m.
+        theta_threshold: angle from upright at which an episode ends, rad.
+        reset_range: half-width of the uniform start of each of x (m), x_dot (m/s), theta (rad), theta_dot (rad/s).
+        episode_limit: steps (int32).
+        obs_scale: [4], factor of each sensor, in the order x, x_dot, theta, theta_dot.
+        obs_offset: [4], added to each scaled sensor, in its unit.
+        obs_permutation: [4] int32, which sensor each entry of the observation shows.
+        obs_noise: standard deviation of the normal noise on each entry of an observation.
+        flip_actions: 1 when left pushes right and right pushes left, else 0.
+        action_delay: steps before an action takes effect (int32); no force acts until the first one does.
+    """
+
+    gravity: Any
+    cart_mass: Any
+    pole_mass: Any
+    half_length: Any
+    force: Any
+    tau: Any
+    x_threshold: Any
+    theta_threshold: Any
+    reset_range: Any
+    episode_limit: Any
+    obs_scale: Any
+    obs_offset: Any
+    obs_permutation: Any
+    obs_noise: Any
+    flip_actions: Any
+    action_delay: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """The default, the accepted range and the unit of one physical quantity; `size` 4 takes a scalar or 4 numbers."""
+
+    default: float
+    low: float
+    high: float
+    unit: str = ""
+    size: int = 1
+    whole: bool = False
+
+    def leaf(self, field: str, value: Any) -> np.ndarray:
+        """The value as a NumPy leaf: float32, or int32 when whole; [4] when the size is 4.
+
+        Raises:
+            ValueError: not finite, out of range, or of another size.
+        """
+        if self.size == 1:
+            return self._scalar(field, value)
+        entries = np.asarray(value, object).reshape(-1)
+        if entries.size not in (1, self.size):
+            raise ValueError(f"{field}: {value!r} is not allowed; it must be one number or {self.size}")
+        return np.array([self._scalar(field, entry) for entry in np.broadcast_to(entries, self.size)])
+
+    def _scalar(self, field: str, value: Any) -> np.ndarray:
+        value = value.item() if isinstance(value, (np.ndarray, np.generic)) and np.size(value) == 1 else value
+        if self.whole:
+            return np.asarray(checks.count(field, value, int(self.low), int(self.high)), np.int32)
+        # float32 rounds a bound such as 1e-4 outwards, and a saved task must be readable again
+        low, high = min(self.low, float(np.float32(self.low))), max(self.high, float(np.float32(self.high)))
+        return np.asarray(checks.number(field, value, low, high, self.unit), np.float32)
+
+
+QUANTITIES: Mapping[str, Quantity] = {
+    "gravity": Quantity(9.8, 0.1, 200.0, "m/s2"),
+    "cart_mass": Quantity(1.0, 0.01, 100.0, "kg"),
+    "pole_mass": Quantity(0.1, 0.01, 100.0, "kg"),
+    "half_length": Quantity(0.5, 0.01, 10.0, "m"),
+    "force": Quantity(10.0, 0.1, 1000.0, "N"),
+    "tau": Quantity(0.02, 1e-4, 0.2, "s"),
+    "x_threshold": Quantity(2.4, 0.1, 100.0, "m"),
+    "theta_threshold": Quantity(12 * 2 * math.pi / 360, 0.01, math.pi, "rad"),
+    "reset_range": Quantity(0.05, 0.0, 1.0, "m, m/s, rad, rad/s"),
+    "episode_limit": Quantity(500, 1, 10_000, "steps", whole=True),
+    "obs_scale": Quantity(1.0, -100.0, 100.0, size=4),
+    "obs_offset": Quantity(0.0, -100.0, 100.0, "m, m/s, rad, rad/s", size=4),
+    "obs_noise": Quantity(0.0, 0.0, 100.0),
+    "action_delay": Quantity(0, 0, MAX_DELAY, "steps", whole=True),
+}
+"""What `cartpole_params` takes beside `obs_permutation` and `flip_actions`."""
+NAMES = tuple(field.name for field in dataclasses.fields(CartPoleParams))
+
+
+def cartpole_params(**physics: Any) -> CartPoleParams:
+    """The physics of a cart-pole: the given quantities, and the defaults of CartPole-v1 for the rest.
+
+    Raises:
+        ValueError: an unknown quantity, a value out of its range, or an episode that could start ended.
+    """
+    for name in physics:
+        if name not in NAMES:
+            raise checks.unknown("CartPole quantity", name, NAMES)
+    leaves = {name: q.leaf(name, physics.get(name, q.default)) for name, q in QUANTITIES.items()}
+    leaves["obs_permutation"] = _permutation(physics.get("obs_permutation", range(4)))
+    leaves["flip_actions"] = _switch("flip_actions", physics.get("flip_actions", False))
+    for threshold in ("x_threshold", "theta_threshold"):
+        if leaves["reset_range"] >= leaves[threshold]:
+            raise ValueError(
+                f"reset_range: {float(leaves['reset_range']):g} is not allowed; it must be less than {threshold} "
+                f"({float(leaves[threshold]):g}), or an episode could start ended"
+            )
+    return CartPoleParams(**leaves)
+
+
+def _permutation(value: Any) -> np.ndarray:
+    entries = np.asarray(value).reshape(-1).tolist()
+    if any(isinstance(e, bool) for e in entries) or sorted(map(str, entries)) != ["0", "1", "2", "3"]:
+        raise ValueError(f"obs_permutation: {value!r} is not allowed; it must hold 0, 1, 2 and 3 once each")
+    return np.array(entries, np.int32)
+
+
+def _switch(field: str, value: Any) -> np.ndarray:
+    if np.size(value) != 1 or not isinstance(value, (bool, int, float, np.ndarray, np.generic)) or value not in (0, 1):
+        raise ValueError(f"{field}: {value!r} is not allowed; it must be True or False")
+    return np.asarray(value, np.float32)
+
+
+@config
+class CartPoleState:
+    """One cart-pole in motion.
+
+    Attributes:
+        motion: [4], x (m), x_dot (m/s), theta (rad), theta_dot (rad/s).
+        time: steps since the reset (int32).
+        queue: [3], the actions chosen 1, 2 and 3 steps ago.
+    """
+
+    motion: Any
+    time: Any
+    queue: Any
+
+
+@functools.cache
+def _gymnax() -> tuple[ModuleType, Any]:
+    """The gymnax module and its environment; imported at the first step, as it takes seconds and starts a backend."""
+    from gymnax.environments.classic_control import cartpole
+
+    return cartpole, cartpole.CartPole()
+
+
+def gymnax_params(params: CartPoleParams) -> Any:
+    """The gymnax EnvParams of a cart-pole, derived fields and all; the only place that builds them."""
+    module, _ = _gymnax()
+    return module.EnvParams(
+        gravity=params.gravity,
+        masscart=params.cart_mass,
+        masspole=params.pole_mass,
+        total_mass=params.cart_mass + params.pole_mass,
+        length=params.half_length,
+        polemass_length=params.pole_mass * params.half_length,
+        force_mag=params.force,
+        tau=params.tau,
+        theta_threshold_radians=params.theta_threshold,
+        x_threshold=params.x_threshold,
+        max_steps_in_episode=params.episode_limit,
+    )
+
+
+class CartPoleSimulator:
+    """CartPole with sensors, action flip and action delay around gymnax's dynamics; see `Simulator`."""
+
+    obs_size = 4
+
+    def action_space(self, env_params: CartPoleParams) -> Discrete:
+        """Left (0) or right (1)."""
+        return Discrete(num_actions=2)
+
+    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        """Uniform numbers in (-1, 1), [*shape, 12]: 4 for the reset state, 4 for its sensor noise, 4 for a step's."""
+        above = float(np.nextafter(np.float32(-1), np.float32(0)))
+        return jax.random.uniform(key, (*shape, 12), jnp.float32, minval=above, maxval=1.0)
+
+    def initial(self, draws: jax.Array, env_params: CartPoleParams) -> CartPoleState:
+        """Every part of the motion uniform within the reset range; no force is under way."""
+        motion = draws[:4] * env_params.reset_range
+        return CartPoleState(motion=motion, time=jnp.int32(0), queue=jnp.full(MAX_DELAY, NO_FORCE, jnp.float32))
+
+    def advance(
+        self, draws: jax.Array, env_state: CartPoleState, action: jax.Array, env_params: CartPoleParams
+    ) -> tuple[CartPoleState, jax.Array, jax.Array]:
+        """One Euler step under the action chosen `action_delay` steps ago; the reward is 1."""
+        module, cartpole = _gymnax()
+        action = jnp.asarray(action, jnp.float32)
+        chosen = jnp.where(env_params.flip_actions > 0, 1 - action, action)
+        recent = jnp.concatenate([chosen[None], env_state.queue])
+        applied = _pick(jnp.asarray(env_params.action_delay), recent)
+        parts = {name: env_state.motion[i] for i, name in enumerate(STATE_NAMES)}
+        before = module.EnvState(**parts, time=env_state.time)
+        # the dynamics are deterministic: gymnax takes a key and does not use it
+        motion, after, reward, terminated, _ = cartpole.step_env(None, before, applied, gymnax_params(env_params))
+        env_state = CartPoleState(motion=motion, time=after.time, queue=recent[:MAX_DELAY])
+        return env_state, jnp.asarray(reward, jnp.float32), terminated
+
+    def truncated(self, env_state: CartPoleState, env_params: CartPoleParams) -> jax.Array:
+        """Whether the episode limit was reached."""
+        return env_state.time >= env_params.episode_limit
+
+    def observe(
+        self, draws: jax.Array, env_state: CartPoleState, env_params: CartPoleParams, at_reset: bool
+    ) -> jax.Array:
+        """`(obs_scale * state + obs_offset)[obs_permutation] + obs_noise * normal`, [4]."""
+        sensed = env_params.obs_scale * env_state.motion + env_params.obs_offset
+        shown = _pick(jnp.asarray(env_params.obs_permutation), sensed)
+        uniform = draws[4:8] if at_reset else draws[8:12]
+        return shown + env_params.obs_noise * (math.sqrt(2) * jax.lax.erf_inv(uniform))
+
+    def episode_limit(self, env_params: CartPoleParams) -> Any:
+        """The most steps an episode has."""
+        return env_params.episode_limit
+
+    def return_range(self, env_params: CartPoleParams) -> tuple[Any, Any]:
+        """Zero to one per step of the limit."""
+        return 0.0 * env_params.episode_limit, 1.0 * env_params.episode_limit
+
+    def checked(self, env_params: CartPoleParams) -> CartPoleParams:
+        """The same physics, checked anew and with NumPy leaves.
+
+        Raises:
+            ValueError: a value out of its range.
+        """
+        return cartpole_params(**{name: getattr(env_params, name) for name in NAMES})
+
+    def describe(self, env_params: CartPoleParams) -> str:
+        """For example `CartPole-v1 half_length=1.5`."""
+        default = cartpole_params()
+        changed = [name for name in NAMES if np.any(getattr(env_params, name) != getattr(default, name))]
+        return " ".join(["CartPole-v1", *(f"{name}={_text(getattr(env_params, name))}" for name in changed)])
+
+
+def _pick(index: jax.Array, values: jax.Array) -> jax.Array:
+    """`values[index]` by comparison: a gather inside a vmapped loop is far slower than four selects."""
+    chosen = index[..., None] == jnp.arange(values.shape[0])
+    return jnp.sum(jnp.where(chosen, values, 0.0), axis=-1)
+
+
+def _text(leaf: Any) -> str:
+    entries = np.asarray(leaf)
+    if entries.ndim and np.all(entries == entries.flat[0]):
+        entries = entries.flat[0]
+    return f"{entries:g}" if np.ndim(entries) == 0 else "(" + ", ".join(f"{e:g}" for e in entries) + ")"
+
+
+register_simulator("CartPole", CartPoleSimulator(), "a pole balanced on a cart that is pushed left or right")

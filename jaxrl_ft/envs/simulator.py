@@ -1,0 +1,92 @@
+"""The interface between a task and the library that simulates it, and the table of simulators."""
+
+from typing import Any, Protocol
+
+import jax
+
+from jaxrl_ft.core.config import config
+from jaxrl_ft.core.table import Table
+
+
+@config
+class Discrete:
+    """The actions 0, 1, ..., num_actions - 1."""
+
+    num_actions: int
+
+
+@config
+class Box:
+    """The actions [size] with every entry in [low, high]; the bounds are leaves, for they may depend on the physics."""
+
+    size: int
+    low: float
+    high: float
+
+
+ActionSpace = Discrete | Box
+
+
+class Simulator(Protocol):
+    """The pure functions of one environment; instances hold no arrays and live as long as the process.
+
+    Every method takes one environment: callers vmap. `env_params` and `env_state` are the simulator's own pytrees.
+    """
+
+    obs_size: int
+
+    def action_space(self, env_params: Any) -> ActionSpace:
+        """The actions that `advance` takes."""
+        ...
+
+    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> Any:
+        """All random numbers of `shape` steps or resets, as a pytree of leaves [*shape, ...], from one call."""
+        ...
+
+    def initial(self, draws: Any, env_params: Any) -> Any:
+        """The env_state at the start of an episode, with strongly typed leaves."""
+        ...
+
+    def advance(self, draws: Any, env_state: Any, action: jax.Array, env_params: Any) -> tuple[Any, Any, Any]:
+        """The next env_state, the reward (float32) and whether the episode ended naturally; never resets."""
+        ...
+
+    def truncated(self, env_state: Any, env_params: Any) -> jax.Array:
+        """Whether the time limit was reached."""
+        ...
+
+    def observe(self, draws: Any, env_state: Any, env_params: Any, at_reset: bool) -> jax.Array:
+        """The observation [obs_size] of a state; `at_reset` picks the draws, so that no number is used twice."""
+        ...
+
+    def episode_limit(self, env_params: Any) -> Any:
+        """The most steps an episode has, an int32 leaf."""
+        ...
+
+    def return_range(self, env_params: Any) -> tuple[Any, Any]:
+        """The lowest and the highest undiscounted episode return that the rewards allow."""
+        ...
+
+    def checked(self, env_params: Any) -> Any:
+        """The same physics with NumPy leaves of the declared types, as it must be after reading it from a file.
+
+        Raises:
+            ValueError: a quantity is missing or out of range.
+        """
+        ...
+
+    def describe(self, env_params: Any) -> str:
+        """The environment's id and what differs from its default physics."""
+        ...
+
+
+SIMULATORS: Table[Simulator] = Table("simulator", separator="-")
+
+
+def register_simulator(name: str, simulator: Simulator, text: str = "") -> Simulator:
+    """The simulator, now known to every task that names it.
+
+    Raises:
+        ValueError: the name is taken: compiled programs remember a simulator by its name, so it cannot be replaced.
+    """
+    return SIMULATORS.add(name, simulator, text)

@@ -1,0 +1,103 @@
+"""A task: an environment with its physics."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_ft.core.config import config
+from jaxrl_ft.envs import cartpole as _cartpole  # noqa: F401 (a task finds its simulator by name)
+from jaxrl_ft.envs.simulator import SIMULATORS, ActionSpace, Simulator
+
+Transition = tuple[jax.Array, Any, jax.Array, jax.Array, jax.Array, jax.Array]
+
+
+@config
+class Task:
+    """An environment with its physics; steps as gymnax 1.x does, and can be jitted, vmapped and stacked.
+
+    Attributes:
+        simulator: a name in SIMULATORS.
+        env_params: the physics, a pytree of NumPy leaves that only `make_task` builds.
+    """
+
+    simulator: str
+    env_params: Any
+
+    def reset(self, key: jax.Array) -> tuple[jax.Array, Any]:
+        """The first observation [O] and env_state of an episode."""
+        return self.initial(self.draw(key, ()))
+
+    def step(
+        self, key: jax.Array, env_state: Any, action: jax.Array
+    ) -> tuple[jax.Array, Any, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
+        """`(obs, env_state, reward, terminated, truncated, info)`; a new episode starts in the step that ends one.
+
+        `info["final_observation"]` is the true next observation: `obs`, unless the episode ended. Both flags may be
+        set at once; only `terminated` means that nothing follows.
+        """
+        *outcome, final_obs = self.transition(self.draw(key, ()), env_state, action)
+        obs, env_state, reward, terminated, truncated = outcome
+        return obs, env_state, reward, terminated, truncated, {"final_observation": final_obs}
+
+    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> Any:
+        """All random numbers of `shape` steps or resets, as a pytree of leaves [*shape, ...], from one call."""
+        return self._simulator.draw(key, shape)
+
+    def initial(self, draws: Any) -> tuple[jax.Array, Any]:
+        """The first observation [O] and env_state of an episode, determined by one set of draws."""
+        env_state = self._simulator.initial(draws, self.env_params)
+        return self._simulator.observe(draws, env_state, self.env_params, at_reset=True), env_state
+
+    def transition(self, draws: Any, env_state: Any, action: jax.Array) -> Transition:
+        """`(obs, env_state, reward, terminated, truncated, final_obs)`: `step`, determined by one set of draws."""
+        simulator = self._simulator
+        after, reward, terminated = simulator.advance(draws, env_state, action, self.env_params)
+        truncated = simulator.truncated(after, self.env_params)
+        final_obs = simulator.observe(draws, after, self.env_params, at_reset=False)
+        obs, fresh = self.initial(draws)
+        done = terminated | truncated
+        obs, env_state = jax.tree.map(lambda new, old: jnp.where(done, new, old), (obs, fresh), (final_obs, after))
+        return obs, env_state, reward, terminated, truncated, final_obs
+
+    @property
+    def obs_size(self) -> int:
+        """The number of entries O of an observation."""
+        return self._simulator.obs_size
+
+    @property
+    def action_space(self) -> ActionSpace:
+        """`Discrete(num_actions)` or `Box(size, low, high)`."""
+        return self._simulator.action_space(self.env_params)
+
+    @property
+    def episode_limit(self) -> Any:
+        """The most steps an episode has: an int, or an array or tracer when the physics is one."""
+        return _plain(self._simulator.episode_limit(self.env_params))
+
+    @property
+    def return_range(self) -> tuple[Any, Any]:
+        """The lowest and highest undiscounted episode return: floats, or arrays or tracers when the physics is."""
+        low, high = self._simulator.return_range(self.env_params)
+        return _plain(low), _plain(high)
+
+    def checked(self) -> "Task":
+        """The same task with NumPy leaves of the declared types, as it must be after reading it from a file.
+
+        Raises:
+            ValueError: unknown simulator, or a quantity that is missing or out of range.
+        """
+        return Task(simulator=SIMULATORS.name(self.simulator), env_params=self._simulator.checked(self.env_params))
+
+    def describe(self) -> str:
+        """The environment's id and what differs from its default physics, such as `CartPole-v1 half_length=1.5`."""
+        return self._simulator.describe(self.env_params)
+
+    @property
+    def _simulator(self) -> Simulator:
+        return SIMULATORS[self.simulator]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 else value
