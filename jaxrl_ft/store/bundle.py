@@ -1,0 +1,299 @@
+"""Bundles: named arrays and JSON metadata in a directory that holds nothing that can execute.
+
+A bundle is a directory of exactly three files: `arrays.safetensors`, `metadata.json` and `manifest.json`. The manifest
+gives the format version, size and SHA-256 of the other two, dtype and shape of every array, the versions of the
+libraries that wrote it, and a SHA-256 of itself. Equal content gives equal bytes.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+FORMAT = "jaxrl_ft_bundle"
+VERSION = 1
+ARRAYS, METADATA, MANIFEST = "arrays.safetensors", "metadata.json", "manifest.json"
+LIMITS = {ARRAYS: 2**34, METADATA: 2**26, MANIFEST: 2**24}
+DTYPES = ("bool", "float16", "float32", "float64", *(f"{s}int{bits}" for s in ("", "u") for bits in (8, 16, 32, 64)))
+LIBRARIES = ("jaxrl-ft", "numpy", "safetensors", "jax", "jaxlib", "flax", "optax", "gymnax")
+MANIFEST_FIELDS = frozenset(["format", "version", "files", "arrays", "libraries", "sha256"])
+
+Arrays = dict[str, np.ndarray]
+
+
+def write_bundle(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+    """Nothing; `path` is then a complete bundle of these arrays and this metadata.
+
+    The files are written to a sibling directory, synced to disk and renamed into place. A bundle that was at `path`
+    is moved aside first and removed last: whatever interrupts this, one of the two is whole, at `path` or beside it.
+
+    Args:
+        path: the directory to make; its parents are made too. Only another bundle is ever replaced.
+        arrays: name to array of any shape; booleans, integers and floats of up to 64 bits. Other byte orders become
+            the machine's own.
+        metadata: JSON values; tuples come back as lists.
+
+    Raises:
+        ValueError: an array or a value cannot be stored, or `path` is taken or cannot be made.
+    """
+    target = Path(os.path.abspath(path))
+    contents = _contents(_storable(arrays), dict(metadata))
+    _check_replaceable(target)
+    suffix = secrets.token_hex(4)
+    temporary, old = target.with_name(f".{target.name}.new-{suffix}"), target.with_name(f".{target.name}.old-{suffix}")
+    try:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+    except OSError as error:
+        raise ValueError(f"{target}: cannot be written: {error.strerror}") from error
+    try:
+        for name, data in contents.items():
+            _write_synced(temporary / name, data)
+        _sync_directory(temporary)
+        _swap(temporary, target, old)
+    except BaseException:
+        _remove_bundle(temporary)
+        raise
+    _sync_directory(target.parent)
+    _remove_bundle(old)
+
+
+def read_bundle(path: str | Path) -> tuple[Arrays, dict[str, Any]]:
+    """The arrays by name and the metadata of a bundle, after every check.
+
+    Order of checks: the three files and their kinds, the manifest against itself, sizes, SHA-256 of each file, and only
+    then the contents against the manifest. The bytes that were hashed are the bytes that are parsed.
+
+    Raises:
+        ValueError: not a bundle, of a newer version, or damaged in any way; the message names the file and the cause.
+    """
+    directory = Path(path)
+    _check_listing(directory)
+    manifest = _read_manifest(directory / MANIFEST)
+    contents = {name: _read_checked(directory / name, manifest["files"][name]) for name in (ARRAYS, METADATA)}
+    arrays = _parse_arrays(directory / ARRAYS, contents[ARRAYS], manifest["arrays"])
+    return arrays, parse_json(directory / METADATA, contents[METADATA])
+
+
+def parse_json(path: Path, data: bytes) -> dict[str, Any]:
+    """The JSON object in `data`; stricter than the standard library, since a later reader may not be as lenient.
+
+    Raises:
+        ValueError: not UTF-8, not JSON, NaN or Infinity, a number too large, a duplicate key, nested too deeply, or
+            not an object; `path` is named.
+    """
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: a JSON object was expected, not a {type(value).__name__}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError(f"a key is given twice among {', '.join(sorted(name for name, _ in pairs))}")
+    return dict(pairs)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number
+
+
+def _encode(value: Any) -> bytes:
+    return (json.dumps(value, allow_nan=False, sort_keys=True, indent=1) + "\n").encode("ascii")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _storable(arrays: Mapping[str, np.ndarray]) -> Arrays:
+    result = {}
+    for name, value in arrays.items():
+        if not isinstance(name, str) or not name.isprintable() or name in ("", "__metadata__"):
+            raise ValueError(f"arrays: name {name!r} is not allowed; it must be printable, and not '__metadata__'")
+        array = np.asarray(value)
+        if array.dtype.name not in DTYPES:
+            raise ValueError(f"arrays[{name!r}]: dtype {array.dtype} is not allowed; one of: {', '.join(DTYPES)}")
+        result[name] = np.asarray(array, array.dtype.newbyteorder("="), order="C")
+    return result
+
+
+def _contents(arrays: Arrays, metadata: dict[str, Any]) -> dict[str, bytes]:
+    try:
+        _check_metadata(metadata, "metadata")
+    except RecursionError as error:
+        raise ValueError("metadata: is nested too deeply, or holds itself") from error
+    files = {ARRAYS: safetensors.numpy.save(arrays), METADATA: _encode(metadata)}
+    body = {
+        "format": FORMAT,
+        "version": VERSION,
+        "files": {name: {"size": len(data), "sha256": _digest(data)} for name, data in files.items()},
+        "arrays": {name: _specification(array) for name, array in arrays.items()},
+        "libraries": {name: _installed(name) for name in LIBRARIES},
+    }
+    files[MANIFEST] = _encode({**body, "sha256": _digest(_encode(body))})
+    for name, data in files.items():
+        if len(data) > LIMITS[name]:
+            raise ValueError(f"{name}: {len(data)} bytes are not allowed; at most {LIMITS[name]}")
+    return files
+
+
+def _specification(array: np.ndarray) -> dict[str, Any]:
+    return {"dtype": array.dtype.name, "shape": list(array.shape)}
+
+
+def _check_metadata(value: Any, where: str) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"{where}: key {key!r} is not allowed; keys must be strings")
+            _check_metadata(item, f"{where}[{key!r}]")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _check_metadata(item, f"{where}[{index}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where}: {value!r} is not allowed; JSON has finite numbers only")
+    elif value is not None and not isinstance(value, (bool, int, float, str)):
+        raise ValueError(f"{where}: {type(value).__name__} is not allowed; it must be a JSON value")
+
+
+def _installed(library: str) -> str | None:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _check_replaceable(target: Path) -> None:
+    if not os.path.lexists(target):
+        return
+    try:
+        if target.is_symlink():
+            raise ValueError(f"{target}: is a link")
+        _check_listing(target)
+        _parse_manifest(target / MANIFEST, _read_regular(target / MANIFEST))
+    except ValueError as error:
+        raise ValueError(f"{target}: exists and is not a bundle, so it is not replaced ({error})") from error
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _swap(temporary: Path, target: Path, old: Path) -> None:
+    replacing = target.exists()
+    if replacing:
+        target.rename(old)
+    try:
+        temporary.rename(target)
+    except BaseException:
+        if replacing:
+            old.rename(target)
+        raise
+
+
+def _remove_bundle(directory: Path) -> None:
+    # Named files only, never a tree: nothing that someone else put there can be lost.
+    if directory.exists():
+        for name in LIMITS:
+            (directory / name).unlink(missing_ok=True)
+        directory.rmdir()
+
+
+def _check_listing(directory: Path) -> None:
+    try:
+        present = set(os.listdir(directory))
+    except OSError as error:
+        raise ValueError(f"{directory}: is not a bundle: {error.strerror}") from error
+    for name in sorted(set(LIMITS) - present):
+        raise ValueError(f"{directory / name}: is missing, so this is not a complete bundle")
+    for name in sorted(present - set(LIMITS)):
+        raise ValueError(f"{directory / name}: is not part of a bundle and should not be there")
+
+
+def _read_regular(path: Path) -> bytes:
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{path}: is not a regular file (links are not followed)")
+        if status.st_size > LIMITS[path.name]:
+            raise ValueError(f"{path}: {status.st_size} bytes are more than the {LIMITS[path.name]} allowed")
+        with path.open("rb") as file:
+            return file.read(LIMITS[path.name] + 1)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _parse_manifest(path: Path, data: bytes) -> dict[str, Any]:
+    manifest = parse_json(path, data)
+    if manifest.get("format") != FORMAT:
+        raise ValueError(f"{path}: format is {manifest.get('format')!r}, not {FORMAT!r}")
+    version = manifest.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise ValueError(f"{path}: version {version!r} cannot be read; the newest known here is {VERSION}")
+    return manifest
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    data = _read_regular(path)
+    manifest = _parse_manifest(path, data)
+    body = {key: value for key, value in manifest.items() if key != "sha256"}
+    if _encode({**body, "sha256": _digest(_encode(body))}) != data:
+        raise ValueError(f"{path}: is damaged (its SHA-256 is another)")
+    for field, names in ((manifest, MANIFEST_FIELDS), (manifest.get("files"), {ARRAYS, METADATA})):
+        if not isinstance(field, dict) or set(field) != set(names):
+            raise ValueError(f"{path}: names other than {', '.join(sorted(names))} are listed, or one of these is not")
+    if not isinstance(manifest["arrays"], dict):
+        raise ValueError(f"{path}: arrays must be a JSON object")
+    return manifest
+
+
+def _read_checked(path: Path, expected: Any) -> bytes:
+    data = _read_regular(path)
+    if expected != {"size": len(data), "sha256": _digest(data)}:
+        size = expected.get("size") if isinstance(expected, dict) else None
+        cause = "its SHA-256 is another" if size == len(data) else f"{len(data)} bytes where the manifest says {size}"
+        raise ValueError(f"{path}: is damaged ({cause})")
+    return data
+
+
+def _parse_arrays(path: Path, data: bytes, expected: dict[str, Any]) -> Arrays:
+    try:
+        arrays = {name: array.copy() for name, array in safetensors.numpy.load(data).items()}
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"{path}: not valid safetensors: {error!r}") from error
+    for name in sorted(set(arrays) ^ set(expected)):
+        raise ValueError(f"{path}: array {name!r} is {'not in the manifest' if name in arrays else 'missing'}")
+    for name, array in arrays.items():
+        if _specification(array) != expected[name] or array.dtype.name not in DTYPES:
+            raise ValueError(f"{path}: array {name!r} is {_specification(array)}; the manifest says {expected[name]}")
+        if array.dtype == np.bool_ and array.view(np.uint8).max(initial=0) > 1:
+            raise ValueError(f"{path}: array {name!r} is of booleans, but holds bytes other than 0 and 1")
+    return arrays

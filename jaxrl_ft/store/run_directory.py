@@ -1,0 +1,164 @@
+"""Where a command writes: a directory of its own, never one that holds something else, with strict JSON and CSV."""
+
+import csv
+import datetime
+import io
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MARKER = "jaxrl_ft_run.json"
+FORMAT = "jaxrl_ft_run"
+DEFAULT_PARENT = "runs"
+# Here the kernel answers that root may write, and then refuses to.
+KERNEL_VIEWS = ("/proc", "/sys")
+
+
+def prepare(path: str | Path | None) -> Path:
+    """The directory of a command's output, made and marked as ours: `check`, then `create`."""
+    return create(check(path))
+
+
+def check(path: str | Path | None) -> Path:
+    """The directory that `create` would make; nothing is written.
+
+    Args:
+        path: where to write, or None for `runs/<time>`, the first that is free.
+
+    Raises:
+        ValueError: the path exists and no earlier run made it, is below a file, or cannot be written; in one line.
+    """
+    if path is not None and not str(path):
+        raise ValueError("out: '' is not allowed; it must be the path of a directory")
+    directory = Path(path) if path is not None else _free_default()
+    try:
+        if os.path.lexists(directory):
+            _check_ours(directory)
+        _check_writable(directory)
+    except OSError as error:
+        raise _refusal(directory, error.strerror or type(error).__name__) from error
+    return directory
+
+
+def create(path: str | Path) -> Path:
+    """The directory, checked again, made with its parents, and marked, so that a later run may write there too.
+
+    Raises:
+        ValueError: it is not ours, or cannot be made.
+    """
+    directory = check(path)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_json(directory / MARKER, {"format": FORMAT})
+    except OSError as error:
+        raise _refusal(directory, error.strerror or type(error).__name__) from error
+    return directory
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Nothing; `path` then holds the value as JSON that every reader accepts, replaced in one step.
+
+    NaN and infinities become null, NumPy values plain numbers and lists, tuples lists.
+
+    Raises:
+        ValueError: a key is not a string, or a value has no JSON form.
+    """
+    text = json.dumps(_plain(value, "value"), allow_nan=False, indent=2) + "\n"
+    _replace(Path(path), text)
+
+
+def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Nothing; `path` then holds one line per row under a header of all columns, in order of first appearance.
+
+    A missing value or None is an empty cell; floats are written with as many digits as give back the same value.
+
+    Raises:
+        ValueError: a cell holds anything but a number, a boolean, text or None.
+    """
+    rows = list(rows)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerows([columns] if columns else [])
+    for index, row in enumerate(rows):
+        writer.writerow([_cell(row.get(name), f"rows[{index}][{name!r}]") for name in columns])
+    _replace(Path(path), stream.getvalue())
+
+
+def _free_default() -> Path:
+    name = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    path, number = Path(DEFAULT_PARENT) / name, 1
+    while os.path.lexists(path):
+        number += 1
+        path = path.with_name(f"{name}-{number}")
+    return path
+
+
+def _refusal(directory: Path, cause: str) -> ValueError:
+    return ValueError(f"out: {str(directory)!r} cannot be used: {cause}")
+
+
+def _check_ours(directory: Path) -> None:
+    if not directory.is_dir():
+        raise _refusal(directory, "it exists and is not a directory")
+    try:
+        ours = json.loads((directory / MARKER).read_bytes())["format"] == FORMAT
+    except (OSError, ValueError, TypeError, KeyError):
+        ours = False
+    if not ours:
+        raise _refusal(directory, f"it exists and no earlier run made it (it has no {MARKER})")
+
+
+def _check_writable(directory: Path) -> None:
+    existing = directory.absolute()
+    while not os.path.lexists(existing):
+        existing = existing.parent
+    if not existing.is_dir():
+        raise _refusal(directory, f"{str(existing)!r} is not a directory")
+    device = existing.stat().st_dev
+    kernel = any(os.path.ismount(view) and os.stat(view).st_dev == device for view in KERNEL_VIEWS)
+    if kernel or not os.access(existing, os.W_OK | os.X_OK):
+        raise _refusal(directory, f"{str(existing)!r} is not writable")
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _plain(value: Any, where: str) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        odd = [key for key in value if not isinstance(key, str)]
+        if odd:
+            raise ValueError(f"{where}: key {odd[0]!r} is not allowed; keys must be strings")
+        return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    raise ValueError(f"{where}: {type(value).__name__} is not allowed; it must be a JSON value or a NumPy array")
+
+
+def _cell(value: Any, where: str) -> str:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if value is not None and not isinstance(value, (bool, int, float, str, np.generic)):
+        raise ValueError(f"{where}: {type(value).__name__} is not allowed; it must be a number, a boolean or text")
+    return "" if value is None else str(value)
