@@ -1,0 +1,138 @@
+"""Tables of summary rows as text: headings, formatted cells and Markdown; rendering is the caller's."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxrl_ft.analysis.summary import Row, interval
+
+MISSING = "-"
+
+
+class Column(NamedTuple):
+    """One column: the measure it shows, its heading, what it means, how it is written, and whether it is in brief."""
+
+    key: str
+    heading: str
+    meaning: str
+    style: str = "number"
+    brief: bool = False
+
+
+COLUMNS = (
+    Column("target", "target", "the task that was fine-tuned on", "text", True),
+    Column(
+        "method", "method", "zero_shot is the untouched policy, scratch a fresh one with the same budget", "text", True
+    ),
+    Column("n", "runs", "runs that count, of those started if some failed", "runs", True),
+    Column("auc", "AUC", "area under the learning curve over env steps, divided by the budget: a return", brief=True),
+    Column("auc_gain", "AUC - scratch", "paired difference from scratch in AUC", "signed", True),
+    Column("target_return", "target return", "return on the target at the end of the budget", brief=True),
+    Column("final_gain", "target return - scratch", "paired difference from scratch in that return", "signed"),
+    Column("jumpstart", "jumpstart", "paired difference from scratch at the first point of the curve", "signed"),
+    Column("probability_over_scratch", "P(> scratch)", "chance that a run's AUC beats a run from scratch, ties half"),
+    Column("probability_over_full", "P(> full)", "the same against full fine-tuning"),
+    Column("dip", "dip", "mean return given up during fine-tuning by being below zero-shot, over the budget"),
+    Column("source_return", "source return", "return on the source task after fine-tuning", brief=True),
+    Column(
+        "forgetting", "forgetting", "source return before minus after; negative if the source improved", "signed", True
+    ),
+    Column("held_out_return", "held-out return", "return on tasks that were only ever evaluated on", brief=True),
+    Column("held_out_interpolation", "interpolation", "held-out tasks between source and target"),
+    Column("held_out_extrapolation", "extrapolation", "held-out tasks beyond them"),
+    Column(
+        "trainable_parameters",
+        "trained",
+        "parameters that the optimizer moves, and their share of all",
+        "parameters",
+        True,
+    ),
+    Column("env_steps", "env steps", "target env steps spent, probes included", "count"),
+)
+
+
+def _decimals(*numbers: float) -> int:
+    """Decimals that give about three digits to the largest of the numbers."""
+    largest = max((abs(number) for number in numbers if np.isfinite(number)), default=0.0)
+    return 0 if largest >= 100 else 1 if largest >= 10 else 2
+
+
+def format_number(value: float, decimals: int | None = None, signed: bool = False) -> str:
+    """The number with about three digits, a comma between thousands, a sign if asked, and no minus before zero."""
+    if not np.isfinite(value):
+        return MISSING
+    places = _decimals(value) if decimals is None else decimals
+    text = f"{value:{'+' if signed else ''},.{places}f}"
+    return text[1:] if float(text.replace(",", "")) == 0 and text[0] in "+-" else text
+
+
+def format_interval(value: float, low: float, high: float, signed: bool = False) -> str:
+    """`361 [340, 380]`: a value with its interval, all with equal decimals; the value alone without an interval."""
+    if not np.isfinite(value):
+        return MISSING
+    places = _decimals(value, low, high)
+    text = format_number(value, places, signed)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return text
+    return f"{text} [{format_number(low, places, signed)}, {format_number(high, places, signed)}]"
+
+
+def format_count(value: float, low: float, high: float) -> str:
+    """A count, with its interval only where it varies between runs."""
+    if not np.isfinite(value):
+        return MISSING
+    alone = not (np.isfinite(low) and np.isfinite(high)) or low == high
+    return f"{value:,.0f}" if alone else f"{value:,.0f} [{low:,.0f}, {high:,.0f}]"
+
+
+def columns(wide: bool = True) -> list[str]:
+    """The headings; the most needed ones alone unless `wide`."""
+    return [column.heading for column in COLUMNS if wide or column.brief]
+
+
+def cells(rows: Sequence[Row], wide: bool = True) -> list[list[str]]:
+    """The formatted cells of summary rows, one list per row, aligned with `columns(wide)`."""
+    return [[_cell(row, column) for column in COLUMNS if wide or column.brief] for row in rows]
+
+
+def meanings(wide: bool = True) -> list[tuple[str, str]]:
+    """Heading and meaning of every column."""
+    return [(column.heading, column.meaning) for column in COLUMNS if wide or column.brief]
+
+
+def _cell(row: Row, column: Column) -> str:
+    """One formatted cell."""
+    if column.style == "text":
+        return str(row[column.key])
+    if column.style == "runs":
+        return str(row["n"]) if row["failed"] == 0 else f"{row['n_ok']} of {row['n']}"
+    estimate = interval(row, column.key)
+    if column.style == "count":
+        return format_count(*estimate)
+    if column.style == "parameters":
+        percent = row.get("trainable_percent", np.nan)
+        share = f" ({format_number(percent)}%)" if np.isfinite(percent) else ""
+        return format_count(*estimate) + share
+    return format_interval(*estimate, signed=column.style == "signed")
+
+
+def markdown_table(headings: Sequence[str], lines: Sequence[Sequence[Any]], text_columns: int = 1) -> str:
+    """A Markdown table; the first `text_columns` columns are left-aligned, the rest right-aligned.
+
+    Raises:
+        ValueError: a line with another number of cells than there are headings.
+    """
+    for line in lines:
+        if len(line) != len(headings):
+            raise ValueError(
+                f"lines: {len(line)} cells under {len(headings)} headings; each line needs one per heading"
+            )
+    rule = [":---" if place < text_columns else "---:" for place in range(len(headings))]
+    escaped = [[_escape(cell) for cell in line] for line in (headings, *lines)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (escaped[0], rule, *escaped[1:])) + "\n"
+
+
+def _escape(cell: Any) -> str:
+    """A cell that cannot end its column or its line."""
+    return str(cell).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
