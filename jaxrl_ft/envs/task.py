@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.envs import cartpole as _cartpole  # noqa: F401 (a task finds its simulator by name)
+from jaxrl_ft.envs import sisters as _sisters  # noqa: F401
 from jaxrl_ft.envs.simulator import SIMULATORS, ActionSpace, Simulator
 
 Transition = tuple[jax.Array, Any, jax.Array, jax.Array, jax.Array, jax.Array]
