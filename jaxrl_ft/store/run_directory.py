@@ -34,11 +34,11 @@ def check(path: str | Path | None) -> Path:
     Raises:
         ValueError: the path exists and no earlier run made it, is below a file, or cannot be written; in one line.
     """
-    if path is not None and not str(path):
-        raise ValueError("out: '' is not allowed; it must be the path of a directory")
+    if path is not None and (not str(path) or "\0" in str(path)):
+        raise ValueError(f"out: {str(path)!r} is not allowed; it must be the path of a directory, without null bytes")
     directory = Path(path) if path is not None else _free_default()
     try:
-        if os.path.lexists(directory):
+        if _exists(directory):
             _check_ours(directory)
         _check_writable(directory)
     except OSError as error:
@@ -104,6 +104,15 @@ def _refusal(directory: Path, cause: str) -> ValueError:
     return ValueError(f"out: {str(directory)!r} cannot be used: {cause}")
 
 
+def _exists(path: Path) -> bool:
+    # pathlib's answer hides a name that is too long, and a link to nothing.
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def _check_ours(directory: Path) -> None:
     if not directory.is_dir():
         raise _refusal(directory, "it exists and is not a directory")
@@ -117,7 +126,7 @@ def _check_ours(directory: Path) -> None:
 
 def _check_writable(directory: Path) -> None:
     existing = directory.absolute()
-    while not os.path.lexists(existing):
+    while not _exists(existing):
         existing = existing.parent
     if not existing.is_dir():
         raise _refusal(directory, f"{str(existing)!r} is not a directory")
