@@ -17,8 +17,8 @@ What is timed is rejax's own `PPO.train` under `jit(vmap(...))`, as its authors 
 optimizers and the first environment states, then every iteration. Evaluation is left out in rejax's favour: its
 `eval_callback` returns nothing, `eval_freq` is the whole training and `skip_initial_evaluation` is set. It differs from
 jaxrl_ft in ways that cost it nothing: two optimizers with element-wise clipping, no learning-rate schedule, a clipped
-value loss, and one value bootstrap for both kinds of episode end. Thread and device flags are the caller's (`XLA_FLAGS`).
-Its networks start from LeCun-normal weights, so there is no batched QR that could deadlock.
+value loss, and one value bootstrap for both kinds of episode end. Thread and device flags are the caller's
+(`XLA_FLAGS`). Its networks start from LeCun-normal weights, so there is no batched QR that could deadlock.
 """
 
 import argparse
@@ -81,9 +81,11 @@ class Session:
         self.trained: Any = None
 
     def new_keys(self) -> jax.Array:
+        """One key per seed, others after each run."""
         return jax.random.split(jax.random.fold_in(jax.random.PRNGKey(0), self.runs), self.seeds)
 
     def compile(self) -> dict[str, float]:
+        """Seconds to trace and to compile the whole training."""
         start = time.perf_counter()
         lowered = jax.jit(jax.vmap(lambda key: self.algo.train(key)[0])).lower(self.keys)
         traced = time.perf_counter()
@@ -91,6 +93,7 @@ class Session:
         return {"trace_s": traced - start, "compile_s": time.perf_counter() - traced}
 
     def run(self) -> dict[str, float]:
+        """Seconds of one training of all seeds, and the environment steps they took together."""
         if self.program is None:
             self.compile()
         self.runs += 1
@@ -100,6 +103,7 @@ class Session:
         return {"seconds": time.perf_counter() - start, "env_steps": self.seeds * self.steps}
 
     def evaluate(self) -> dict[str, float]:
+        """Mean episode return of 32 episodes per seed, before and after the last run; actions are sampled."""
         if self.trained is None:
             self.run()
 

@@ -1,4 +1,4 @@
-"""Bundles come back as they were written, replace nothing else, and every damage is a ValueError that names the file."""
+"""Bundles come back as they were written, replace nothing else, and every damage is an error that names the file."""
 
 import hashlib
 import json
