@@ -48,7 +48,8 @@ def oracle_gain(task: Task, seed: int = 0) -> np.ndarray:
 def regulator(params: CartPoleParams, position_weight: float, effort_weight: float) -> np.ndarray:
     """The gain [7] of the discrete-time linear-quadratic regulator, with errors in units of the thresholds.
 
-    The Riccati equation is solved by structured doubling (Chu, Fan, Lin and Wang 2004, doi:10.1080/00207170410001714988).
+    The Riccati equation is solved by structured doubling (Chu, Fan, Lin and Wang 2004,
+    doi:10.1080/00207170410001714988).
     """
     transition, control = linearised(params)
     cost = np.zeros(4 + MAX_DELAY)
@@ -66,7 +67,7 @@ def regulator(params: CartPoleParams, position_weight: float, effort_weight: flo
 
 
 def linearised(params: CartPoleParams) -> tuple[np.ndarray, np.ndarray]:
-    """The matrices A [7, 7] and B [7] of `next = A state + B push` near upright; the last three states are the queue."""
+    """The matrices A [7, 7] and B [7] of `next = A state + B push` near upright; the last 3 states are the queue."""
     p = {name: float(getattr(params, name)) for name in ("gravity", "cart_mass", "pole_mass", "half_length", "tau")}
     total = p["cart_mass"] + p["pole_mass"]
     inertia = p["half_length"] * (4 / 3 - p["pole_mass"] / total)
@@ -111,7 +112,7 @@ def rollout(params: CartPoleParams, gains: np.ndarray, start: np.ndarray) -> np.
 
 def euler(params: CartPoleParams, state: np.ndarray, push: np.ndarray) -> np.ndarray:
     """The motion [4, ...] one step after a push in units of the full force."""
-    x, x_dot, theta, theta_dot = state
+    _, x_dot, theta, theta_dot = state
     pole, length = float(params.pole_mass), float(params.half_length)
     total = pole + float(params.cart_mass)
     sine, cosine = np.sin(theta), np.cos(theta)

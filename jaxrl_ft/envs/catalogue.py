@@ -1,0 +1,120 @@
+"""Tasks by name: the one place that builds them."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxrl_ft.core import checks
+from jaxrl_ft.envs.cartpole import cartpole_params
+from jaxrl_ft.envs.shifts import EXTRAPOLATION, INTERPOLATION, SHIFTS
+from jaxrl_ft.envs.sisters import SISTERS
+from jaxrl_ft.envs.task import Task
+
+CARTPOLES = {"CartPole-v1": 500, "CartPole-v0": 200}
+"""The episode limit of each CartPole."""
+TASK_IDS = (*CARTPOLES, *SISTERS)
+BETWEEN = (0.25, 0.5, 0.75)
+BEYOND = (1.15, 1.3)
+"""Where held-out tasks lie on the way from source (0) to target (1), and further on."""
+NEARBY = {INTERPOLATION: (0.8, 1.25), EXTRAPOLATION: (0.6, 1.6)}
+"""Factors of the half-length where nothing between or beyond exists, as for a flip."""
+
+
+def make_task(id: str, shift: str | None = None, **physics: Any) -> Task:
+    """The task of this id, with a named shift and with physics in SI units; given physics override the shift's.
+
+    Args:
+        id: one of TASK_IDS.
+        shift: a name in SHIFTS; CartPole alone has them.
+        **physics: quantities of `CartPoleParams`, or of the other environments' params, by name.
+
+    Raises:
+        ValueError: unknown id, shift or quantity, or a value that is not finite or out of its range.
+    """
+    if id not in TASK_IDS:
+        raise checks.unknown("id", id, TASK_IDS)
+    changes = {} if shift is None else dict(SHIFTS[shift].physics)
+    if id in CARTPOLES:
+        return Task(
+            simulator="CartPole", env_params=cartpole_params(**{"episode_limit": CARTPOLES[id], **changes, **physics})
+        )
+    if shift is not None:
+        raise ValueError(f"shift: {shift!r} is not allowed for {id}; shifts change {' and '.join(CARTPOLES)} alone")
+    return Task(simulator=id, env_params=SISTERS[id].params(**physics))
+
+
+def held_out_tasks(id: str, shift: str) -> list[tuple[str, Task]]:
+    """The tasks only ever evaluated on beside a shift, each with its kind: interpolation or extrapolation.
+
+    Raises:
+        ValueError: unknown id or shift, or an id without shifts.
+    """
+    target = make_task(id, shift)
+    listed = SHIFTS[shift].held_out
+    if listed is None:
+        return held_out_grid(make_task(id), target)
+    return [(kind, make_task(id, shift, **physics)) for kind, physics in listed]
+
+
+def held_out_grid(source: Task, target: Task) -> list[tuple[str, Task]]:
+    """The tasks between source and target, and a little beyond the target, each with its kind.
+
+    Every quantity that differs moves together: geometrically where both ends are positive, linearly elsewhere, whole
+    numbers rounded. Flips, permutations and limits stay the target's, and points outside the accepted ranges, and
+    repetitions, are left out. Where that leaves no task of a kind, CartPole's half-length is varied about the target.
+
+    Raises:
+        ValueError: the two are different environments.
+    """
+    if source.simulator != target.simulator:
+        raise ValueError(f"target: {target.describe()} is not allowed; the source is {source.describe()}")
+    found: list[tuple[str, Task]] = []
+    for kind, shares in ((INTERPOLATION, BETWEEN), (EXTRAPOLATION, BEYOND)):
+        points = _distinct([_moved(source, target, share) for share in shares], source, target, found)
+        if not points and hasattr(target.env_params, "half_length"):
+            points = _distinct([_stretched(target, factor) for factor in NEARBY[kind]], source, target, found)
+        found += [(kind, task) for task in points]
+    return found
+
+
+def _moved(source: Task, target: Task, share: float) -> Task | None:
+    """The task at this share of the way, or None when its physics are not accepted."""
+    changed = {}
+    for field in dataclasses.fields(target.env_params):
+        start, end = (np.asarray(getattr(task.env_params, field.name)) for task in (source, target))
+        if field.name not in ("flip_actions", "obs_permutation", "episode_limit") and np.any(start != end):
+            changed[field.name] = _between(start, end, share)
+    return _accepted(target, changed)
+
+
+def _between(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
+    positive = (start > 0) & (end > 0)
+    safe_start, safe_end = np.where(positive, start, 1.0), np.where(positive, end, 1.0)
+    moved = np.where(positive, safe_start * (safe_end / safe_start) ** share, start + share * (end - start))
+    return np.rint(moved).astype(end.dtype) if np.issubdtype(end.dtype, np.integer) else moved.astype(end.dtype)
+
+
+def _stretched(target: Task, factor: float) -> Task | None:
+    return _accepted(target, {"half_length": target.env_params.half_length * np.float32(factor)})
+
+
+def _accepted(target: Task, changed: dict[str, Any]) -> Task | None:
+    try:
+        return dataclasses.replace(target, env_params=dataclasses.replace(target.env_params, **changed)).checked()
+    except ValueError:
+        return None
+
+
+def _distinct(points: list[Task | None], source: Task, target: Task, found: list[tuple[str, Task]]) -> list[Task]:
+    kept: list[Task] = []
+    for task in points:
+        others = [source, target, *kept, *(other for _, other in found)]
+        if task is not None and not any(_same(task, other) for other in others):
+            kept.append(task)
+    return kept
+
+
+def _same(one: Task, other: Task) -> bool:
+    pairs = zip(vars(one.env_params).values(), vars(other.env_params).values())
+    return all(np.array_equal(a, b) for a, b in pairs)
