@@ -6,18 +6,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrl_ft.analysis.summary import Row, interval
+from jaxrl_ft.core import checks
 
 MISSING = "-"
+PARTS = ("all", "main", "rest")
 
 
 class Column(NamedTuple):
-    """One column: the measure it shows, its heading, what it means, how it is written, and whether it is in brief."""
+    """One column: the measure it shows, its heading, what it means, how it is written, and whether it is a main one."""
 
     key: str
     heading: str
     meaning: str
     style: str = "number"
-    brief: bool = False
+    main: bool = False
 
 
 COLUMNS = (
@@ -26,19 +28,19 @@ COLUMNS = (
         "method", "method", "zero_shot is the untouched policy, scratch a fresh one with the same budget", "text", True
     ),
     Column("n", "runs", "runs that count, of those started if some failed", "runs", True),
-    Column("auc", "AUC", "area under the learning curve over env steps, divided by the budget: a return", brief=True),
+    Column("auc", "AUC", "area under the learning curve over env steps, divided by the budget: a return", main=True),
     Column("auc_gain", "AUC - scratch", "paired difference from scratch in AUC", "signed", True),
-    Column("target_return", "target return", "return on the target at the end of the budget", brief=True),
+    Column("target_return", "target return", "return on the target at the end of the budget", main=True),
     Column("final_gain", "target return - scratch", "paired difference from scratch in that return", "signed"),
     Column("jumpstart", "jumpstart", "paired difference from scratch at the first point of the curve", "signed"),
     Column("probability_over_scratch", "P(> scratch)", "chance that a run's AUC beats a run from scratch, ties half"),
     Column("probability_over_full", "P(> full)", "the same against full fine-tuning"),
     Column("dip", "dip", "mean return given up during fine-tuning by being below zero-shot, over the budget"),
-    Column("source_return", "source return", "return on the source task after fine-tuning", brief=True),
+    Column("source_return", "source return", "return on the source task after fine-tuning", main=True),
     Column(
         "forgetting", "forgetting", "source return before minus after; negative if the source improved", "signed", True
     ),
-    Column("held_out_return", "held-out return", "return on tasks that were only ever evaluated on", brief=True),
+    Column("held_out_return", "held-out return", "return on tasks that were only ever evaluated on", main=True),
     Column("held_out_interpolation", "interpolation", "held-out tasks between source and target"),
     Column("held_out_extrapolation", "extrapolation", "held-out tasks beyond them"),
     Column(
@@ -86,19 +88,26 @@ def format_count(value: float, low: float, high: float) -> str:
     return f"{value:,.0f}" if alone else f"{value:,.0f} [{low:,.0f}, {high:,.0f}]"
 
 
-def columns(wide: bool = True) -> list[str]:
-    """The headings; the most needed ones alone unless `wide`."""
-    return [column.heading for column in COLUMNS if wide or column.brief]
+def columns(part: str = "all") -> list[str]:
+    """The headings of `all` columns, of the `main` ones, or of the `rest`; each part starts with target and method."""
+    return [column.heading for column in _part(part)]
 
 
-def cells(rows: Sequence[Row], wide: bool = True) -> list[list[str]]:
-    """The formatted cells of summary rows, one list per row, aligned with `columns(wide)`."""
-    return [[_cell(row, column) for column in COLUMNS if wide or column.brief] for row in rows]
+def cells(rows: Sequence[Row], part: str = "all") -> list[list[str]]:
+    """The formatted cells of summary rows, one list per row, aligned with `columns(part)`."""
+    return [[_cell(row, column) for column in _part(part)] for row in rows]
 
 
-def meanings(wide: bool = True) -> list[tuple[str, str]]:
-    """Heading and meaning of every column."""
-    return [(column.heading, column.meaning) for column in COLUMNS if wide or column.brief]
+def meanings(part: str = "all") -> list[tuple[str, str]]:
+    """Heading and meaning of every column of a part."""
+    return [(column.heading, column.meaning) for column in _part(part)]
+
+
+def _part(part: str) -> list[Column]:
+    """The columns of a part of the table."""
+    checks.choice("part", part, PARTS)
+    shown = {"all": (True, False), "main": (True,), "rest": (False,)}[part]
+    return [column for column in COLUMNS if column.style == "text" or column.main in shown]
 
 
 def _cell(row: Row, column: Column) -> str:
