@@ -58,7 +58,9 @@ def number(field: str, value: Any, low: float, high: float, unit: str = "", low_
     if not inside or isinstance(value, (bool, str)):
         opening, closing = "(" if low_open else "[", ")" if math.isinf(high) else "]"
         suffix = f" {unit}" if unit else ""
-        raise ValueError(f"{field}: {value!r} is not allowed; it must be in {opening}{low:g}, {high:g}{closing}{suffix}")
+        raise ValueError(
+            f"{field}: {value!r} is not allowed; it must be in {opening}{low:g}, {high:g}{closing}{suffix}"
+        )
     return result
 
 

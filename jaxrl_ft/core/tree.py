@@ -1,0 +1,76 @@
+"""Pytree helpers for nested dicts of parameters, addressed by paths such as `policy/dense_0/kernel`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Tree = Any
+"""A nested dict with array leaves."""
+
+
+def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:
+    """The leaves of a nested dict by path; empty dicts leave no trace."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat.update(flatten(value, f"{prefix}/{key}" if prefix else str(key)))
+    return flat
+
+
+def unflatten(flat: dict[str, Any]) -> Tree:
+    """The nested dict that `flatten` took apart."""
+    tree: Tree = {}
+    for path, leaf in flat.items():
+        *parents, last = path.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = leaf
+    return tree
+
+
+def select(tree: Tree, keep: Callable[[str], bool]) -> Tree:
+    """The part of the tree whose paths satisfy `keep`."""
+    return unflatten({path: leaf for path, leaf in flatten(tree).items() if keep(path)})
+
+
+def overlay(base: Tree, delta: Tree) -> Tree:
+    """The base with the leaves of `delta` in the place of its own, and those it lacks added."""
+    if not isinstance(base, dict) or not isinstance(delta, dict):
+        return delta
+    merged = {key: overlay(value, delta[key]) if key in delta else value for key, value in base.items()}
+    return merged | {key: value for key, value in delta.items() if key not in base}
+
+
+def where(condition: jax.Array, on_true: Tree, on_false: Tree) -> Tree:
+    """Leaf by leaf, `on_true` where the scalar condition holds, else `on_false`."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
+
+
+def size(tree: Tree) -> int:
+    """The number of scalars in a tree."""
+    return sum(int(np.prod(np.shape(leaf))) for leaf in jax.tree.leaves(tree))
+
+
+def stack(trees: list[Tree]) -> Tree:
+    """One tree whose leaves carry a leading axis over the given trees, as NumPy arrays."""
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
+
+
+def repeat(tree: Tree, num: int) -> Tree:
+    """The tree with a new leading axis [num] over which it is constant, as NumPy arrays."""
+    return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (num, *np.shape(leaf))), tree)
+
+
+def take(tree: Tree, index: Any) -> Tree:
+    """Every leaf indexed along its leading axis."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def to_host(tree: Tree) -> Tree:
+    """The tree with NumPy leaves."""
+    return jax.tree.map(np.asarray, jax.device_get(tree))

@@ -1,0 +1,54 @@
+"""The walk over a config at the public door, before anything compiles."""
+
+import dataclasses
+import math
+import typing
+from typing import Any, Literal
+
+from jaxrl_ft.core import checks
+
+
+def check_config(value: Any, name: str) -> None:
+    """Checks every field of a config and of the configs inside it.
+
+    Floats must be finite and within the class's `BOUNDS` (by default at least 0), whole numbers at least 1, and
+    choices among the allowed; then the config's own `check()` runs where it has one.
+
+    Raises:
+        ValueError: names the field by dotted path, the value and what is allowed.
+    """
+    if not dataclasses.is_dataclass(value):
+        raise ValueError(f"{name}: {value!r} is not a config")
+    hints = typing.get_type_hints(type(value))
+    bounds = getattr(value, "BOUNDS", {})
+    for field in dataclasses.fields(value):
+        _check_field(f"{name}.{field.name}", getattr(value, field.name), hints[field.name], bounds.get(field.name))
+    own = getattr(value, "check", None)
+    if own is not None:
+        try:
+            own()
+        except ValueError as error:
+            raise ValueError(f"{name}.{error}") from None
+
+
+def _check_field(path: str, value: Any, annotation: Any, bounds: tuple[float, float] | None) -> None:
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Literal:
+        checks.choice(path, value, arguments)
+    elif annotation is bool:
+        checks.choice(path, value, (True, False))
+    elif annotation is int:
+        low, high = bounds or (1, 2**31 - 1)
+        checks.count(path, value, int(low), int(high))
+    elif annotation is float or float in arguments:
+        if value is None and type(None) in arguments:
+            return
+        low, high = bounds or (0.0, math.inf)
+        checks.number(path, value, low, high)
+    elif annotation is str:
+        if not isinstance(value, str):
+            raise ValueError(f"{path}: {value!r} is not allowed; it must be text")
+    elif dataclasses.is_dataclass(annotation):
+        if not isinstance(value, typing.cast(type, annotation)):
+            raise ValueError(f"{path}: {value!r} is not allowed; it must be a {annotation.__name__}")
+        check_config(value, path)

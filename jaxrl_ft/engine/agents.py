@@ -1,0 +1,89 @@
+"""Agents: what training returns, S seeds with a leading axis [S], on the host."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxrl_ft.core import checks, tree
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.method import Method
+
+
+@dataclass(frozen=True)
+class Agents:
+    """Trained policies of S seeds with all that fine-tuning them needs; array leaves are NumPy, [S, ...]."""
+
+    params: Tree
+    """parameters by group, adapters merged"""
+    statistics: Tree
+    """statistics of the normaliser; empty without one"""
+    init_params: Tree
+    """parameters before any training"""
+    opt_state: Any
+    """state of the optimizer at the end; None for wrapped weights"""
+    algo: Any
+    """the algorithm that trained them"""
+    network: Any
+    """the network that reads the parameters"""
+    method: Method
+    """the method that trained them"""
+    source: Task
+    """the task they were pretrained on"""
+    task: Task
+    """the task they were trained on last"""
+    env_steps: np.ndarray
+    """environment steps spent in all, [S]"""
+    curve: np.ndarray
+    """mean greedy return of each evaluation, [S, K]"""
+    curve_steps: np.ndarray
+    """environment steps spent by each evaluation, [S, K]"""
+    trainable: int
+    """number of parameters that trained last"""
+    status: tuple[str, ...]
+    """`ok`, or what went wrong, of each seed"""
+    report: tuple[str, ...] = ()
+    """what happened to every part, a line each"""
+
+    @property
+    def num_seeds(self) -> int:
+        """The number of seeds S."""
+        return len(self.env_steps)
+
+    @property
+    def num_parameters(self) -> int:
+        """The number of parameters of one agent, policy and critic together."""
+        return tree.size(tree.take(self.params, 0))
+
+    def policy(self, seed: int) -> Callable[[Any], np.ndarray]:
+        """The greedy policy of one seed as a function of observations [..., O] to actions [...], for deployment.
+
+        Args:
+            seed: which of the S agents, from 0.
+
+        Raises:
+            ValueError: there is no such seed, or an observation has another size.
+        """
+        checks.count("seed", seed, 0, self.num_seeds - 1)
+        policy = tree.take(Policy(self.params, self.statistics, self.network), seed)
+        size = self.task.obs_size
+        mode = jax.jit(lambda obs: self.algo.distribution(policy, obs).mode())
+
+        def act(obs: Any) -> np.ndarray:
+            obs = np.asarray(obs, np.float32)
+            if obs.ndim == 0 or obs.shape[-1] != size:
+                raise ValueError(f"obs: shape {obs.shape} is not allowed; the last axis must be {size}")
+            return np.asarray(mode(obs))
+
+        return act
+
+    def select(self, indices: Any) -> "Agents":
+        """The agents at the given places, repeated where an index is."""
+        indices = np.asarray(indices)
+        arrays = ("params", "statistics", "init_params", "opt_state", "env_steps", "curve", "curve_steps")
+        changes = {name: tree.take(getattr(self, name), indices) for name in arrays}
+        return replace(self, **changes, status=tuple(self.status[i] for i in indices))

@@ -1,0 +1,101 @@
+"""Devices: CPU cores become devices of their own, and runs are sharded over whatever there is."""
+
+import functools
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+_AXIS = "runs"
+_THREADS_FLAG = "--xla_cpu_multi_thread_eigen"
+
+
+def _backend_started() -> bool:
+    return jax._src.xla_bridge.backends_are_initialized()  # type: ignore[attr-defined]
+
+
+@functools.cache
+def prepare() -> None:
+    """Sets CPU devices, the thread-pool flag and the compilation cache, once, before the first computation.
+
+    Respects `XLA_FLAGS`, `JAX_NUM_CPU_DEVICES` and `JAX_COMPILATION_CACHE_DIR` when the user has set them. When a
+    backend runs already its devices are used as they are, with one warning if a CPU of several cores is one device.
+    """
+    _prepare_cache()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if _backend_started():
+        if jax.default_backend() == "cpu" and jax.device_count() == 1 and cores > 1:
+            warnings.warn(
+                f"JAX was started before jaxrl_ft with one CPU device for {cores} cores; to use all of them call "
+                "jaxrl_ft first, or set jax_num_cpu_devices",
+                stacklevel=3,
+            )
+        return
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _THREADS_FLAG not in flags:
+        # One device a core runs seeds in parallel; a pool inside each of them would only contend.
+        os.environ["XLA_FLAGS"] = f"{flags} {_THREADS_FLAG}=false".strip()
+    if "JAX_NUM_CPU_DEVICES" not in os.environ and "host_platform_device_count" not in flags:
+        jax.config.update("jax_num_cpu_devices", cores)
+
+
+def _prepare_cache() -> None:
+    if jax.config.jax_compilation_cache_dir is None:
+        root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        directory = Path(root) / "jaxrl_ft" / "xla"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return
+        jax.config.update("jax_compilation_cache_dir", str(directory))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@functools.cache
+def mesh() -> Mesh:
+    """A one-dimensional mesh over every device of the default backend."""
+    prepare()
+    return Mesh(np.array(jax.devices()), (_AXIS,))
+
+
+def over_runs(function: Callable[..., Any], mesh: Mesh, num_shared: int = 0) -> Callable[..., Any]:
+    """The function with its runs split over the mesh's devices.
+
+    Args:
+        function: takes and returns trees whose leaves have a leading axis of runs.
+        mesh: the devices.
+        num_shared: how many of the last arguments are shared by all runs instead.
+    """
+
+    def sharded(*args: Any) -> Any:
+        num = len(args) - num_shared
+        specs = (PartitionSpec(_AXIS),) * num + (PartitionSpec(),) * num_shared
+        mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(_AXIS), check_vma=False)
+        return mapped(*args)
+
+    return sharded
+
+
+def width(num_runs: int, num_devices: int) -> int:
+    """The number of runs with the padding that makes the devices divide it."""
+    return -(-num_runs // num_devices) * num_devices
+
+
+def pad(runs: Any, num: int) -> Any:
+    """The runs with their first ones repeated until the leading axis is `num`."""
+
+    def repeat(leaf: Any) -> Any:
+        return leaf if leaf.shape[0] == num else np.asarray(leaf)[np.arange(num) % leaf.shape[0]]
+
+    return jax.tree.map(repeat, runs)
+
+
+def trim(runs: Any, num: int) -> Any:
+    """The first `num` runs as NumPy arrays."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:num], jax.device_get(runs))

@@ -1,0 +1,36 @@
+"""The parameter tree of an actor-critic: groups `policy` and `value`, each one network."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.nets import mlp
+
+# A nearly uniform first policy, and a value head of unit scale (Andrychowicz et al. 2021, arXiv:2006.05990).
+_POLICY_GAIN = 0.01
+_VALUE_GAIN = 1.0
+
+
+def init(key: jax.Array, network: mlp.MLP, obs_size: int, outputs: int, gaussian: bool) -> tree.Tree:
+    """Fresh parameters `{"policy": ..., "value": ...}`; a Gaussian policy also has `log_std` [outputs], at zero."""
+    policy_key, value_key = jax.random.split(key)
+    policy = mlp.init(policy_key, network, obs_size, outputs, _POLICY_GAIN)
+    if gaussian:
+        policy = dict(policy) | {"log_std": jnp.zeros((outputs,))}
+    return {"policy": policy, "value": mlp.init(value_key, network, obs_size, 1, _VALUE_GAIN)}
+
+
+def policy_outputs(params: tree.Tree, network: mlp.MLP, obs: jax.Array) -> jax.Array:
+    """Logits or means, [..., A], of the policy network at obs [..., O]."""
+    return mlp.apply(params["policy"], network, obs)[0]
+
+
+def values(params: tree.Tree, network: mlp.MLP, obs: jax.Array) -> jax.Array:
+    """Values [...] of the value network at obs [..., O]."""
+    return mlp.apply(params["value"], network, obs)[0][..., 0]
+
+
+def features(params: tree.Tree, network: mlp.MLP, obs: jax.Array) -> dict[str, jax.Array]:
+    """Activations of every hidden layer at obs [..., O], by path such as `policy/dense_0`, [..., width] each."""
+    groups = {group: mlp.apply(params[group], network, obs)[1] for group in ("policy", "value")}
+    return {f"{group}/dense_{i}": layer for group, layers in groups.items() for i, layer in enumerate(layers)}

@@ -1,0 +1,48 @@
+"""What every actor-critic algorithm shares: from policy and observation to distribution, value and features."""
+
+import jax
+
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.envs.simulator import Box
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.nets import actor_critic, mlp
+from jaxrl_ft.rl import normalizer
+from jaxrl_ft.rl.distributions import Categorical, DiagGaussian, Distribution
+
+
+def init_params(key: jax.Array, task: Task, network: mlp.MLP) -> Tree:
+    """Fresh parameters `{"policy": ..., "value": ...}` for the sizes of a task."""
+    space = task.action_space
+    if isinstance(space, Box):
+        return actor_critic.init(key, network, task.obs_size, space.size, gaussian=True)
+    return actor_critic.init(key, network, task.obs_size, space.num_actions, gaussian=False)
+
+
+def normalized(policy: Policy, obs: jax.Array) -> jax.Array:
+    """Observations as the networks see them, [..., O]: through the normaliser when the policy carries one."""
+    return normalizer.normalize(policy.statistics["obs"], obs) if "obs" in policy.statistics else obs
+
+
+def distribution(policy: Policy, obs: jax.Array) -> Distribution:
+    """The action distribution at obs [..., O]: Gaussian when the policy carries `log_std`, else categorical."""
+    outputs = actor_critic.policy_outputs(policy.params, policy.network, normalized(policy, obs))
+    if "log_std" in policy.params["policy"]:
+        return DiagGaussian(outputs, policy.params["policy"]["log_std"])
+    return Categorical(outputs)
+
+
+def values(policy: Policy, obs: jax.Array) -> jax.Array:
+    """Values [...] at obs [..., O]."""
+    return actor_critic.values(policy.params, policy.network, normalized(policy, obs))
+
+
+def features(policy: Policy, obs: jax.Array) -> dict[str, jax.Array]:
+    """Activations of every hidden layer at obs [..., O], by path, [..., width] each."""
+    return actor_critic.features(policy.params, policy.network, normalized(policy, obs))
+
+
+def noise(task: Task, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Noise for sampling actions of a task, for `shape` decisions in one call."""
+    space = task.action_space
+    return DiagGaussian.noise(key, (*shape, space.size)) if isinstance(space, Box) else Categorical.noise(key, shape)

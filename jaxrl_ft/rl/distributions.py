@@ -1,0 +1,86 @@
+"""Action distributions whose samples are functions of noise drawn beforehand, for a whole rollout in one call."""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Categorical(NamedTuple):
+    """A distribution over A actions, given unnormalised log-probabilities [..., A]."""
+
+    logits: jax.Array
+
+    @staticmethod
+    def noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        """Noise for samples of the given shape: uniform on [0, 1), [*shape]."""
+        return jax.random.uniform(key, shape)
+
+    def sample(self, noise: jax.Array) -> jax.Array:
+        """Actions [...] in {0, ..., A-1} by inverting the cumulative distribution at `noise` [...]."""
+        chex.assert_shape(noise, self.logits.shape[:-1])
+        cumulative = jnp.cumsum(jax.nn.softmax(self.logits)[..., :-1], axis=-1)
+        return jnp.sum(noise[..., None] >= cumulative, axis=-1, dtype=jnp.int32)
+
+    def mode(self) -> jax.Array:
+        """The most probable action [...], the first among equals."""
+        return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
+
+    def log_prob(self, action: jax.Array) -> jax.Array:
+        """Log-probability [...] of actions [...]."""
+        log_probs = jax.nn.log_softmax(self.logits)
+        # A sum over a mask compiles to plain arithmetic; a gather, and the scatter of its gradient, do not.
+        mask = action[..., None] == jnp.arange(self.logits.shape[-1])
+        return jnp.sum(jnp.where(mask, log_probs, 0.0), axis=-1)
+
+    def entropy(self) -> jax.Array:
+        """H = -Σₐ p(a) log p(a), in nats, [...]."""
+        log_probs = jax.nn.log_softmax(self.logits)
+        return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
+
+    def kl(self, other: "Categorical") -> jax.Array:
+        """KL(self ‖ other) = Σₐ p(a) (log p(a) - log q(a)), in nats, [...]."""
+        log_p, log_q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
+        return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+class DiagGaussian(NamedTuple):
+    """A Gaussian over R^A with independent components: means and log standard deviations, [..., A] each."""
+
+    mean: jax.Array
+    log_std: jax.Array
+
+    @staticmethod
+    def noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        """Noise for samples of the given shape [..., A]: standard normal."""
+        return jax.random.normal(key, shape)
+
+    def sample(self, noise: jax.Array) -> jax.Array:
+        """Actions μ + σ ε, [..., A], for ε = `noise` [..., A]."""
+        chex.assert_equal_shape([noise, self.mean])
+        return self.mean + jnp.exp(self.log_std) * noise
+
+    def mode(self) -> jax.Array:
+        """The mean, [..., A]."""
+        return self.mean
+
+    def log_prob(self, action: jax.Array) -> jax.Array:
+        """Log-density [...] of actions [..., A]."""
+        z = (action - self.mean) * jnp.exp(-self.log_std)
+        return jnp.sum(-0.5 * z**2 - self.log_std - 0.5 * np.log(2 * np.pi), axis=-1)
+
+    def entropy(self) -> jax.Array:
+        """H = Σ (log σ + 1/2 log 2πe), in nats, [...]."""
+        log_std = jnp.broadcast_to(self.log_std, self.mean.shape)
+        return jnp.sum(log_std + 0.5 * np.log(2 * np.pi * np.e), axis=-1)
+
+    def kl(self, other: "DiagGaussian") -> jax.Array:
+        """KL(self ‖ other) = Σ (log σ₂/σ₁ + (σ₁² + (μ₁-μ₂)²) / 2σ₂² - 1/2), in nats, [...]."""
+        ratio = jnp.exp(2 * (self.log_std - other.log_std))
+        distance = ((self.mean - other.mean) * jnp.exp(-other.log_std)) ** 2
+        return jnp.sum(0.5 * (ratio + distance - 1) + other.log_std - self.log_std, axis=-1)
+
+
+Distribution = Categorical | DiagGaussian

@@ -1,0 +1,201 @@
+"""Proximal policy optimisation."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_ft.core.config import config
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.table import Table
+from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.rl import actor_critic, losses, normalizer, returns, rollout
+from jaxrl_ft.rl.algorithm import Metrics
+
+
+class Batch(NamedTuple):
+    """Flat experience, [B, ...]."""
+
+    obs: jax.Array
+    action: jax.Array
+    log_prob: jax.Array
+    value: jax.Array
+    advantage: jax.Array
+    target_value: jax.Array
+
+
+class Carry(NamedTuple):
+    """What lasts from update to update; leaves [N, ...] but for the statistics."""
+
+    obs: jax.Array
+    env_state: Any
+    episodes: rollout.Episodes
+    discounted_return: jax.Array
+    statistics: Tree
+
+
+@config
+class PPO:
+    """Proximal policy optimisation with clipped surrogate and GAE (Schulman et al. 2017, arXiv:1707.06347)."""
+
+    num_envs: int = 8
+    """environments stepped side by side"""
+    num_steps: int = 64
+    """steps of each environment in a rollout"""
+    num_epochs: int = 10
+    """passes over each rollout"""
+    num_minibatches: int = 4
+    """gradient steps in each pass"""
+    gamma: float = 0.98
+    """discount per step"""
+    gae_lambda: float = 0.9
+    """decay of the advantage sum"""
+    clip_eps: float = 0.2
+    """half-width of the probability-ratio clip"""
+    value_clip_eps: float | None = None
+    """half-width of the value clip; none by default"""
+    ent_coef: float = 0.0
+    """coefficient of the entropy bonus"""
+    vf_coef: float = 0.5
+    """coefficient of the value loss"""
+    normalize_advantage: bool = True
+    """normalise the advantages of each minibatch"""
+    normalize_obs: bool = False
+    """normalise observations by their running mean and variance"""
+    normalize_reward: bool = False
+    """divide rewards by the running standard deviation of the discounted return"""
+
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
+        "gamma": (0.0, 1.0),
+        "gae_lambda": (0.0, 1.0),
+        "num_envs": (1, 2**20),
+        "num_steps": (1, 2**20),
+        "num_epochs": (1, 1000),
+        "num_minibatches": (1, 2**20),
+    }
+
+    distribution = staticmethod(actor_critic.distribution)
+    features = staticmethod(actor_critic.features)
+    noise = staticmethod(actor_critic.noise)
+
+    def check(self) -> None:
+        """Refuses a batch that the minibatches do not divide.
+
+        Raises:
+            ValueError: `num_envs` x `num_steps` is not a multiple of `num_minibatches`.
+        """
+        if self.steps_per_update() % self.num_minibatches:
+            raise ValueError(
+                f"num_minibatches: {self.num_minibatches} does not divide the batch of {self.num_envs} environments x "
+                f"{self.num_steps} steps = {self.steps_per_update()}"
+            )
+
+    def steps_per_update(self) -> int:
+        """Environment steps in a rollout."""
+        return self.num_envs * self.num_steps
+
+    def init_params(self, key: jax.Array, task: Task, network: Any) -> Tree:
+        """Fresh parameters of the policy and value networks."""
+        return actor_critic.init_params(key, task, network)
+
+    def init_statistics(self, task: Task) -> Tree:
+        """Empty moments `obs` and `reward`, each only when it is normalised."""
+        statistics = {}
+        if self.normalize_obs:
+            statistics["obs"] = normalizer.init((task.obs_size,))
+        if self.normalize_reward:
+            statistics["reward"] = normalizer.init()
+        return statistics
+
+    def init_carry(self, key: jax.Array, tasks: Task, policy: Policy) -> Carry:
+        """N fresh environments, and the policy's statistics to go on from."""
+        obs, env_state = rollout.start(key, tasks, self.num_envs)
+        zeros = jnp.zeros((self.num_envs,))
+        return Carry(obs, env_state, rollout.Episodes(zeros, zeros), zeros, policy.statistics)
+
+    def collect(
+        self, key: jax.Array, tasks: Task, policy: Policy, carry: Carry
+    ) -> tuple[Carry, Batch, jax.Array, Metrics]:
+        """A rollout of T x N steps with its advantages, and E shuffled passes over it.
+
+        The scan runs the actor alone; log-probabilities and values are one batched call each after it.
+
+        Returns:
+            carry: environments where the rollout left them, statistics with the rollout taken in.
+            data: `Batch` of [T * N] rows.
+            indices: [num_epochs * num_minibatches, B].
+            metrics: sums over the episodes that ended, under `rollout/`.
+        """
+        draw_key, noise_key, order_key = jax.random.split(key, 3)
+        shape = (self.num_steps, self.num_envs)
+        obs, env_state, steps = rollout.rollout(
+            tasks,
+            lambda obs, noise: self.distribution(policy, obs).sample(noise),
+            tasks.draw(draw_key, shape),
+            self.noise(tasks, noise_key, shape),
+            carry.obs,
+            carry.env_state,
+        )
+        episodes, sums = rollout.count_episodes(carry.episodes, steps)
+        reward, discounted, statistics = self._normalize(carry, steps)
+        value = actor_critic.values(policy, steps.obs)
+        next_value = actor_critic.values(policy, steps.next_obs)
+        done = steps.terminated | steps.truncated
+        advantage = returns.gae(reward, value, next_value, steps.terminated, done, self.gamma, self.gae_lambda)
+        log_prob = self.distribution(policy, steps.obs).log_prob(steps.action)
+        data = Batch(steps.obs, steps.action, log_prob, value, advantage, advantage + value)
+        flat = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), data)
+        metrics = {f"rollout/{name}": value for name, value in sums.items()}
+        return Carry(obs, env_state, episodes, discounted, statistics), flat, self._orders(order_key), metrics
+
+    def _normalize(self, carry: Carry, steps: rollout.Transition) -> tuple[jax.Array, jax.Array, Tree]:
+        statistics = dict(carry.statistics)
+        discounted, reward = carry.discounted_return, steps.reward
+        if "obs" in statistics:
+            flat = steps.obs.reshape((-1, steps.obs.shape[-1]))
+            statistics["obs"] = normalizer.update(statistics["obs"], flat)
+        if "reward" in statistics:
+            done = steps.terminated | steps.truncated
+
+            def step(total: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+                total = self.gamma * total + inputs[0]
+                return jnp.where(inputs[1], 0.0, total), total
+
+            discounted, totals = jax.lax.scan(step, discounted, (reward, done))
+            statistics["reward"] = normalizer.update(statistics["reward"], totals.reshape(-1))
+            reward = normalizer.scale(statistics["reward"], reward)
+        return reward, discounted, statistics
+
+    def _orders(self, key: jax.Array) -> jax.Array:
+        num = self.steps_per_update()
+        bits = jax.random.bits(key, (self.num_epochs, num))
+        # Ties among 32-bit draws are rare and only make the order of the tied pair the original one.
+        return jnp.argsort(bits, axis=-1).reshape((self.num_epochs * self.num_minibatches, -1))
+
+    def loss(self, policy: Policy, carry: Carry, batch: Batch) -> tuple[jax.Array, Metrics]:
+        """Surrogate loss plus weighted value loss less weighted entropy, on a minibatch [B, ...].
+
+        L = L_clip + vf_coef L_value - ent_coef H
+        """
+        distribution = self.distribution(policy, batch.obs)
+        advantage = losses.normalize_advantage(batch.advantage) if self.normalize_advantage else batch.advantage
+        log_ratio = distribution.log_prob(batch.action) - batch.log_prob
+        policy_loss = losses.clipped_surrogate(log_ratio, advantage, self.clip_eps)
+        value = actor_critic.values(policy, batch.obs)
+        if self.value_clip_eps is None:
+            value_loss = losses.value_loss(value, batch.target_value)
+        else:
+            value_loss = losses.clipped_value_loss(value, batch.value, batch.target_value, self.value_clip_eps)
+        entropy = distribution.entropy().mean()
+        total = policy_loss + self.vf_coef * value_loss - self.ent_coef * entropy
+        kl = losses.approximate_kl(log_ratio)
+        return total, {"loss/policy": policy_loss, "loss/value": value_loss, "policy/entropy": entropy, "kl": kl}
+
+    def after_step(self, params: Tree, carry: Carry, indices: jax.Array, metrics: Metrics) -> Carry:
+        """The carry as it is."""
+        return carry
+
+
+ALGOS: Table[PPO] = Table("algo")
+ALGOS.add("ppo", PPO(), "proximal policy optimisation (arXiv:1707.06347)")

@@ -1,0 +1,90 @@
+"""Experience from a batch of environments: a scan whose random numbers were all drawn before it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_ft.envs.task import Task
+
+
+class Transition(NamedTuple):
+    """One step of every environment; the leaves of a rollout are [T, N, ...]."""
+
+    obs: jax.Array
+    action: jax.Array
+    reward: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array
+    next_obs: jax.Array
+    """the successor before any reset"""
+
+
+class Episodes(NamedTuple):
+    """What has been collected in each environment's current episode, [N] each."""
+
+    episode_return: jax.Array
+    episode_length: jax.Array
+
+
+def start(key: jax.Array, tasks: Task, num_envs: int) -> tuple[jax.Array, Any]:
+    """First observations [N, O] and simulator states of N environments.
+
+    Args:
+        key: PRNG key.
+        tasks: a task whose physics have a leading axis [N].
+        num_envs: N.
+    """
+    draws = tasks.draw(key, (num_envs,))
+    return jax.vmap(Task.initial)(tasks, draws)
+
+
+def rollout(
+    tasks: Task,
+    act: Callable[[jax.Array, jax.Array], jax.Array],
+    draws: Any,
+    noise: jax.Array,
+    obs: jax.Array,
+    env_state: Any,
+) -> tuple[jax.Array, Any, Transition]:
+    """The observations and states after T steps of N environments, and the transitions [T, N, ...].
+
+    Args:
+        tasks: a task whose physics have a leading axis [N].
+        act: actions [N, ...] from observations [N, O] and noise [N, ...].
+        draws: the simulators' random numbers, leaves [T, N, ...].
+        noise: the policy's random numbers, [T, N, ...].
+        obs: observations to start from, [N, O].
+        env_state: simulator states to start from, leaves [N, ...].
+    """
+
+    def step(carry: tuple[jax.Array, Any], inputs: tuple[Any, jax.Array]) -> tuple[tuple[jax.Array, Any], Transition]:
+        obs, env_state = carry
+        action = act(obs, inputs[1])
+        after = jax.vmap(Task.transition)(tasks, inputs[0], env_state, action)
+        next_obs, env_state, reward, terminated, truncated, final_obs = after
+        return (next_obs, env_state), Transition(obs, action, reward, terminated, truncated, final_obs)
+
+    (obs, env_state), transitions = jax.lax.scan(step, (obs, env_state), (draws, noise))
+    return obs, env_state, transitions
+
+
+def count_episodes(episodes: Episodes, transitions: Transition) -> tuple[Episodes, dict[str, jax.Array]]:
+    """The unfinished episodes after a rollout, and sums over the finished ones.
+
+    Returns:
+        episodes: return and length so far of each environment's episode, [N].
+        sums: `num`, `episode_return` and `episode_length`, scalars; divide by `num` for means.
+    """
+    done = transitions.terminated | transitions.truncated
+
+    def step(carry: Episodes, inputs: tuple[jax.Array, jax.Array]) -> tuple[Episodes, tuple[jax.Array, ...]]:
+        reward, done = inputs
+        total, length = carry.episode_return + reward, carry.episode_length + 1.0
+        after = Episodes(jnp.where(done, 0.0, total), jnp.where(done, 0.0, length))
+        return after, (jnp.where(done, total, 0.0), jnp.where(done, length, 0.0))
+
+    episodes, (returns, lengths) = jax.lax.scan(step, episodes, (transitions.reward, done))
+    sums = {"num": done.sum(dtype=jnp.float32), "episode_return": returns.sum(), "episode_length": lengths.sum()}
+    return episodes, sums

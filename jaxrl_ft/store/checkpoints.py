@@ -1,0 +1,119 @@
+"""Agents on disk: a bundle of arrays and JSON that `load` turns back into the same agents."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import from_json, to_json
+from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.validation import check_config
+from jaxrl_ft.engine.agents import Agents
+from jaxrl_ft.envs.catalogue import Task  # importing the catalogue makes every task config known
+from jaxrl_ft.methods.method import Method
+from jaxrl_ft.store.bundle import read_bundle, write_bundle
+
+_KIND = "agents"
+_CONFIGS = ("algo", "network", "method", "source", "task")
+_ARRAYS = ("env_steps", "curve", "curve_steps")
+
+
+def save(agents: Agents, path: str | Path) -> None:
+    """Nothing; `path` is then a directory from which `load` makes the same agents.
+
+    Args:
+        agents: S agents.
+        path: the directory; one that holds other saved agents is replaced as a whole, anything else is refused.
+
+    Raises:
+        ValueError: the path is taken by something else or cannot be written.
+    """
+    if not isinstance(agents, Agents):
+        raise ValueError(f"agents: {type(agents).__name__} is not allowed; it must be Agents")
+    arrays = {f"{name}": np.asarray(getattr(agents, name)) for name in _ARRAYS}
+    for name in ("params", "init_params"):
+        arrays |= {f"{name}/{key}": np.asarray(leaf) for key, leaf in tree.flatten(getattr(agents, name)).items()}
+    for name in ("statistics", "opt_state"):
+        leaves = jax.tree.leaves(getattr(agents, name))
+        arrays |= {f"{name}/{i:03d}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+    metadata = {
+        "kind": _KIND,
+        **{name: to_json(getattr(agents, name)) for name in _CONFIGS},
+        "has_opt_state": agents.opt_state is not None,
+        "trainable": agents.trainable,
+        "status": list(agents.status),
+        "report": list(agents.report),
+    }
+    write_bundle(path, arrays, metadata)
+
+
+def load(path: str | Path) -> Agents:
+    """The agents that `save` wrote to `path`, bit for bit.
+
+    Raises:
+        ValueError: the directory is missing or damaged, or holds something else; the message says which.
+    """
+    arrays, metadata = read_bundle(path)
+    if metadata.get("kind") != _KIND:
+        raise ValueError(f"{path}: holds {metadata.get('kind')!r}, not agents")
+    try:
+        configs = {name: from_json(metadata[name]) for name in _CONFIGS}
+        fixed = {"trainable": int(metadata["trainable"]), "has_opt_state": bool(metadata["has_opt_state"])}
+        texts = {name: tuple(str(line) for line in metadata[name]) for name in ("status", "report")}
+        values = {name: arrays[name] for name in _ARRAYS}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: metadata.json lacks or misstates {error}") from None
+    for name in ("source", "task"):
+        configs[name] = _task(path, configs[name])
+    for name in ("algo", "network", "method"):
+        check_config(configs[name], f"{path}: {name}")
+    params, init_params = (_part(path, arrays, name) for name in ("params", "init_params"))
+    template = jax.eval_shape(lambda: configs["algo"].init_statistics(configs["source"]))
+    statistics = _leaves(path, arrays, "statistics", template)
+    opt_state = None
+    if fixed["has_opt_state"]:
+        opt_state = _leaves(path, arrays, "opt_state", _opt_template(configs["method"], params))
+    return Agents(
+        params=params,
+        statistics=statistics,
+        init_params=init_params,
+        opt_state=opt_state,
+        trainable=fixed["trainable"],
+        **configs,
+        **values,
+        **texts,
+    )
+
+
+def _task(path: str | Path, task: Any) -> Task:
+    if not isinstance(task, Task):
+        raise ValueError(f"{path}: metadata.json gives no task where one belongs")
+    return task.checked()
+
+
+def _part(path: str | Path, arrays: dict[str, np.ndarray], name: str) -> Tree:
+    found = {key.removeprefix(f"{name}/"): leaf for key, leaf in arrays.items() if key.startswith(f"{name}/")}
+    if not found:
+        raise ValueError(f"{path}: holds no {name}")
+    return tree.unflatten(found)
+
+
+def _opt_template(method: Method, params: Tree) -> Any:
+    def init(params: Tree) -> Any:
+        delta = method.adapter.init(jax.random.key(0), params)
+        return method.optimizer.build().init(delta)
+
+    return jax.eval_shape(init, tree.take(params, 0))
+
+
+def _leaves(path: str | Path, arrays: dict[str, np.ndarray], name: str, template: Any) -> Any:
+    shapes, structure = jax.tree.flatten(template)
+    leaves = [leaf for key, leaf in sorted(arrays.items()) if key.startswith(f"{name}/")]
+    fits = len(leaves) == len(shapes) and all(
+        leaf.shape[1:] == shape.shape and leaf.dtype == shape.dtype for leaf, shape in zip(leaves, shapes)
+    )
+    if not fits:
+        raise ValueError(f"{path}: the arrays of {name} do not fit the saved method and network")
+    return jax.tree.unflatten(structure, leaves)
