@@ -130,7 +130,7 @@ def _storable(arrays: Mapping[str, np.ndarray]) -> Arrays:
         array = np.asarray(value)
         if array.dtype.name not in DTYPES:
             raise ValueError(f"arrays[{name!r}]: dtype {array.dtype} is not allowed; one of: {', '.join(DTYPES)}")
-        result[name] = np.asarray(array, array.dtype.newbyteorder("="), order="C")
+        result[name] = np.asarray(array, order="C")
     return result
 
 
@@ -286,7 +286,7 @@ def _read_checked(path: Path, expected: Any) -> bytes:
 
 def _parse_arrays(path: Path, data: bytes, expected: dict[str, Any]) -> Arrays:
     try:
-        arrays = {name: array.copy() for name, array in safetensors.numpy.load(data).items()}
+        arrays = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: not valid safetensors: {error!r}") from error
     for name in sorted(set(arrays) ^ set(expected)):

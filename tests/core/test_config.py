@@ -44,12 +44,21 @@ class RuleTree:
     maybe_count: int | None = None
     rate: float = 0.5
     maybe_rate: float | None = None
+    mixed: int | float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     leaf: RuleLeaf | RuleOther = RuleLeaf()
     leaves: tuple[RuleLeaf, ...] = (RuleLeaf(rate=1.0), RuleLeaf(rate=2.0))
 
 
-FLOATS = {"rate": 0.5, "betas.0": 0.9, "betas.1": 0.999, "leaf.rate": 0.1, "leaves.0.rate": 1.0, "leaves.1.rate": 2.0}
+FLOATS = {
+    "rate": 0.5,
+    "mixed": 0.0,
+    "betas.0": 0.9,
+    "betas.1": 0.999,
+    "leaf.rate": 0.1,
+    "leaves.0.rate": 1.0,
+    "leaves.1.rate": 2.0,
+}
 STRUCTURAL = [
     {"count": 4},
     {"flag": True},
@@ -68,6 +77,7 @@ STRUCTURAL = [
 
 def test_the_floats_and_only_they_are_leaves():
     assert floats(RuleTree()) == pytest.approx(FLOATS)
+    assert floats(RuleTree(maybe_count=3, maybe_kind="a")) == pytest.approx(FLOATS)
     assert floats(RuleTree(maybe_rate=0.25)) == pytest.approx(FLOATS | {"maybe_rate": 0.25})
 
 

@@ -237,6 +237,13 @@ def test_hostile_arrays_are_refused(tmp_path, data):
     refuses(path, bundle.ARRAYS)
 
 
+def test_a_dtype_that_is_never_written_is_not_read_either(tmp_path):
+    path = small(tmp_path / "b")
+    data = safetensors_bytes({"b": {"dtype": "C64", "shape": [1], "data_offsets": [0, 8]}}, bytes(8))
+    forge(path, files={bundle.ARRAYS: data}, arrays={"b": {"dtype": "complex64", "shape": [1]}})
+    refuses(path, bundle.ARRAYS, "complex64")
+
+
 def test_metadata_inside_the_arrays_file_is_no_array(tmp_path):
     path = small(tmp_path / "b")
     data = safetensors.numpy.save({"b": np.array([True, False])}, {"w": "text"})

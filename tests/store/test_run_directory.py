@@ -61,7 +61,7 @@ def test_files_links_and_paths_below_files_are_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "dangling").symlink_to("nowhere")
     refuses(tmp_path / "file", "not a directory")
-    refuses(tmp_path / "file" / "below" / "deep", "file")
+    refuses(tmp_path / "file" / "below" / "deep", f"{str(tmp_path / 'file')!r} is not a directory")
     refuses(tmp_path / "dangling", "not a directory")
     refuses(tmp_path / "dangling" / "below", "not a directory")
     refuses(tmp_path / ("x" * 300), "too long")
@@ -136,6 +136,14 @@ def test_an_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
         run_directory.write_json(tmp_path / "a.json", {"new": 1})
     assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
     assert contents(tmp_path) == ["a.json"]
+
+
+def test_a_file_is_replaced_and_never_written_into(tmp_path):
+    run_directory.write_json(tmp_path / "a.json", {"old": 1})
+    os.link(tmp_path / "a.json", tmp_path / "reader.json")
+    run_directory.write_json(tmp_path / "a.json", {"new": 1})
+    assert json.loads((tmp_path / "reader.json").read_text()) == {"old": 1}
+    assert json.loads((tmp_path / "a.json").read_text()) == {"new": 1}
 
 
 def test_csv_has_every_column_and_every_digit(tmp_path):
