@@ -199,6 +199,10 @@ def probability_interval(
             plain_indices(len(left), repetitions, int(seeds[0]), tasks),
             plain_indices(len(right), repetitions, int(seeds[1]), tasks),
         )
+    if len(np.asarray(indices[0])) != len(np.asarray(indices[1])):
+        raise ValueError(
+            f"indices: {len(np.asarray(indices[0]))} and {len(np.asarray(indices[1]))} resamples; as many of x as of y"
+        )
     won = wins(left, right)
     taken_x = _counts(_checked_indices(indices[0], len(left), tasks), len(left), tasks)
     taken_y = _counts(_checked_indices(indices[1], len(right), tasks), len(right), tasks)

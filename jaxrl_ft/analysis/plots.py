@@ -127,9 +127,7 @@ def draw_source_target_bars(
     axes.margins(x=0.08)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.legend(handles=_shades(), loc="lower right", bbox_to_anchor=(1.0, 0.995), ncols=2, frameon=False, fontsize=11)
-    numbers = sorted({row["n_ok"] for row in chosen})
-    span = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-    how = f"interquartile mean of {span} runs; whiskers: 95% bootstrap, agents then runs"
+    how = f"interquartile mean of {_span([row['n_ok'] for row in chosen])}; whiskers: 95% bootstrap, agents then runs"
     title_above(axes, "Kept and gained on " + _with(target, description), how)
     figure.tight_layout()
     return figure
@@ -217,7 +215,12 @@ def _counted(
     runs: Sequence[Row], groups: Mapping[str, Sequence[int]], shown: Sequence[str], used: Sequence[int]
 ) -> str:
     """How many runs and agents the lines show, in words."""
-    numbers = sorted({len(groups[method]) for method in shown})
-    span = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
     agents = len({runs[i].get("agent", i) for i in used})
-    return f"{span} runs ({agents} pretrained agent{'' if agents == 1 else 's'})"
+    words = f"{agents} pretrained agent{'' if agents == 1 else 's'}"
+    return f"{_span([len(groups[method]) for method in shown])} ({words})"
+
+
+def _span(numbers: Sequence[int]) -> str:
+    """`16 runs`, or `14 to 16 runs` where methods differ."""
+    low, high = min(numbers), max(numbers)
+    return f"{low} to {high} runs" if low < high else f"{low} run{'' if low == 1 else 's'}"

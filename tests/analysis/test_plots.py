@@ -1,0 +1,162 @@
+import matplotlib
+import matplotlib.image
+import numpy as np
+import pytest
+from synthetic import METHODS, comparison
+
+from jaxrl_ft.analysis import drawing, plots, summary
+from jaxrl_ft.analysis.statistics import iqm
+
+
+@pytest.fixture(scope="module")
+def made():
+    runs, curves, steps = comparison(points=9)
+    return runs, curves, steps, summary.summarise(runs, curves, steps, repetitions=100)
+
+
+def lines_of(figure):
+    return {line.get_label(): line for line in figure.axes[0].get_lines()}
+
+
+def texts_of(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def picture(path):
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert path.stat().st_size < 200_000
+    pixels = matplotlib.image.imread(path)[..., :3]
+    assert pixels.shape[1] == 1000
+    assert 0.02 < (pixels < 0.9).any(axis=-1).mean() < 0.6
+    return pixels
+
+
+def has_colour(pixels, colour, least=50):
+    wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return (np.abs(pixels - wanted).max(axis=-1) < 0.01).sum() >= least
+
+
+def test_learning_curves_have_a_line_and_a_label_per_method(made):
+    runs, curves, steps, _ = made
+    figure = plots.draw_learning_curves(runs, curves, steps, "long-pole", "half-length 1.0 m", repetitions=50)
+    axes, lines = figure.axes[0], lines_of(figure)
+    assert set(lines) == set(METHODS)
+    assert len(axes.collections) == len(METHODS) - 1
+    for method in METHODS:
+        assert any(text.startswith(f"{method} ") for text in texts_of(figure))
+    assert lines["zero_shot"].get_linestyle() == "--"
+    assert lines["scratch"].get_linewidth() > lines["lora"].get_linewidth()
+    assert "env steps" in axes.get_xlabel()
+    assert "return" in axes.get_ylabel()
+    assert axes.get_title(loc="left") == "Fine-tuning on long-pole (half-length 1.0 m)"
+    assert any("16 runs (8 pretrained agents)" in text and "95% bootstrap" in text for text in texts_of(figure))
+
+
+def test_lines_are_iqms_from_step_0_on(made):
+    runs, curves, steps, _ = made
+    figure = plots.draw_learning_curves(runs, curves, steps, "long-pole", repetitions=50)
+    own = [i for i, row in enumerate(runs) if row["method"] == "soften_probe"]
+    x, y = lines_of(figure)["soften_probe"].get_data()
+    np.testing.assert_allclose(x, [0.0, *steps[own[0]]])
+    expected = [iqm(point) for point in curves[own].T]
+    np.testing.assert_allclose(y, [expected[0], *expected])
+
+
+def test_runs_with_other_step_counts_are_interpolated(made):
+    runs, curves, steps, _ = made
+    own = [i for i, row in enumerate(runs) if row["method"] == "scratch"]
+    straight, bent = steps.copy(), steps.copy()
+    straight[own] = bent[own] = np.linspace(0, 800, 9)
+    bent[own[0]] = np.linspace(0, 1600, 9)
+    ramp = curves.copy()
+    ramp[own] = straight[own]
+    ramp[own[0]] = bent[own[0]]
+    figure = plots.draw_learning_curves(runs, ramp, bent, "long-pole", repetitions=50)
+    x, y = lines_of(figure)["scratch"].get_data()
+    np.testing.assert_allclose(y, x)
+
+
+def test_only_the_best_others_are_drawn_and_the_title_says_so(made):
+    runs, curves, steps, _ = made
+    figure = plots.draw_learning_curves(runs, curves, steps, "long-pole", max_lines=4, repetitions=50)
+    assert set(lines_of(figure)) == {"zero_shot", "scratch", "full", "soften_probe"}
+    assert any(text.startswith("4 of 7 methods") for text in texts_of(figure))
+
+
+def test_failed_and_nan_runs_are_not_drawn(made):
+    runs, curves, steps, _ = made
+    runs, curves = [dict(row) for row in runs], curves.copy()
+    own = [i for i, row in enumerate(runs) if row["method"] == "lora"]
+    runs[own[0]]["status"], curves[own[1]] = "diverged", np.nan
+    figure = plots.draw_learning_curves(runs, curves, steps, "long-pole", repetitions=50)
+    assert lines_of(figure)["lora"].get_ydata()[-1] == pytest.approx(iqm(curves[own[2:], -1]))
+    assert any("14 to 16 runs" in text for text in texts_of(figure))
+
+
+def test_a_single_run_is_a_line_without_spread(made):
+    runs, curves, steps = comparison(runs=1, agents=1, points=3)
+    figure = plots.draw_learning_curves(runs, curves, steps, "long-pole", repetitions=50)
+    assert any("1 runs" not in text and "(1 pretrained agent)" in text for text in texts_of(figure))
+
+
+def test_files_are_small_pngs_that_show_their_colours(made, tmp_path):
+    runs, curves, steps, rows = made
+    before = dict(matplotlib.rcParams)
+    first = plots.learning_curves(tmp_path / "new" / "curves.png", runs, curves, steps, "long-pole", repetitions=50)
+    second = plots.source_target_bars(tmp_path / "bars.png", rows, "long-pole")
+    for pixels in (picture(first), picture(second)):
+        assert all(has_colour(pixels, look.colour) for look in drawing.looks(list(METHODS)).values())
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_bars_are_source_and_target_with_whiskers(made):
+    *_, rows = made
+    figure = plots.draw_source_target_bars(rows, "long-pole", "half-length 1.0 m")
+    axes = figure.axes[0]
+    widths = [bar.get_width() for container in axes.containers[::3] for bar in container]
+    expected = [row[name] for row in rows for name in ("source_return", "target_return")]
+    np.testing.assert_allclose(widths, expected)
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(METHODS)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["source", "target"]
+    ends = [segment for container in axes.containers[2::3] for segment in container[2][0].get_segments()]
+    np.testing.assert_allclose([segment[0][0] for segment in ends[::2]], [row["source_return_low"] for row in rows])
+    np.testing.assert_allclose([segment[1][0] for segment in ends[1::2]], [row["target_return_high"] for row in rows])
+    assert "16 runs" in texts_of(figure)[-1]
+
+
+def test_bars_without_numbers_leave_a_gap(made):
+    *_, rows = made
+    nowhere = {key: np.nan if isinstance(value, float) else value for key, value in rows[1].items()}
+    figure = plots.draw_source_target_bars([rows[0], nowhere], "long-pole")
+    assert sum(len(bars) for bars in figure.axes[0].containers[::3]) == 2
+
+
+def test_a_method_looks_the_same_whatever_the_order_and_no_two_look_alike():
+    names = ["full", *(f"m{i}" for i in range(15)), "scratch", "zero_shot"]
+    look = drawing.looks(names)
+    assert drawing.looks(names[::-1]) == look
+    assert len(set(look.values())) == len(names)
+    assert look["scratch"].colour == "#000000"
+    assert drawing.looks(["full"])["full"] == look["full"]
+
+
+@pytest.mark.parametrize("wanted", [[0.5], [0.1, 0.1, 0.1, 0.9], [0.99, 1.0, 1.0], [0.0, 0.0], [0.5] * 40])
+def test_labels_keep_their_distance_their_order_and_the_frame(wanted):
+    placed = drawing.spread(wanted, 0.05)
+    gap = min(0.05, 1.0 / max(1, len(wanted) - 1))
+    assert placed.min() >= -1e-12
+    assert placed.max() <= 1 + 1e-12
+    assert (np.diff(placed) >= gap - 1e-12).all()
+
+
+def test_labels_move_no_more_than_they_must():
+    np.testing.assert_allclose(drawing.spread([0.2, 0.4, 0.9], 0.05), [0.2, 0.4, 0.9])
+    np.testing.assert_allclose(drawing.spread([0.5, 0.5], 0.1), [0.45, 0.55])
+
+
+def test_an_unknown_target_is_refused(made):
+    runs, curves, steps, rows = made
+    with pytest.raises(ValueError, match="target: 'moon' is not allowed"):
+        plots.draw_learning_curves(runs, curves, steps, "moon")
+    with pytest.raises(ValueError, match="target: 'moon' is not allowed"):
+        plots.draw_source_target_bars(rows, "moon")
