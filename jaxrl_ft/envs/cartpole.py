@@ -87,13 +87,13 @@ class Quantity:
         """
         if self.size == 1:
             return self._scalar(field, value)
-        entries = np.asarray(value, object).reshape(-1)
-        if entries.size not in (1, self.size):
+        entries = _entries(value)
+        if len(entries) not in (1, self.size):
             raise ValueError(f"{field}: {value!r} is not allowed; it must be one number or {self.size}")
-        return np.array([self._scalar(field, entry) for entry in np.broadcast_to(entries, self.size)])
+        return np.array([self._scalar(field, entry) for entry in (entries * self.size)[: self.size]])
 
     def _scalar(self, field: str, value: Any) -> np.ndarray:
-        value = value.item() if isinstance(value, (np.ndarray, np.generic)) and np.size(value) == 1 else value
+        value = value.item() if hasattr(value, "dtype") and np.size(value) == 1 else value
         if self.whole:
             return np.asarray(checks.count(field, value, int(self.low), int(self.high)), np.int32)
         # float32 rounds a bound such as 1e-4 outwards, and a saved task must be readable again
@@ -143,16 +143,22 @@ def cartpole_params(**physics: Any) -> CartPoleParams:
 
 
 def _permutation(value: Any) -> np.ndarray:
-    entries = np.asarray(value).reshape(-1).tolist()
-    if any(isinstance(e, bool) for e in entries) or sorted(map(str, entries)) != ["0", "1", "2", "3"]:
+    entries = _entries(value)
+    if sorted(map(str, entries)) != ["0", "1", "2", "3"]:
         raise ValueError(f"obs_permutation: {value!r} is not allowed; it must hold 0, 1, 2 and 3 once each")
     return np.array(entries, np.int32)
 
 
 def _switch(field: str, value: Any) -> np.ndarray:
-    if np.size(value) != 1 or not isinstance(value, (bool, int, float, np.ndarray, np.generic)) or value not in (0, 1):
+    entries = _entries(value)
+    if len(entries) != 1 or not isinstance(entries[0], (bool, int, float)) or entries[0] not in (0, 1):
         raise ValueError(f"{field}: {value!r} is not allowed; it must be True or False")
-    return np.asarray(value, np.float32)
+    return np.asarray(entries[0], np.float32)
+
+
+def _entries(value: Any) -> list[Any]:
+    """The Python numbers in a scalar, a sequence or an array; what is none of these is left for the check to refuse."""
+    return (np.asarray(value) if hasattr(value, "dtype") else np.asarray(value, object)).reshape(-1).tolist()
 
 
 @config

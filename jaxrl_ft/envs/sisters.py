@@ -181,7 +181,7 @@ def _strong(leaf: Any) -> jax.Array:
 
 def _leaf(name: str, value: Any, default: Any) -> np.ndarray:
     """The checked value as float32 (int32 for the episode limit)."""
-    value = value.item() if isinstance(value, (np.ndarray, np.generic)) and np.size(value) == 1 else value
+    value = value.item() if hasattr(value, "dtype") and np.size(value) == 1 else value
     if name == "episode_limit":
         return np.asarray(checks.count(name, value, 1, 10_000), np.int32)
     low = -_LARGEST if name in _SIGNED else 0.0
