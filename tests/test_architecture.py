@@ -68,10 +68,10 @@ def functions(node: ast.AST, public: bool = True) -> Iterator[tuple[Function, bo
     """Every function with whether it is public and whether it is a method."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, (*FUNCTION, ast.ClassDef)):
-            shown = public and not child.name.startswith("_") and not isinstance(node, FUNCTION)
+            shown = public and not child.name.startswith("_")
             if isinstance(child, FUNCTION):
                 yield child, shown, isinstance(node, ast.ClassDef)
-            yield from functions(child, shown)
+            yield from functions(child, shown and isinstance(child, ast.ClassDef))
         else:
             yield from functions(child, public)
 
@@ -104,11 +104,15 @@ def analysis_and_the_front_door_stay_off_jax(tree: list[Source]) -> Iterator[str
             for source in (by_name[p] for p in prefixes if p in by_name and p not in seen):
                 seen.add(source.name)
                 tops = [source.tree] if source.layer == "analysis" else source.tree.body
-                tops = [top for top in tops if not isinstance(top, (*FUNCTION, ast.ClassDef))]
+                tops = [top for top in tops if not isinstance(top, (*FUNCTION, ast.ClassDef)) and not for_types(top)]
                 found = [(line, target) for top in tops for line, target in imports(source, top)]
                 yield from (f"{start.path}: reaches jax by {source.path}:{line}" for line, target in found
                             if target.split(".")[0] in ARRAYS_ON_DEVICES)  # fmt: skip
                 todo += [target for _, target in found]
+
+
+def for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 def nothing_executable_is_stored_or_run(tree: list[Source]) -> Iterator[str]:
@@ -251,7 +255,9 @@ SHOWN_FAILING = {
         ("analysis/a.py", "from flax import struct"),
         ("__init__.py", "import jax"),
         ("store/bundle.py", "if True:\n    import jax"),
+        ("analysis/a.py", "if TYPE_CHECKING:\n    import jax"),
         ("analysis/a.py", "from jaxrl_ft.core.deep import c"),
+        ("__init__.py", "from jaxrl_ft.core import deep"),
     ],
     nothing_executable_is_stored_or_run: [
         ("a.py", "import pickle"),
@@ -309,16 +315,20 @@ SHOWN_FAILING = {
         ("methods/a.py", "cartpole.EnvParams()"),
     ],
 }
-FRONT = ("__init__.py", "_TABLE = {'sorcery': 'engine.b', 'PPO': 'rl.ppo'}\n__all__ = ['make_task']")
+FRONT = (
+    "__init__.py",
+    "if TYPE_CHECKING:\n    from jaxrl_ft.rl import ppo\n"
+    "_TABLE = {'sorcery': 'engine.b', 'PPO': 'rl.ppo'}\n__all__ = ['make_task']",
+)
 LAWFUL = {
     "core/deep.py": "import jax\nfrom typing import Any\n",
     "envs/cartpole.py": "import gymnax\nfrom jaxrl_ft.core import x\nX = gymnax.EnvParams().replace(masspole=1.0)\n",
     "methods/adapters.py": "import optax\nfrom ..nets import mlp\nfrom . import method\n",
     "store/a.py": "from jaxrl_ft.engine import loop\nimport numpy as np\nx = np.load(path)\n",
     "analysis/a.py": "import numpy as np\nfrom jaxrl_ft.analysis.b import c\n",
-    "rl/ppo.py": "x = text.replace('a', 'b')\ny = [1]  # [T, N]\n# Why: a reason, not a line.\n# note: x\n# noqa: D1\n",
+    "rl/ppo.py": "import jax\nx = text.replace('a', 'b')\ny = [1]  # [T, N]\n# Why: a reason.\n# note: x\n# noqa: D1\n",
     "engine/loop.py": 'def f(x: int, *y: int) -> int:\n    """Text.\n' + "\n" * 60 + '    """\n' + "    x = 1\n" * 48,
-    "engine/b.py": "class _A:\n    def __call__(self) -> int:\n        def f(x: int) -> int:\n            return x\n",
+    "engine/b.py": "class _A:\n    def __call__(self) -> int:\n        if 1:\n            def f(x: int) -> int: ...\n",
     "train.py": "from jaxrl_ft.store import a\nfrom jaxrl_ft.analysis import b\nprogram.lower().compile()\n",
     FRONT[0]: FRONT[1],
     "README.md": "See https://example.com/work/x and path/to/tmp/x.",
