@@ -147,6 +147,7 @@ def paired_difference(
     repetitions: int = 2000,
     seed: int = 0,
     agents: ArrayLike | None = None,
+    indices: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> Interval:
     """statistic(x) - statistic(y) with its interval, each resample taking the same runs of both.
@@ -158,6 +159,7 @@ def paired_difference(
         repetitions: resamples.
         seed: a Python int.
         agents: agent of each run [R], to resample agents first; None takes the runs as independent.
+        indices: runs to use in place of random ones: [B, R] for all tasks alike, or [B, R, T].
         confidence: coverage aimed at.
 
     Raises:
@@ -168,8 +170,10 @@ def paired_difference(
         raise ValueError(f"y: shape {right.shape} is not allowed; it must be that of x, {left.shape}")
     labels = np.arange(len(left)) if agents is None else agents
     _same_length("agents", labels, left)
-    indices = hierarchical_indices(labels, repetitions, seed)
-    distribution = _distribution(left, statistic, indices) - _distribution(right, statistic, indices)
+    if indices is None:
+        indices = hierarchical_indices(labels, repetitions, seed)
+    drawn = _checked_indices(indices, *left.shape)
+    distribution = _distribution(left, statistic, drawn) - _distribution(right, statistic, drawn)
     return _percentiles(statistic(left) - statistic(right), distribution, confidence)
 
 
@@ -206,7 +210,7 @@ def probability_interval(
     won = wins(left, right)
     taken_x = _counts(_checked_indices(indices[0], len(left), tasks), len(left), tasks)
     taken_y = _counts(_checked_indices(indices[1], len(right), tasks), len(right), tasks)
-    per_pair = np.einsum("tbx,txy,tby->b", taken_x, won, taken_y, optimize=True)
+    per_pair = ((taken_x @ won) * taken_y).sum(axis=(0, 2))
     return _percentiles(float(won.mean()), per_pair / tasks, confidence)
 
 

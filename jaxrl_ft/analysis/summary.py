@@ -1,6 +1,7 @@
 """One row per (target, method) of a comparison: interquartile means with intervals that resample agents, then runs."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,18 @@ def _estimate(values: NDArray[Any], agents: NDArray[Any], repetitions: int, seed
         return Interval(missing, missing, missing)
     if len(values) == 1:
         return Interval(values[0], missing, missing)
-    return intervals.hierarchical_bootstrap(values, agents, per_task(iqm), repetitions, seed)
+    ends = np.stack([values[0], values[0], values[0]])
+    varies = (values != values[0]).any(axis=0)
+    if varies.any():
+        drawn = _indices(tuple(agents), repetitions, seed)
+        ends[:, varies] = intervals.stratified_bootstrap(values[:, varies], per_task(iqm), indices=drawn)
+    return Interval(*ends)
+
+
+@lru_cache(maxsize=4)
+def _indices(agents: tuple[Any, ...], repetitions: int, seed: int) -> NDArray[np.int64]:
+    """Resampled runs [B, R]; methods that finished the same runs of the same agents share them."""
+    return intervals.hierarchical_indices(np.array(agents), repetitions, seed)
 
 
 def _pairs(runs: Sequence[Row], ours: Mapping[int, int], theirs: Mapping[int, int]) -> list[tuple[int, int]]:
@@ -177,12 +189,12 @@ def _against(
             if len(x) == 1:
                 estimate = Interval(x[0] - y[0], np.nan, np.nan)
             elif len(x) > 1:
-                estimate = intervals.paired_difference(x, y, iqm, repetitions, seed, agents)
+                estimate = intervals.paired_difference(x, y, iqm, indices=_indices(tuple(agents), repetitions, seed))
             entries.update(_named(name, estimate))
     x, y, agents = _columns("auc", runs, measured, pairs)
     estimate = NO_INTERVAL
     if len(x) > 1:
-        drawn = intervals.hierarchical_indices(agents, repetitions, seed)
+        drawn = _indices(tuple(agents), repetitions, seed)
         estimate = intervals.probability_interval(x, y, indices=(drawn, drawn))
     return entries | _named(f"probability_over_{rival}", estimate)
 
