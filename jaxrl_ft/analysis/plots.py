@@ -75,10 +75,12 @@ def draw_learning_curves(
     shown = _shown(groups, runs, max_lines)
     look = looks([row["method"] for row in runs])
     figure, axes = canvas(6.0)
-    ends = []
+    ends, until = [], max(float(steps[groups[method], -1].max()) for method in shown)
     for method in shown:
         own = groups[method]
         grid, band = _band(lines[own], steps[own], [runs[i].get("agent", i) for i in own], repetitions, seed)
+        # the untouched policy spends no steps, and its line spans what the others spend
+        grid[-1] = until if method == "zero_shot" else grid[-1]
         _draw_line(axes, method, look[method], grid, band)
         ends.append((float(band.value[-1]), method, look[method].colour))
     axes.set_xlabel("Target env steps spent", color=INK)

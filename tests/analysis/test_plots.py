@@ -76,6 +76,15 @@ def test_runs_with_other_step_counts_are_interpolated(made):
     np.testing.assert_allclose(y, x)
 
 
+def test_the_zero_shot_line_spans_the_figure_though_it_spends_no_steps(made):
+    runs, curves, steps, _ = made
+    spent = np.where(np.array([row["method"] == "zero_shot" for row in runs])[:, None], 0.0, steps)
+    figure = plots.draw_learning_curves(runs, curves, spent, "long-pole", repetitions=50)
+    x, y = lines_of(figure)["zero_shot"].get_data()
+    assert (x[0], x[-1]) == (0.0, steps.max())
+    assert len(set(y)) == 1
+
+
 def test_only_the_best_others_are_drawn_and_the_title_says_so(made):
     runs, curves, steps, _ = made
     figure = plots.draw_learning_curves(runs, curves, steps, "long-pole", max_lines=4, repetitions=50)
