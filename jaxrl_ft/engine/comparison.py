@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import floats
+from jaxrl_ft.core.curves import area_under_curve
 from jaxrl_ft.engine import learning
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.evaluation import evaluate
@@ -26,7 +28,7 @@ class Comparison:
     """Every run of a comparison, on the host."""
 
     runs: list[dict[str, Any]]
-    """one row per run: method, target, agent, seed, hyperparameters, returns, env_steps, status"""
+    """one row per run: method, target, agent, seed, hyperparameters, returns, auc, env_steps, status"""
     curves: np.ndarray
     """mean greedy return on the target at each evaluation, [R, K]"""
     curve_steps: np.ndarray
@@ -96,37 +98,23 @@ def compare(
             learning.finetune_spec(agents, target, method, steps, seed, num_evals, eval_episodes)
     start = agents.select(np.arange(num) % agents.num_seeds)
     before = evaluate(start, agents.source, episodes=episodes, seed=seed).mean(axis=1)
-    rows, curves, curve_steps, cells = [], [], [], {}
+    training = {"steps": steps, "seed": seed, "num_evals": num_evals, "eval_episodes": eval_episodes}
+    rows, cells = [], {}
     for target_name, target in targets.items():
         grid = held_out[target_name] if held_out and target_name in held_out else held_out_grid(agents.source, target)
         for name, method in chosen.items():
-
-            def tell(moment: Progress, name: str = name, target_name: str = target_name) -> None:
-                if watch is not None:
-                    watch(name, target_name, moment)
-
-            tuned = learning.finetune(
-                start,
-                target,
-                method,
-                steps=steps,
-                seed=seed,
-                num_evals=num_evals,
-                eval_episodes=eval_episodes,
-                watch=tell,
-            )
+            tell = None if watch is None else partial(watch, name, target_name)
+            tuned = learning.finetune(start, target, method, **training, watch=tell)
             columns = {
-                "source_return": evaluate(tuned, agents.source, episodes=episodes, seed=seed).mean(axis=1),
+                **_returns(tuned, agents.source, target, episodes, seed),
                 "source_return_before": before,
-                "target_return": evaluate(tuned, target, episodes=episodes, seed=seed).mean(axis=1),
                 **_held_out(tuned, grid, held_out_episodes, seed),
             }
             rows += _rows(name, target_name, tuned, start, agents.num_seeds, seed, columns)
-            curves.append(tuned.curve)
-            curve_steps.append(tuned.curve_steps)
             cells[name, target_name] = tuned
-            if watch is not None:
-                watch(name, target_name, None)
+            if tell is not None:
+                tell(None)
+    curves, curve_steps = zip(*((cell.curve, cell.curve_steps) for cell in cells.values()))
     return Comparison(rows, np.concatenate(curves), np.concatenate(curve_steps), cells)
 
 
@@ -136,6 +124,11 @@ def _methods(methods: Sequence[str] | Mapping[str, Method]) -> dict[str, Method]
     named = dict(methods) if isinstance(methods, Mapping) else {METHODS.name(name): METHODS[name] for name in methods}
     always = {name: METHODS[name] for name in ALWAYS if name not in named}
     return {name: learning.resolve_method(method) for name, method in {**always, **named}.items()}
+
+
+def _returns(tuned: Agents, source: Task, target: Task, episodes: int, seed: int) -> dict[str, np.ndarray]:
+    tasks = {"source_return": source, "target_return": target}
+    return {name: evaluate(tuned, task, episodes=episodes, seed=seed).mean(axis=1) for name, task in tasks.items()}
 
 
 def _held_out(tuned: Agents, grid: Grid, episodes: int, seed: int) -> dict[str, np.ndarray]:
@@ -162,12 +155,14 @@ def _rows(
         "hyperparameters": floats(tuned.method) if trains else {},
     }
     spent = tuned.env_steps - start.env_steps
+    auc = area_under_curve(tuned.curve, tuned.curve_steps)
     return [
         {
             **shared,
             "run": i,
             "agent": i % num_agents,
             **{key: float(column[i]) for key, column in columns.items()},
+            "auc": float(auc[i]),
             "jumpstart_return": float(tuned.curve[i, 0]),
             "env_steps": int(spent[i]),
             "status": tuned.status[i],

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
@@ -52,7 +53,7 @@ def pretrain(
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     method = Method(warm_start=Scratch(), optimizer=optimizer)
-    spec = _spec(algo, network, method, source, seeds, steps, seed, num_evals, eval_episodes)
+    spec = training_spec(algo, network, method, source, seeds, steps, seed, num_evals, eval_episodes)
     params, statistics = training.fresh_params(algo, network, source, seed, seeds)
     policy = Policy(params, statistics, network)
     result = training.train(spec, policy, params, Source(policy, params), watch)
@@ -109,7 +110,8 @@ def finetune_spec(
         ValueError: an argument is not allowed.
     """
     check_sizes(agents, target)
-    return _spec(agents.algo, agents.network, method, target, agents.num_seeds, steps, seed, num_evals, eval_episodes)
+    configs = (agents.algo, agents.network, method)
+    return training_spec(*configs, target, agents.num_seeds, steps, seed, num_evals, eval_episodes)
 
 
 def resolve_method(method: str | Method | None) -> Method:
@@ -123,9 +125,14 @@ def resolve_method(method: str | Method | None) -> Method:
     return chosen
 
 
-def _spec(
+def training_spec(
     algo: Any, network: Any, method: Method, task: Task, seeds: int, steps: int, seed: int, evals: int, episodes: int
 ) -> Spec:
+    """What a call of `pretrain` or `finetune` with these configs runs, after every check of the arguments.
+
+    Raises:
+        ValueError: an argument is not allowed.
+    """
     for name, config in (("algo", algo), ("network", network), ("method", method)):
         check_config(config, name)
     if not isinstance(task, Task):
@@ -140,6 +147,22 @@ def _spec(
         raise ValueError(f"steps: {steps} is not allowed; it must exceed the {spent} steps that the method probes")
     updates = -(-(steps - spent) // algo.steps_per_update())
     return Spec(algo, network, method, task, seed, seeds, updates, evals, episodes, spent)
+
+
+def check_adapter(algo: Any, network: Any, method: Method, task: Task) -> None:
+    """Refuses an adapter that cannot adapt this network, such as a pattern that matches no parameter.
+
+    Only shapes are traced: nothing compiles.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    params = jax.eval_shape(lambda key: algo.init_params(key, task, network), key)
+    try:
+        jax.eval_shape(method.adapter.init, key, params)
+    except ValueError as error:
+        raise ValueError(f"method.adapter.{error}") from None
 
 
 def check_sizes(agents: Agents, target: Task) -> None:
@@ -172,7 +195,7 @@ def _untouched(agents: Agents, spec: Spec, base: Policy) -> Agents:
     points = training.evaluation_updates(spec.num_updates, spec.num_evals)
     tasks = tree.repeat(spec.task, spec.num_runs)
     seeds = training.seeds_of(spec.seed, spec.num_runs)
-    returns, _, _ = training.evaluate_runs(spec.algo, base, tasks, seeds, spec.eval_episodes)
+    returns = training.evaluate_runs(spec.algo, base, tasks, seeds, spec.eval_episodes).episode_return
     curve = np.repeat(returns.mean(axis=1, keepdims=True), len(points), axis=1)
     steps = np.broadcast_to(points * spec.algo.steps_per_update(), curve.shape).copy()
     report = ("policy and critic: the agent's own, untouched", f"evaluated on {spec.task.describe()} without training")
@@ -211,7 +234,8 @@ def _report(spec: Spec, result: Result, probe: Probe | None) -> tuple[str, ...]:
     skipped = int(np.sum(result.opt_state.skipped))
     lines = [
         f"start: {type(spec.method.warm_start).__name__}; adapter: {type(spec.method.adapter).__name__}; "
-        f"penalty: {type(spec.method.penalty).__name__}; optimizer: {type(spec.method.optimizer).__name__}, fresh state",
+        f"penalty: {type(spec.method.penalty).__name__}; "
+        f"optimizer: {type(spec.method.optimizer).__name__}, fresh state",
         f"trains {result.delta_size:,} numbers for {total:,} parameters ({result.delta_size / total:.1%})",
         f"normaliser: {', '.join(sorted(result.policy.statistics)) or 'none'}",
         f"env steps: {spec.spent:,} probed, {int(result.curve_steps[0, -1]):,} in all for each seed",
@@ -221,6 +245,3 @@ def _report(spec: Spec, result: Result, probe: Probe | None) -> tuple[str, ...]:
         low, middle, high = np.quantile(np.asarray(probe.share), [0.0, 0.5, 1.0])
         lines.append(f"probed zero-shot share of the possible return: median {middle:.2f}, {low:.2f} to {high:.2f}")
     return tuple(lines)
-
-
-__all__ = ["finetune", "pretrain", "resolve_method"]
