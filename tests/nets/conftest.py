@@ -1,0 +1,3 @@
+from jaxrl_ft.engine import placement
+
+placement.prepare()

@@ -1,0 +1,274 @@
+"""PPO's loss and ten full updates against a NumPy reference in float64, its experience against closed forms."""
+
+import dataclasses
+import functools
+import re
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import ppo_reference
+import pytest
+from rl_probes import probe
+from test_returns import double_sum
+
+import jaxrl_ft as ft
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.engine import programs, update
+from jaxrl_ft.methods.penalties import Source
+from jaxrl_ft.rl import actor_critic
+from jaxrl_ft.rl.ppo import Batch
+
+NETWORK = ft.MLP(width=8)
+ALGO = ft.PPO(num_envs=4, num_steps=16, num_epochs=2, num_minibatches=2, gamma=0.9, gae_lambda=0.8)
+VARIANTS = {
+    "plain": ALGO,
+    "all terms": dataclasses.replace(ALGO, ent_coef=0.03, vf_coef=0.7, value_clip_eps=0.02, clip_eps=0.01),
+    "raw advantages": dataclasses.replace(ALGO, ent_coef=0.03, normalize_advantage=False, clip_eps=0.01),
+}
+ADAM = ft.Adam(learning_rate=1e-2, max_grad_norm=0.3)
+TASK = probe(length=6, each=0.5, by_action=0.5, by_both=1.0, last=1.0, random_signal=1.0, natural=0.0)
+NUM_UPDATES = 10
+
+
+@functools.cache
+def programs_of(name):
+    """The task of this run as the engine takes it, and its update and its collection as programs of one agent."""
+    algo = as_arrays(VARIANTS[name])
+    params = jax.jit(lambda key: algo.init_params(key, TASK, NETWORK))(jax.random.key(3))
+    params["policy"]["head"]["kernel"] = 30.0 * params["policy"]["head"]["kernel"]
+    run = update.Run(
+        algo=algo,
+        adapter=ft.Full(),
+        penalty=ft.PENALTIES["none"],
+        optimizer=as_arrays(ADAM),
+        network=NETWORK,
+        task=TASK,
+        base=params,
+        statistics={},
+        seed=np.uint32(7),
+        index=np.uint32(0),
+        num_updates=np.int32(NUM_UPDATES),
+    )
+
+    def collect(run, state, index):
+        key, policy = update.run_key(run, index), update.policy_of(run, state)
+        return run.algo.collect(key, update.tasks_of(run), policy, state.carry)
+
+    state = jax.jit(update.begin)(run, Source(Policy(params, {}, NETWORK), params))
+    return run, state, jax.jit(update.update), jax.jit(collect)
+
+
+@functools.cache
+def recorded(name):
+    """States before and after each of ten updates, and the data and indices of each."""
+    run, state, step, collect = programs_of(name)
+    states, experience = [state], []
+    for i in range(NUM_UPDATES):
+        experience.append(jax.device_get(collect(run, state, np.int32(i))))
+        state, _ = step(run, state, np.int32(i))
+        states.append(state)
+    return [jax.device_get(s) for s in states], experience
+
+
+def doubles(params):
+    return jax.tree.map(lambda leaf: np.asarray(leaf, float), params)
+
+
+def as_dict(data):
+    return {name: np.asarray(leaf, int if name == "action" else float) for name, leaf in data._asdict().items()}
+
+
+def take(batch, rows):
+    return {name: leaf[rows] for name, leaf in batch.items()}
+
+
+@pytest.mark.parametrize("name", ["plain", "all terms", "raw advantages"])
+def test_ten_updates_equal_the_reference(name):
+    algo, (states, experience) = VARIANTS[name], recorded(name)
+    reference = ppo_reference.Reference(doubles(states[0].delta))
+    for i, (_, data, indices, _) in enumerate(experience):
+        for rows in indices:
+            reference.step(take(as_dict(data), rows), algo, ADAM, ADAM.learning_rate * (1 - i / NUM_UPDATES))
+        ours, theirs = tree.flatten(states[i + 1].delta), tree.flatten(reference.params)
+        for path, leaf in theirs.items():
+            np.testing.assert_allclose(ours[path], leaf, atol=1e-5, rtol=0, err_msg=f"{path} after update {i}")
+    moved = tree.flatten(jax.tree.map(lambda a, b: np.abs(a - b).max(), states[0].delta, states[-1].delta))
+    assert min(moved.values()) > 1e-3
+    assert 0 < reference.clipped < reference.count == 40
+
+
+@pytest.mark.parametrize("value_clip_eps", [None, 0.02])
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("ent_coef", [0.0, 0.1])
+def test_the_loss_and_every_term_equal_the_reference(value_clip_eps, normalize, ent_coef):
+    states, experience = recorded("all terms")
+    algo = ft.PPO(
+        value_clip_eps=value_clip_eps, normalize_advantage=normalize, ent_coef=ent_coef, vf_coef=0.3, clip_eps=0.05
+    )
+    data = experience[2][1]
+    function = jax.jit(jax.value_and_grad(lambda params: algo.loss(Policy(params, {}, NETWORK), None, data), has_aux=True))
+    (total, metrics), grads = function(states[5].delta)
+    expected, terms, gradient = ppo_reference.loss(doubles(states[5].delta), as_dict(data), algo)
+    assert float(total) == pytest.approx(expected, abs=1e-5)
+    assert float(metrics["loss/policy"]) == pytest.approx(terms["policy"], abs=1e-5)
+    assert float(metrics["loss/value"]) == pytest.approx(terms["value"], rel=1e-5)
+    assert float(metrics["policy/entropy"]) == pytest.approx(terms["entropy"], rel=1e-5)
+    for path, leaf in tree.flatten(gradient).items():
+        np.testing.assert_allclose(tree.flatten(grads)[path], leaf, atol=2e-5, err_msg=path)
+
+
+def test_the_whole_loss_has_the_gradient_of_finite_differences():
+    states, experience = recorded("all terms")
+    with jax.enable_x64(True):
+        data = Batch(*(jnp.asarray(leaf) for leaf in as_dict(experience[2][1]).values()))
+        function = lambda params: VARIANTS["all terms"].loss(Policy(params, {}, NETWORK), None, data)[0]  # noqa: E731
+        params = jax.tree.map(jnp.asarray, doubles(states[5].delta))
+        chex.assert_numerical_grads(jax.jit(function), (params,), order=1, atol=1e-5, rtol=1e-5)
+
+
+def test_policy_and_critic_share_nothing():
+    states, experience = recorded("plain")
+    data, params = experience[0][1], states[3].delta
+    algo = dataclasses.replace(ALGO, ent_coef=0.1)
+    metrics = lambda params, name: algo.loss(Policy(params, {}, NETWORK), None, data)[1][name]  # noqa: E731
+    for name, own in (("loss/policy", "policy"), ("policy/entropy", "policy"), ("loss/value", "value")):
+        grads = jax.grad(metrics)(params, name)
+        for group in ("policy", "value"):
+            largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(grads[group]))
+            assert (largest > 1e-6) == (group == own), (name, group)
+
+
+def test_experience_is_what_the_policy_did():
+    """Log-probabilities and values are the collecting policy's, whatever the batch they were computed in."""
+    states, experience = recorded("plain")
+    for i in (0, 4, 9):
+        data = experience[i][1]
+        policy = Policy(states[i].delta, {}, NETWORK)
+        for row in (0, 17, 63):
+            one = actor_critic.distribution(policy, data.obs[row])
+            assert float(one.log_prob(data.action[row])) == pytest.approx(float(data.log_prob[row]), abs=1e-5)
+            assert float(actor_critic.values(policy, data.obs[row])) == pytest.approx(float(data.value[row]), abs=1e-5)
+        np.testing.assert_allclose(data.target_value, data.advantage + data.value, rtol=1e-6, atol=1e-6)
+        assert set(np.unique(data.action)) == {0, 1}
+
+
+def test_observations_go_on_where_the_last_update_stopped():
+    """Each environment counts 0, 1, ..., 5 and starts again, over the borders of the updates."""
+    _, experience = recorded("plain")
+    obs = np.concatenate([data.obs.reshape(16, 4, 2) for _, data, _, _ in experience])
+    np.testing.assert_allclose(obs[..., 1] * 6, np.broadcast_to(np.arange(160)[:, None] % 6, (160, 4)), atol=1e-5)
+    signals = obs[:156, :, 0].reshape(26, 6, 4)
+    assert np.all(signals == signals[:, :1])
+    assert set(np.unique(signals)) == {-1.0, 1.0}
+    assert abs(signals[:, 0].mean()) < 4 / np.sqrt(26 * 4)
+
+
+@pytest.mark.parametrize("natural", [0.0, 1.0])
+def test_advantages_bootstrap_from_the_state_before_the_reset(natural):
+    """The successor of a last step is (signal, 6 / 6), which no environment starts from."""
+    run, state, _, collect = programs_of("plain")
+    task = dataclasses.replace(TASK, env_params=dataclasses.replace(TASK.env_params, natural=np.float32(natural)))
+    run = dataclasses.replace(run, task=task)
+    data = jax.device_get(collect(run, state, np.int32(0)))[1]
+    obs, action = data.obs.reshape(16, 4, 2), data.action.reshape(16, 4)
+    sign, signal = 2.0 * action - 1, obs[..., 0]
+    last = np.round(obs[..., 1] * 6) == 5
+    reward = 0.5 + 0.5 * sign + sign * signal + last
+    next_obs = np.stack([signal, obs[..., 1] + 1 / 6], axis=-1)
+    value, next_value = (ppo_reference.forward(doubles(state.delta)["value"], x)[0][..., 0] for x in (obs, next_obs))
+    terminated = last & (natural > 0)
+    for env in range(4):
+        columns = (x[:, env] for x in (reward, value, next_value, terminated, last))
+        expected = double_sum(*columns, gamma=0.9, gae_lambda=0.8)
+        np.testing.assert_allclose(data.advantage.reshape(16, 4)[:, env], expected, atol=1e-5)
+
+
+def test_finished_episodes_are_counted_once_over_the_borders_of_updates():
+    _, experience = recorded("plain")
+    sums = {name: sum(metrics[f"rollout/{name}"] for *_, metrics in experience) for name in experience[0][3]
+            for name in [name.removeprefix("rollout/")]}  # fmt: skip
+    data = [data for _, data, _, _ in experience]
+    obs = np.concatenate([d.obs.reshape(16, 4, 2) for d in data])[:156]
+    sign = 2.0 * np.concatenate([d.action.reshape(16, 4) for d in data])[:156] - 1
+    reward = 0.5 + 0.5 * sign + sign * obs[..., 0] + (np.round(obs[..., 1] * 6) == 5)
+    assert sums["num"] == 26 * 4
+    assert sums["episode_length"] == 156 * 4
+    assert float(sums["episode_return"]) == pytest.approx(reward.sum(), rel=1e-5)
+
+
+def test_every_epoch_is_a_permutation_and_no_two_are_alike():
+    _, experience = recorded("plain")
+    orders = np.concatenate([indices.reshape(2, 64) for _, _, indices, _ in experience])
+    assert experience[0][2].shape == (4, 32)
+    np.testing.assert_array_equal(np.sort(orders), np.broadcast_to(np.arange(64), orders.shape))
+    assert len({tuple(order) for order in orders}) == 20
+    assert abs(np.mean([np.corrcoef(order, np.arange(64))[0, 1] for order in orders])) < 4 / np.sqrt(64 * 20)
+
+
+def test_the_same_key_collects_the_same_and_another_another():
+    run, state, _, collect = programs_of("plain")
+    first, again, other = (jax.device_get(collect(run, state, np.int32(i))) for i in (3, 3, 4))
+    chex.assert_trees_all_equal(first, again)
+    assert np.any(first[1].action != other[1].action)
+    assert np.any(first[2] != other[2])
+    elsewhere = jax.device_get(collect(dataclasses.replace(run, index=np.uint32(1)), state, np.int32(3)))
+    assert np.any(first[1].action != elsewhere[1].action)
+
+
+def test_actions_are_drawn_from_the_policy():
+    """Over ten rollouts the counts of action 1 agree with the probabilities the policy gave it."""
+    _, experience = recorded("plain")
+    data = [data for _, data, _, _ in experience]
+    action = np.concatenate([d.action for d in data])
+    taken = np.exp(np.concatenate([d.log_prob for d in data]).astype(float))
+    p = np.where(action == 1, taken, 1 - taken)
+    assert abs(action.sum() - p.sum()) < 4 * np.sqrt(np.sum(p * (1 - p)))
+
+
+def test_no_key_is_used_twice():
+    run, state, _, _ = programs_of("plain")
+    with jax.debug_key_reuse(True):
+        jax.jit(lambda run, state, index: update.update(run, state, index))(run, state, np.int32(0))
+        with pytest.raises(jax.errors.KeyReuseError):
+            jax.jit(lambda key: jax.random.normal(key) + jax.random.uniform(key))(jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"num_minibatches": 3}, "algo.num_minibatches: 3 does not divide the batch of 8 environments x 64 steps = 512"),
+        ({"num_minibatches": 1024}, "algo.num_minibatches: 1024 does not divide"),
+        ({"num_envs": 0}, "algo.num_envs: 0 is not allowed; it must be a whole number of at least 1"),
+        ({"num_steps": -4}, "algo.num_steps: -4 is not allowed"),
+        ({"num_epochs": 1.5}, "algo.num_epochs: 1.5 is not allowed"),
+        ({"num_minibatches": True}, "algo.num_minibatches: True is not allowed"),
+        ({"gamma": 1.01}, "algo.gamma: 1.01 is not allowed; it must be in [0, 1]"),
+        ({"gamma": float("nan")}, "algo.gamma: nan is not allowed"),
+        ({"gae_lambda": -0.1}, "algo.gae_lambda: -0.1 is not allowed"),
+        ({"clip_eps": -0.2}, "algo.clip_eps: -0.2 is not allowed"),
+        ({"value_clip_eps": float("inf")}, "algo.value_clip_eps: inf is not allowed"),
+        ({"ent_coef": "0.1"}, "algo.ent_coef: '0.1' is not allowed"),
+        ({"vf_coef": None}, "algo.vf_coef: None is not allowed"),
+        ({"normalize_obs": 2}, "algo.normalize_obs: 2 is not known"),
+    ],
+)
+def test_bad_fields_are_refused_before_anything_compiles(fields, message, monkeypatch):
+    monkeypatch.setattr(programs, "fresh", lambda *args: pytest.fail("a program was reached"))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ft.pretrain(TASK, algo=ft.PPO(**fields))
+
+
+@pytest.mark.parametrize("fields", [{"width": 0}, {"depth": -1}, {"width": 8.0}, {"activation": "tan"}])
+def test_bad_networks_are_refused_before_anything_compiles(fields, monkeypatch):
+    monkeypatch.setattr(programs, "fresh", lambda *args: pytest.fail("a program was reached"))
+    with pytest.raises(ValueError, match=f"network.{next(iter(fields))}: "):
+        ft.pretrain(TASK, network=ft.MLP(**fields))
+
+
+def test_what_is_no_algorithm_is_refused():
+    with pytest.raises(ValueError, match="algo: 'ppo' is not a config"):
+        ft.pretrain(TASK, algo="ppo")

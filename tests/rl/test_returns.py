@@ -1,0 +1,101 @@
+"""GAE against its definition as a double sum in float64, and against closed forms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrl_ft.rl import returns
+
+T, N = 24, 1000
+batched = jax.jit(jax.vmap(returns.gae))
+
+
+def double_sum(reward, value, next_value, terminated, done, gamma, gae_lambda):
+    """A_t = Σ_{k≥t} (γλ)^{k-t} Π_{t≤j<k} (1 - done_j) δ_k, in float64."""
+    delta = reward.astype(float) + gamma * (1.0 - terminated) * next_value.astype(float) - value.astype(float)
+    advantage = np.zeros(len(delta))
+    for t in range(len(delta)):
+        for k in range(t, len(delta)):
+            advantage[t] += (gamma * gae_lambda) ** (k - t) * np.prod(1.0 - done[t:k]) * delta[k]
+    return advantage
+
+
+def cases(seed=0):
+    """N cases of T steps: normal rewards and values; rates of both endings from none to always, both at once too."""
+    random = np.random.default_rng(seed)
+    reward, value, next_value = random.normal(size=(3, N, T)).astype(np.float32)
+    rates = random.choice([0.0, 0.05, 0.3, 1.0], p=[0.3, 0.3, 0.3, 0.1], size=(2, N, 1))
+    terminated, truncated = random.random((2, N, T)) < rates
+    gamma, gae_lambda = random.choice([0.0, 0.5, 0.9, 0.99, 1.0], size=(2, N)).astype(np.float32)
+    return reward, value, next_value, terminated, terminated | truncated, gamma, gae_lambda
+
+
+def test_it_equals_the_double_sum_on_a_thousand_random_cases():
+    inputs = cases()
+    terminated, done, gamma, gae_lambda = inputs[3:]
+    assert (done & ~terminated).any() and terminated.any() and (~done).any()
+    assert {0.0, 1.0} <= set(gamma.tolist()) and {0.0, 1.0} <= set(gae_lambda.tolist())
+    expected = np.stack([double_sum(*(part[i] for part in inputs)) for i in range(N)])
+    np.testing.assert_allclose(batched(*inputs), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_lambda_0_is_the_td_error_bit_for_bit():
+    reward, value, next_value, terminated, done, gamma, _ = cases(1)
+    result = returns.gae(*(jnp.asarray(x).T for x in (reward, value, next_value, terminated, done)), gamma, 0.0)
+    bootstrap = np.where(terminated, np.float32(0.0), next_value)
+    np.testing.assert_array_equal(np.asarray(result).T, reward + gamma[:, None] * bootstrap - value)
+
+
+def test_lambda_1_is_the_return_less_the_value():
+    """With V(s_{t+1}) shared between steps, the values in between cancel and only the ends' bootstraps stay."""
+    random = np.random.default_rng(2)
+    gamma, ends = 0.9, {5: "terminated", 9: "truncated", 15: "cut"}
+    reward, states = random.normal(size=16), random.normal(size=17)
+    next_value, terminated, done = states[1:].copy(), np.zeros(16, bool), np.zeros(16, bool)
+    next_value[[5, 9]] = random.normal(size=2)
+    terminated[5], done[[5, 9]] = True, True
+    expected = np.zeros(16)
+    for t in range(16):
+        end = min(e for e in ends if e >= t)
+        monte_carlo = sum(gamma ** (k - t) * reward[k] for k in range(t, end + 1))
+        bootstrap = 0.0 if ends[end] == "terminated" else gamma ** (end + 1 - t) * next_value[end]
+        expected[t] = monte_carlo + bootstrap - states[t]
+    arrays = [np.asarray(x, np.float32) for x in (reward, states[:-1], next_value)]
+    np.testing.assert_allclose(returns.gae(*arrays, terminated, done, gamma, 1.0), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("gamma", "gae_lambda"), [(0.9, 0.8), (0.99, 1.0), (1.0, 0.5)])
+def test_a_constant_reward_sums_to_the_geometric_series(gamma, gae_lambda):
+    ones, none = np.ones(10, np.float32), np.zeros(10, bool)
+    product, left = gamma * gae_lambda, np.arange(10, 0, -1)
+    result = returns.gae(ones, 0 * ones, 0 * ones, none, none, gamma, gae_lambda)
+    np.testing.assert_allclose(result, (1 - product**left) / (1 - product), rtol=1e-5)
+
+
+def test_the_value_of_an_endless_reward_is_a_fixed_point_only_through_truncation():
+    """With V = 1 / (1 - γ) every advantage is zero, time limits included; a natural end leaves -γ V."""
+    gamma, value = np.float32(0.75), np.full(8, 4.0, np.float32)
+    done = np.arange(8) == 7
+    ones = np.ones(8, np.float32)
+    np.testing.assert_array_equal(returns.gae(ones, value, value, done & False, done, gamma, 0.9), 0.0)
+    assert float(returns.gae(ones, value, value, done, done, gamma, 0.9)[7]) == -3.0
+
+
+def test_nothing_crosses_an_ending():
+    reward, value, next_value, terminated, done, gamma, gae_lambda = (part[:1] for part in cases(3))
+    done = done.copy()
+    done[0, 10], gamma, gae_lambda = True, np.float32([0.9]), np.float32([0.9])
+    changed = reward.copy()
+    changed[0, 11:] += 100.0
+    before = batched(reward, value, next_value, terminated, done, gamma, gae_lambda)[0]
+    after = batched(changed, value, next_value, terminated, done, gamma, gae_lambda)[0]
+    np.testing.assert_array_equal(before[:11], after[:11])
+
+
+def test_arrays_of_other_shapes_and_whole_numbers_are_refused():
+    ones, none = np.ones(4, np.float32), np.zeros(4, bool)
+    with pytest.raises(AssertionError):
+        returns.gae(ones, ones[:3], ones, none, none, 0.9, 0.9)
+    with pytest.raises(AssertionError):
+        returns.gae(np.ones(4, int), ones, ones, none, none, 0.9, 0.9)
