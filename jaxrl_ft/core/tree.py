@@ -51,6 +51,18 @@ def where(condition: jax.Array, on_true: Tree, on_false: Tree) -> Tree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
 
 
+def ravel(tree: Tree) -> jax.Array:
+    """Every leaf in one vector [P]; arithmetic on it is one loop where that on the tree is one a leaf."""
+    return jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(tree)])
+
+
+def unravel(vector: jax.Array, like: Tree) -> Tree:
+    """The tree with the shapes of `like` that `ravel` put into `vector` [P]."""
+    leaves, structure = jax.tree.flatten(like)
+    parts = jnp.split(vector, np.cumsum([leaf.size for leaf in leaves])[:-1])
+    return jax.tree.unflatten(structure, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves)])
+
+
 def size(tree: Tree) -> int:
     """The number of scalars in a tree."""
     return sum(int(np.prod(np.shape(leaf))) for leaf in jax.tree.leaves(tree))

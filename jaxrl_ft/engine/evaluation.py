@@ -33,4 +33,6 @@ def evaluate(agents: Agents, task: Task, *, episodes: int = 100, greedy: bool = 
     policy: Any = Policy(agents.params, agents.statistics, agents.network)
     tasks = tree.repeat(task, agents.num_seeds)
     seeds = training.seeds_of(seed, agents.num_seeds)
-    return training.evaluate_runs(agents.algo, policy, tasks, seeds, episodes, greedy)[0]
+    return training.evaluate_runs(
+        agents.algo, policy, tasks, seeds, episodes, greedy, training.FINAL_STREAM
+    ).episode_return

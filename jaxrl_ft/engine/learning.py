@@ -10,7 +10,7 @@ from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.engine import placement, programs, training
+from jaxrl_ft.engine import placement, probing, programs, training
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.training import Result, Spec, Watcher
 from jaxrl_ft.envs.task import Task
@@ -94,7 +94,7 @@ def finetune(
     if not chosen.trains:
         return _untouched(agents, spec, base)
     fresh = Policy(*training.fresh_params(agents.algo, agents.network, target, seed, num), agents.network)
-    probe = training.probe(spec, base)
+    probe = probing.probe(spec, base)
     start = _warm_start(spec, base, fresh, probe)
     init_params = fresh.params if isinstance(chosen.warm_start, Scratch) else agents.init_params
     result = training.train(spec, start, init_params, Source(base, agents.init_params), watch)
@@ -186,7 +186,7 @@ def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy
     num = spec.num_runs
     warm = tree.repeat(as_arrays(spec.method.warm_start), num)
     seeds = training.seeds_of(spec.seed, num)
-    arguments = training.placed((warm, *seeds, base, fresh, probe), num)
+    arguments = placement.put((warm, *seeds, base, fresh, probe), num)
     params, statistics = placement.trim(programs.warm_start(placement.mesh(), *arguments), num)
     return Policy(params, statistics, spec.network)
 

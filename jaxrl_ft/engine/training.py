@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
@@ -11,16 +12,20 @@ from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.engine import placement, programs
+from jaxrl_ft.engine.episodes import Options, Outcome
 from jaxrl_ft.engine.update import Run
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.methods.warm_starts import Probe
 
 EVAL_BLOCK = 16
 """Episodes that one call of the evaluation program plays; any number is a whole number of blocks, cut to size."""
 
 NO_LIMIT = 2**31 - 1
+
+PROBE_STREAM = 2**32 - 1
+FINAL_STREAM = 2**32 - 2
+"""Evaluation streams of probes and of `evaluate`; evaluations on the way use the number of updates done."""
 
 
 class Progress(NamedTuple):
@@ -34,6 +39,8 @@ class Progress(NamedTuple):
     """updates in all"""
     env_steps: int
     """environment steps done, all runs together"""
+    metrics: dict[str, np.ndarray]
+    """means over the updates since the last moment, by run, [R]; sums of episodes under `rollout/`"""
 
 
 Watcher = Callable[[Progress], None]
@@ -65,7 +72,6 @@ class Result(NamedTuple):
     curve: np.ndarray
     curve_steps: np.ndarray
     delta_size: int
-    metrics: list[dict[str, np.ndarray]]
 
 
 class Seeds(NamedTuple):
@@ -80,15 +86,10 @@ def seeds_of(seed: int, num_runs: int) -> Seeds:
     return Seeds(np.full(num_runs, seed, np.uint32), np.arange(num_runs, dtype=np.uint32))
 
 
-def placed(runs: Any, num_runs: int) -> Any:
-    """The runs padded to a width that the devices divide."""
-    return placement.pad(runs, placement.width(num_runs, placement.mesh().size))
-
-
 def fresh_params(algo: Any, network: Any, task: Task, seed: int, num_runs: int) -> tuple[Tree, Tree]:
     """Freshly initialised parameters and statistics of every run, [R, ...] on the host."""
     each = tree.repeat((as_arrays(algo), as_arrays(network), task), num_runs)
-    arguments = placed((*each, *seeds_of(seed, num_runs)), num_runs)
+    arguments = placement.put((*each, *seeds_of(seed, num_runs)), num_runs)
     return placement.trim(programs.fresh(placement.mesh(), *arguments), num_runs)
 
 
@@ -101,8 +102,8 @@ def evaluate_runs(
     greedy: bool = True,
     stream: int = 0,
     max_steps: int = NO_LIMIT,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Undiscounted returns, lengths and natural ends of every run's episodes, [R, E] each.
+) -> Outcome:
+    """The outcomes of every run's episodes, [R, E].
 
     Args:
         algo: the algorithm; its class gives the distribution.
@@ -115,20 +116,15 @@ def evaluate_runs(
         max_steps: cut of every episode, on top of the task's own limit.
     """
     num_runs = len(seeds.seeds)
-    arguments = placed((policies, tasks, *seeds), num_runs)
+    arguments = placement.put((policies, tasks, *seeds), num_runs)
     blocks = []
     for first in range(0, episodes, EVAL_BLOCK):
-        options = {
-            "greedy": np.bool_(greedy),
-            "stream": np.uint32(stream),
-            "first": np.uint32(first),
-            "last": np.uint32(episodes),
-            "max_steps": np.int32(max_steps),
-        }
+        options = Options(
+            np.bool_(greedy), np.uint32(stream), np.uint32(first), np.uint32(episodes), np.int32(max_steps)
+        )
         blocks.append(programs.evaluate(placement.mesh(), type(algo), EVAL_BLOCK, *arguments, options))
     parts = [placement.trim(block, num_runs) for block in blocks]
-    columns = [np.concatenate([part[i] for part in parts], axis=1)[:, :episodes] for i in range(3)]
-    return columns[0], columns[1], columns[2]
+    return Outcome(*(np.concatenate(columns, axis=1)[:, :episodes] for columns in zip(*parts)))
 
 
 def evaluation_updates(num_updates: int, num_evals: int) -> np.ndarray:
@@ -151,7 +147,9 @@ def train(spec: Spec, base: Policy, init_params: Tree, source: Source, watch: Wa
     algo, method, task = tree.repeat((as_arrays(spec.algo), as_arrays(spec.method), spec.task), num)
     run = Run(
         algo=algo,
-        method=method,
+        adapter=method.adapter,
+        penalty=method.penalty,
+        optimizer=method.optimizer,
         network=spec.network,
         task=task,
         base=base.params,
@@ -160,67 +158,35 @@ def train(spec: Spec, base: Policy, init_params: Tree, source: Source, watch: Wa
         index=seeds.indices,
         num_updates=np.full(num, max(spec.num_updates, 1), np.int32),
     )
-    run, source = placed(run, num), placed(source, num)
+    run, source = placement.put(run, num), placement.put(source, num)
     _tell(watch, spec, "compiling", 0)
     state = programs.begin(mesh, run, source)
     points = evaluation_updates(spec.num_updates, spec.num_evals)
-    curve, metrics, before = [], [], 0
+    curve, before = [], 0
     for point in points:
         state, policy, sums = programs.chunk(mesh, run, state, np.int32(before), np.int32(point))
-        _tell(watch, spec, "training", int(point))
         curve.append(_mean_return(spec, policy, seeds, int(point)))
-        if point > before:
-            metrics.append(placement.trim(sums, num) | {"num_updates": np.full(num, point - before)})
+        _tell(watch, spec, "training", int(point), int(point) - before, sums)
         before = point
-    delta_size = tree.size(tree.take(state.delta, 0))
+    delta_size = tree.size(state.delta) // len(run.seed)
     policy, opt_state = placement.trim((policy, state.opt_state), num)
     steps = spec.spent + points * spec.algo.steps_per_update()
     curve_steps = np.broadcast_to(steps, (num, len(points))).copy()
-    return Result(policy, opt_state, init_params, np.stack(curve, axis=1), curve_steps, delta_size, metrics)
-
-
-def probe(spec: Spec, base: Policy) -> Probe:
-    """What the base's first episodes on the target say of its zero-shot return; leaves [R].
-
-    Sampled episodes are cut after `probe_steps`; the return is then estimated as the mean reward times the expected
-    length at the observed rate of natural ends, at most the task's limit.
-    """
-    warm, num = spec.method.warm_start, spec.num_runs
-    if not warm.probe_episodes:
-        return Probe(np.ones(num, np.float32))
-    seeds = Seeds(np.full(num, spec.seed, np.uint32), np.arange(num, dtype=np.uint32))
-    tasks = tree.repeat(spec.task, num)
-    returns, lengths, ended = evaluate_runs(
-        spec.algo,
-        base,
-        tasks,
-        seeds,
-        warm.probe_episodes,
-        greedy=False,
-        stream=PROBE_STREAM,
-        max_steps=warm.probe_steps,
-    )
-    steps = lengths.sum(axis=1)
-    expected = np.minimum(steps / np.maximum(ended.sum(axis=1), 1e-9), spec.task.episode_limit)
-    low, high = spec.task.return_range
-    share = (returns.sum(axis=1) / steps * expected - low) / (high - low)
-    return Probe(np.clip(share, 0.0, 1.0).astype(np.float32))
-
-
-PROBE_STREAM = 2**32 - 1
-"""The evaluation stream of probes; evaluations on the way use the number of updates done, `evaluate` uses 0."""
+    return Result(policy, opt_state, init_params, np.stack(curve, axis=1), curve_steps, delta_size)
 
 
 def _mean_return(spec: Spec, policy: Policy, seeds: Seeds, point: int) -> np.ndarray:
-    tasks = tree.repeat(spec.task, spec.num_runs)
-    width = placement.width(spec.num_runs, placement.mesh().size)
-    padded = Seeds(*placement.pad(tuple(seeds), width))
-    arguments = (policy, placement.pad(tasks, width), padded)
-    returns, _, _ = evaluate_runs(spec.algo, *arguments, episodes=spec.eval_episodes, stream=point)
-    return returns[: spec.num_runs].mean(axis=1)
+    num = spec.num_runs
+    padded = placement.put((tree.repeat(spec.task, num), tuple(seeds)), num)
+    tasks, seeds = padded[0], Seeds(*padded[1])
+    outcome = evaluate_runs(spec.algo, policy, tasks, seeds, episodes=spec.eval_episodes, stream=point)
+    return outcome.episode_return[:num].mean(axis=1)
 
 
-def _tell(watch: Watcher | None, spec: Spec, phase: str, updates: int) -> None:
+def _tell(watch: Watcher | None, spec: Spec, phase: str, updates: int, since: int = 0, sums: Any = None) -> None:
     if watch is not None:
+        means = (
+            placement.trim(jax.tree.map(lambda leaf: np.asarray(leaf) / since, sums), spec.num_runs) if since else {}
+        )
         env_steps = updates * spec.algo.steps_per_update() * spec.num_runs
-        watch(Progress(phase, updates, spec.num_updates, env_steps))
+        watch(Progress(phase, updates, spec.num_updates, env_steps, means))

@@ -9,6 +9,9 @@ from jaxrl_ft.core.config import config
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.adapters import Adapter
+from jaxrl_ft.methods.optimizers import Optimizer
+from jaxrl_ft.methods.penalties import Penalty, Source
 from jaxrl_ft.rl.algorithm import Metrics
 
 # Streams of a run's key beside its updates, whose numbers stay below 2^31.
@@ -17,10 +20,15 @@ INIT, WARM_START, ADAPTER, PENALTY, CARRY, EVALUATION = range(2**31, 2**31 + 6)
 
 @config
 class Run:
-    """What a run is given and never changes; under vmap every leaf has a leading axis of runs."""
+    """What a run is given and never changes; under vmap every leaf has a leading axis of runs.
+
+    It has no warm start: methods that differ in where they start share the program.
+    """
 
     algo: Any
-    method: Any
+    adapter: Adapter
+    penalty: Penalty
+    optimizer: Optimizer
     network: Any
     task: Task
     base: Any
@@ -57,12 +65,12 @@ def tasks_of(run: Run) -> Task:
 
 def policy_of(run: Run, state: State) -> Policy:
     """The policy that collects: base and delta merged."""
-    return Policy(run.method.adapter.merge(run.base, state.delta), state.carry.statistics, run.network)
+    return Policy(run.adapter.merge(run.base, state.delta), state.carry.statistics, run.network)
 
 
 def evaluated_policy(run: Run, state: State) -> Policy:
     """The policy to evaluate: an optimizer that averages has its say."""
-    delta = run.method.optimizer.evaluation(state.opt_state, state.delta)
+    delta = run.optimizer.evaluation(state.opt_state, state.delta)
     return policy_of(run, state._replace(delta=delta))
 
 
@@ -85,56 +93,55 @@ def update(run: Run, state: State, index: jax.Array) -> tuple[State, Metrics]:
         return _gradient_step(run, state, batch, rows, statistics, progress)
 
     state, metrics = jax.lax.scan(step, state._replace(carry=carry), indices)
-    memory = run.method.penalty.after_update(state.memory, policy_of(run, state), data)
+    memory = run.penalty.after_update(state.memory, policy_of(run, state), data)
     return state._replace(memory=memory), {**jax.tree.map(jnp.mean, metrics), **rollout}
 
 
 def _gradient_step(
     run: Run, state: State, batch: Any, rows: jax.Array, statistics: Tree, progress: jax.Array
 ) -> tuple[State, Metrics]:
-    method = run.method
-
     def objective(delta: Tree) -> tuple[jax.Array, Metrics]:
         # The statistics are those of the collection, or the probability ratio would not start at 1.
-        policy = Policy(method.adapter.merge(run.base, delta), statistics, run.network)
+        policy = Policy(run.adapter.merge(run.base, delta), statistics, run.network)
         loss, metrics = run.algo.loss(policy, state.carry, batch)
-        penalty = method.penalty.loss(state.memory, run.algo, policy, batch, progress)
+        penalty = run.penalty.loss(state.memory, run.algo, policy, batch, progress)
         return loss + penalty, {**metrics, "loss/penalty": penalty}
 
     grads, metrics = jax.grad(objective, has_aux=True)(state.delta)
-    updates, opt_state = method.optimizer.build().update(
+    updates, opt_state = run.optimizer.build().update(
         grads, state.opt_state, state.delta, progress=progress, kl=metrics["kl"]
     )
     delta = jax.tree.map(jnp.add, state.delta, updates)
-    params = method.adapter.merge(run.base, delta)
+    params = run.adapter.merge(run.base, delta)
     carry = run.algo.after_step(params, state.carry, rows, metrics)
     return state._replace(delta=delta, opt_state=opt_state, carry=carry), metrics
 
 
 def chunk(run: Run, state: State, start: jax.Array, stop: jax.Array) -> tuple[State, Policy, Metrics]:
     """The state after updates start, ..., stop - 1, the policy to evaluate, and the metrics summed over them."""
-    shapes = jax.eval_shape(update, run, state, start)[1]
+    # Jitted, so that asking for the shapes and looping share one trace.
+    once = jax.jit(update, inline=True)
+    shapes = jax.eval_shape(once, run, state, start)[1]
     sums = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
     def body(index: jax.Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
         state, sums = carry
-        state, metrics = update(run, state, index)
+        state, metrics = once(run, state, index)
         return state, jax.tree.map(jnp.add, sums, metrics)
 
     state, sums = jax.lax.fori_loop(start, stop, body, (state, sums))
     return state, evaluated_policy(run, state), sums
 
 
-def begin(run: Run, source: Any) -> State:
+def begin(run: Run, source: Source) -> State:
     """The state before the first update.
 
     Args:
         run: what the run was given; its base is where training starts.
         source: what a penalty may remember of the agent that is being fine-tuned.
     """
-    method = run.method
-    delta = method.adapter.init(run_key(run, ADAPTER), run.base)
-    policy = Policy(method.adapter.merge(run.base, delta), run.statistics, run.network)
+    delta = run.adapter.init(run_key(run, ADAPTER), run.base)
+    policy = Policy(run.adapter.merge(run.base, delta), run.statistics, run.network)
     carry = run.algo.init_carry(run_key(run, CARRY), tasks_of(run), policy)
-    memory = method.penalty.init(run_key(run, PENALTY), run.algo, policy, source)
-    return State(delta, method.optimizer.build().init(delta), carry, memory)
+    memory = run.penalty.init(run_key(run, PENALTY), run.algo, policy, source)
+    return State(delta, run.optimizer.build().init(delta), carry, memory)

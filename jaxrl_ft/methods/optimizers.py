@@ -24,7 +24,7 @@ class OptState(NamedTuple):
     """The state of a chain."""
 
     inner: dict[str, Any]
-    """optax state of each group: moments and step counts"""
+    """optax state of each group, over the group's parameters as one vector: moments and step counts"""
     skipped: jax.Array
     """updates skipped for a non-finite gradient, int32"""
     stopped: jax.Array
@@ -83,25 +83,24 @@ class Optimizer:
         )
 
     def _init(self, params: Tree) -> OptState:
-        inner = {name: self._group().init(group) for name, group in params.items()}
+        inner = {name: self._group().init(tree.ravel(group)) for name, group in params.items()}
         return OptState(inner, jnp.zeros((), jnp.int32), jnp.zeros((), bool), -jnp.ones(()))
 
     def _update(
         self, grads: Tree, state: OptState, params: Tree, *, progress: jax.Array, kl: jax.Array, **extra: Any
     ) -> tuple[Tree, OptState]:
-        factors = self.rates.factors(params)
         active = {name: self.rates.active(name, progress) for name in params}
-        grads = {name: tree.where(active[name], group, _zeros(group)) for name, group in grads.items()}
-        finite = jnp.isfinite(optax.tree.norm(grads))
+        flat = {name: jnp.where(active[name], tree.ravel(group), 0.0) for name, group in grads.items()}
+        finite = jnp.isfinite(optax.tree.norm(flat))
         stopped = self._stopped(state, progress, kl)
-        clipped, _ = optax.clip_by_global_norm(self.max_grad_norm).update(grads, optax.EmptyState())
-        shape = self.schedule.shape(progress)
+        clipped, _ = optax.clip_by_global_norm(self.max_grad_norm).update(flat, optax.EmptyState())
+        factors, shape = self.rates.factors(params), self.schedule.shape(progress)
         updates, inner = {}, {}
-        for name, group in clipped.items():
-            step, after = self._group().update(group, state.inner[name], params[name])
+        for name, group in params.items():
+            step, after = self._group().update(clipped[name], state.inner[name], tree.ravel(group))
             moves = active[name] & finite & ~stopped
-            scaled = jax.tree.map(lambda u, f: u * (shape * f), step, factors[name])
-            updates[name] = tree.where(moves, scaled, _zeros(scaled))
+            factor = tree.ravel(jax.tree.map(lambda f, p: jnp.full(p.shape, f), factors[name], group))
+            updates[name] = tree.unravel(jnp.where(moves, step * (shape * factor), 0.0), group)
             inner[name] = tree.where(moves, after, state.inner[name])
         skipped = state.skipped + jnp.where(finite, 0, 1)
         return updates, OptState(inner, skipped, stopped, jnp.asarray(progress, jnp.float32))
@@ -111,10 +110,6 @@ class Optimizer:
             return state.stopped
         same_update = state.progress == progress
         return (state.stopped & same_update) | (kl > _KL_SLACK * self.target_kl)
-
-
-def _zeros(group: Tree) -> Tree:
-    return jax.tree.map(jnp.zeros_like, group)
 
 
 @config

@@ -1,0 +1,86 @@
+"""Whole episodes of one run's policy, side by side until the last one ends."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.envs.task import Task
+
+
+class Options(NamedTuple):
+    """What an evaluation is told, as traced scalars."""
+
+    greedy: Any
+    """take the mode of the distribution instead of a sample, bool"""
+    stream: Any
+    """number of the evaluation, uint32; equal numbers meet equal starts and equal noise"""
+    first: Any
+    """number of the first episode, uint32"""
+    last: Any
+    """number of the episode to stop before, uint32"""
+    max_steps: Any
+    """cut of every episode on top of the task's own limit, int32"""
+
+
+class Outcome(NamedTuple):
+    """What happened in each episode, [E]."""
+
+    episode_return: jax.Array
+    episode_length: jax.Array
+    terminated: jax.Array
+    """whether it came to a natural end"""
+
+
+class _Playing(NamedTuple):
+    time: jax.Array
+    obs: jax.Array
+    env_state: Any
+    alive: jax.Array
+    outcome: Outcome
+
+
+def play(algo: Any, num_episodes: int, policy: Policy, task: Task, key: jax.Array, options: Options) -> Outcome:
+    """The outcomes of episodes first, ..., first + E - 1; those from `last` on are not played.
+
+    Random numbers depend on the key, the stream, the episode's number and the time within it, and on nothing else:
+    all methods and tasks meet the same starts and the same noise.
+
+    Args:
+        algo: the algorithm's class; gives the distribution and its noise.
+        num_episodes: E.
+        policy: the policy that acts.
+        task: the task.
+        key: key of the run's evaluations.
+        options: see `Options`.
+    """
+    numbers = options.first + jnp.arange(num_episodes, dtype=jnp.uint32)
+    keys = jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, options.stream)))(numbers)
+    obs, env_state = jax.vmap(lambda key: task.initial(task.draw(jax.random.fold_in(key, 0), ())))(keys)
+    outcome = Outcome(jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
+
+    def body(now: _Playing) -> _Playing:
+        draws, noise = jax.vmap(partial(_draw, algo, task), in_axes=(0, None))(keys, now.time)
+        distribution = algo.distribution(policy, now.obs)
+        action = jnp.where(options.greedy, distribution.mode(), distribution.sample(noise))
+        obs, env_state, reward, terminated, truncated, _ = jax.vmap(task.transition)(draws, now.env_state, action)
+        outcome = Outcome(
+            now.outcome.episode_return + jnp.where(now.alive, reward, 0.0),
+            now.outcome.episode_length + now.alive,
+            now.outcome.terminated | (now.alive & terminated),
+        )
+        return _Playing(now.time + 1, obs, env_state, now.alive & ~(terminated | truncated), outcome)
+
+    start = _Playing(jnp.int32(0), obs, env_state, numbers < options.last, outcome)
+    return jax.lax.while_loop(partial(_going, options.max_steps), body, start).outcome
+
+
+def _going(max_steps: jax.Array, now: _Playing) -> jax.Array:
+    return now.alive.any() & (now.time < max_steps)
+
+
+def _draw(algo: Any, task: Task, key: jax.Array, time: jax.Array) -> tuple[Any, jax.Array]:
+    draw_key, noise_key = jax.random.split(jax.random.fold_in(key, time + 1))
+    return task.draw(draw_key, ()), algo.noise(task, noise_key, ())
