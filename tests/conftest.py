@@ -1,0 +1,121 @@
+"""One small world for the slow half of the suite: tiny agents on CartPole, and a record of what compiles."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.monitoring
+import numpy as np
+import pytest
+
+from jaxrl_ft.engine import placement
+
+placement.prepare()
+
+_COMPILED: list[str] = []
+
+
+def _record(event: str, duration: float, **details: object) -> None:
+    if event.endswith("backend_compile_duration"):
+        _COMPILED.append(str(details.get("fun_name")).removeprefix("jit(").removesuffix(")"))
+
+
+jax.monitoring.register_event_duration_secs_listener(_record)
+
+
+class Compilations:
+    """The names of the programs compiled, or read from the persistent cache, since the last `reset`."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._start = len(_COMPILED)
+
+    @property
+    def names(self) -> list[str]:
+        return _COMPILED[self._start :]
+
+
+@pytest.fixture
+def compilations() -> Compilations:
+    return Compilations()
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The settings of the tiny agents; whoever keeps to them, and to 4 seeds, compiles nothing new."""
+    import jaxrl_ft as ft
+
+    return SimpleNamespace(
+        algo=ft.PPO(num_envs=4, num_steps=16, num_epochs=2, num_minibatches=2),
+        network=ft.MLP(width=8),
+        seeds=4,
+        steps=512,
+        budget={"steps": 512, "num_evals": 3, "eval_episodes": 4},
+    )
+
+
+@pytest.fixture(scope="session")
+def source():
+    import jaxrl_ft as ft
+
+    return ft.make_task("CartPole-v1")
+
+
+@pytest.fixture(scope="session")
+def target():
+    import jaxrl_ft as ft
+
+    return ft.make_task("CartPole-v1", half_length=1.0)
+
+
+@pytest.fixture(scope="session")
+def agents(tiny, source):
+    """Four agents after 8 updates."""
+    import jaxrl_ft as ft
+
+    return ft.pretrain(source, algo=tiny.algo, network=tiny.network, seeds=tiny.seeds, seed=0, **tiny.budget)
+
+
+@pytest.fixture(scope="session")
+def finetuned(tiny, agents, target):
+    """A function from the name of a method to the agents after 8 updates of it on the target, each trained once."""
+    import jaxrl_ft as ft
+
+    known = {}
+
+    def tune(name):
+        if name not in known:
+            warm = ft.METHODS[name].warm_start
+            budget = {**tiny.budget, "steps": tiny.steps + warm.probe_episodes * warm.probe_steps}
+            known[name] = ft.finetune(agents, target, name, seed=1, **budget)
+        return known[name]
+
+    return tune
+
+
+@pytest.fixture(scope="session")
+def same():
+    """A function that tells whether two trees have one structure and equal bits."""
+
+    def equal(one, other):
+        if jax.tree.structure(one) != jax.tree.structure(other):
+            return False
+        pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other))
+        arrays = ((np.asarray(a), np.asarray(b)) for a, b in pairs)
+        return all(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in arrays)
+
+    return equal
+
+
+@pytest.fixture(scope="session")
+def random_params():
+    """A function from a task and a network to parameters of their shapes with normal entries of scale 0.5."""
+    import jaxrl_ft as ft
+
+    def draw(task, network, seed=0):
+        shapes = jax.eval_shape(lambda: ft.PPO().init_params(jax.random.key(0), task, network))
+        rng = np.random.default_rng(seed)
+        return jax.tree.map(lambda leaf: (0.5 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes)
+
+    return draw
