@@ -31,7 +31,7 @@ def update(moments: Moments, batch: jax.Array) -> Moments:
 
     Reference: Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance".
     """
-    chex.assert_equal_shape_suffix([moments.mean, batch], moments.mean.ndim)
+    chex.assert_shape(batch, (None, *moments.mean.shape))
     num = batch.shape[0]
     mean, variance = batch.mean(axis=0), batch.var(axis=0)
     total = moments.count + num

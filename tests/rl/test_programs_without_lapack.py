@@ -1,0 +1,145 @@
+"""No LAPACK and no host callback in any training program: the jaxprs of all that the public calls run are walked.
+
+The programs are traced, never compiled: in their place stand functions that record the jaxpr and return ones.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, PartitionSpec
+
+import jaxrl_ft as ft
+from jaxrl_ft.engine import placement, programs
+
+LAPACK = {
+    "qr", "geqrf", "geqp3", "householder_product", "ormqr", "svd", "eig", "eigh", "schur", "hessenberg", "cholesky",
+    "cholesky_update", "lu", "lu_pivots_to_permutation", "triangular_solve", "tridiagonal", "tridiagonal_solve",
+}  # fmt: skip
+HOST = {"pure_callback", "io_callback", "debug_callback", "infeed", "outfeed", "ffi_call", "debug_print"}
+NAMES = ["fresh", "warm_start", "begin", "chunk", "evaluate"]
+ALGO = ft.PPO(num_envs=2, num_steps=4, num_epochs=2, num_minibatches=2)
+
+
+def primitives(jaxpr):
+    """The names of all primitives of a jaxpr and of the jaxprs in its equations' parameters, to any depth."""
+    jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
+    names = set()
+    for equation in jaxpr.eqns:
+        names.add(equation.primitive.name)
+        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=is_jaxpr):
+            if is_jaxpr(value):
+                names |= primitives(value)
+    return names
+
+
+def is_jaxpr(value):
+    return hasattr(value, "eqns") or hasattr(getattr(value, "jaxpr", None), "eqns")
+
+
+class Recorder:
+    """Stands in for the engine's programs; `seen` maps (program, structure) to the names of its primitives."""
+
+    def __init__(self, monkeypatch):
+        self.seen, self.shapes = {}, {}
+        for name in NAMES:
+            monkeypatch.setattr(programs, name, self.standing_in(name, getattr(programs, name)))
+
+    def standing_in(self, name, program):
+        def call(*args):
+            static = tuple(i for i, arg in enumerate(args) if isinstance(arg, (Mesh, type, int)))
+            leaves, structure = jax.tree.flatten([arg for i, arg in enumerate(args) if i not in static])
+            found = (name, structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves))
+            if found not in self.seen:
+                jaxpr, self.shapes[found] = jax.make_jaxpr(program.__wrapped__, static, return_shape=True)(*args)
+                self.seen[found] = primitives(jaxpr)
+            return jax.tree.map(lambda shape: np.ones(shape.shape, shape.dtype), self.shapes[found])
+
+        return call
+
+    def names(self, program):
+        return [found for (name, *_), found in self.seen.items() if name == program]
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    return Recorder(monkeypatch)
+
+
+def pretrain(task="CartPole-v1", algo=ALGO, **arguments):
+    return ft.pretrain(ft.make_task(task), algo=algo, seeds=2, steps=16, num_evals=2, eval_episodes=2, **arguments)
+
+
+def assert_clean(recorder):
+    for (name, *_), found in recorder.seen.items():
+        assert not found & (LAPACK | HOST), f"{name} uses {found & (LAPACK | HOST)}"
+
+
+def test_every_program_of_the_engine_is_stood_in_for():
+    compiled = [name for name, value in vars(programs).items() if hasattr(value, "lower") and callable(value)]
+    assert sorted(compiled) == sorted(NAMES)
+
+
+def test_no_method_needs_lapack_or_the_host(recorder):
+    agents = pretrain(network=ft.MLP(width=4))
+    for name in ft.METHODS:
+        ft.finetune(agents, ft.make_task("CartPole-v1", shift="long-pole"), name, steps=1000, num_evals=2)
+    ft.evaluate(agents, ft.make_task("CartPole-v1"), episodes=2)
+    for name in NAMES:
+        assert recorder.names(name), f"{name} was never traced"
+    assert len(recorder.names("warm_start")) >= 5
+    assert len(recorder.names("chunk")) >= 5
+    assert all({"shard_map", "while", "scan", "dot_general"} <= found for found in recorder.names("chunk"))
+    assert_clean(recorder)
+
+
+def test_no_network_nor_normaliser_needs_lapack_or_the_host(recorder):
+    algo = dataclasses.replace(ALGO, normalize_obs=True, normalize_reward=True, value_clip_eps=0.2)
+    pretrain("Pendulum-v1", algo, network=ft.MLP(width=4, depth=3, activation="swish", layer_norm=True))
+    assert_clean(recorder)
+
+
+def test_no_optimizer_needs_lapack_or_the_host(recorder):
+    for name in ft.OPTIMIZERS:
+        pretrain(network=ft.MLP(width=4), optimizer=dataclasses.replace(ft.OPTIMIZERS[name], target_kl=0.02))
+    assert_clean(recorder)
+
+
+FORBIDDEN = {
+    "qr": lambda a: jnp.linalg.qr(a)[0],
+    "svd": lambda a: jnp.linalg.svd(a)[1],
+    "eigh": lambda a: jnp.linalg.eigh(a)[0],
+    "cholesky": jnp.linalg.cholesky,
+    "lu": lambda a: jax.scipy.linalg.lu(a)[2],
+    "solve": lambda a: jnp.linalg.solve(a, a),
+    "triangular": lambda a: jax.scipy.linalg.solve_triangular(a, a),
+    "householder_product": lambda a: jax.lax.linalg.householder_product(a, a[0]),
+    "orthogonal": lambda a: jax.nn.initializers.orthogonal()(jax.random.key(0), (3, 3)) + a,
+    "print": lambda a: jax.debug.print("{}", a) or a,
+    "callback": lambda a: jax.pure_callback(np.sin, a, a, vmap_method="expand_dims"),
+}
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+@pytest.mark.parametrize("depth", ["vmap", "scan", "while", "cond", "shard_map"])
+def test_the_walk_finds_what_is_forbidden_however_deep(name, depth):
+    inner = jax.jit(FORBIDDEN[name])
+    wrappers = {
+        "vmap": lambda a: jax.vmap(inner)(jnp.stack([a, a])),
+        "scan": lambda a: jax.lax.scan(lambda c, _: (jax.vmap(inner)(jnp.stack([a, a])).sum() + c, None), 0.0, None, 2)[0],
+        "while": lambda a: jax.lax.while_loop(lambda c: inner(a).sum() + c < 1, lambda c: c + 1, 0.0),
+        "cond": lambda a: jax.lax.cond(a.sum() > 0, lambda: inner(a).sum(), lambda: 0.0),
+        "shard_map": lambda a: jax.shard_map(
+            jax.vmap(inner), mesh=placement.mesh(), in_specs=PartitionSpec("runs"), out_specs=PartitionSpec("runs"),
+            check_vma=False,
+        )(jnp.stack([a] * placement.mesh().size)),
+    }  # fmt: skip
+    assert primitives(jax.make_jaxpr(wrappers[depth])(jnp.eye(3))) & (LAPACK | HOST)
+
+
+def test_the_walk_finds_nothing_where_there_is_nothing():
+    found = primitives(jax.make_jaxpr(jax.jit(lambda a: jax.lax.scan(lambda c, x: (c @ x, None), a, a[None])[0]))(jnp.eye(3)))
+    assert "dot_general" in found
+    assert not found & (LAPACK | HOST)
