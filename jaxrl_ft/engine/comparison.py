@@ -18,6 +18,7 @@ from jaxrl_ft.envs.catalogue import held_out_grid
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.method import ALWAYS, METHODS, Method
 
+_CURVES = ("curve", "curve_steps")
 Grid = Sequence[tuple[str, Task]]
 CellWatcher = Callable[[str, str, Progress | None], None]
 """Called with method, target and a moment of training, or None once the cell is evaluated."""
@@ -30,7 +31,7 @@ class Comparison:
     runs: list[dict[str, Any]]
     """one row per run: method, target, agent, seed, hyperparameters, returns, auc, env_steps, status"""
     curves: np.ndarray
-    """mean greedy return on the target at each evaluation, [R, K]"""
+    """mean greedy return on the target at each evaluation, [R, K]; runs with fewer repeat their last"""
     curve_steps: np.ndarray
     """environment steps spent on the target by each evaluation, [R, K]"""
     cells: dict[tuple[str, str], Agents]
@@ -114,8 +115,14 @@ def compare(
             cells[name, target_name] = tuned
             if tell is not None:
                 tell(None)
-    curves, curve_steps = zip(*((cell.curve, cell.curve_steps) for cell in cells.values()))
-    return Comparison(rows, np.concatenate(curves), np.concatenate(curve_steps), cells)
+    curves, curve_steps = (_together([getattr(cell, key) for cell in cells.values()]) for key in _CURVES)
+    return Comparison(rows, curves, curve_steps, cells)
+
+
+def _together(parts: Sequence[np.ndarray]) -> np.ndarray:
+    # A short budget has as many evaluations as updates; the last repeated adds no area.
+    longest = max(part.shape[1] for part in parts)
+    return np.concatenate([part[:, np.minimum(np.arange(longest), part.shape[1] - 1)] for part in parts])
 
 
 def _methods(methods: Sequence[str] | Mapping[str, Method]) -> dict[str, Method]:

@@ -1,0 +1,170 @@
+"""The flags of `train`: names choose configs from the tables, and every field of these is then a dotted flag."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from jaxrl_ft.core import checks
+from jaxrl_ft.core.config import map_fields
+from jaxrl_ft.core.table import Table
+from jaxrl_ft.envs.catalogue import TASK_IDS
+from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
+from jaxrl_ft.methods.adapters import ADAPTERS
+from jaxrl_ft.methods.method import METHODS, RECOMMENDED, Method
+from jaxrl_ft.methods.optimizers import OPTIMIZERS
+from jaxrl_ft.methods.penalties import PENALTIES
+from jaxrl_ft.methods.warm_starts import WARM_STARTS
+from jaxrl_ft.rl.ppo import ALGOS
+
+AXES: Mapping[str, Table[Any]] = {
+    "warm_start": WARM_STARTS,
+    "adapter": ADAPTERS,
+    "penalty": PENALTIES,
+    "optimizer": OPTIMIZERS,
+}
+"""Flags that replace one axis of the method, each with its table."""
+PROGRAM = "python -m jaxrl_ft.train"
+REFERENCES = ("zero_shot", "scratch", "full")
+"""The methods of every run."""
+OF_PRETRAINING = ("--algo", "--network", "--optimizer.", "--pretrain-steps")
+"""How flags begin that say how to pretrain."""
+
+
+def _name(default: str) -> Any:
+    return tyro.conf.arg(metavar="NAME", help_behavior_hint=f"(default: {default})")
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The flags without a dot."""
+
+    agents: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: pretrain)")] = None
+    """saved agents, or the directory of an earlier run, to fine-tune instead of pretraining"""
+    source: Annotated[str | None, _name("CartPole-v1, or the agents' own")] = None
+    """environment to pretrain on"""
+    shift: Annotated[str | None, _name(DEFAULT_SHIFT)] = None
+    """named change from source to target; CartPole alone has them. Without it, `--target` flags change the source"""
+    method: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="")] = ()
+    """fine-tuning methods beside zero_shot, scratch and full"""
+    algo: Annotated[str | None, _name("ppo")] = None
+    """algorithm"""
+    optimizer: Annotated[str | None, _name("adam, and the method's own")] = None
+    """optimizer of pretraining, and of the method"""
+    penalty: Annotated[str | None, _name("the method's own")] = None
+    """what holds the method near the source policy"""
+    adapter: Annotated[str | None, _name("the method's own")] = None
+    """what the method trains"""
+    warm_start: Annotated[str | None, _name("the method's own")] = None
+    """where the method starts"""
+    seeds: int = 16
+    """number of agents pretrained, and of runs of each method"""
+    seed: int = 0
+    """seed of everything random, from 0 to 2^32 - 1"""
+    pretrain_steps: int = 40_960
+    """env steps of each agent on the source"""
+    finetune_steps: int = 20_480
+    """env steps of each run on the target"""
+    out: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/<time>)")] = None
+    """where to write; a directory that an earlier run wrote is written over"""
+
+    def check(self) -> None:
+        """Refuses numbers outside their ranges.
+
+        Raises:
+            ValueError: names the field, the value and what is allowed.
+        """
+        checks.seed(self.seed)
+        for name in ("seeds", "pretrain_steps", "finetune_steps"):
+            checks.count(name, getattr(self, name), 1, 2**31 - 1)
+
+
+def first_pass(argv: Sequence[str]) -> tuple[Flags, list[str]]:
+    """The flags without a dot, and what is left of the command line.
+
+    Raises:
+        SystemExit: a value is of the wrong type; the parser has said so.
+        ValueError: a number is out of range.
+    """
+    plain = [word for word in argv if word not in ("-h", "--help")]
+    flags, rest = tyro.cli(Flags, args=plain, prog=PROGRAM, return_unknown_args=True)
+    flags.check()
+    return flags, list(rest)
+
+
+def second_pass(argv: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The configs by name with the dotted flags of the command line applied; `--help` prints and leaves.
+
+    Args:
+        argv: the whole command line.
+        defaults: configs by the name that their flags begin with.
+
+    Raises:
+        SystemExit: help was asked for, a flag is not known, or a value is of the wrong type.
+    """
+    fields = [
+        (f"{name}_config", Annotated[type(default), tyro.conf.arg(name=name)], dataclasses.field(default=default))
+        for name, default in defaults.items()
+    ]
+    options: Any = dataclasses.make_dataclass("Options", fields, bases=(Flags,), frozen=True)
+    parsed = tyro.cli(options, args=argv, prog=PROGRAM, description=catalogue(), config=(tyro.conf.AvoidSubcommands,))
+    return {name: getattr(parsed, f"{name}_config") for name in defaults}
+
+
+def catalogue() -> str:
+    """What every name can be, a line each, for the help."""
+    parts = [
+        "Pretrains agents on a source task, fine-tunes them to a target task, and reports what it brought and cost.\n"
+        f"{', '.join(REFERENCES)} always run; without --method, {RECOMMENDED} runs beside them.\n\n"
+        f"source: {', '.join(TASK_IDS)}"
+    ]
+    tables: dict[str, Table[Any]] = {"shift": SHIFTS, "method": METHODS, "algo": ALGOS, **AXES}
+    for flag, table in tables.items():
+        rows = [f"  {name:<17} {table.text(name)}" for name in table]
+        parts.append("\n".join([f"{flag.replace('_', '-')}:", *rows]))
+    return "\n\n".join(parts)
+
+
+def given(rest: Sequence[str], beginning: str) -> bool:
+    """Whether a flag that begins like this is on the command line."""
+    return any(word.replace("_", "-").startswith(beginning) for word in rest)
+
+
+def chosen_methods(flags: Flags, rest: Sequence[str]) -> dict[str, Method]:
+    """The methods asked for by name, or the recommended one, with the named axes replaced.
+
+    Raises:
+        ValueError: an unknown name, or several methods where one is to be changed.
+    """
+    names = list(dict.fromkeys(METHODS.name(name) for name in flags.method)) or [RECOMMENDED]
+    axes = {axis: table.name(getattr(flags, axis)) for axis, table in AXES.items() if getattr(flags, axis) is not None}
+    if len(names) > 1 and (axes or given(rest, "--method.")):
+        what = next(iter(axes), "method.*").replace("_", "-")
+        raise ValueError(f"{what}: changes one method, but --method names {len(names)}: {', '.join(names)}")
+    if not axes:
+        return {name: METHODS[name] for name in names}
+    parts: dict[str, Any] = {axis: AXES[axis][name] for axis, name in axes.items()}
+    return {"+".join([names[0], *axes.values()]): dataclasses.replace(METHODS[names[0]], **parts)}
+
+
+def renamed(name: str, default: Any, changed: Any) -> str:
+    """The name of a config with the fields that dotted flags changed, such as `lora+rank=8`."""
+    before, after = fields(default), fields(changed)
+    return "+".join([name, *(f"{path.split('.')[-1]}={_text(after[path])}" for path in differing(before, after))])
+
+
+def fields(config: Any) -> dict[str, Any]:
+    """Every field of a config and of those inside it, by dotted path."""
+    found: dict[str, Any] = {}
+    map_fields(config, found.setdefault)
+    return found
+
+
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The names of the second whose values differ from the first's."""
+    return [name for name, value in after.items() if value != before.get(name)]
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

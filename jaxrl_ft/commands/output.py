@@ -1,0 +1,130 @@
+"""What `train` leaves: files in its run directory, and tables on the console."""
+
+import importlib.metadata
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jaxrl_ft.analysis import tables
+from jaxrl_ft.analysis.plots import learning_curves, source_target_bars
+from jaxrl_ft.analysis.report import markdown_report
+from jaxrl_ft.analysis.summary import is_ok, ranked
+from jaxrl_ft.commands.settings import EVAL_EPISODES, NUM_EVALS, Settings
+from jaxrl_ft.core.config import to_json
+from jaxrl_ft.engine.agents import Agents
+from jaxrl_ft.engine.comparison import Comparison
+from jaxrl_ft.store import bundle, checkpoints, run_directory
+
+LIBRARIES = ("jaxrl-ft", "jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
+WIDTH = 118
+"""Characters of a table where nothing says how wide the output is."""
+TABLES = (
+    ("method", "runs", "AUC", "AUC - scratch", "target return", "target return - scratch"),
+    ("method", "held-out return", "source return", "forgetting", "jumpstart", "trained", "env steps"),
+)
+"""The headings of the tables that are printed."""
+
+
+def agents_path(out: Path, name: str) -> Path:
+    """Where the agents of a method lie; characters that a file system may refuse become underscores."""
+    return out / "agents" / re.sub(r"[^\w.+=-]", "_", name)
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the libraries that the numbers depend on."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+
+
+def write_config(settings: Settings) -> None:
+    """Nothing; `config.json` then holds all that the run was asked for and where it ran."""
+    configs = {name: to_json(getattr(settings, name)) for name in ("algo", "network", "optimizer", "source", "target")}
+    description = {
+        "command": list(settings.command),
+        "flags": vars(settings.flags),
+        **configs,
+        "methods": {name: to_json(method) for name, method in settings.methods.items()},
+        "target_name": settings.target_name,
+        "held_out": [{"kind": kind, "task": to_json(task)} for kind, task in settings.held_out],
+        "num_evals": NUM_EVALS,
+        "eval_episodes": EVAL_EPISODES,
+        "versions": versions(),
+        "devices": [str(device) for device in jax.devices()],
+        "platform": platform.platform(),
+    }
+    run_directory.write_json(settings.out / "config.json", description)
+
+
+def write_comparison(settings: Settings, comparison: Comparison) -> None:
+    """Nothing; the raw numbers of every run, the curves and the agents of every method are then in the directory."""
+    out = settings.out
+    run_directory.write_json(out / "runs.json", comparison.runs)
+    run_directory.write_csv(out / "runs.csv", [_flat(row) for row in comparison.runs])
+    keys = [{name: row[name] for name in ("method", "target", "run", "agent")} for row in comparison.runs]
+    arrays = {"curves": comparison.curves, "curve_steps": comparison.curve_steps}
+    bundle.write_bundle(out / "curves", arrays, {"rows": keys})
+    for (method, _), agents in comparison.cells.items():
+        checkpoints.save(agents, agents_path(out, method))
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    hyperparameters = row["hyperparameters"].items()
+    plain = {name: value for name, value in row.items() if name != "hyperparameters"}
+    return plain | {f"hyperparameters.{name}": value for name, value in hyperparameters}
+
+
+def write_figures(settings: Settings, comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The paths of the figures, relative to the directory; none of the curves when every run failed."""
+    figures, target, text = settings.out / "figures", settings.target_name, settings.target_text
+    methods = list(settings.methods)
+    source_target_bars(figures / "source_target.png", ranked(rows), target, text, methods)
+    if any(is_ok(row) for row in comparison.runs):
+        curves = (comparison.curves, comparison.curve_steps)
+        learning_curves(figures / "learning_curves.png", comparison.runs, *curves, target, text)
+        return ["figures/learning_curves.png", "figures/source_target.png"]
+    return ["figures/source_target.png"]
+
+
+def write_report(
+    settings: Settings,
+    agents: Agents,
+    comparison: Comparison,
+    rows: Sequence[Mapping[str, Any]],
+    figures: Sequence[str],
+    notes: Sequence[str],
+) -> None:
+    """Nothing; `report.md` is then in the directory."""
+    flags, target = settings.flags, settings.target_name
+    spent = int(agents.env_steps.max())
+    text = markdown_report(
+        rows,
+        source=f"`{settings.source.describe()}`",
+        title=f"Fine-tuning to {target}",
+        targets={target: settings.target_text},
+        budgets={"pretraining env steps": spent, "fine-tuning env steps": flags.finetune_steps},
+        seeds={"agents": agents.num_seeds, "runs of each method": flags.seeds, "seed": flags.seed},
+        versions=versions(),
+        figures={target: figures},
+        runs=comparison.runs,
+        notes=notes,
+    )
+    (settings.out / "report.md").write_text(text, encoding="utf-8")
+
+
+def print_tables(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Nothing; prints the summary, best area first, in tables of about 100 characters."""
+    headings, lines = tables.columns(), tables.cells(ranked(rows))
+    for chosen in TABLES:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in chosen:
+            table.add_column(Text(heading), justify="left" if heading == "method" else "right")
+        for line in lines:
+            table.add_row(*(Text(line[headings.index(heading)]) for heading in chosen))
+        console.print(table)

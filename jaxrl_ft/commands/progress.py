@@ -1,0 +1,132 @@
+"""What a long run shows while it works: live bars on a terminal, a few plain lines anywhere else."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from jaxrl_ft.engine import training
+
+STATES = ("waiting", "compiling", "training", "evaluating", "done")
+LINES = 4
+"""Plain lines for each stage while it trains."""
+TOTAL = "all"
+
+
+class _Speed(ProgressColumn):
+    """Env steps per second, all runs together."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:>9,.0f} env steps/s" if speed else "", style="cyan")
+
+
+class Display:
+    """Shows stages by name, each with its state, its env steps per second and the time left.
+
+    Args:
+        stages: env steps of each stage in order, all runs together; 0 for one that only evaluates.
+        console: where to write; a terminal gets live bars.
+    """
+
+    def __init__(self, stages: Mapping[str, int], console: Console) -> None:
+        self._console = console
+        self._totals = dict(stages)
+        self._states = dict.fromkeys(stages, "waiting")
+        self._done = dict.fromkeys(stages, 0)
+        self._began: dict[str, float] = {}
+        self._live: Progress | None = None
+        if console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[state]:<10}"),
+            )
+            self._live = Progress(*columns, _Speed(), TimeRemainingColumn(), TextColumn("left"), console=console)
+            self._tasks = {name: self._add(self._live, name, steps) for name, steps in stages.items()}
+            self._all = self._live.add_task(TOTAL, total=max(sum(stages.values()), 1), state="")
+
+    def __enter__(self) -> "Display":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def tell(self, stage: str, moment: training.Progress | None) -> None:
+        """Shows a moment of a stage's training, or with None that the stage is done."""
+        before = self._states[stage]
+        if moment is None:
+            state, steps = "done", self._totals[stage]
+        else:
+            finished = moment.phase == "training" and moment.updates == moment.num_updates
+            state, steps = "evaluating" if finished else moment.phase, moment.env_steps
+        if state != "compiling":
+            self._began.setdefault(stage, time.monotonic())
+        self._states[stage] = state
+        before_share, share = (LINES * done // max(self._totals[stage], 1) for done in (self._done[stage], steps))
+        self._done[stage] = steps
+        if self._live is not None:
+            self._draw(self._live, stage)
+        elif state != before or share > before_share:
+            self._print(stage)
+
+    def _add(self, live: Progress, name: str, steps: int) -> TaskID:
+        return live.add_task(name, total=max(steps, 1), start=False, state=self._states[name])
+
+    def _draw(self, live: Progress, stage: str) -> None:
+        task, state = self._tasks[stage], self._states[stage]
+        if stage in self._began:
+            live.start_task(task)
+        steps = self._done[stage] if self._totals[stage] else int(state == "done")
+        live.update(task, completed=steps, state=state)
+        live.update(self._all, completed=sum(self._done.values()))
+
+    def _print(self, stage: str) -> None:
+        state, steps, total = self._states[stage], self._done[stage], self._totals[stage]
+        words = f"{stage}: {state}"
+        elapsed = time.monotonic() - self._began.get(stage, time.monotonic())
+        if state in ("training", "evaluating") and steps and elapsed > 0:
+            speed = steps / elapsed
+            left = f", about {(total - steps) / speed:.0f} s left" if steps < total else ""
+            words += f", {steps:,} of {total:,} env steps ({speed:,.0f} per second{left})"
+        self._console.print(words, markup=False, highlight=False, soft_wrap=True)
+
+
+class Compilation:
+    """Seconds in which JAX traced, lowered or compiled; nested spans count once."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[float, float]] = []
+
+    @property
+    def seconds(self) -> float:
+        """The length of the union of all spans so far."""
+        total, until = 0.0, float("-inf")
+        for start, end in sorted(self._spans):
+            total += max(end - max(start, until), 0.0)
+            until = max(until, end)
+        return total
+
+    def note(self, event: str, start_time: float, end_time: float, **kwargs: str | int) -> None:
+        """Takes in a span that JAX reports, if it is one of compilation."""
+        if "/compile/" in event:
+            self._spans.append((start_time, end_time))
+
+    @contextmanager
+    def listening(self) -> Iterator["Compilation"]:
+        """Listens to JAX while the context lasts."""
+        jax.monitoring.register_event_time_span_listener(self.note)
+        try:
+            yield self
+        finally:
+            jax.monitoring.unregister_event_time_span_listener(self.note)

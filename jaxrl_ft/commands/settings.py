@@ -1,0 +1,221 @@
+"""What a command line asks for, resolved and checked, before anything compiles and before anything is written."""
+
+import dataclasses
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxrl_ft.commands import options
+from jaxrl_ft.commands.options import OF_PRETRAINING, REFERENCES, Flags
+from jaxrl_ft.core.validation import check_config
+from jaxrl_ft.engine import learning
+from jaxrl_ft.engine.agents import Agents
+from jaxrl_ft.envs.catalogue import CARTPOLES, held_out_grid, held_out_tasks, make_task
+from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.method import METHODS, Method
+from jaxrl_ft.methods.optimizers import OPTIMIZERS, Optimizer
+from jaxrl_ft.methods.warm_starts import Scratch
+from jaxrl_ft.nets.mlp import MLP
+from jaxrl_ft.rl.ppo import ALGOS
+from jaxrl_ft.store import checkpoints, run_directory
+
+NUM_EVALS, EVAL_EPISODES = 21, 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """A run of the command."""
+
+    command: tuple[str, ...]
+    """the words after the program's name"""
+    flags: Flags
+    """the flags without a dot"""
+    agents: Agents | None
+    """the agents to fine-tune, or None to pretrain them"""
+    source: Task
+    """the task they are pretrained on"""
+    target: Task
+    """the task to fine-tune on"""
+    target_name: str
+    """its name in tables and figures"""
+    target_text: str
+    """the shift in words"""
+    held_out: list[tuple[str, Task]]
+    """tasks that are only ever evaluated on, each with its kind"""
+    algo: Any
+    """the algorithm"""
+    network: Any
+    """the network"""
+    optimizer: Optimizer
+    """the optimizer of pretraining"""
+    methods: dict[str, Method]
+    """all methods by name, the references first"""
+    out: Path
+    """where to write; not made yet"""
+
+
+def resolve(argv: Sequence[str] | None = None) -> Settings:
+    """The settings of a command line; without one, of the program's own.
+
+    Raises:
+        ValueError: something is not allowed; in one line.
+        SystemExit: help was asked for, or the parser refused a flag and has said so.
+    """
+    words = tuple(sys.argv[1:] if argv is None else argv)
+    flags, rest = options.first_pass(words)
+    chosen = options.chosen_methods(flags, rest)
+    agents = _load(flags, words)
+    change = _Change.of(flags, agents, shifted=not options.given(rest, "--target."))
+    defaults = {
+        "method": next(iter(chosen.values())),
+        **({} if agents else _pretraining(flags)),
+        "target": _physics(change.task({}).env_params),
+    }
+    parsed = options.second_pass(words, {k: v for k, v in defaults.items() if k != "method" or len(chosen) == 1})
+    if len(chosen) == 1:
+        name, default = next(iter(chosen.items()))
+        chosen = {options.renamed(name, default, parsed["method"]): parsed["method"]}
+    before, after = vars(defaults["target"]), vars(parsed["target"])
+    target = change.shifted({name: after[name] for name in options.differing(before, after)})
+    settings = Settings(
+        command=words,
+        flags=flags,
+        agents=agents,
+        source=change.source,
+        **target,
+        algo=agents.algo if agents else parsed["algo"],
+        network=agents.network if agents else parsed["network"],
+        optimizer=agents.method.optimizer if agents else parsed["optimizer"],
+        methods={**{name: METHODS[name] for name in REFERENCES}, **chosen},
+        out=run_directory.check(flags.out),
+    )
+    _check(settings)
+    return settings
+
+
+def _pretraining(flags: Flags) -> dict[str, Any]:
+    optimizer = OPTIMIZERS[flags.optimizer or "adam"]
+    return {"algo": ALGOS[flags.algo or "ppo"], "network": MLP(), "optimizer": optimizer}
+
+
+def _load(flags: Flags, words: Sequence[str]) -> Agents | None:
+    """The saved agents: a directory that `save` wrote, or the source agents of a run."""
+    if flags.agents is None:
+        return None
+    for beginning in OF_PRETRAINING:
+        if options.given(words, beginning):
+            raise ValueError(f"{beginning.strip('-.')}: is not allowed with --agents, whose agents are trained already")
+    path = Path(flags.agents)
+    try:
+        return checkpoints.load(path / "agents" / "source" if (path / run_directory.MARKER).exists() else path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"agents: {error}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Change:
+    """How the target is made from the source."""
+
+    id: str
+    shift: str | None
+    source: Task
+    inherited: Mapping[str, Any]
+    """physics of the source that are not the environment's own"""
+
+    @classmethod
+    def of(cls, flags: Flags, agents: Agents | None, shifted: bool) -> "_Change":
+        own = agents is not None and flags.source is None
+        id = agents.source.describe().split()[0] if own and agents else flags.source or "CartPole-v1"
+        default, shift = make_task(id), flags.shift
+        if shift is None and shifted and id in CARTPOLES:
+            shift = DEFAULT_SHIFT
+        if shift is not None:
+            make_task(id, shift)
+        source = agents.source if agents else default
+        inherited = {}
+        if own:
+            leaves, usual = vars(source.env_params), vars(default.env_params)
+            inherited = {name: leaf for name, leaf in leaves.items() if np.any(leaf != usual[name])}
+        return cls(id, None if shift is None else SHIFTS.name(shift), source, inherited)
+
+    def task(self, changed: Mapping[str, Any]) -> Task:
+        """The target with these quantities on top."""
+        physics = {} if self.shift is None else SHIFTS[self.shift].physics
+        try:
+            return make_task(self.id, **{**self.inherited, **physics, **changed})
+        except ValueError as error:
+            raise ValueError(f"target.{error}") from None
+
+    def shifted(self, changed: Mapping[str, Any]) -> dict[str, Any]:
+        """The target, its name, the shift in words, and the held-out tasks.
+
+        Raises:
+            ValueError: a quantity is out of range, or nothing says how the target differs.
+        """
+        if self.shift is None and not changed:
+            quantity = next(iter(vars(self.source.env_params)))
+            raise ValueError(
+                f"shift: {self.id} has no named shifts; change its physics, as in --target.{quantity.replace('_', '-')}"
+            )
+        target = self.task(changed)
+        named = [f"{name}={_brief(value)}" for name, value in changed.items()]
+        known = self.shift is not None and not changed and not self.inherited
+        held_out = held_out_tasks(self.id, self.shift or "") if known else held_out_grid(self.source, target)
+        return {
+            "target": target,
+            "target_name": "+".join([*([self.shift] if self.shift else []), *named]),
+            "target_text": "; ".join([*([SHIFTS.text(self.shift)] if self.shift else []), *named]),
+            "held_out": held_out,
+        }
+
+
+def _physics(env_params: Any) -> Any:
+    """The quantities as a dataclass of plain numbers, for the parser; its docstring explains them."""
+    fields: list[tuple[str, Any, Any]] = []
+    for name, leaf in vars(env_params).items():
+        kind: Any = int if np.issubdtype(leaf.dtype, np.integer) else float
+        # seven digits give a float32 back, and are what a person would write
+        entries = tuple(kind(f"{entry:.7g}") for entry in np.ravel(leaf))
+        one = leaf.ndim == 0
+        type_ = kind if one else types.GenericAlias(tuple, (kind,) * len(entries))
+        fields.append((name, type_, entries[0] if one else entries))
+    physics = dataclasses.make_dataclass("Physics", fields, frozen=True)
+    physics.__doc__ = type(env_params).__doc__
+    return physics()
+
+
+def _brief(value: Any) -> str:
+    return f"{value:g}" if np.ndim(value) == 0 else "(" + ", ".join(f"{entry:g}" for entry in value) + ")"
+
+
+def budget(settings: Settings, method: Method | None) -> int:
+    """Env steps that a method trains for on the target, or pretraining on the source, all runs together.
+
+    Raises:
+        ValueError: an argument of the training is not allowed.
+    """
+    flags, task, steps = settings.flags, settings.target, settings.flags.finetune_steps
+    if method is None:
+        method = Method(warm_start=Scratch(), optimizer=settings.optimizer)
+        task, steps = settings.source, flags.pretrain_steps
+    spec = learning.training_spec(
+        settings.algo, settings.network, method, task, flags.seeds, steps, flags.seed, NUM_EVALS, EVAL_EPISODES
+    )
+    return spec.num_updates * spec.algo.steps_per_update() * spec.num_runs if method.trains else 0
+
+
+def _check(settings: Settings) -> None:
+    """Every check that pretraining and fine-tuning make, and that the methods fit the network."""
+    if settings.agents is None:
+        check_config(settings.optimizer, "optimizer")
+        budget(settings, None)
+    else:
+        learning.check_sizes(settings.agents, settings.target)
+    for method in settings.methods.values():
+        budget(settings, method)
+        learning.check_adapter(settings.algo, settings.network, method, settings.target)
