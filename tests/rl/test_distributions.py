@@ -103,7 +103,9 @@ def test_gaussian_density_entropy_and_divergence_are_their_integrals():
             p, q = density(MEAN[b, a], LOG_STD[a]), density(OTHER_MEAN[b, a], OTHER_LOG_STD[a])
             safe = p > 1e-250
             entropy += integral(np.where(safe, -p * np.log(np.where(safe, p, 1.0)), 0.0))
-            divergence += integral(np.where(safe, p * (np.log(np.where(safe, p, 1)) - np.log(np.maximum(q, 1e-300))), 0))
+            divergence += integral(
+                np.where(safe, p * (np.log(np.where(safe, p, 1)) - np.log(np.maximum(q, 1e-300))), 0)
+            )
             alone = DiagGaussian(MEAN[b, a : a + 1], LOG_STD[a : a + 1])
             weights = np.exp(np.asarray(alone.log_prob(GRID[:, None].astype(np.float32)), float))
             assert integral(weights) == pytest.approx(1.0, abs=1e-5)

@@ -23,7 +23,9 @@ def test_the_surrogate_on_literal_ratios():
 
 
 def test_the_surrogate_pulls_only_where_the_clip_lets_it():
-    grads = jax.grad(losses.clipped_surrogate)(jnp.log(jnp.array([1.5, 0.5, 1.5, 0.5])), jnp.array([1.0, 1, -1, -1]), 0.2)
+    grads = jax.grad(losses.clipped_surrogate)(
+        jnp.log(jnp.array([1.5, 0.5, 1.5, 0.5])), jnp.array([1.0, 1, -1, -1]), 0.2
+    )
     np.testing.assert_allclose(grads, [0.0, -0.5 / 4, 1.5 / 4, 0.0], atol=1e-7)
 
 

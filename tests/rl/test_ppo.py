@@ -239,15 +239,18 @@ def test_actions_are_drawn_from_the_policy():
 def test_no_key_is_used_twice():
     run, state, _, _ = programs_of("plain")
     with jax.debug_key_reuse(True):
-        jax.jit(lambda run, state, index: update.update(run, state, index))(run, state, np.int32(0))
+        jax.make_jaxpr(jax.jit(update.update))(run, state, np.int32(0))
         with pytest.raises(jax.errors.KeyReuseError):
-            jax.jit(lambda key: jax.random.normal(key) + jax.random.uniform(key))(jax.random.key(0))
+            jax.make_jaxpr(jax.jit(lambda key: jax.random.normal(key) + jax.random.uniform(key)))(jax.random.key(0))
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"num_minibatches": 3}, "algo.num_minibatches: 3 does not divide the batch of 8 environments x 64 steps = 512"),
+        (
+            {"num_minibatches": 3},
+            "algo.num_minibatches: 3 does not divide the batch of 8 environments x 64 steps = 512",
+        ),
         ({"num_minibatches": 1024}, "algo.num_minibatches: 1024 does not divide"),
         ({"num_envs": 0}, "algo.num_envs: 0 is not allowed; it must be a whole number of at least 1"),
         ({"num_steps": -4}, "algo.num_steps: -4 is not allowed"),

@@ -128,7 +128,7 @@ def test_the_walk_finds_what_is_forbidden_however_deep(name, depth):
     inner = jax.jit(FORBIDDEN[name])
     wrappers = {
         "vmap": lambda a: jax.vmap(inner)(jnp.stack([a, a])),
-        "scan": lambda a: jax.lax.scan(lambda c, _: (jax.vmap(inner)(jnp.stack([a, a])).sum() + c, None), 0.0, None, 2)[0],
+        "scan": lambda a: jax.lax.scan(lambda c, x: (jax.vmap(inner)(x).sum() + c, None), 0.0, jnp.stack([[a, a]]))[0],
         "while": lambda a: jax.lax.while_loop(lambda c: inner(a).sum() + c < 1, lambda c: c + 1, 0.0),
         "cond": lambda a: jax.lax.cond(a.sum() > 0, lambda: inner(a).sum(), lambda: 0.0),
         "shard_map": lambda a: jax.shard_map(
@@ -140,6 +140,8 @@ def test_the_walk_finds_what_is_forbidden_however_deep(name, depth):
 
 
 def test_the_walk_finds_nothing_where_there_is_nothing():
-    found = primitives(jax.make_jaxpr(jax.jit(lambda a: jax.lax.scan(lambda c, x: (c @ x, None), a, a[None])[0]))(jnp.eye(3)))
+    found = primitives(
+        jax.make_jaxpr(jax.jit(lambda a: jax.lax.scan(lambda c, x: (c @ x, None), a, a[None])[0]))(jnp.eye(3))
+    )
     assert "dot_general" in found
     assert not found & (LAPACK | HOST)

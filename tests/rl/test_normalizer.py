@@ -1,0 +1,142 @@
+"""Running moments against NumPy on everything at once, and their life in an agent."""
+
+import jax
+import numpy as np
+import pytest
+from rl_probes import probe
+
+import jaxrl_ft as ft
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.rl import normalizer
+
+TASK = probe(length=6, each=1.0, by_action=3.0, random_signal=1.0)
+ALGO = ft.PPO(
+    num_envs=4, num_steps=16, num_epochs=1, num_minibatches=1, gamma=0.5, normalize_obs=True, normalize_reward=True
+)
+fold = jax.jit(normalizer.update)
+
+
+def moments_of(batches, shape):
+    moments = normalizer.init(shape)
+    for batch in batches:
+        moments = fold(moments, batch)
+    return moments
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
+def test_the_moments_are_those_of_all_batches_together(shape):
+    random = np.random.default_rng(0)
+    scale, offset = random.uniform(0.1, 10, shape), random.normal(size=shape) * 5
+    batches = [(random.normal(size=(n, *shape)) * scale + offset).astype(np.float32) for n in (1, 64, 7, 64)]
+    together = np.concatenate(batches).astype(float)
+    for order in (batches, batches[::-1]):
+        moments = moments_of(order, shape)
+        np.testing.assert_allclose(moments.mean, together.mean(axis=0), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(moments.variance, together.var(axis=0), rtol=1e-5)
+        assert float(moments.count) == 136
+
+
+def test_a_large_offset_costs_no_digits_of_the_variance():
+    random = np.random.default_rng(1)
+    batches = [(1000.0 + random.normal(size=(64, 2))).astype(np.float32) for _ in range(10)]
+    together = np.concatenate(batches).astype(float)
+    np.testing.assert_allclose(moments_of(batches, (2,)).variance, together.var(axis=0), rtol=1e-3)
+
+
+def test_a_constant_stream_has_no_variance_and_normalises_to_zero():
+    moments = moments_of([np.full((8, 2), 3.0, np.float32)] * 3, (2,))
+    np.testing.assert_array_equal(moments.variance, 0.0)
+    np.testing.assert_array_equal(normalizer.normalize(moments, np.full((4, 2), 3.0, np.float32)), 0.0)
+
+
+def test_normalised_data_has_mean_0_and_variance_1_and_outliers_are_cut():
+    data = (np.random.default_rng(2).normal(size=(500, 3)) * [0.01, 1, 100] + [1, 2, 3]).astype(np.float32)
+    moments = moments_of([data], (3,))
+    result = np.asarray(normalizer.normalize(moments, data), float)
+    np.testing.assert_allclose(result.mean(axis=0), 0.0, atol=1e-3)
+    np.testing.assert_allclose(result.std(axis=0), 1.0, rtol=1e-2)
+    far = np.array([[1e9, -1e9, 3.0]], np.float32)
+    np.testing.assert_allclose(normalizer.normalize(moments, far)[0, :2], [10.0, -10.0])
+
+
+def test_moments_of_nothing_change_nothing():
+    data = np.array([[0.5, -2.0]], np.float32)
+    np.testing.assert_allclose(normalizer.normalize(normalizer.init((2,)), data), data, rtol=1e-6)
+    np.testing.assert_allclose(normalizer.scale(normalizer.init(), data), data, rtol=1e-6)
+
+
+def test_scaling_keeps_signs_and_zero():
+    moments = moments_of([np.array([1.0, 5.0, 9.0], np.float32)], ())
+    reward = np.array([-2.0, 0.0, 2.0], np.float32)
+    np.testing.assert_allclose(normalizer.scale(moments, reward), reward / np.std([1.0, 5.0, 9.0]), rtol=1e-6)
+
+
+def test_a_batch_of_another_shape_is_refused():
+    for shape, batch in (((3,), (8, 2)), ((), (8, 2)), ((2,), (2,))):
+        with pytest.raises(AssertionError):
+            normalizer.update(normalizer.init(shape), np.zeros(batch, np.float32))
+
+
+@pytest.fixture(scope="module")
+def agents():
+    return ft.pretrain(
+        TASK, algo=ALGO, network=ft.MLP(width=4, depth=1), seeds=2, steps=640, num_evals=3, eval_episodes=2
+    )
+
+
+def test_the_statistics_are_those_of_all_experience(agents):
+    """Over 160 steps of 4 environments times run through 0, ..., 5, and signals are fair coins."""
+    obs = agents.statistics["obs"]
+    times = np.arange(160) % 6 / 6
+    np.testing.assert_array_equal(obs.count, 640)
+    np.testing.assert_allclose(obs.mean[:, 1], times.mean(), rtol=1e-5)
+    np.testing.assert_allclose(obs.variance[:, 1], times.var(), rtol=1e-4)
+    np.testing.assert_allclose(obs.variance[:, 0], 1 - obs.mean[:, 0].astype(float) ** 2, rtol=1e-4)
+    assert np.all(np.abs(obs.mean[:, 0]) < 4 / np.sqrt(640 / 6))
+
+
+def test_rewards_are_scaled_by_the_deviation_of_the_discounted_return(agents):
+    """The discounted sum of rewards in [-2, 4] since the episode's start, at gamma 0.5, lies in [-4, 8]."""
+    reward = agents.statistics["reward"]
+    np.testing.assert_array_equal(reward.count, 640)
+    assert np.all((reward.mean > -4) & (reward.mean < 8) & (reward.variance > 1) & (reward.variance < 36))
+
+
+def test_evaluation_leaves_the_statistics_as_they_are(agents):
+    before = jax.tree.map(np.copy, agents.statistics)
+    returns = ft.evaluate(agents, TASK, episodes=2)
+    after = jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), before, agents.statistics)
+    assert jax.tree.all(after)
+    np.testing.assert_array_equal(returns, ft.evaluate(agents, TASK, episodes=2))
+
+
+def test_evaluation_reads_the_agent_s_statistics(agents):
+    """Greedy actions on normalised observations are those on raw ones with the moments swapped for none."""
+    obs = np.array([[1.0, 0.5], [-1.0, 0.2]], np.float32)
+    seen = normalizer.normalize(tree.take(agents.statistics["obs"], 0), obs)
+    policy = ft.PPO.distribution(policy_of(agents, agents.statistics), obs).logits
+    plain = ft.PPO.distribution(policy_of(agents, {}), seen).logits
+    np.testing.assert_array_equal(policy, plain)
+
+
+def policy_of(agents, statistics):
+    params, statistics = tree.take((agents.params, statistics), 0)
+    return Policy(params, statistics, agents.network)
+
+
+def test_statistics_travel_with_the_agent(agents):
+    """Fine-tuning goes on from them; from scratch, which shares the program, starts from none."""
+    more = {"steps": 640, "num_evals": 3, "eval_episodes": 2}
+    tuned = ft.finetune(agents, TASK, "full", **more)
+    fresh = ft.finetune(agents, TASK, "scratch", **more)
+    np.testing.assert_array_equal(tuned.statistics["obs"].count, 1280)
+    np.testing.assert_array_equal(fresh.statistics["obs"].count, 640)
+    times = np.concatenate([np.arange(160) % 6 / 6] * 2)
+    np.testing.assert_allclose(tuned.statistics["obs"].mean[:, 1], times.mean(), rtol=1e-5)
+
+
+def test_zero_shot_keeps_the_statistics(agents):
+    kept = ft.finetune(agents, TASK, "zero_shot", steps=640, num_evals=2, eval_episodes=2)
+    same = jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), kept.statistics, agents.statistics)
+    assert jax.tree.all(same)
