@@ -3,13 +3,14 @@
 Heavy imports wait until the flags are checked, so that a mistake is answered at once.
 """
 
+import shlex
 import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jaxrl_ft.commands.progress import Display
+    from jaxrl_ft.commands.progress import Compilation, Display
     from jaxrl_ft.commands.settings import Settings
     from jaxrl_ft.engine.agents import Agents
     from jaxrl_ft.engine.comparison import Comparison
@@ -67,8 +68,8 @@ def run(settings: "Settings", began: float) -> None:
         checkpoints.save(agents, output.agents_path(settings.out, "source"))
         comparison = _compare(settings, agents, display)
     output.write_comparison(settings, comparison)
-    took = _took(time.monotonic() - began, compilation.seconds)
-    _report(settings, agents, comparison, took)
+    _report(settings, agents, comparison, _took(began, compilation))
+    print(_took(began, compilation))
 
 
 def _stages(settings: "Settings") -> dict[str, int]:
@@ -127,7 +128,8 @@ def _report(settings: "Settings", agents: "Agents", comparison: "Comparison", to
     figures = output.write_figures(settings, comparison, rows)
     reports = {method: cell.report for (method, _), cell in comparison.cells.items()}
     notes = [f"`{method}`: {'; '.join(lines)}." for method, lines in reports.items()]
-    output.write_report(settings, agents, comparison, rows, figures, [*notes, took])
+    words = shlex.join(["python", "-m", "jaxrl_ft.train", *settings.command])
+    output.write_report(settings, agents, comparison, rows, figures, [*notes, took, f"Command: `{words}`."])
     console = Console(width=None if sys.stdout.isatty() else output.WIDTH, markup=False, highlight=False)
     console.print(f"\n{settings.source.describe()} to {settings.target.describe()} ({settings.target_text}).")
     console.print("Interquartile means over runs, with 95% intervals.\n")
@@ -139,10 +141,10 @@ def _report(settings: "Settings", agents: "Agents", comparison: "Comparison", to
     console.print(f"\nReport: {settings.out / 'report.md'}")
     console.print(f"Figures: {', '.join(str(settings.out / path) for path in figures)}")
     console.print(f"Agents: {settings.out / 'agents'}; raw numbers: {settings.out / 'runs.csv'}")
-    console.print(took)
 
 
-def _took(total: float, compiling: float) -> str:
+def _took(began: float, compilation: "Compilation") -> str:
+    total, compiling = time.monotonic() - began, compilation.seconds
     return f"Took {total:.1f} s, of which {compiling:.1f} s ({compiling / total:.0%}) tracing and compiling."
 
 

@@ -107,7 +107,7 @@ def write_report(
         rows,
         source=f"`{settings.source.describe()}`",
         title=f"Fine-tuning to {target}",
-        targets={target: settings.target_text},
+        targets={target: f"{settings.target_text}; `{settings.target.describe()}`"},
         budgets={"pretraining env steps": spent, "fine-tuning env steps": flags.finetune_steps},
         seeds={"agents": agents.num_seeds, "runs of each method": flags.seeds, "seed": flags.seed},
         versions=versions(),

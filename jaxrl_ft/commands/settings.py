@@ -214,8 +214,6 @@ def _check(settings: Settings) -> None:
     if settings.agents is None:
         check_config(settings.optimizer, "optimizer")
         budget(settings, None)
-    else:
-        learning.check_sizes(settings.agents, settings.target)
     for method in settings.methods.values():
         budget(settings, method)
         learning.check_adapter(settings.algo, settings.network, method, settings.target)

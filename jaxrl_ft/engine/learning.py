@@ -9,15 +9,17 @@ import numpy as np
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.table import Table
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.engine import placement, probing, programs, training
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.training import Result, Spec, Watcher
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.adapters import ADAPTERS
 from jaxrl_ft.methods.method import METHODS, RECOMMENDED, Method
-from jaxrl_ft.methods.optimizers import Adam, Optimizer
-from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.methods.warm_starts import Probe, Scratch
+from jaxrl_ft.methods.optimizers import OPTIMIZERS, Adam, Optimizer
+from jaxrl_ft.methods.penalties import PENALTIES, Source
+from jaxrl_ft.methods.warm_starts import WARM_STARTS, Probe, Scratch
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.ppo import PPO
 
@@ -229,13 +231,25 @@ def _leaves(result: Result) -> list[np.ndarray]:
     return [*tree.flatten(result.policy.params).values(), result.curve]
 
 
+_AXES: tuple[tuple[str, str, Table[Any]], ...] = (
+    ("start", "warm_start", WARM_STARTS),
+    ("adapter", "adapter", ADAPTERS),
+    ("penalty", "penalty", PENALTIES),
+    ("optimizer", "optimizer", OPTIMIZERS),
+)
+
+
+def _known(table: Table[Any], part: Any) -> str:
+    """The name of the first row of this type; the type's own for one that is not in the table."""
+    return next((name for name in table if type(table[name]) is type(part)), type(part).__name__)
+
+
 def _report(spec: Spec, result: Result, probe: Probe | None) -> tuple[str, ...]:
     total = tree.size(tree.take(result.policy.params, 0))
     skipped = int(np.sum(result.opt_state.skipped))
     lines = [
-        f"start: {type(spec.method.warm_start).__name__}; adapter: {type(spec.method.adapter).__name__}; "
-        f"penalty: {type(spec.method.penalty).__name__}; "
-        f"optimizer: {type(spec.method.optimizer).__name__}, fresh state",
+        "; ".join(f"{axis}: {_known(table, getattr(spec.method, field))}" for axis, field, table in _AXES)
+        + ", fresh state",
         f"trains {result.delta_size:,} numbers for {total:,} parameters ({result.delta_size / total:.1%})",
         f"normaliser: {', '.join(sorted(result.policy.statistics)) or 'none'}",
         f"env steps: {spec.spent:,} probed, {int(result.curve_steps[0, -1]):,} in all for each seed",

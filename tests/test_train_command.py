@@ -1,0 +1,339 @@
+"""The command: its flags, its refusals, what it shows and what it leaves behind."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import jaxrl_ft as ft
+from jaxrl_ft import train
+from jaxrl_ft.analysis.transfer import area_under_curve
+from jaxrl_ft.commands import output
+from jaxrl_ft.commands.options import AXES
+from jaxrl_ft.commands.progress import Compilation, Display
+from jaxrl_ft.commands.settings import resolve
+from jaxrl_ft.core.config import from_json
+from jaxrl_ft.engine.training import Progress
+from jaxrl_ft.store import bundle
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = [
+    *("--algo.num-envs", "4", "--algo.num-steps", "16", "--algo.num-epochs", "2", "--algo.num-minibatches", "2"),
+    *("--network.width", "8", "--seeds", "4", "--pretrain-steps", "256"),
+]
+SHORT = ["--finetune-steps", "1024"]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def run(*argv):
+    """Exit status, stdout and stderr of the command."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = train.main(list(argv))
+    return status, out.getvalue(), err.getvalue()
+
+
+def process(code, cwd, *argv):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    command = [sys.executable, *code, *argv]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The directory of a tiny run, with what it printed."""
+    out = tmp_path_factory.mktemp("command") / "run"
+    status, stdout, stderr = run(*TINY, *SHORT, "--out", str(out), "--shift", "weak_motor", "--algo.gamma", "0.97")
+    assert status == 0, stderr
+    return out, stdout, stderr
+
+
+def test_help_lists_every_name_and_needs_neither_gymnax_nor_matplotlib(tmp_path):
+    code = (
+        "import sys; from jaxrl_ft.train import main; status = main(['--help']); "
+        "print([name for name in ('gymnax', 'matplotlib', 'pandas') if name in sys.modules]); sys.exit(status)"
+    )
+    done = process(["-c", code], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("[]\n")
+    for table in (ft.METHODS, ft.SHIFTS, ft.ALGOS, *AXES.values()):
+        for name in table:
+            assert f"  {name:<17} {table.text(name)}\n" in done.stdout
+    for flag in ("--warm-start NAME", "--algo.gamma FLOAT", "--target.half-length FLOAT", "--network.width INT"):
+        assert flag in done.stdout
+    assert "--method.warm-start.scale FLOAT" in done.stdout, "the flags are those of the recommended method"
+
+
+MISTAKES = [
+    ("--source CartPole-v2", "id: 'CartPole-v2'", "'CartPole-v1'"),
+    ("--shift long-pol", "shift: 'long-pol'", "did you mean 'long-pole'"),
+    ("--shift long-pole --source Pendulum-v1", "shift: 'long-pole'", "CartPole"),
+    ("--source Pendulum-v1", "shift: Pendulum-v1 has no named shifts", "--target.max-speed"),
+    ("--method lor", "method: 'lor'", "did you mean 'lora'"),
+    ("--method lora soften --method.adapter.rank 2", "method.*", "lora, soften"),
+    ("--method lora soften --penalty l2", "penalty", "lora, soften"),
+    ("--algo pp0", "algo: 'pp0'", "'ppo'"),
+    ("--optimizer adamm", "optimizer: 'adamm'", "did you mean 'adam"),
+    ("--penalty l2ps", "penalty: 'l2ps'", "'l2sp'"),
+    ("--adapter loraa", "adapter: 'loraa'", "'lora'"),
+    ("--warm-start softenn", "warm start: 'softenn'", "'soften'"),
+    ("--target.half-length 99", "target.half_length: 99.0", "[0.01, 10] m"),
+    ("--target.tau nan", "target.tau: nan", "[0.0001, 0.2] s"),
+    ("--seed -1", "seed: -1", "at most 4294967295"),
+    ("--seed 4294967296", "seed: 4294967296", "at most 4294967295"),
+    ("--seeds 0", "seeds: 0", "at least 1"),
+    ("--pretrain-steps -5", "pretrain_steps: -5", "at least 1"),
+    ("--finetune-steps 0", "finetune_steps: 0", "at least 1"),
+    ("--finetune-steps 512", "steps: 512", "exceed the 512"),
+    ("--algo.num-minibatches 3", "algo.num_minibatches: 3", "does not divide"),
+    ("--algo.gamma nan", "algo.gamma: nan", "[0, 1]"),
+    ("--network.width 0", "network.width: 0", "at least 1"),
+    ("--optimizer.learning-rate inf", "optimizer.learning_rate: inf", "[0, 100]"),
+    ("--method lora --method.adapter.rank -1", "method.adapter.rank: -1", "at least"),
+    ("--adapter partial --method.adapter.pattern nowhere", "method.adapter.pattern: 'nowhere'", "matches no parameter"),
+    ("--adapter partial --method.adapter.pattern (", "method.adapter.pattern: '('", "not a regular expression"),
+    ("--agents nowhere", "agents: nowhere", "not a bundle"),
+    ("--agents nowhere --pretrain-steps 512", "pretrain-steps", "not allowed with --agents"),
+    ("--agents nowhere --algo.gamma 0.9", "algo", "not allowed with --agents"),
+]
+
+
+@pytest.mark.parametrize(("line", "what", "allowed"), MISTAKES, ids=[line for line, _, _ in MISTAKES])
+def test_mistakes_are_answered_in_one_line_before_anything_happens(
+    line, what, allowed, tmp_path, monkeypatch, compilations
+):
+    monkeypatch.chdir(tmp_path)
+    status, stdout, stderr = run(*line.split())
+    assert (status, stdout, stderr.count("\n")) == (2, "", 1)
+    assert stderr.startswith(f"error: {what}")
+    assert allowed in stderr
+    assert list(tmp_path.iterdir()) == []
+    assert compilations.names == []
+
+
+@pytest.mark.parametrize(
+    "line", ["--no-such-flag 3", "--seeds many", "--algo.gama 1", "--network.activation x", "stray"]
+)
+def test_the_parser_refuses_what_it_cannot_read(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, stdout, stderr = run(*line.split())
+    assert (status, stdout) == (2, "")
+    assert line.split()[0].removeprefix("--") in stderr
+    assert stderr.count("\n") < 16
+    assert "Traceback" not in stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_real_process_exits_with_2_and_one_line(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("")
+    for line in ("--shift long-pol", "--out mine", "--out mine/thesis.txt/run"):
+        done = process(["-m", "jaxrl_ft.train"], tmp_path, *line.split())
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["mine", "mine/thesis.txt"]
+
+
+def test_agents_that_are_damaged_or_of_another_environment_are_refused(agents, tmp_path):
+    ft.save(agents, tmp_path / "saved")
+    status, _, stderr = run("--agents", str(tmp_path / "saved"), "--source", "Acrobot-v1", "--target.dt", "0.1")
+    assert (status, stderr.count("\n")) == (2, 1)
+    assert "target: Acrobot-v1 dt=0.1 is not allowed; the source is CartPole-v1" in stderr
+    arrays = tmp_path / "saved" / bundle.ARRAYS
+    arrays.write_bytes(arrays.read_bytes()[:-1])
+    status, _, stderr = run("--agents", str(tmp_path / "saved"))
+    assert (status, stderr.count("\n")) == (2, 1)
+    assert "is damaged" in stderr
+
+
+def test_names_choose_configs_and_dotted_flags_change_their_fields():
+    flags = ["--method.adapter.rank", "2", "--algo.gamma", "0.9", "--network.activation", "relu"]
+    settings = resolve(["--method", "lora", *flags])
+    assert list(settings.methods) == ["zero_shot", "scratch", "full", "lora+rank=2"]
+    assert settings.methods["lora+rank=2"].adapter == ft.LoRA(rank=2)
+    assert settings.methods["lora+rank=2"].optimizer == ft.METHODS["lora"].optimizer
+    assert (settings.algo, settings.network) == (ft.PPO(gamma=0.9), ft.MLP(activation="relu"))
+    assert settings.optimizer == ft.Adam()
+    assert settings.target.describe() == "CartPole-v1 half_length=1"
+
+
+def test_an_axis_flag_replaces_that_axis_of_the_recommended_method():
+    settings = resolve(["--optimizer", "nadamw", "--warm-start", "keep", "--method.optimizer.eps", "0.5"])
+    name = "probe_soften+keep+nadamw+eps=0.5"
+    assert list(settings.methods) == ["zero_shot", "scratch", "full", name]
+    assert settings.optimizer == ft.OPTIMIZERS["nadamw"]
+    changed = settings.methods[name]
+    assert changed.optimizer == ft.Adam(nesterov=True, weight_decay=1e-2, eps=0.5)
+    assert (changed.warm_start, changed.adapter) == (ft.WARM_STARTS["keep"], ft.METHODS["probe_soften"].adapter)
+
+
+def test_methods_by_name_run_beside_the_references_once_each():
+    settings = resolve(["--method", "critic-reset", "full", "critic_reset"])
+    assert list(settings.methods) == ["zero_shot", "scratch", "full", "critic_reset"]
+    assert all(settings.methods[name] == ft.METHODS[name] for name in settings.methods)
+
+
+@pytest.mark.parametrize(
+    ("line", "target", "name"),
+    [
+        ("", "CartPole-v1 half_length=1", "long-pole"),
+        ("--shift weak_motor", "CartPole-v1 force=2", "weak-motor"),
+        ("--shift weak-motor --target.gravity 20", "CartPole-v1 gravity=20 force=2", "weak-motor+gravity=20"),
+        ("--target.gravity 20", "CartPole-v1 gravity=20", "gravity=20"),
+        ("--target.obs-offset 1 0 0 0", "CartPole-v1 obs_offset=(1, 0, 0, 0)", "obs_offset=(1, 0, 0, 0)"),
+        ("--source Pendulum-v1 --target.g 15", "Pendulum-v1 g=15", "g=15"),
+    ],
+)
+def test_the_target_is_the_shift_with_its_physics_flags(line, target, name):
+    settings = resolve(line.split())
+    assert (settings.target.describe(), settings.target_name) == (target, name)
+    assert {kind for kind, _ in settings.held_out} == {"interpolation", "extrapolation"}
+
+
+def test_agents_bring_the_physics_of_their_own_source(agents, tmp_path):
+    short = ft.make_task("CartPole-v1", episode_limit=50, gravity=12.0)
+    ft.save(dataclasses.replace(agents, source=short, task=short), tmp_path / "saved")
+    settings = resolve(["--agents", str(tmp_path / "saved"), "--shift", "strong-gravity"])
+    assert settings.source.describe() == short.describe()
+    assert settings.target.describe() == "CartPole-v1 gravity=50 episode_limit=50"
+    assert {task.episode_limit for _, task in settings.held_out} == {50}
+    assert (settings.algo, settings.network) == (agents.algo, agents.network)
+    other = resolve(["--agents", str(tmp_path / "saved"), "--source", "CartPole-v1"])
+    assert other.target.describe() == "CartPole-v1 half_length=1"
+
+
+def test_a_run_leaves_everything_that_it_says(finished):
+    out, stdout, stderr = finished
+    names = ["full", "probe_soften", "scratch", "zero_shot"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "agents", "config.json", "curves", "figures", "jaxrl_ft_run.json", "report.md", "runs.csv", "runs.json"
+    ]  # fmt: skip
+    assert sorted(path.name for path in (out / "agents").iterdir()) == sorted([*names, "source"])
+    for name in ("learning_curves", "source_target"):
+        data = (out / "figures" / f"{name}.png").read_bytes()
+        assert data.startswith(PNG) and len(data) > 10_000
+    report = (out / "report.md").read_text()
+    for words in (*names, "figures/learning_curves.png", "figures/source_target.png", "a fifth of the force", "Took"):
+        assert words in report
+    for heading in ("AUC", "AUC - scratch", "target return", "source return", "held-out return", "jumpstart",
+                    "target return - scratch", "forgetting", "env steps", "trained"):  # fmt: skip
+        assert f" {heading} " in stdout
+    assert "251 (100%)" in stdout and "probed zero-shot share" in stdout and str(out / "report.md") in stdout
+    assert max(map(len, stdout.splitlines())) <= output.WIDTH
+    stages = ["pretraining", "zero_shot", "scratch", "full", "probe_soften"]
+    assert list(dict.fromkeys(line.split(":")[0] for line in stderr.splitlines())) == stages
+    assert "pretraining: compiling" in stderr and "env steps (" in stderr and "\x1b" not in stderr
+
+
+def test_raw_numbers_agree_with_each_other_and_with_the_agents(finished):
+    out = finished[0]
+    rows = json.loads((out / "runs.json").read_text())
+    arrays, metadata = bundle.read_bundle(out / "curves")
+    with (out / "runs.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(rows) == len(lines) == len(metadata["rows"]) == 16 == len(arrays["curves"])
+    np.testing.assert_allclose([row["auc"] for row in rows], area_under_curve(arrays["curves"], arrays["curve_steps"]))
+    for row, line, key in zip(rows, lines, metadata["rows"]):
+        assert float(line["target_return"]) == row["target_return"]
+        assert [key[name] for name in ("method", "target", "run")] == [row["method"], "weak-motor", int(line["run"])]
+    tuned = ft.load(out / "agents" / "probe_soften")
+    own = [row["auc"] for row in rows if row["method"] == "probe_soften"]
+    np.testing.assert_allclose(own, area_under_curve(tuned.curve, tuned.curve_steps))
+    assert tuned.method == ft.METHODS["probe_soften"] and tuned.env_steps.tolist() == [256 + 1024] * 4
+
+
+def test_the_saved_config_is_the_config(finished, tiny):
+    out = finished[0]
+    config = json.loads((out / "config.json").read_text())
+    assert from_json(config["algo"]) == ft.PPO(**(vars(tiny.algo) | {"gamma": 0.97}))
+    assert from_json(config["network"]) == tiny.network
+    assert from_json(config["optimizer"]) == ft.Adam()
+    assert {name: from_json(method) for name, method in config["methods"].items()} == {
+        name: ft.METHODS[name] for name in ("zero_shot", "scratch", "full", "probe_soften")
+    }
+    assert from_json(config["target"]).checked().describe() == "CartPole-v1 force=2"
+    assert [entry["kind"] for entry in config["held_out"]].count("interpolation") == 3
+    assert config["command"][: len(TINY)] == TINY and config["flags"]["seeds"] == 4
+    assert {"python", "jax", "jaxrl-ft"} <= set(config["versions"]) and config["devices"]
+    again = resolve(config["command"])
+    assert again.methods == resolve([*TINY, *SHORT]).methods
+
+
+def test_agents_of_an_earlier_run_are_used_instead_of_pretraining(finished, same, tmp_path):
+    out = finished[0]
+    argv = ["--agents", str(out), *SHORT, "--seeds", "4", "--shift", "weak-motor", "--method", "full"]
+    status, _, stderr = run(*argv, "--out", str(tmp_path / "next"))
+    assert status == 0, stderr
+    assert "pretraining" not in stderr
+    first, second = (ft.load(path / "agents" / "source") for path in (out, tmp_path / "next"))
+    assert same(first.params, second.params)
+    before, after = (json.loads((path / "runs.json").read_text()) for path in (out, tmp_path / "next"))
+    assert [row for row in before if row["method"] != "probe_soften"] == after
+
+
+def test_ctrl_c_ends_in_one_line(tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jaxrl_ft.engine.learning.pretrain", interrupt)
+    status, _, stderr = run("--out", str(tmp_path / "run"))
+    assert (status, stderr) == (130, f"interrupted; what was finished is in {tmp_path / 'run'}\n")
+    monkeypatch.setattr("jaxrl_ft.commands.settings.resolve", interrupt)
+    assert run() == (130, "", "interrupted\n")
+
+
+def test_a_full_disk_ends_in_one_line(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("jaxrl_ft.commands.output.write_config", fail)
+    status, _, stderr = run("--out", str(tmp_path / "run"))
+    assert (status, stderr.count("\n")) == (1, 1)
+    assert "No space left on device" in stderr
+
+
+def moments(num_updates, *done):
+    return [Progress("training", updates, num_updates, 100 * updates, {}) for updates in done]
+
+
+def test_plain_progress_is_sparse_and_names_every_stage():
+    stream = io.StringIO()
+    with Display({"one": 4000, "two": 0}, Console(file=stream)) as display:
+        display.tell("one", Progress("compiling", 0, 40, 0, {}))
+        for moment in moments(40, *range(41)):
+            display.tell("one", moment)
+        display.tell("one", None)
+        display.tell("two", None)
+    lines = stream.getvalue().splitlines()
+    starts = [line.split(",")[0] for line in lines]
+    assert starts == ["one: compiling", *["one: training"] * 4, "one: evaluating", "one: done", "two: done"]
+    assert "3,000 of 4,000 env steps (" in lines[4] and "s left" in lines[4]
+
+
+def test_live_progress_shows_speed_state_and_time_left():
+    stream = io.StringIO()
+    with Display({"one": 4000, "two": 0}, Console(file=stream, force_terminal=True, width=120)) as display:
+        display.tell("one", Progress("compiling", 0, 40, 0, {}))
+        for moment in moments(40, 0, 10, 30):
+            display.tell("one", moment)
+        text = stream.getvalue()
+        for word in ("one", "two", "all", "waiting"):
+            assert word in text
+    final = stream.getvalue()
+    assert "training" in final and "env steps/s" in final and "left" in final
+
+
+def test_nested_compilation_counts_once():
+    compilation = Compilation()
+    for start, end in ((1.0, 3.0), (0.0, 2.0), (1.5, 1.6), (5.0, 6.0)):
+        compilation.note("/jax/core/compile/jaxpr_trace_duration", start, end)
+    compilation.note("/jax/other", 10.0, 20.0)
+    assert compilation.seconds == pytest.approx(4.0)
