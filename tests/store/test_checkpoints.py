@@ -1,0 +1,163 @@
+"""Agents on disk: bit for bit, as good as new, and refused when damaged; over every environment."""
+
+import dataclasses
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+import jaxrl_ft as ft
+from jaxrl_ft.store.bundle import write_bundle
+
+FIELDS = [field.name for field in dataclasses.fields(ft.Agents)]
+CONFIGS = ("algo", "network", "method", "source", "task")
+
+
+def assert_same_agents(one, other, same):
+    for name in FIELDS:
+        before, after = getattr(one, name), getattr(other, name)
+        if name in CONFIGS:
+            assert type(before) is type(after)
+            assert jax.tree.structure(before) == jax.tree.structure(after)
+            pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after))
+            assert all(np.array_equal(np.float32(a), np.float32(b)) for a, b in pairs), name
+        else:
+            assert same(before, after), name
+
+
+def round_trip(agents, path):
+    ft.save(agents, path)
+    return ft.load(path)
+
+
+@pytest.mark.parametrize("name", ["zero_shot", "full", "lora", "input_affine", "kl", "probe_soften", "critic_warmup"])
+def test_every_field_comes_back_bit_for_bit(name, finetuned, tmp_path, same):
+    tuned = finetuned(name)
+    assert_same_agents(tuned, round_trip(tuned, tmp_path / "agents"), same)
+
+
+def test_pretrained_agents_come_back_and_what_is_saved_twice_is_the_same_bytes(agents, tmp_path, same):
+    loaded = round_trip(agents, tmp_path / "a")
+    assert_same_agents(agents, loaded, same)
+    ft.save(loaded, tmp_path / "b")
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_loaded_agents_are_tasks_and_configs_with_numpy_leaves(agents, tmp_path):
+    loaded = round_trip(agents, tmp_path / "agents")
+    leaves = jax.tree.leaves((loaded.params, loaded.opt_state, loaded.task, loaded.statistics))
+    assert all(isinstance(leaf, (np.ndarray, np.generic)) for leaf in leaves)
+    assert loaded.task.describe() == agents.task.describe()
+
+
+@pytest.mark.parametrize("name", ["full", "lora"])
+def test_loaded_agents_fine_tune_to_the_same_bits_without_compiling(name, finetuned, target, tmp_path, same,
+                                                                    compilations):  # fmt: skip
+    tuned = finetuned(name)
+    budget = {"steps": 128, "num_evals": 2, "eval_episodes": 4, "seed": 3}
+    expected = ft.finetune(tuned, target, "full", **budget)
+    compilations.reset()
+    again = ft.finetune(round_trip(tuned, tmp_path / "agents"), target, "full", **budget)
+    assert not {"chunk", "evaluate", "begin"} & set(compilations.names)
+    assert same(again.params, expected.params)
+    assert same(again.opt_state, expected.opt_state)
+    np.testing.assert_array_equal(again.curve, expected.curve)
+
+
+def test_wrapped_agents_keep_their_statistics_and_that_they_have_no_optimizer_state(
+    agents, source, tiny, tmp_path, same
+):
+    layers = [(agents.params["policy"][n]["kernel"], agents.params["policy"][n]["bias"])
+              for n in ("dense_0", "dense_1", "head")]  # fmt: skip
+    wrapped = ft.wrap({"policy": layers}, source, algo=tiny.algo, obs_mean=np.ones(4), obs_variance=np.full(4, 2.0))
+    loaded = round_trip(wrapped, tmp_path / "agents")
+    assert_same_agents(wrapped, loaded, same)
+    assert loaded.opt_state is None
+    np.testing.assert_array_equal(loaded.statistics["obs"].mean, np.ones((4, 4)))
+
+
+def test_saving_again_replaces_and_a_foreign_directory_is_refused(agents, finetuned, tmp_path, same):
+    ft.save(agents, tmp_path / "agents")
+    ft.save(finetuned("full"), tmp_path / "agents")
+    assert same(ft.load(tmp_path / "agents").params, finetuned("full").params)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="mine"):
+        ft.save(agents, tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_damaged_or_missing_directory_is_refused(agents, tmp_path):
+    ft.save(agents, tmp_path / "agents")
+    largest = max((tmp_path / "agents").iterdir(), key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[-3] ^= 1
+    largest.write_bytes(data)
+    with pytest.raises(ValueError, match=r"is damaged \(its SHA-256 is another\)"):
+        ft.load(tmp_path / "agents")
+    with pytest.raises(ValueError, match="nowhere"):
+        ft.load(tmp_path / "nowhere")
+
+
+def test_a_bundle_of_another_kind_is_refused(tmp_path):
+    write_bundle(tmp_path / "other", {"a": np.ones(2)}, {"kind": "poems"})
+    with pytest.raises(ValueError, match="holds 'poems', not agents"):
+        ft.load(tmp_path / "other")
+
+
+def rewritten(agents, path, change):
+    """A bundle whose checks pass, but whose contents were changed by `change(arrays, metadata)`."""
+    from jaxrl_ft.store.bundle import read_bundle
+
+    ft.save(agents, path / "good")
+    arrays, metadata = read_bundle(path / "good")
+    arrays, metadata = dict(arrays), json.loads(json.dumps(metadata))
+    change(arrays, metadata)
+    write_bundle(path / "bad", arrays, metadata)
+    return path / "bad"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda arrays, metadata: metadata.pop("algo"), "lacks or misstates 'algo'"),
+        (lambda arrays, metadata: metadata["algo"].update(type="Nonsense"), "'Nonsense' is not known"),
+        (lambda arrays, metadata: metadata["algo"].update(gamma=7.0), r"algo\.gamma: 7"),
+        (lambda arrays, metadata: metadata["algo"].update(gama=0.9), "no field 'gama'"),
+        (lambda arrays, metadata: metadata["task"]["env_params"].update(gravity=-1.0), "gravity: -1"),
+        (lambda arrays, metadata: metadata.update(task=metadata["algo"]), "no task where one belongs"),
+        (lambda arrays, metadata: arrays.pop("opt_state/000"), "arrays of opt_state do not fit"),
+        (lambda arrays, metadata: arrays.pop("curve"), "lacks or misstates 'curve'"),
+    ],
+)
+def test_contents_that_do_not_fit_are_refused_and_named(change, message, agents, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        ft.load(rewritten(agents, tmp_path, change))
+
+
+def test_only_agents_are_saved(tmp_path):
+    with pytest.raises(ValueError, match="agents: dict is not allowed"):
+        ft.save({}, tmp_path / "agents")
+
+
+@pytest.mark.parametrize("id, physics", [("Acrobot-v1", {"link_mass_1": 1.5}), ("Pendulum-v1", {"g": 12.0})])
+def test_the_sister_environments_train_evaluate_and_are_saved(id, physics, tiny, tmp_path, same):
+    source, target = ft.make_task(id), ft.make_task(id, **physics)
+    algo = replace(tiny.algo, normalize_obs=True, normalize_reward=True)
+    budget = {"steps": 128, "num_evals": 2, "eval_episodes": 2, "seed": 0}
+    agents = ft.pretrain(source, algo=algo, network=tiny.network, seeds=2, **budget)
+    tuned = ft.finetune(agents, target, "soften", **budget)
+    loaded = round_trip(tuned, tmp_path / "agents")
+    assert_same_agents(tuned, loaded, same)
+    returns = ft.evaluate(loaded, target, episodes=3)
+    low, high = target.return_range
+    assert returns.shape == (2, 3) and np.all((returns >= low) & (returns <= high))
+    assert set(tuned.statistics) == {"obs", "reward"}
+    np.testing.assert_array_equal(tuned.statistics["obs"].count, 256)
+    action = loaded.policy(1)(np.zeros((5, source.obs_size)))
+    assert action.shape == ((5, 1) if id == "Pendulum-v1" else (5,))
+    if id == "Pendulum-v1":
+        assert same(agents.params["policy"]["log_std"], np.zeros((2, 1), np.float32)) is False
