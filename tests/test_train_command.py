@@ -179,6 +179,7 @@ def test_methods_by_name_run_beside_the_references_once_each():
     settings = resolve(["--method", "critic-reset", "full", "critic_reset"])
     assert list(settings.methods) == ["zero_shot", "scratch", "full", "critic_reset"]
     assert all(settings.methods[name] == ft.METHODS[name] for name in settings.methods)
+    assert list(resolve(["--method", "lora", "lora", "--penalty", "l2"]).methods)[3:] == ["lora+l2"]
 
 
 @pytest.mark.parametrize(
@@ -320,15 +321,14 @@ def test_plain_progress_is_sparse_and_names_every_stage():
 
 def test_live_progress_shows_speed_state_and_time_left():
     stream = io.StringIO()
-    with Display({"one": 4000, "two": 0}, Console(file=stream, force_terminal=True, width=120)) as display:
-        display.tell("one", Progress("compiling", 0, 40, 0, {}))
+    stages = {"one": 4000, "two": 0, "three": 4000, "four": 4000}
+    with Display(stages, Console(file=stream, force_terminal=True, width=120)) as display:
         for moment in moments(40, 0, 10, 30):
-            display.tell("one", moment)
-        text = stream.getvalue()
-        for word in ("one", "two", "all", "waiting"):
-            assert word in text
-    final = stream.getvalue()
-    assert "training" in final and "env steps/s" in final and "left" in final
+            display.tell("three", moment)
+        display.tell("one", None)
+    last = stream.getvalue().split("one ")[-1]
+    for words in ("done", "starting", "training", "waiting", "env steps/s", "left", "all "):
+        assert words in last
 
 
 def test_nested_compilation_counts_once():

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from jaxrl_ft.engine import training
 
-STATES = ("waiting", "compiling", "training", "evaluating", "done")
 LINES = 4
 """Plain lines for each stage while it trains."""
 TOTAL = "all"
@@ -77,6 +76,9 @@ class Display:
         self._done[stage] = steps
         if self._live is not None:
             self._draw(self._live, stage)
+            following = next((name for name, known in self._states.items() if known == "waiting"), None)
+            if state == "done" and following is not None:
+                self._live.update(self._tasks[following], state="starting")
         elif state != before or share > before_share:
             self._print(stage)
 
