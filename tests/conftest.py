@@ -41,6 +41,20 @@ def compilations() -> Compilations:
     return Compilations()
 
 
+@pytest.fixture
+def nothing_runs(monkeypatch):
+    """Fails what compiles or runs a program, even one that is compiled already; refusals come before."""
+
+    def stop(*_):
+        raise AssertionError("a program was about to run")
+
+    compilations = Compilations()
+    monkeypatch.setattr(placement, "mesh", stop)
+    monkeypatch.setattr(placement, "put", stop)
+    yield
+    assert not compilations.names
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """The settings of the tiny agents; whoever keeps to them, and to 4 seeds, compiles nothing new."""

@@ -88,10 +88,9 @@ LOOKUPS = [
 
 
 @pytest.mark.parametrize("call, message", LOOKUPS, ids=[message[:20] for _, message in LOOKUPS])
-def test_an_unknown_name_is_answered_with_the_nearest(call, message, compilations):
+def test_an_unknown_name_is_answered_with_the_nearest(call, message, nothing_runs):
     with pytest.raises(ValueError, match=message):
         call()
-    assert not compilations.names
 
 
 def test_names_may_be_spelt_with_either_dash():
@@ -140,7 +139,7 @@ BAD_FINETUNING = [
     ({"method": 3}, "3"),
     ({"method": ft.Method(adapter=ft.LoRA(rank=0))}, "method.adapter.rank: 0 is not allowed"),
     ({"method": ft.Method(adapter=ft.Partial(pattern="("))}, r"method.adapter.pattern: '\(' is not a regular"),
-    ({"method": ft.Method(adapter=ft.Partial(pattern="nothing"))}, "pattern: 'nothing' matches no parameter"),
+    ({"method": ft.Method(adapter=ft.Partial(pattern="nothing"))}, "method.adapter.pattern: 'nothing' matches no parameter"),
     ({"method": ft.Method(adapter=ft.LastK(critic="ful"))}, "method.adapter.critic: 'ful' is not known"),
     ({"method": ft.Method(penalty=ft.L2(coef=math.nan))}, "method.penalty.coef: nan is not allowed"),
     ({"method": ft.Method(penalty=ft.KL(direction="backward"))}, "method.penalty.direction: 'backward' is not known"),
@@ -152,24 +151,21 @@ BAD_FINETUNING = [
 ]
 
 
-@pytest.mark.parametrize("changes, message", BAD_ARGUMENTS + BAD_PRETRAINING, ids=str)
-def test_pretrain_refuses_before_anything_compiles(changes, message, source, compilations):
+@pytest.mark.parametrize("changes, message", BAD_ARGUMENTS + BAD_PRETRAINING, ids=lambda value: value[:40] if isinstance(value, str) else "")
+def test_pretrain_refuses_before_anything_compiles(changes, message, source, nothing_runs):
     with pytest.raises(ValueError, match=message):
         ft.pretrain(source, **changes)
-    assert not compilations.names
 
 
-@pytest.mark.parametrize("changes, message", BAD_ARGUMENTS + BAD_FINETUNING, ids=str)
-def test_finetune_refuses_before_anything_compiles(changes, message, agents, target, compilations):
+@pytest.mark.parametrize("changes, message", BAD_ARGUMENTS + BAD_FINETUNING, ids=lambda value: value[:40] if isinstance(value, str) else "")
+def test_finetune_refuses_before_anything_compiles(changes, message, agents, target, nothing_runs):
     with pytest.raises(ValueError, match=message):
         ft.finetune(agents, **{"target": target, "method": "full", **changes})
-    assert not compilations.names
 
 
-def test_pretrain_refuses_what_is_no_task(compilations):
+def test_pretrain_refuses_what_is_no_task(nothing_runs):
     with pytest.raises(ValueError, match="'CartPole-v1' is not allowed; it must be a Task"):
         ft.pretrain("CartPole-v1")
-    assert not compilations.names
 
 
 def test_the_ends_of_the_ranges_are_allowed(agents, target):

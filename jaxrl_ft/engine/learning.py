@@ -113,7 +113,9 @@ def finetune_spec(
     """
     check_sizes(agents, target)
     configs = (agents.algo, agents.network, method)
-    return training_spec(*configs, target, agents.num_seeds, steps, seed, num_evals, eval_episodes)
+    spec = training_spec(*configs, target, agents.num_seeds, steps, seed, num_evals, eval_episodes)
+    _check_fits(method, tree.take(agents.params, 0))
+    return spec
 
 
 def resolve_method(method: str | Method | None) -> Method:
@@ -160,9 +162,12 @@ def check_adapter(algo: Any, network: Any, method: Method, task: Task) -> None:
         ValueError: it cannot.
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
-    params = jax.eval_shape(lambda key: algo.init_params(key, task, network), key)
+    _check_fits(method, jax.eval_shape(lambda key: algo.init_params(key, task, network), key))
+
+
+def _check_fits(method: Method, params: tree.Tree) -> None:
     try:
-        jax.eval_shape(method.adapter.init, key, params)
+        jax.eval_shape(lambda params: method.adapter.init(jax.random.key(0), params), params)
     except ValueError as error:
         raise ValueError(f"method.adapter.{error}") from None
 

@@ -96,13 +96,11 @@ def test_the_curve_ends_at_the_mean_greedy_return_of_the_final_policy(finetuned,
     "changes, message",
     [({"episodes": 0}, "episodes: 0"), ({"seed": -1}, "seed: -1"), ({"greedy": 2}, "greedy: 2")],
 )
-def test_bad_arguments_are_refused(changes, message, agents, source, compilations):
+def test_bad_arguments_are_refused(changes, message, agents, source, nothing_runs):
     with pytest.raises(ValueError, match=message):
         ft.evaluate(agents, source, **changes)
-    assert not compilations.names
 
 
-def test_a_task_of_other_sizes_is_refused(agents, compilations):
+def test_a_task_of_other_sizes_is_refused(agents, nothing_runs):
     with pytest.raises(ValueError, match="observations of size 6 do not fit agents trained on size 4"):
         ft.evaluate(agents, ft.make_task("Acrobot-v1"))
-    assert not compilations.names
