@@ -1,6 +1,7 @@
 """Initialisers and networks: laws of orthogonality, and a forward pass written out in NumPy."""
 
 import dataclasses
+import functools
 import itertools
 
 import jax
@@ -11,21 +12,26 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.nets import actor_critic, initializers, mlp
 
-SHAPES = [(64, 64), (4, 64), (64, 2), (1, 64), (64, 1), (128, 32), (1, 1), (6, 5)]
+SHAPES = [(64, 64), (4, 64), (64, 2), (1, 64), (128, 32), (1, 1)]
 OBS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 
 
-def drawn(shape, num, gain=1.0, seed=0):
-    """num matrices from as many keys, [num, *shape]."""
-    init = initializers.orthogonal(gain)
-    return np.asarray(
-        jax.jit(jax.vmap(lambda key: init(key, shape)))(jax.random.split(jax.random.key(seed), num)), float
-    )
+@functools.cache
+def initializer(shape):
+    return jax.jit(jax.vmap(lambda key: initializers.orthogonal(0.5)(key, shape)))
+
+
+def drawn(shape, num, seed=0):
+    """num matrices with gain 1 from as many keys, [num, *shape]."""
+    return np.asarray(initializer(shape)(jax.random.split(jax.random.key(seed), num)), float) / 0.5
+
+
+orthogonalize = jax.jit(initializers.orthogonalize)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_drawn_matrices_are_orthogonal(shape):
-    matrices = drawn(shape, 128, gain=0.5) / 0.5
+    matrices = drawn(shape, 128)
     wide = shape[0] < shape[1]
     gram = np.einsum("kij,kil->kjl", *[matrices.transpose(0, 2, 1) if wide else matrices] * 2)
     np.testing.assert_allclose(gram, np.broadcast_to(np.eye(min(shape)), gram.shape), atol=1e-5)
@@ -34,10 +40,10 @@ def test_drawn_matrices_are_orthogonal(shape):
 def test_nearly_singular_matrices_are_orthogonalised_too():
     """Their polar factor is known: rotations of a diagonal matrix with a tiny entry."""
     random = np.random.default_rng(1)
-    left, right = np.linalg.qr(random.normal(size=(2, 16, 16)))[0]
-    diagonal = np.geomspace(1, 1e-4, 16)
-    result = initializers.orthogonalize(jnp.asarray(left @ np.diag(diagonal) @ right.T, jnp.float32))
-    np.testing.assert_allclose(result.T @ result, np.eye(16), atol=1e-5)
+    left, right = np.linalg.qr(random.normal(size=(2, 8, 8)))[0]
+    diagonal = np.geomspace(1, 1e-4, 8)
+    result = orthogonalize(jnp.asarray(left @ np.diag(diagonal) @ right.T, jnp.float32))
+    np.testing.assert_allclose(result.T @ result, np.eye(8), atol=1e-5)
     np.testing.assert_allclose(result, left @ right.T, atol=0.02)
 
 
@@ -46,11 +52,11 @@ def test_the_factor_turns_with_the_matrix():
     random = np.random.default_rng(2)
     rotations = np.linalg.qr(random.normal(size=(2, 8, 8)))[0].astype(np.float32)
     matrix = random.normal(size=(8, 8)).astype(np.float32)
-    turned = initializers.orthogonalize(jnp.asarray(rotations[0] @ matrix @ rotations[1]))
-    np.testing.assert_allclose(turned, rotations[0] @ initializers.orthogonalize(matrix) @ rotations[1], atol=1e-4)
+    turned = orthogonalize(jnp.asarray(rotations[0] @ matrix @ rotations[1]))
+    np.testing.assert_allclose(turned, rotations[0] @ orthogonalize(matrix) @ rotations[1], atol=1e-4)
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (3, 8), (8, 3)])
+@pytest.mark.parametrize("shape", [(8, 8), (8, 3)])
 def test_the_moments_are_those_of_the_haar_measure(shape):
     """E x = 0, E x² = 1/n, E x⁴ = 3/(n (n + 2)), n the larger side; no two entries or signs are tied to each other."""
     num, n = 4000, max(shape)
@@ -82,7 +88,7 @@ def test_the_distribution_is_that_of_the_sign_corrected_qr(shape):
 
 
 def test_keys_make_the_matrix():
-    first, again, other = drawn((4, 4), 2), drawn((4, 4), 2), drawn((4, 4), 2, seed=1)
+    first, again, other = (drawn((8, 8), 4000, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0.1
     assert np.abs(first[0] - first[1]).max() > 0.1
@@ -92,8 +98,20 @@ def test_the_identity():
     np.testing.assert_array_equal(initializers.identity(jax.random.key(0), (3, 3)), np.eye(3))
 
 
-def params_of(network, gaussian=False, seed=0):
-    return actor_critic.init(jax.random.key(seed), network, 3, 2, gaussian)
+def fresh(network, gaussian=False):
+    return jax.jit(lambda key: actor_critic.init(key, network, 3, 2, gaussian))
+
+
+def made_up(network, seed=0):
+    """Parameters drawn by NumPy, of the shapes that `init` gives."""
+    random = np.random.default_rng(seed)
+    shapes = jax.eval_shape(fresh(network), jax.random.key(0))
+    return jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(np.float32) * 0.7, shapes)
+
+
+apply = jax.jit(mlp.apply)
+policy_outputs = jax.jit(actor_critic.policy_outputs)
+values_of = jax.jit(actor_critic.values)
 
 
 def written_out(layers, x, activation, eps=1e-6):
@@ -112,25 +130,20 @@ def written_out(layers, x, activation, eps=1e-6):
     return x @ layers["head"]["kernel"] + layers["head"]["bias"]
 
 
-def shaken(params, seed=0):
-    random = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: leaf + random.normal(size=leaf.shape).astype(np.float32) * 0.3, params)
-
-
 @pytest.mark.parametrize("activation", ["tanh", "relu", "swish"])
 @pytest.mark.parametrize("layer_norm", [False, True])
 def test_the_forward_pass_is_the_written_out_one(activation, layer_norm):
     network = ft.MLP(width=6, depth=3, activation=activation, layer_norm=layer_norm)
-    params = shaken(params_of(network))
-    outputs = actor_critic.policy_outputs(params, network, OBS)
+    params = made_up(network)
+    outputs = policy_outputs(params, network, OBS)
     np.testing.assert_allclose(outputs, written_out(params["policy"], OBS, activation), atol=1e-5)
-    values = actor_critic.values(params, network, OBS)
+    values = values_of(params, network, OBS)
     assert values.shape == (5,)
     np.testing.assert_allclose(values, written_out(params["value"], OBS, activation)[:, 0], atol=1e-5)
 
 
 def test_fresh_parameters_have_the_promised_gains_and_zero_biases():
-    params = params_of(ft.MLP(width=16, depth=2, layer_norm=True), gaussian=True)
+    params = fresh(ft.MLP(width=16, depth=2, layer_norm=True), gaussian=True)(jax.random.key(0))
     for group, head in (("policy", 0.01), ("value", 1.0)):
         layers = params[group]
         for name, gain in (("dense_0", np.sqrt(2)), ("dense_1", np.sqrt(2)), ("head", head)):
@@ -151,7 +164,7 @@ def test_width_and_depth_are_read_from_the_tree():
     layers = [{"kernel": random.normal(size=s).astype(np.float32), "bias": random.normal(size=s[1]).astype(np.float32)}
               for s in itertools.pairwise(sizes)]  # fmt: skip
     params = {**{f"dense_{i}": layer for i, layer in enumerate(layers[:-1])}, "head": layers[-1]}
-    output, hidden = mlp.apply(params, ft.MLP(width=64, depth=2), OBS)
+    output, hidden = apply(params, ft.MLP(width=64, depth=2), OBS)
     np.testing.assert_allclose(output, written_out(params, OBS, "tanh"), atol=1e-5)
     assert [layer.shape for layer in hidden] == [(5, 5), (5, 2), (5, 7)]
     assert mlp.depth(params) == 3
@@ -159,22 +172,22 @@ def test_width_and_depth_are_read_from_the_tree():
 
 def test_an_input_map_is_applied_where_the_tree_has_one():
     network = ft.MLP(width=4, depth=1)
-    params = params_of(network)["policy"]
+    params = made_up(network)["policy"]
     identity = {"kernel": np.eye(3, dtype=np.float32), "bias": np.zeros(3, np.float32)}
     mapped = {"kernel": np.diag([2.0, -1.0, 0.5]).astype(np.float32), "bias": np.float32([1.0, 0.0, -1.0])}
-    plain = mlp.apply(params, network, OBS)[0]
-    np.testing.assert_array_equal(mlp.apply({**params, "input": identity}, network, OBS)[0], plain)
-    moved = mlp.apply(params, network, OBS * [2.0, -1.0, 0.5] + np.float32([1.0, 0.0, -1.0]))[0]
-    np.testing.assert_allclose(mlp.apply({**params, "input": mapped}, network, OBS)[0], moved, atol=1e-6)
+    plain = apply(params, network, OBS)[0]
+    np.testing.assert_array_equal(apply({**params, "input": identity}, network, OBS)[0], plain)
+    moved = apply(params, network, OBS * [2.0, -1.0, 0.5] + np.float32([1.0, 0.0, -1.0]))[0]
+    np.testing.assert_allclose(apply({**params, "input": mapped}, network, OBS)[0], moved, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 4, 3)])
 def test_any_leading_axes_will_do(shape):
     network = ft.MLP(width=4)
-    params = shaken(params_of(network))
+    params = made_up(network)
     obs = np.random.default_rng(5).normal(size=shape).astype(np.float32)
     rows = obs.reshape(-1, 3)
-    for function, tail in ((actor_critic.policy_outputs, (2,)), (actor_critic.values, ())):
+    for function, tail in ((policy_outputs, (2,)), (values_of, ())):
         outputs = function(params, network, obs)
         assert outputs.shape == (*shape[:-1], *tail)
         each = np.stack([function(params, network, row) for row in rows])
@@ -183,10 +196,10 @@ def test_any_leading_axes_will_do(shape):
 
 def test_features_are_the_hidden_activations_of_both_networks():
     network = ft.MLP(width=4, depth=2)
-    params = shaken(params_of(network))
-    found = actor_critic.features(params, network, OBS)
+    params = made_up(network)
+    found = jax.jit(actor_critic.features)(params, network, OBS)
     assert list(found) == ["policy/dense_0", "policy/dense_1", "value/dense_0", "value/dense_1"]
-    for group, function in (("policy", actor_critic.policy_outputs), ("value", actor_critic.values)):
+    for group, function in (("policy", policy_outputs), ("value", values_of)):
         last = found[f"{group}/dense_1"] @ params[group]["head"]["kernel"] + params[group]["head"]["bias"]
         np.testing.assert_allclose(last.reshape(5, -1), function(params, network, OBS).reshape(5, -1), atol=1e-6)
         first = np.tanh(OBS @ params[group]["dense_0"]["kernel"] + params[group]["dense_0"]["bias"])
@@ -195,25 +208,22 @@ def test_features_are_the_hidden_activations_of_both_networks():
 
 def test_policy_and_value_are_separate():
     network = ft.MLP(width=4, layer_norm=True)
-    params = shaken(params_of(network))
-    for function, own in ((actor_critic.policy_outputs, "policy"), (actor_critic.values, "value")):
-        grads = jax.grad(lambda params, f=function: jnp.sum(f(params, network, OBS) ** 2))(params)
-        for group in params:
-            size = sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(grads[group]))
+    for function, own in ((policy_outputs, "policy"), (values_of, "value")):
+        grads = jax.jit(jax.grad(lambda params, f=function: jnp.sum(f(params, network, OBS) ** 2)))(made_up(network))
+        for group, leaves in grads.items():
+            size = sum(float(np.abs(leaf).sum()) for leaf in jax.tree.leaves(leaves))
             assert (size > 0) == (group == own)
 
 
 def test_init_and_apply_are_pure_functions_of_plain_dicts():
     network = ft.MLP(width=4, depth=1, layer_norm=True)
-    first, again, other = params_of(network), params_of(network), params_of(network, seed=1)
+    init = fresh(network)
+    first, again, other = (init(jax.random.key(seed)) for seed in (0, 0, 1))
     before = jax.tree.map(np.array, first)
     assert {type(node) for node in (first, first["policy"], first["policy"]["dense_0"])} == {dict}
-    once, twice = (actor_critic.policy_outputs(p, network, OBS) for p in (first, again))
-    np.testing.assert_array_equal(once, twice)
+    np.testing.assert_array_equal(policy_outputs(first, network, OBS), policy_outputs(again, network, OBS))
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(first)))
     assert np.abs(other["policy"]["dense_0"]["kernel"] - first["policy"]["dense_0"]["kernel"]).max() > 0.1
-    compiled = jax.jit(lambda params: actor_critic.policy_outputs(params, network, OBS))
-    np.testing.assert_allclose(compiled(first), once, atol=1e-6)
 
 
 def test_a_network_config_has_no_leaves():

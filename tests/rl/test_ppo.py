@@ -18,9 +18,8 @@ import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import programs, update
+from jaxrl_ft.engine import placement, programs, update
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.rl import actor_critic
 from jaxrl_ft.rl.ppo import Batch
 
 NETWORK = ft.MLP(width=8)
@@ -37,43 +36,48 @@ NUM_UPDATES = 10
 
 
 @functools.cache
-def programs_of(name):
-    """The task of this run as the engine takes it, and its update and its collection as programs of one agent."""
-    algo = as_arrays(VARIANTS[name])
-    params = jax.jit(lambda key: algo.init_params(key, TASK, NETWORK))(jax.random.key(3))
+def first_params():
+    params = jax.jit(lambda key: ALGO.init_params(key, TASK, NETWORK))(jax.random.key(3))
     params["policy"]["head"]["kernel"] = 30.0 * params["policy"]["head"]["kernel"]
+    return jax.device_get(params)
+
+
+@functools.cache
+def program_of(name):
+    """A run as the engine takes it, its first state, and the program `(collected, (state, metrics))` of an update."""
     run = update.Run(
-        algo=algo,
+        algo=as_arrays(VARIANTS[name]),
         adapter=ft.Full(),
         penalty=ft.PENALTIES["none"],
         optimizer=as_arrays(ADAM),
         network=NETWORK,
         task=TASK,
-        base=params,
+        base=first_params(),
         statistics={},
         seed=np.uint32(7),
         index=np.uint32(0),
         num_updates=np.int32(NUM_UPDATES),
     )
 
-    def collect(run, state, index):
+    def both(run, state, index):
         key, policy = update.run_key(run, index), update.policy_of(run, state)
-        return run.algo.collect(key, update.tasks_of(run), policy, state.carry)
+        collected = run.algo.collect(key, update.tasks_of(run), policy, state.carry)
+        return collected, update.update(run, state, index)
 
-    state = jax.jit(update.begin)(run, Source(Policy(params, {}, NETWORK), params))
-    return run, state, jax.jit(update.update), jax.jit(collect)
+    source = Source(Policy(run.base, {}, NETWORK), run.base)
+    return run, jax.device_get(placement.program(update.begin, ())(run, source)), placement.program(both, ())
 
 
 @functools.cache
 def recorded(name):
-    """States before and after each of ten updates, and the data and indices of each."""
-    run, state, step, collect = programs_of(name)
+    """States before and after each of ten updates, and what each collected: carry, data, indices and metrics."""
+    run, state, program = program_of(name)
     states, experience = [state], []
     for i in range(NUM_UPDATES):
-        experience.append(jax.device_get(collect(run, state, np.int32(i))))
-        state, _ = step(run, state, np.int32(i))
+        collected, (state, _) = jax.device_get(program(run, state, np.int32(i)))
+        experience.append(collected)
         states.append(state)
-    return [jax.device_get(s) for s in states], experience
+    return states, experience
 
 
 def doubles(params):
@@ -134,31 +138,36 @@ def test_the_whole_loss_has_the_gradient_of_finite_differences():
         data = Batch(*(jnp.asarray(leaf) for leaf in as_dict(experience[2][1]).values()))
         flat, unravel = ravel_pytree(jax.tree.map(jnp.asarray, doubles(states[5].delta)))
         loss = jax.jit(lambda flat: VARIANTS["all terms"].loss(Policy(unravel(flat), {}, NETWORK), None, data)[0])
-        chex.assert_numerical_grads(loss, (flat,), order=1, atol=1e-8, rtol=1e-6)
+        chex.assert_numerical_grads(loss, (flat,), order=1, atol=1e-8, rtol=1e-6, modes=["rev"])
 
 
 def test_policy_and_critic_share_nothing():
     states, experience = recorded("plain")
-    data, params = experience[0][1], states[3].delta
-    algo = dataclasses.replace(ALGO, ent_coef=0.1)
-    metrics = lambda params, name: algo.loss(Policy(params, {}, NETWORK), None, data)[1][name]  # noqa: E731
-    for name, own in (("loss/policy", "policy"), ("policy/entropy", "policy"), ("loss/value", "value")):
-        grads = jax.grad(metrics)(params, name)
-        for group in ("policy", "value"):
-            largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(grads[group]))
-            assert (largest > 1e-6) == (group == own), (name, group)
+    data, owners = experience[0][1], {"loss/policy": "policy", "policy/entropy": "policy", "loss/value": "value"}
+
+    @jax.jit
+    @jax.jacrev
+    def jacobian(params):
+        metrics = ALGO.loss(Policy(params, {}, NETWORK), None, data)[1]
+        return {name: metrics[name] for name in owners}
+
+    for name, grads in jacobian(states[3].delta).items():
+        for group, leaves in grads.items():
+            largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(leaves))
+            assert (largest > 1e-6) == (group == owners[name]), (name, group)
+            assert largest > 1e-6 or largest == 0.0
 
 
 def test_experience_is_what_the_policy_did():
     """Log-probabilities and values are the collecting policy's, whatever the batch they were computed in."""
     states, experience = recorded("plain")
     for i in (0, 4, 9):
-        data = experience[i][1]
-        policy = Policy(states[i].delta, {}, NETWORK)
-        for row in (0, 17, 63):
-            one = actor_critic.distribution(policy, data.obs[row])
-            assert float(one.log_prob(data.action[row])) == pytest.approx(float(data.log_prob[row]), abs=1e-5)
-            assert float(actor_critic.values(policy, data.obs[row])) == pytest.approx(float(data.value[row]), abs=1e-5)
+        data, params = experience[i][1], doubles(states[i].delta)
+        logits, _ = ppo_reference.forward(params["policy"], data.obs)
+        taken = logits[np.arange(64), data.action] - np.log(np.exp(logits).sum(axis=1))
+        np.testing.assert_allclose(data.log_prob, taken, atol=1e-5)
+        value, _ = ppo_reference.forward(params["value"], data.obs)
+        np.testing.assert_allclose(data.value, value[:, 0], atol=1e-5)
         np.testing.assert_allclose(data.target_value, data.advantage + data.value, rtol=1e-6, atol=1e-6)
         assert set(np.unique(data.action)) == {0, 1}
 
@@ -177,10 +186,10 @@ def test_observations_go_on_where_the_last_update_stopped():
 @pytest.mark.parametrize("natural", [0.0, 1.0])
 def test_advantages_bootstrap_from_the_state_before_the_reset(natural):
     """The successor of a last step is (signal, 6 / 6), which no environment starts from."""
-    run, state, _, collect = programs_of("plain")
+    run, state, program = program_of("plain")
     task = dataclasses.replace(TASK, env_params=dataclasses.replace(TASK.env_params, natural=np.float32(natural)))
     run = dataclasses.replace(run, task=task)
-    data = jax.device_get(collect(run, state, np.int32(0)))[1]
+    data = jax.device_get(program(run, state, np.int32(0)))[0][1]
     obs, action = data.obs.reshape(16, 4, 2), data.action.reshape(16, 4)
     sign, signal = 2.0 * action - 1, obs[..., 0]
     last = np.round(obs[..., 1] * 6) == 5
@@ -217,12 +226,12 @@ def test_every_epoch_is_a_permutation_and_no_two_are_alike():
 
 
 def test_the_same_key_collects_the_same_and_another_another():
-    run, state, _, collect = programs_of("plain")
-    first, again, other = (jax.device_get(collect(run, state, np.int32(i))) for i in (3, 3, 4))
+    run, state, program = program_of("plain")
+    first, again, other = (jax.device_get(program(run, state, np.int32(i)))[0] for i in (3, 3, 4))
     chex.assert_trees_all_equal(first, again)
     assert np.any(first[1].action != other[1].action)
     assert np.any(first[2] != other[2])
-    elsewhere = jax.device_get(collect(dataclasses.replace(run, index=np.uint32(1)), state, np.int32(3)))
+    elsewhere = jax.device_get(program(dataclasses.replace(run, index=np.uint32(1)), state, np.int32(3)))[0]
     assert np.any(first[1].action != elsewhere[1].action)
 
 
@@ -237,7 +246,7 @@ def test_actions_are_drawn_from_the_policy():
 
 
 def test_no_key_is_used_twice():
-    run, state, _, _ = programs_of("plain")
+    run, state, _ = program_of("plain")
     with jax.debug_key_reuse(True):
         jax.make_jaxpr(jax.jit(update.update))(run, state, np.int32(0))
         with pytest.raises(jax.errors.KeyReuseError):

@@ -1,12 +1,12 @@
 """PPO learns what each probe environment asks for, and bootstraps where a time limit, not an end, cut the episode."""
 
+import jax
 import numpy as np
+import ppo_reference
 import pytest
 from rl_probes import probe
 
 import jaxrl_ft as ft
-from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.rl import actor_critic
 
 GAMMA = 0.9
 NETWORK = ft.MLP(width=8)
@@ -23,15 +23,12 @@ def learn(task, steps=10_000, gamma=GAMMA, gae_lambda=0.9):
 
 
 def judged(agents, obs):
-    """Values and probabilities of action 1, [4, B] each."""
-    values, probs = [], []
-    for i in range(agents.num_seeds):
-        params = {group: take(layers, i) for group, layers in agents.params.items()}
-        policy = Policy(params, {}, agents.network)
-        values.append(actor_critic.values(policy, obs))
-        logits = np.asarray(actor_critic.distribution(policy, obs).logits, np.float64)
-        probs.append(1 / (1 + np.exp(logits[:, 0] - logits[:, 1])))
-    return np.array(values), np.array(probs)
+    """Values and probabilities of action 1, [4, B] each, in NumPy."""
+    params = jax.tree.map(lambda leaf: leaf.astype(float), agents.params)
+    each = [{group: take(layers, i) for group, layers in params.items()} for i in range(agents.num_seeds)]
+    logits = np.stack([ppo_reference.forward(p["policy"], obs)[0] for p in each])
+    values = np.stack([ppo_reference.forward(p["value"], obs)[0][:, 0] for p in each])
+    return values, 1 / (1 + np.exp(logits[..., 0] - logits[..., 1]))
 
 
 def take(layers, i):
