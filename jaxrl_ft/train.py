@@ -109,7 +109,7 @@ def _compare(settings: "Settings", agents: "Agents", display: "Display") -> "Com
         settings.methods,
         seeds=settings.flags.seeds,
         steps=settings.flags.finetune_steps,
-        seed=settings.flags.seed,
+        seed=settings.finetune_seed,
         num_evals=NUM_EVALS,
         eval_episodes=EVAL_EPISODES,
         held_out={settings.target_name: settings.held_out},

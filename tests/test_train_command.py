@@ -251,6 +251,14 @@ def test_raw_numbers_agree_with_each_other_and_with_the_agents(finished):
     assert tuned.method == ft.METHODS["probe_soften"] and tuned.env_steps.tolist() == [256 + 1024] * 4
 
 
+def test_fine_tuning_shares_no_key_with_pretraining(finished, same):
+    out = finished[0]
+    assert {row["seed"] for row in json.loads((out / "runs.json").read_text())} == {2**31}
+    source, scratch = (ft.load(out / "agents" / name) for name in ("source", "scratch"))
+    assert not same(source.init_params, scratch.init_params)
+    assert resolve(["--seed", str(2**32 - 1)]).finetune_seed == 2**31 - 1
+
+
 def test_the_saved_config_is_the_config(finished, tiny):
     out = finished[0]
     config = json.loads((out / "config.json").read_text())
@@ -321,12 +329,12 @@ def test_plain_progress_is_sparse_and_names_every_stage():
 
 def test_live_progress_shows_speed_state_and_time_left():
     stream = io.StringIO()
-    stages = {"one": 4000, "two": 0, "three": 4000, "four": 4000}
+    stages = {"first": 4000, "second": 0, "third": 4000, "fourth": 4000}
     with Display(stages, Console(file=stream, force_terminal=True, width=120)) as display:
         for moment in moments(40, 0, 10, 30):
-            display.tell("three", moment)
-        display.tell("one", None)
-    last = stream.getvalue().split("one ")[-1]
+            display.tell("third", moment)
+        display.tell("first", None)
+    last = stream.getvalue().split("first")[-1]
     for words in ("done", "starting", "training", "waiting", "env steps/s", "left", "all "):
         assert words in last
 

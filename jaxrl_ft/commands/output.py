@@ -27,8 +27,8 @@ LIBRARIES = ("jaxrl-ft", "jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
 WIDTH = 118
 """Characters of a table where nothing says how wide the output is."""
 TABLES = (
-    ("method", "runs", "AUC", "AUC - scratch", "target return", "target return - scratch"),
-    ("method", "held-out return", "source return", "forgetting", "jumpstart", "trained", "env steps"),
+    ("method", "runs", "AUC", "AUC - scratch", "target return", "trained", "env steps"),
+    ("method", "target return - scratch", "jumpstart", "held-out return", "source return", "forgetting"),
 )
 """The headings of the tables that are printed."""
 
@@ -53,6 +53,7 @@ def write_config(settings: Settings) -> None:
         "methods": {name: to_json(method) for name, method in settings.methods.items()},
         "target_name": settings.target_name,
         "held_out": [{"kind": kind, "task": to_json(task)} for kind, task in settings.held_out],
+        "finetune_seed": settings.finetune_seed,
         "num_evals": NUM_EVALS,
         "eval_episodes": EVAL_EPISODES,
         "versions": versions(),

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxrl_ft.commands import options
 from jaxrl_ft.commands.options import OF_PRETRAINING, REFERENCES, Flags
+from jaxrl_ft.core import checks
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.engine import learning
 from jaxrl_ft.engine.agents import Agents
@@ -57,6 +58,11 @@ class Settings:
     """all methods by name, the references first"""
     out: Path
     """where to write; not made yet"""
+
+    @property
+    def finetune_seed(self) -> int:
+        """The seed of fine-tuning: half of all seeds away from that of pretraining, so that no key is used twice."""
+        return (self.flags.seed + checks.MAX_SEED // 2) % checks.MAX_SEED
 
 
 def resolve(argv: Sequence[str] | None = None) -> Settings:
