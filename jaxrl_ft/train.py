@@ -130,17 +130,15 @@ def _report(settings: "Settings", agents: "Agents", comparison: "Comparison", to
     notes = [f"`{method}`: {'; '.join(lines)}." for method, lines in reports.items()]
     words = shlex.join(["python", "-m", "jaxrl_ft.train", *settings.command])
     output.write_report(settings, agents, comparison, rows, figures, [*notes, took, f"Command: `{words}`."])
-    console = Console(width=None if sys.stdout.isatty() else output.WIDTH, markup=False, highlight=False)
-    console.print(f"\n{settings.source.describe()} to {settings.target.describe()} ({settings.target_text}).")
-    console.print("Interquartile means over runs, with 95% intervals.\n")
+    console = Console(width=None if sys.stdout.isatty() else output.WIDTH)
+    print(f"\n{settings.source.describe()} to {settings.target.describe()} ({settings.target_text}).")
+    print("Interquartile means over runs, with 95% intervals.\n")
     output.print_tables(console, rows)
     for method, lines in reports.items():
-        console.print(f"{method}:")
-        for line in lines:
-            console.print(f"  {line}")
-    console.print(f"\nReport: {settings.out / 'report.md'}")
-    console.print(f"Figures: {', '.join(str(settings.out / path) for path in figures)}")
-    console.print(f"Agents: {settings.out / 'agents'}; raw numbers: {settings.out / 'runs.csv'}")
+        print("\n  ".join([f"{method}:", *lines]))
+    print(f"\nReport: {settings.out / 'report.md'}")
+    print(f"Figures: {', '.join(str(settings.out / path) for path in figures)}")
+    print(f"Agents: {settings.out / 'agents'}; raw numbers: {settings.out / 'runs.csv'}")
 
 
 def _took(began: float, compilation: "Compilation") -> str:
