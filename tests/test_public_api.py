@@ -127,7 +127,7 @@ BAD_PRETRAINING = [
     ({"network": ft.MLP(width=0)}, "network.width: 0 is not allowed"),
     ({"network": ft.MLP(activation="tahn")}, "network.activation: 'tahn' is not known; did you mean 'tanh'"),
     ({"optimizer": ft.Adam(learning_rate=math.nan)}, "optimizer.learning_rate: nan is not allowed"),
-    ({"optimizer": ft.Adam(beta2=2.0)}, r"optimizer.beta2: 2.0 is not allowed; it must be in \[0, 1\]"),
+    ({"optimizer": ft.Adam(beta2=2.0)}, r"optimizer.beta2: 2.0 is not allowed; it must be in \[0, 0.999999\]"),
     ({"optimizer": ft.Adam(rates=ft.Rates(policy=-1.0))}, "optimizer.rates.policy: -1.0 is not allowed"),
     ({"optimizer": ft.Adam(schedule=ft.Schedule(final=3.0))}, "optimizer.schedule.final: 3.0 is not allowed"),
     ({"optimizer": ft.Adam(schedule="linear")}, "optimizer.schedule: 'linear' is not allowed; it must be a Schedule"),
@@ -139,7 +139,10 @@ BAD_FINETUNING = [
     ({"method": 3}, "3"),
     ({"method": ft.Method(adapter=ft.LoRA(rank=0))}, "method.adapter.rank: 0 is not allowed"),
     ({"method": ft.Method(adapter=ft.Partial(pattern="("))}, r"method.adapter.pattern: '\(' is not a regular"),
-    ({"method": ft.Method(adapter=ft.Partial(pattern="nothing"))}, "method.adapter.pattern: 'nothing' matches no parameter"),
+    (
+        {"method": ft.Method(adapter=ft.Partial(pattern="nothing"))},
+        "method.adapter.pattern: 'nothing' matches no parameter",
+    ),
     ({"method": ft.Method(adapter=ft.LastK(critic="ful"))}, "method.adapter.critic: 'ful' is not known"),
     ({"method": ft.Method(penalty=ft.L2(coef=math.nan))}, "method.penalty.coef: nan is not allowed"),
     ({"method": ft.Method(penalty=ft.KL(direction="backward"))}, "method.penalty.direction: 'backward' is not known"),
@@ -151,13 +154,17 @@ BAD_FINETUNING = [
 ]
 
 
-@pytest.mark.parametrize("changes, message", BAD_ARGUMENTS + BAD_PRETRAINING, ids=lambda value: value[:40] if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "changes, message", BAD_ARGUMENTS + BAD_PRETRAINING, ids=lambda value: value[:40] if isinstance(value, str) else ""
+)
 def test_pretrain_refuses_before_anything_compiles(changes, message, source, nothing_runs):
     with pytest.raises(ValueError, match=message):
         ft.pretrain(source, **changes)
 
 
-@pytest.mark.parametrize("changes, message", BAD_ARGUMENTS + BAD_FINETUNING, ids=lambda value: value[:40] if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "changes, message", BAD_ARGUMENTS + BAD_FINETUNING, ids=lambda value: value[:40] if isinstance(value, str) else ""
+)
 def test_finetune_refuses_before_anything_compiles(changes, message, agents, target, nothing_runs):
     with pytest.raises(ValueError, match=message):
         ft.finetune(agents, **{"target": target, "method": "full", **changes})

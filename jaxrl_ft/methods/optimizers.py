@@ -53,13 +53,13 @@ class Optimizer:
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         "learning_rate": (0.0, 100.0),
         "weight_decay": (0.0, 100.0),
-        "max_grad_norm": (0.0, 1e9),
+        "max_grad_norm": (1e-6, 1e9),
         "target_kl": (0.0, 1e9),
-        "beta1": (0.0, 1.0),
-        "beta2": (0.0, 1.0),
+        "beta1": (0.0, 0.999999),
+        "beta2": (0.0, 0.999999),
         "momentum": (0.0, 1.0),
         "decay": (0.0, 1.0),
-        "eps": (0.0, 1.0),
+        "eps": (1e-12, 1.0),
     }
 
     def direction(self) -> optax.GradientTransformation:

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import jaxrl_ft as ft
-from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.config import as_arrays, floats
 
 STEPS = 200
 KL0 = jnp.zeros(())
@@ -233,6 +233,19 @@ def test_sweeping_the_rate_by_vmap_equals_separate_runs(name):
     for i, rate in enumerate(rates):
         alone, _ = descend(replace(optimizer, learning_rate=rate), params, curvature)
         assert gap(jax.tree.map(lambda leaf, i=i: leaf[i], swept), alone) < 1e-6
+
+
+@pytest.mark.parametrize("name", list(ft.OPTIMIZERS))
+@pytest.mark.parametrize("size", [0.0, 1.0])
+def test_at_the_ends_of_every_range_a_step_is_finite(name, size):
+    params = {"policy": {"head": {"bias": np.ones(3, np.float32)}}}
+    grads = jax.tree.map(lambda leaf: size * leaf, params)
+    row = ft.OPTIMIZERS[name]
+    for field in floats(row).keys() & type(row).BOUNDS.keys():
+        for end in type(row).BOUNDS[field]:
+            chain = as_arrays(replace(row, **{field: end})).build()
+            updates, _ = chain.update(grads, chain.init(params), params, progress=jnp.float32(0), kl=KL0)
+            assert np.all(np.isfinite(updates["policy"]["head"]["bias"])), (field, end)
 
 
 def test_evaluation_is_of_the_trained_parameters():
