@@ -50,5 +50,5 @@ def _check_field(path: str, value: Any, annotation: Any, bounds: tuple[float, fl
             raise ValueError(f"{path}: {value!r} is not allowed; it must be text")
     elif dataclasses.is_dataclass(annotation):
         if not isinstance(value, typing.cast(type, annotation)):
-            raise ValueError(f"{path}: {value!r} is not allowed; it must be a {annotation.__name__}")
+            raise ValueError(f"{path}: {value!r} is not allowed; it must be a {typing.cast(type, annotation).__name__}")
         check_config(value, path)

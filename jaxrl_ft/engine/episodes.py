@@ -26,11 +26,11 @@ class Options(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What happened in each episode, [E]."""
+    """What happened in each episode, [E]; arrays of JAX inside programs, of NumPy on the host."""
 
-    episode_return: jax.Array
-    episode_length: jax.Array
-    terminated: jax.Array
+    episode_return: Any
+    episode_length: Any
+    terminated: Any
     """whether it came to a natural end"""
 
 

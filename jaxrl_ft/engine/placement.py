@@ -16,7 +16,7 @@ _THREADS_FLAG = "--xla_cpu_multi_thread_eigen"
 
 
 def _backend_started() -> bool:
-    return jax._src.xla_bridge.backends_are_initialized()  # type: ignore[attr-defined]
+    return jax._src.xla_bridge.backends_are_initialized()
 
 
 @functools.cache
@@ -45,7 +45,7 @@ def prepare() -> None:
 
 
 def _prepare_cache() -> None:
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         directory = Path(root) / "jaxrl_ft" / "xla"
         try:
@@ -64,25 +64,28 @@ def mesh() -> Mesh:
     return Mesh(np.array(jax.devices()), (_AXIS,))
 
 
-def program(function: Callable[..., Any], static: tuple[str, ...], donate: tuple[str, ...] = ()) -> Callable[..., Any]:
-    """The function jitted with what its backend compiles best with.
+class Program:
+    """A function jitted with what its backend compiles best with; called like the function, by position.
 
     On CPUs LLVM's first level of optimisation compiles these programs three times faster than its third, and they run
     no slower: their time goes to matrix products in libraries.
     """
 
-    @functools.cache
-    def jitted(backend: str) -> Any:
-        options = {"xla_backend_optimization_level": 1} if backend == "cpu" else None
-        return jax.jit(function, static_argnames=static, donate_argnames=donate, compiler_options=options)
+    def __init__(self, function: Callable[..., Any], static: tuple[str, ...], donate: tuple[str, ...] = ()) -> None:
+        self._function, self._static, self._donate = function, static, donate
+        self.__doc__, self.__name__ = function.__doc__, function.__name__
 
-    @functools.wraps(function)
-    def call(*args: Any) -> Any:
-        return jitted(jax.default_backend())(*args)
+    @functools.cached_property
+    def jitted(self) -> Any:
+        """The jitted function; made at the first call, which is when the backend is known."""
+        options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+        return jax.jit(
+            self._function, static_argnames=self._static, donate_argnames=self._donate, compiler_options=options
+        )
 
-    call.lower = lambda *args: jitted(jax.default_backend()).lower(*args)  # type: ignore[attr-defined]
-    call.cache_size = lambda: jitted(jax.default_backend())._cache_size()  # type: ignore[attr-defined]
-    return call
+    def __call__(self, *args: Any) -> Any:
+        """What the function returns."""
+        return self.jitted(*args)
 
 
 def over_runs(function: Callable[..., Any], mesh: Mesh, num_shared: int = 0) -> Callable[..., Any]:

@@ -24,7 +24,7 @@ def _key(seed: jax.Array, index: jax.Array, stream: int) -> jax.Array:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), stream)
 
 
-@partial(placement.program, static=("mesh",))
+@partial(placement.Program, static=("mesh",))
 def fresh(mesh: Mesh, algo: Any, network: Any, tasks: Task, seeds: Any, indices: Any) -> tuple[Tree, Tree]:
     """Freshly initialised parameters and empty statistics of every run."""
 
@@ -34,7 +34,7 @@ def fresh(mesh: Mesh, algo: Any, network: Any, tasks: Task, seeds: Any, indices:
     return placement.over_runs(jax.vmap(one), mesh)(algo, network, tasks, seeds, indices)
 
 
-@partial(placement.program, static=("mesh",))
+@partial(placement.Program, static=("mesh",))
 def warm_start(
     mesh: Mesh, warm: WarmStart, seeds: Any, indices: Any, base: Policy, fresh: Policy, probe: Probe
 ) -> tuple[Tree, Tree]:
@@ -49,20 +49,20 @@ def warm_start(
     return placement.over_runs(jax.vmap(one), mesh)(warm, seeds, indices, base, fresh, probe)
 
 
-@partial(placement.program, static=("mesh",))
+@partial(placement.Program, static=("mesh",))
 def begin(mesh: Mesh, run: Run, source: Source) -> State:
     """The state of every run before its first update."""
     return placement.over_runs(jax.vmap(update.begin), mesh)(run, source)
 
 
-@partial(placement.program, static=("mesh",), donate=("state",))
+@partial(placement.Program, static=("mesh",), donate=("state",))
 def chunk(mesh: Mesh, run: Run, state: State, start: Any, stop: Any) -> tuple[State, Policy, Metrics]:
     """Updates start, ..., stop - 1 of every run; none when the two are equal."""
     body = jax.vmap(update.chunk, in_axes=(0, 0, None, None))
     return placement.over_runs(body, mesh, num_shared=2)(run, state, start, stop)
 
 
-@partial(placement.program, static=("mesh", "algo", "num_episodes"))
+@partial(placement.Program, static=("mesh", "algo", "num_episodes"))
 def evaluate(
     mesh: Mesh, algo: Any, num_episodes: int, policies: Policy, tasks: Task, seeds: Any, indices: Any, options: Options
 ) -> Outcome:

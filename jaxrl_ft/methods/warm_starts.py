@@ -1,6 +1,6 @@
 """Where a fine-tune starts: pure functions of the base, a fresh network and what a probe of the target measured."""
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from jaxrl_ft.core.tree import Tree
 class Probe(NamedTuple):
     """What the base policy's paid experience on the target says; all scalars."""
 
-    share: jax.Array
+    share: Any
     """estimated zero-shot return as a share of the task's return range, 0 to 1; 1 when nothing was probed"""
 
 

@@ -91,7 +91,7 @@ def apply(params: tree.Tree, network: MLP, x: jax.Array) -> tuple[jax.Array, lis
     module = _Network(
         widths, params["head"]["kernel"].shape[-1], network.activation, "norm_0" in params, "input" in params, 1.0
     )
-    return module.apply({"params": _layers(params)}, x)  # type: ignore[return-value]
+    return module.apply({"params": _layers(params)}, x)
 
 
 def _layers(params: tree.Tree) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Running mean and variance of a stream of batches, for normalising observations and scaling rewards."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -12,15 +12,15 @@ _EPS = 1e-8
 
 
 class Moments(NamedTuple):
-    """Mean [D...], variance [D...] and count (scalar) of everything seen."""
+    """Mean [D...], variance [D...] and number (scalar) of everything seen."""
 
-    mean: jax.Array
-    variance: jax.Array
-    count: jax.Array
+    mean: Any
+    variance: Any
+    num: Any
 
 
 def init(shape: tuple[int, ...] = ()) -> Moments:
-    """Moments of nothing yet: mean 0, variance 1, count 0."""
+    """Moments of nothing yet: mean 0, variance 1, number 0."""
     return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.zeros(()))
 
 
@@ -34,9 +34,9 @@ def update(moments: Moments, batch: jax.Array) -> Moments:
     chex.assert_shape(batch, (None, *moments.mean.shape))
     num = batch.shape[0]
     mean, variance = batch.mean(axis=0), batch.var(axis=0)
-    total = moments.count + num
+    total = moments.num + num
     delta = mean - moments.mean
-    squares = moments.count * moments.variance + num * variance + delta**2 * moments.count * num / total
+    squares = moments.num * moments.variance + num * variance + delta**2 * moments.num * num / total
     return Moments(moments.mean + delta * num / total, squares / total, total)
 
 

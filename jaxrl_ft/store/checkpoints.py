@@ -59,10 +59,10 @@ def load(path: str | Path) -> Agents:
     if metadata.get("kind") != _KIND:
         raise ValueError(f"{path}: holds {metadata.get('kind')!r}, not agents")
     try:
-        configs = {name: from_json(metadata[name]) for name in _CONFIGS}
+        configs: dict[str, Any] = {name: from_json(metadata[name]) for name in _CONFIGS}
         fixed = {"trainable": int(metadata["trainable"]), "has_opt_state": bool(metadata["has_opt_state"])}
-        texts = {name: tuple(str(line) for line in metadata[name]) for name in ("status", "report")}
-        values = {name: arrays[name] for name in _ARRAYS}
+        texts: dict[str, Any] = {name: tuple(str(line) for line in metadata[name]) for name in ("status", "report")}
+        values: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: metadata.json lacks or misstates {error}") from None
     for name in ("source", "task"):

@@ -34,7 +34,7 @@ def test_the_moments_are_those_of_all_batches_together(shape):
         moments = moments_of(order, shape)
         np.testing.assert_allclose(moments.mean, together.mean(axis=0), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(moments.variance, together.var(axis=0), rtol=1e-5)
-        assert float(moments.count) == 136
+        assert float(moments.num) == 136
 
 
 def test_a_large_offset_costs_no_digits_of_the_variance():
@@ -89,7 +89,7 @@ def test_the_statistics_are_those_of_all_experience(agents):
     """Over 160 steps of 4 environments times run through 0, ..., 5, and signals are fair coins."""
     obs = agents.statistics["obs"]
     times = np.arange(160) % 6 / 6
-    np.testing.assert_array_equal(obs.count, 640)
+    np.testing.assert_array_equal(obs.num, 640)
     np.testing.assert_allclose(obs.mean[:, 1], times.mean(), rtol=1e-5)
     np.testing.assert_allclose(obs.variance[:, 1], times.var(), rtol=1e-4)
     np.testing.assert_allclose(obs.variance[:, 0], 1 - obs.mean[:, 0].astype(float) ** 2, rtol=1e-4)
@@ -99,7 +99,7 @@ def test_the_statistics_are_those_of_all_experience(agents):
 def test_rewards_are_scaled_by_the_deviation_of_the_discounted_return(agents):
     """The discounted sum of rewards in [-2, 4] since the episode's start, at gamma 0.5, lies in [-4, 8]."""
     reward = agents.statistics["reward"]
-    np.testing.assert_array_equal(reward.count, 640)
+    np.testing.assert_array_equal(reward.num, 640)
     assert np.all((reward.mean > -4) & (reward.mean < 8) & (reward.variance > 1) & (reward.variance < 36))
 
 
@@ -130,8 +130,8 @@ def test_statistics_travel_with_the_agent(agents):
     more = {"steps": 640, "num_evals": 3, "eval_episodes": 2}
     tuned = ft.finetune(agents, TASK, "full", **more)
     fresh = ft.finetune(agents, TASK, "scratch", **more)
-    np.testing.assert_array_equal(tuned.statistics["obs"].count, 1280)
-    np.testing.assert_array_equal(fresh.statistics["obs"].count, 640)
+    np.testing.assert_array_equal(tuned.statistics["obs"].num, 1280)
+    np.testing.assert_array_equal(fresh.statistics["obs"].num, 640)
     times = np.concatenate([np.arange(160) % 6 / 6] * 2)
     np.testing.assert_allclose(tuned.statistics["obs"].mean[:, 1], times.mean(), rtol=1e-5)
 

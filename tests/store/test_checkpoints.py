@@ -156,7 +156,7 @@ def test_the_sister_environments_train_evaluate_and_are_saved(id, physics, tiny,
     low, high = target.return_range
     assert returns.shape == (2, 3) and np.all((returns >= low) & (returns <= high))
     assert set(tuned.statistics) == {"obs", "reward"}
-    np.testing.assert_array_equal(tuned.statistics["obs"].count, 256)
+    np.testing.assert_array_equal(tuned.statistics["obs"].num, 256)
     action = loaded.policy(1)(np.zeros((5, source.obs_size)))
     assert action.shape == ((5, 1) if id == "Pendulum-v1" else (5,))
     if id == "Pendulum-v1":
