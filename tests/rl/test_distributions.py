@@ -58,6 +58,8 @@ def test_categorical_samples_at_the_borders_of_the_noise_are_actions():
         distribution = Categorical(jnp.asarray(logits, jnp.float32))
         assert int(distribution.sample(jnp.float32(0.0))) == (0 if logits[0] > -50 else 1)
         assert 0 <= int(distribution.sample(largest)) < len(logits)
+    many = jax.random.normal(jax.random.key(0), (20_000, 7)) * 3.0
+    assert int(Categorical(many).sample(jnp.full(20_000, largest)).max()) == 6
     never = Categorical(jnp.array([-1e9, 0.0, -1e9]))
     assert {int(never.sample(jnp.float32(u))) for u in (0.0, 0.3, largest)} == {1}
 
