@@ -27,11 +27,6 @@ def worlds(random_params, source):
     return {name: random_params(source, NETWORK, seed) for seed, name in enumerate(("base", "init", "now"))}
 
 
-@pytest.fixture(params=list(ft.PENALTIES))
-def name(request):
-    return request.param
-
-
 def loss(penalty, worlds, params, progress=HALF):
     penalty = as_arrays(penalty)
     source = Source(Policy(worlds["base"], {}, NETWORK), worlds["init"])
@@ -43,6 +38,7 @@ def scaled(penalty, coef):
     return replace(penalty, coef=coef) if "coef" in floats(penalty) else penalty
 
 
+@pytest.mark.parametrize("name", list(ft.PENALTIES))
 def test_the_loss_is_linear_in_the_coefficient_and_zero_without_it(name, worlds):
     penalty, now = ft.PENALTIES[name], worlds["now"]
     assert loss(scaled(penalty, 0.0), worlds, now) == 0
@@ -53,9 +49,8 @@ def test_the_loss_is_linear_in_the_coefficient_and_zero_without_it(name, worlds)
     assert one > 0 or name == "none"
 
 
+@pytest.mark.parametrize("name", list(ANCHORED))
 def test_at_its_anchor_value_and_gradient_are_zero(name, worlds):
-    if name not in ANCHORED:
-        pytest.skip("it has no anchor")
     value, grads = jax.value_and_grad(lambda p: loss(scaled(ft.PENALTIES[name], 1.0), worlds, p))(
         worlds[ANCHORED[name]]
     )
@@ -63,13 +58,13 @@ def test_at_its_anchor_value_and_gradient_are_zero(name, worlds):
     assert max(np.abs(g).max() for g in jax.tree.leaves(grads)) < 1e-6
 
 
+@pytest.mark.parametrize("name", [name for name in ft.PENALTIES if name != "none"])
 def test_gradients_agree_with_finite_differences(name, worlds):
-    if name == "none":
-        pytest.skip("it has no gradient")
     penalty = scaled(ft.PENALTIES[name], 0.1)
     check_grads(lambda p: loss(penalty, worlds, p), (worlds["now"],), 1, ["rev"], atol=2e-2, rtol=2e-2, eps=1e-2)
 
 
+@pytest.mark.parametrize("name", list(ft.PENALTIES))
 def test_the_memory_lasts(name, worlds):
     penalty = ft.PENALTIES[name]
     memory = {"anything": np.ones(2)}
