@@ -57,7 +57,7 @@ def compare(
     *,
     seeds: int | None = None,
     steps: int = 20_480,
-    seed: int = 0,
+    seed: int = 3,
     num_evals: int = 21,
     eval_episodes: int = 16,
     episodes: int = 100,

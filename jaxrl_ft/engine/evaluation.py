@@ -11,7 +11,7 @@ from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.envs.task import Task
 
 
-def evaluate(agents: Agents, task: Task, *, episodes: int = 100, greedy: bool = True, seed: int = 0) -> np.ndarray:
+def evaluate(agents: Agents, task: Task, *, episodes: int = 100, greedy: bool = True, seed: int = 2) -> np.ndarray:
     """Undiscounted episode returns, [S, E].
 
     Episode e of agent i meets the same start and the same noise on every task and with every method.

@@ -68,7 +68,7 @@ def finetune(
     method: str | Method | None = None,
     *,
     steps: int = 20_480,
-    seed: int = 0,
+    seed: int = 1,
     num_evals: int = 21,
     eval_episodes: int = 16,
     watch: Watcher | None = None,
@@ -81,7 +81,7 @@ def finetune(
         method: a name in `ft.METHODS`, a `ft.Method(...)`, or None for the recommended one.
         steps: environment steps of each agent on the target, what the method probes included, rounded up to whole
             updates.
-        seed: as in `pretrain`.
+        seed: as in `pretrain`; one that differs from pretraining's, or the same random numbers come again.
         num_evals: as in `pretrain`.
         eval_episodes: as in `pretrain`.
         watch: as in `pretrain`.

@@ -41,15 +41,15 @@ class PPO:
 
     num_envs: int = 8
     """environments stepped side by side"""
-    num_steps: int = 64
+    num_steps: int = 32
     """steps of each environment in a rollout"""
     num_epochs: int = 10
     """passes over each rollout"""
     num_minibatches: int = 4
     """gradient steps in each pass"""
-    gamma: float = 0.98
+    gamma: float = 0.99
     """discount per step"""
-    gae_lambda: float = 0.9
+    gae_lambda: float = 0.95
     """decay of the advantage sum"""
     clip_eps: float = 0.2
     """half-width of the probability-ratio clip"""
