@@ -36,7 +36,8 @@ def _check_field(path: str, value: Any, annotation: Any, bounds: tuple[float, fl
     if typing.get_origin(annotation) is Literal:
         checks.choice(path, value, arguments)
     elif annotation is bool:
-        checks.choice(path, value, (True, False))
+        if not isinstance(value, bool):
+            raise ValueError(f"{path}: {value!r} is not allowed; it must be True or False")
     elif annotation is int:
         low, high = bounds or (1, 2**31 - 1)
         checks.count(path, value, int(low), int(high))
@@ -50,5 +51,7 @@ def _check_field(path: str, value: Any, annotation: Any, bounds: tuple[float, fl
             raise ValueError(f"{path}: {value!r} is not allowed; it must be text")
     elif dataclasses.is_dataclass(annotation):
         if not isinstance(value, typing.cast(type, annotation)):
-            raise ValueError(f"{path}: {value!r} is not allowed; it must be a {typing.cast(type, annotation).__name__}")
+            raise ValueError(
+                f"{path}: {value!r} is not allowed; it must be of type {typing.cast(type, annotation).__name__}"
+            )
         check_config(value, path)

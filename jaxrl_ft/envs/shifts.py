@@ -8,7 +8,8 @@ from jaxrl_ft.core.table import Table
 
 INTERPOLATION = "interpolation"
 EXTRAPOLATION = "extrapolation"
-DEFAULT_SHIFT = "long-pole"
+DEFAULT_SHIFT = "flipped-actions"
+"""One where plain fine-tuning loses to scratch."""
 
 
 @dataclasses.dataclass(frozen=True)

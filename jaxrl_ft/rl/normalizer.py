@@ -46,5 +46,5 @@ def normalize(moments: Moments, x: jax.Array) -> jax.Array:
 
 
 def scale(moments: Moments, x: jax.Array) -> jax.Array:
-    """x over the standard deviation; the mean stays, so that the sign of a reward does."""
-    return x * jax.lax.rsqrt(moments.variance + _EPS)
+    """x over the standard deviation, clipped to ten of them; the mean stays, so that the sign of a reward does."""
+    return jnp.clip(x * jax.lax.rsqrt(moments.variance + _EPS), -_CLIP, _CLIP)

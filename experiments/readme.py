@@ -1,0 +1,76 @@
+"""Writes the numbers of README.md anew from results/: the blocks between `<!-- begin NAME -->` and `<!-- end NAME -->`.
+
+    python experiments/readme.py [--check]
+
+With `--check` nothing is written, and the exit status is 1 when the README is not what the results say.
+"""
+
+import json
+import pathlib
+import re
+import sys
+
+import jaxrl_ft as ft
+
+ROOT = pathlib.Path(__file__).parent.parent
+RESULTS = ROOT / "experiments" / "results"
+
+
+def read(name: str) -> dict:
+    return json.loads((RESULTS / name).read_text())
+
+
+def methods() -> str:
+    rows = [f"| `{name}` | {ft.METHODS.text(name)} |" for name in ft.METHODS]
+    return "\n".join(["| method | what it does |", "|---|---|", *rows])
+
+
+def measurements() -> str:
+    solve, speed, job = read("solve.json"), read("throughput.json"), read("main_job.json")["seconds"]
+    steps, seeds = solve["steps_to_solve"], solve["seeds"]
+    ours, theirs = (sorted(speed["env_steps_per_second"][name]) for name in ("jaxrl_ft", "rejax"))
+    compiling = speed["compile_total"]
+    rows = [
+        ("main job from an empty compilation cache, process start to end", f"{job['cold']:.0f} s"),
+        ("the same with a warm cache", f"{job['warm']:.0f} s"),
+        ("`--help`", f"{job['help']:.1f} s"),
+        (
+            f"env steps until a greedy return of 475 over 100 episodes, {seeds} seeds: median, 90th percentile, worst",
+            f"{steps['quantile 0.5']:,.0f}, {steps['quantile 0.9']:,.0f}, {steps['quantile 1.0']:,.0f}",
+        ),
+        ("of these, solved at the end of 40,960 env steps", f"{solve['solved_at_the_end']} of {seeds}"),
+        (
+            "PPO, 8 seeds x 4 envs x 128 steps, 4 epochs x 4 minibatches, env steps/s: jaxrl_ft, rejax 0.1.3",
+            f"{ours[len(ours) // 2]:,}, {theirs[len(theirs) // 2]:,}",
+        ),
+        ("ratio, pair by pair: median (min to max)", "{median:.2f} ({min:.2f} to {max:.2f})".format(**speed["ratio"])),
+        (
+            "compiling that training program (trace, lower, XLA): jaxrl_ft, rejax",
+            f"{compiling['jaxrl_ft']:.1f} s, {compiling['rejax']:.1f} s",
+        ),
+    ]
+    return "\n".join(["| on 2 CPU cores | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)])
+
+
+BLOCKS = {
+    "output": lambda: "```\n" + (RESULTS / "main_job.txt").read_text().strip("\n") + "\n```",
+    "shifts": lambda: (RESULTS / "shifts.md").read_text().strip(),
+    "methods": methods,
+    "measurements": measurements,
+}
+
+
+def main() -> int:
+    path = ROOT / "README.md"
+    text = path.read_text()
+    for name, block in BLOCKS.items():
+        pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
+        text = pattern.sub(lambda match, block=block: match[1] + block() + match[2], text)
+    if "--check" in sys.argv:
+        return int(text != path.read_text())
+    path.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
