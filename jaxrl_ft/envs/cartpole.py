@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -202,6 +202,17 @@ def gymnax_params(params: CartPoleParams) -> Any:
     )
 
 
+class CartPoleDraws(NamedTuple):
+    """Random numbers of one step or reset, [..., 4] each."""
+
+    start: jax.Array
+    """uniform in (-1, 1), for the motion after a reset"""
+    reset_noise: jax.Array
+    """standard normal, for the sensors after a reset"""
+    step_noise: jax.Array
+    """standard normal, for the sensors after a step"""
+
+
 class CartPoleSimulator:
     """CartPole with sensors, action flip and action delay around gymnax's dynamics; see `Simulator`."""
 
@@ -211,18 +222,20 @@ class CartPoleSimulator:
         """Left (0) or right (1)."""
         return Discrete(num_actions=2)
 
-    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        """Uniform numbers in (-1, 1), [*shape, 12]: 4 for the reset state, 4 for its sensor noise, 4 for a step's."""
+    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> CartPoleDraws:
+        """All that a step or a reset may need, in one call and out of the rollout's loop."""
         above = float(np.nextafter(np.float32(-1), np.float32(0)))
-        return jax.random.uniform(key, (*shape, 12), jnp.float32, minval=above, maxval=1.0)
+        uniform = jax.random.uniform(key, (*shape, 12), jnp.float32, minval=above, maxval=1.0)
+        normal = math.sqrt(2) * jax.lax.erf_inv(uniform[..., 4:])
+        return CartPoleDraws(uniform[..., :4], normal[..., :4], normal[..., 4:])
 
-    def initial(self, draws: jax.Array, env_params: CartPoleParams) -> CartPoleState:
+    def initial(self, draws: CartPoleDraws, env_params: CartPoleParams) -> CartPoleState:
         """Every part of the motion uniform within the reset range; no force is under way."""
-        motion = draws[:4] * env_params.reset_range
+        motion = draws.start * env_params.reset_range
         return CartPoleState(motion=motion, time=jnp.int32(0), queue=jnp.full(MAX_DELAY, NO_FORCE, jnp.float32))
 
     def advance(
-        self, draws: jax.Array, env_state: CartPoleState, action: jax.Array, env_params: CartPoleParams
+        self, draws: CartPoleDraws, env_state: CartPoleState, action: jax.Array, env_params: CartPoleParams
     ) -> tuple[CartPoleState, jax.Array, jax.Array]:
         """One Euler step under the action chosen `action_delay` steps ago; the reward is 1."""
         module, cartpole = _gymnax()
@@ -242,13 +255,12 @@ class CartPoleSimulator:
         return env_state.time >= env_params.episode_limit
 
     def observe(
-        self, draws: jax.Array, env_state: CartPoleState, env_params: CartPoleParams, at_reset: bool
+        self, draws: CartPoleDraws, env_state: CartPoleState, env_params: CartPoleParams, at_reset: bool
     ) -> jax.Array:
         """`(obs_scale * state + obs_offset)[obs_permutation] + obs_noise * normal`, [4]."""
         sensed = env_params.obs_scale * env_state.motion + env_params.obs_offset
         shown = _pick(jnp.asarray(env_params.obs_permutation), sensed)
-        uniform = draws[4:8] if at_reset else draws[8:12]
-        return shown + env_params.obs_noise * (math.sqrt(2) * jax.lax.erf_inv(uniform))
+        return shown + env_params.obs_noise * (draws.reset_noise if at_reset else draws.step_noise)
 
     def episode_limit(self, env_params: CartPoleParams) -> Any:
         """The most steps an episode has."""

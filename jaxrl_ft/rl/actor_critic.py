@@ -45,4 +45,6 @@ def features(policy: Policy, obs: jax.Array) -> dict[str, jax.Array]:
 def noise(task: Task, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Noise for sampling actions of a task, for `shape` decisions in one call."""
     space = task.action_space
-    return DiagGaussian.noise(key, (*shape, space.size)) if isinstance(space, Box) else Categorical.noise(key, shape)
+    if isinstance(space, Box):
+        return DiagGaussian.noise(key, (*shape, space.size))
+    return Categorical.noise(key, (*shape, space.num_actions))

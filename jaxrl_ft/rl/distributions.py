@@ -15,14 +15,13 @@ class Categorical(NamedTuple):
 
     @staticmethod
     def noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        """Noise for samples of the given shape: uniform on [0, 1), [*shape]."""
-        return jax.random.uniform(key, shape)
+        """Noise for samples of the given shape [..., A]: standard Gumbel."""
+        return jax.random.gumbel(key, shape)
 
     def sample(self, noise: jax.Array) -> jax.Array:
-        """Actions [...] in {0, ..., A-1} by inverting the cumulative distribution at `noise` [...]."""
-        chex.assert_shape(noise, self.logits.shape[:-1])
-        cumulative = jnp.cumsum(jax.nn.softmax(self.logits)[..., :-1], axis=-1)
-        return jnp.sum(noise[..., None] >= cumulative, axis=-1, dtype=jnp.int32)
+        """Actions [...] in {0, ..., A-1}: the largest of logits plus Gumbel `noise` [..., A] (Gumbel 1954)."""
+        chex.assert_equal_shape([noise, self.logits])
+        return jnp.argmax(self.logits + noise, axis=-1).astype(jnp.int32)
 
     def mode(self) -> jax.Array:
         """The most probable action [...], the first among equals."""

@@ -139,8 +139,7 @@ class PPO:
         )
         episodes, sums = rollout.count_episodes(carry.episodes, steps)
         reward, discounted, statistics = self._normalize(carry, steps)
-        value = actor_critic.values(policy, steps.obs)
-        next_value = actor_critic.values(policy, steps.next_obs)
+        value, next_value = actor_critic.values(policy, jnp.stack([steps.obs, steps.next_obs]))
         done = steps.terminated | steps.truncated
         advantage = returns.gae(reward, value, next_value, steps.terminated, done, self.gamma, self.gae_lambda)
         log_prob = self.distribution(policy, steps.obs).log_prob(steps.action)

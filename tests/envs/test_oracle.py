@@ -80,7 +80,8 @@ def test_its_controller_holds_the_pole_in_the_simulator_too():
         return (outcome[1], alive & ~outcome[3]), alive
 
     draws = task.draw(jax.random.key(0), (500,))
-    (_, alive), _ = jax.jit(lambda d: jax.lax.scan(one, (task.initial(d[0])[1], jnp.bool_(True)), d[1:]))(draws)
+    first, rest = jax.tree.map(lambda leaf: leaf[0], draws), jax.tree.map(lambda leaf: leaf[1:], draws)
+    (_, alive), _ = jax.jit(lambda d: jax.lax.scan(one, (task.initial(first)[1], jnp.bool_(True)), d))(rest)
     assert alive
 
 
