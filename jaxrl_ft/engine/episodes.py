@@ -9,6 +9,9 @@ import jax.numpy as jnp
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.task import Task
 
+# Steps whose random numbers are drawn in one call: a call a step costs several times what the step does.
+_BLOCK = 50
+
 
 class Options(NamedTuple):
     """What an evaluation is told, as traced scalars."""
@@ -61,26 +64,30 @@ def play(algo: Any, num_episodes: int, policy: Policy, task: Task, key: jax.Arra
     obs, env_state = jax.vmap(lambda key: task.initial(task.draw(jax.random.fold_in(key, 0), ())))(keys)
     outcome = Outcome(jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
 
-    def body(now: _Playing) -> _Playing:
-        draws, noise = jax.vmap(partial(_draw, algo, task), in_axes=(0, None))(keys, now.time)
-        distribution = algo.distribution(policy, now.obs)
-        action = jnp.where(options.greedy, distribution.mode(), distribution.sample(noise))
-        obs, env_state, reward, terminated, truncated, _ = jax.vmap(task.transition)(draws, now.env_state, action)
-        outcome = Outcome(
-            now.outcome.episode_return + jnp.where(now.alive, reward, 0.0),
-            now.outcome.episode_length + now.alive,
-            now.outcome.terminated | (now.alive & terminated),
-        )
-        return _Playing(now.time + 1, obs, env_state, now.alive & ~(terminated | truncated), outcome)
+    def block(now: _Playing) -> _Playing:
+        random = jax.vmap(partial(_draw, algo, task), in_axes=(0, None), out_axes=1)(keys, now.time)
+        return jax.lax.scan(partial(_step, algo, policy, task, options), now, random)[0]
 
     start = _Playing(jnp.int32(0), obs, env_state, numbers < options.last, outcome)
-    return jax.lax.while_loop(partial(_going, options.max_steps), body, start).outcome
+    return jax.lax.while_loop(lambda now: now.alive.any(), block, start).outcome
 
 
-def _going(max_steps: jax.Array, now: _Playing) -> jax.Array:
-    return now.alive.any() & (now.time < max_steps)
+def _step(
+    algo: Any, policy: Policy, task: Task, options: Options, now: _Playing, random: tuple[Any, jax.Array]
+) -> tuple[_Playing, None]:
+    draws, noise = random
+    distribution = algo.distribution(policy, now.obs)
+    action = jnp.where(options.greedy, distribution.mode(), distribution.sample(noise))
+    obs, env_state, reward, terminated, truncated, _ = jax.vmap(task.transition)(draws, now.env_state, action)
+    outcome = Outcome(
+        now.outcome.episode_return + jnp.where(now.alive, reward, 0.0),
+        now.outcome.episode_length + now.alive,
+        now.outcome.terminated | (now.alive & terminated),
+    )
+    alive = now.alive & ~(terminated | truncated) & (now.time + 1 < options.max_steps)
+    return _Playing(now.time + 1, obs, env_state, alive, outcome), None
 
 
 def _draw(algo: Any, task: Task, key: jax.Array, time: jax.Array) -> tuple[Any, jax.Array]:
     draw_key, noise_key = jax.random.split(jax.random.fold_in(key, time + 1))
-    return task.draw(draw_key, ()), algo.noise(task, noise_key, ())
+    return task.draw(draw_key, (_BLOCK,)), algo.noise(task, noise_key, (_BLOCK,))

@@ -37,7 +37,7 @@ class OptState(NamedTuple):
 class Optimizer:
     """What every optimizer has: rate, decay, clip, schedule, group factors. Subclasses give the direction."""
 
-    learning_rate: float = 2.5e-3
+    learning_rate: float = 3e-3
     """step size at the start"""
     weight_decay: float = 0.0
     """decoupled decay: parameters shrink by learning_rate x weight_decay each step (arXiv:1711.05101)"""

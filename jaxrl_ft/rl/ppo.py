@@ -43,9 +43,9 @@ class PPO:
     """environments stepped side by side"""
     num_steps: int = 32
     """steps of each environment in a rollout"""
-    num_epochs: int = 10
+    num_epochs: int = 5
     """passes over each rollout"""
-    num_minibatches: int = 4
+    num_minibatches: int = 8
     """gradient steps in each pass"""
     gamma: float = 0.99
     """discount per step"""
