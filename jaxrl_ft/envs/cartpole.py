@@ -203,14 +203,11 @@ def gymnax_params(params: CartPoleParams) -> Any:
 
 
 class CartPoleDraws(NamedTuple):
-    """Random numbers of one step or reset, [..., 4] each."""
+    """Random numbers of one step or reset, [..., 4] each: uniform in (-1, 1) for the start, else standard normal."""
 
     start: jax.Array
-    """uniform in (-1, 1), for the motion after a reset"""
     reset_noise: jax.Array
-    """standard normal, for the sensors after a reset"""
     step_noise: jax.Array
-    """standard normal, for the sensors after a step"""
 
 
 class CartPoleSimulator:
