@@ -5,7 +5,8 @@
 PEER is an environment made as `peers/rejax_ppo.py` says. Both train 8 seeds x 4 environments x 128 steps, 4 epochs x
 4 minibatches, 2x64 tanh, from initialisation to trained parameters; jaxrl_ft evaluates twice besides, as it always
 does. Compile times are tracing, lowering and XLA of the training program alone, with the persistent cache off and after
-a smaller training has done all imports. The peer runs with the flags of its own choice. Writes results/throughput.json beside itself.
+a smaller training has done all imports. The peer runs with the flags of its own choice. Writes
+results/throughput.json beside itself.
 """
 
 import argparse

@@ -80,7 +80,7 @@ def _stages(settings: "Settings") -> dict[str, int]:
 
 
 def _pretrain(settings: "Settings", display: "Display") -> "Agents":
-    from jaxrl_ft.commands.settings import EVAL_EPISODES, NUM_EVALS
+    from jaxrl_ft.commands.settings import EVAL_EPISODES, PRETRAIN_EVALS
     from jaxrl_ft.engine.learning import pretrain
 
     agents = pretrain(
@@ -91,7 +91,7 @@ def _pretrain(settings: "Settings", display: "Display") -> "Agents":
         seeds=settings.flags.seeds,
         steps=settings.flags.pretrain_steps,
         seed=settings.flags.seed,
-        num_evals=NUM_EVALS,
+        num_evals=PRETRAIN_EVALS,
         eval_episodes=EVAL_EPISODES,
         watch=lambda moment: display.tell(PRETRAINING, moment),
     )
@@ -100,7 +100,7 @@ def _pretrain(settings: "Settings", display: "Display") -> "Agents":
 
 
 def _compare(settings: "Settings", agents: "Agents", display: "Display") -> "Comparison":
-    from jaxrl_ft.commands.settings import EVAL_EPISODES, NUM_EVALS
+    from jaxrl_ft.commands.settings import EPISODES, EVAL_EPISODES, NUM_EVALS
     from jaxrl_ft.engine.comparison import compare
 
     return compare(
@@ -112,6 +112,7 @@ def _compare(settings: "Settings", agents: "Agents", display: "Display") -> "Com
         seed=settings.finetune_seed,
         num_evals=NUM_EVALS,
         eval_episodes=EVAL_EPISODES,
+        episodes=EPISODES,
         held_out={settings.target_name: settings.held_out},
         watch=lambda method, _, moment: display.tell(method, moment),
     )

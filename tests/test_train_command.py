@@ -162,7 +162,7 @@ def test_names_choose_configs_and_dotted_flags_change_their_fields():
     assert settings.methods["lora+rank=2"].optimizer == ft.METHODS["lora"].optimizer
     assert (settings.algo, settings.network) == (ft.PPO(gamma=0.9), ft.MLP(activation="relu"))
     assert settings.optimizer == ft.Adam()
-    assert settings.target.describe() == "CartPole-v1 half_length=1"
+    assert settings.target.describe() == "CartPole-v1 flip_actions=1"
 
 
 def test_an_axis_flag_replaces_that_axis_of_the_recommended_method():
@@ -185,7 +185,7 @@ def test_methods_by_name_run_beside_the_references_once_each():
 @pytest.mark.parametrize(
     ("line", "target", "name"),
     [
-        ("", "CartPole-v1 half_length=1", "long-pole"),
+        ("", "CartPole-v1 flip_actions=1", "flipped-actions"),
         ("--shift weak_motor", "CartPole-v1 force=2", "weak-motor"),
         ("--shift weak-motor --target.gravity 20", "CartPole-v1 gravity=20 force=2", "weak-motor+gravity=20"),
         ("--target.gravity 20", "CartPole-v1 gravity=20", "gravity=20"),
@@ -208,7 +208,7 @@ def test_agents_bring_the_physics_of_their_own_source(agents, tmp_path):
     assert {task.episode_limit for _, task in settings.held_out} == {50}
     assert (settings.algo, settings.network) == (agents.algo, agents.network)
     other = resolve(["--agents", str(tmp_path / "saved"), "--source", "CartPole-v1"])
-    assert other.target.describe() == "CartPole-v1 half_length=1"
+    assert other.target.describe() == "CartPole-v1 flip_actions=1"
 
 
 def test_a_run_leaves_everything_that_it_says(finished):

@@ -34,7 +34,11 @@ def test_env_steps_and_trainable_parameters_are_each_methods_own(result):
 
 def test_hyperparameters_are_in_the_rows(result):
     rates = {row["method"]: row["hyperparameters"].get("optimizer.learning_rate") for row in result.runs}
-    assert rates["zero_shot"] is None and np.isclose(rates["mine"], 1e-4) and np.isclose(rates["full"], ft.Adam().learning_rate)
+    assert (
+        rates["zero_shot"] is None
+        and np.isclose(rates["mine"], 1e-4)
+        and np.isclose(rates["full"], ft.Adam().learning_rate)
+    )
 
 
 def test_a_cell_is_the_fine_tune_of_agent_i_mod_s(result, agents, target, same, tiny):

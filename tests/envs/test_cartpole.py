@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv, CartPoleVectorEnv
 
-from jaxrl_ft.envs.cartpole import NO_FORCE, QUANTITIES, CartPoleState, cartpole_params, gymnax_params
+from jaxrl_ft.envs.cartpole import (
+    NO_FORCE,
+    QUANTITIES,
+    CartPoleDraws,
+    CartPoleState,
+    cartpole_params,
+    gymnax_params,
+)
 from jaxrl_ft.envs.catalogue import make_task
 from jaxrl_ft.envs.task import Task
 
@@ -20,6 +27,10 @@ transition = jax.jit(Task.transition)
 transitions = jax.jit(jax.vmap(jax.vmap(Task.transition, (None, 0, 0, 0))))
 
 
+def still(shape=()) -> CartPoleDraws:
+    return CartPoleDraws(*(np.zeros((*shape, 4), np.float32) for _ in range(3)))
+
+
 def at(motion, time=0) -> CartPoleState:
     motion = jnp.asarray(motion, jnp.float32)
     return CartPoleState(motion=motion, time=jnp.int32(time), queue=jnp.full(3, NO_FORCE, jnp.float32))
@@ -28,7 +39,7 @@ def at(motion, time=0) -> CartPoleState:
 def play(task: Task, actions, motion=(0.01, 0.02, 0.03, -0.04)) -> np.ndarray:
     env_state, seen = at(motion), []
     for action in actions:
-        *_, final_obs = outcome = transition(task, jnp.zeros(12), env_state, jnp.float32(action))
+        *_, final_obs = outcome = transition(task, still(), env_state, jnp.float32(action))
         env_state = outcome[1]
         seen.append(final_obs)
     return np.array(seen)
@@ -99,7 +110,7 @@ def test_a_step_is_gymnasium_s_over_the_accepted_physics(worlds):
         motion=motions, time=np.zeros(shape, np.int32), queue=np.full((*shape, 3), NO_FORCE, np.float32)
     )
     tasks = Task(simulator="CartPole", env_params=worlds)
-    _, _, reward, terminated, _, after = transitions(tasks, np.zeros((*shape, 12), np.float32), states, actions)
+    _, _, reward, terminated, _, after = transitions(tasks, still(shape), states, actions)
     expected, ended = reference_steps(worlds, motions, actions)
     error = np.abs(np.asarray(after, np.float64) - expected) / term_sizes(worlds, motions)
     assert error.max() < 1e-5
@@ -158,7 +169,7 @@ def test_a_reset_empties_the_queue_of_delayed_actions():
     task = make_task("CartPole-v1", action_delay=3, episode_limit=2)
     env_state = at(np.zeros(4))
     for _ in range(2):
-        _, env_state, *_ = transition(task, jnp.zeros(12), env_state, jnp.float32(1))
+        _, env_state, *_ = transition(task, still(), env_state, jnp.float32(1))
     np.testing.assert_array_equal(env_state.queue, [NO_FORCE] * 3)
 
 

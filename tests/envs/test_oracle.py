@@ -18,7 +18,7 @@ def test_its_dynamics_are_the_simulator_s():
     motion, action = generator.uniform(-1, 1, (64, 4)).astype(np.float32), generator.integers(0, 2, 64)
     states = CartPoleState(motion=motion, time=np.zeros(64, np.int32), queue=np.full((64, 3), NO_FORCE, np.float32))
     step = jax.jit(jax.vmap(Task.transition, (None, 0, 0, 0)))
-    after = step(task, np.zeros((64, 12), np.float32), states, action)[1].motion
+    after = step(task, task.draw(jax.random.key(0), (64,)), states, action)[1].motion
     np.testing.assert_allclose(after, oracle.euler(task.env_params, motion.T, 2.0 * action - 1).T, rtol=1e-4, atol=1e-6)
 
 

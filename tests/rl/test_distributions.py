@@ -133,7 +133,7 @@ def test_gaussian_samples_have_the_mean_and_the_covariance():
 def test_a_divergence_is_the_mean_of_log_ratios_and_never_negative():
     num = 100_000
     for ours, other, shape in (
-        (Categorical(LOGITS[1]), Categorical(OTHERS[1]), ()),
+        (Categorical(LOGITS[1]), Categorical(OTHERS[1]), (3,)),
         (DiagGaussian(MEAN[0], LOG_STD), DiagGaussian(OTHER_MEAN[0], OTHER_LOG_STD), (2,)),
     ):
         wide = type(ours)(*(jnp.broadcast_to(part, (num, *part.shape)) for part in ours))
