@@ -64,8 +64,10 @@ def main() -> int:
     path = ROOT / "README.md"
     text = path.read_text()
     for name, block in BLOCKS.items():
-        pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
-        text = pattern.sub(lambda match, block=block: match[1] + block() + match[2], text)
+        pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+        text, found = pattern.subn(lambda match, block=block: f"{match[1]}{block()}\n{match[2]}", text)
+        if found != 1:
+            raise SystemExit(f"README.md has {found} blocks {name}; it must have one")
     if "--check" in sys.argv:
         return int(text != path.read_text())
     path.write_text(text)
