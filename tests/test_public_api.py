@@ -120,7 +120,7 @@ BAD_PRETRAINING = [
     ({"algo": ft.PPO(gamma="0.9")}, "algo.gamma: '0.9' is not allowed"),
     ({"algo": ft.PPO(num_envs=0)}, "algo.num_envs: 0 is not allowed"),
     ({"algo": ft.PPO(num_envs=2.0)}, "algo.num_envs: 2.0 is not allowed"),
-    ({"algo": ft.PPO(normalize_obs="yes")}, "algo.normalize_obs: 'yes' is not known"),
+    ({"algo": ft.PPO(normalize_obs="yes")}, "algo.normalize_obs: 'yes' is not allowed; it must be True or False"),
     ({"algo": ft.PPO(num_envs=3, num_steps=5, num_minibatches=4)},
      "algo.num_minibatches: 4 does not divide the batch of 3 environments x 5 steps = 15"),
     ({"algo": "ppo"}, "algo: 'ppo' is not a config"),
@@ -130,8 +130,8 @@ BAD_PRETRAINING = [
     ({"optimizer": ft.Adam(beta2=2.0)}, r"optimizer.beta2: 2.0 is not allowed; it must be in \[0, 0.999999\]"),
     ({"optimizer": ft.Adam(rates=ft.Rates(policy=-1.0))}, "optimizer.rates.policy: -1.0 is not allowed"),
     ({"optimizer": ft.Adam(schedule=ft.Schedule(final=3.0))}, "optimizer.schedule.final: 3.0 is not allowed"),
-    ({"optimizer": ft.Adam(schedule="linear")}, "optimizer.schedule: 'linear' is not allowed; it must be a Schedule"),
-    ({"optimizer": ft.PPO()}, "optimizer: .* is not allowed; it must be a"),
+    ({"optimizer": ft.Adam(schedule="linear")}, "optimizer.schedule: 'linear' is not allowed; it must be of type Schedule"),
+    ({"optimizer": ft.PPO()}, "optimizer: .* is not allowed; it must be of type Optimizer"),
     ({"optimizer": None}, "optimizer: None is not allowed"),
 ]  # fmt: skip
 BAD_FINETUNING = [
@@ -148,7 +148,7 @@ BAD_FINETUNING = [
     ({"method": ft.Method(penalty=ft.KL(direction="backward"))}, "method.penalty.direction: 'backward' is not known"),
     ({"method": ft.Method(warm_start=ft.Soften(scale=1.5))}, "method.warm_start.scale: 1.5 is not allowed"),
     ({"method": ft.Method(warm_start=ft.Soften(probe_episodes=17))}, "method.warm_start.probe_episodes: 17"),
-    ({"method": ft.Method(adapter="lora")}, "method.adapter: 'lora' is not allowed; it must be a Adapter"),
+    ({"method": ft.Method(adapter="lora")}, "method.adapter: 'lora' is not allowed; it must be of type Adapter"),
     ({"target": "CartPole-v1"}, "target: 'CartPole-v1' is not allowed; it must be a Task"),
     ({"target": ft.make_task("Acrobot-v1")}, "target: observations of size 6 do not fit"),
 ]

@@ -286,7 +286,7 @@ def test_no_key_is_used_twice():
     [
         (
             {"num_minibatches": 3},
-            "algo.num_minibatches: 3 does not divide the batch of 8 environments x 64 steps = 512",
+            "algo.num_minibatches: 3 does not divide the batch of 8 environments x 32 steps = 256",
         ),
         ({"num_minibatches": 1024}, "algo.num_minibatches: 1024 does not divide"),
         ({"num_envs": 0}, "algo.num_envs: 0 is not allowed; it must be a whole number of at least 1"),
@@ -300,7 +300,7 @@ def test_no_key_is_used_twice():
         ({"value_clip_eps": float("inf")}, "algo.value_clip_eps: inf is not allowed"),
         ({"ent_coef": "0.1"}, "algo.ent_coef: '0.1' is not allowed"),
         ({"vf_coef": None}, "algo.vf_coef: None is not allowed"),
-        ({"normalize_obs": 2}, "algo.normalize_obs: 2 is not known"),
+        ({"normalize_obs": 2}, "algo.normalize_obs: 2 is not allowed; it must be True or False"),
     ],
 )
 def test_bad_fields_are_refused_before_anything_compiles(fields, message, monkeypatch):
