@@ -130,7 +130,10 @@ BAD_PRETRAINING = [
     ({"optimizer": ft.Adam(beta2=2.0)}, r"optimizer.beta2: 2.0 is not allowed; it must be in \[0, 0.999999\]"),
     ({"optimizer": ft.Adam(rates=ft.Rates(policy=-1.0))}, "optimizer.rates.policy: -1.0 is not allowed"),
     ({"optimizer": ft.Adam(schedule=ft.Schedule(final=3.0))}, "optimizer.schedule.final: 3.0 is not allowed"),
-    ({"optimizer": ft.Adam(schedule="linear")}, "optimizer.schedule: 'linear' is not allowed; it must be of type Schedule"),
+    (
+        {"optimizer": ft.Adam(schedule="linear")},
+        "optimizer.schedule: 'linear' is not allowed; it must be of type Schedule",
+    ),
     ({"optimizer": ft.PPO()}, "optimizer: .* is not allowed; it must be of type Optimizer"),
     ({"optimizer": None}, "optimizer: None is not allowed"),
 ]  # fmt: skip
