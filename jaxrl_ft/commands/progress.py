@@ -21,6 +21,7 @@ class _Speed(ProgressColumn):
     """Env steps per second, all runs together."""
 
     def render(self, task: Task) -> Text:
+        """The speed so far, or nothing before the first chunk."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:>9,.0f} env steps/s" if speed else "", style="cyan")
 

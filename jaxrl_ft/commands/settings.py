@@ -136,6 +136,7 @@ class _Change:
 
     @classmethod
     def of(cls, flags: Flags, agents: Agents | None, shifted: bool) -> "_Change":
+        """The change that the flags ask for; the default shift when `shifted` and none is named."""
         own = agents is not None and flags.source is None
         id = agents.source.describe().split()[0] if own and agents else flags.source or "CartPole-v1"
         default, shift = make_task(id), flags.shift

@@ -20,16 +20,12 @@ from jaxrl_ft.methods.warm_starts import Probe, WarmStart
 from jaxrl_ft.rl.algorithm import Metrics
 
 
-def _key(seed: jax.Array, index: jax.Array, stream: int) -> jax.Array:
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), stream)
-
-
 @partial(placement.Program, static=("mesh",))
 def fresh(mesh: Mesh, algo: Any, network: Any, tasks: Task, seeds: Any, indices: Any) -> tuple[Tree, Tree]:
     """Freshly initialised parameters and empty statistics of every run."""
 
     def one(algo: Any, network: Any, task: Task, seed: jax.Array, index: jax.Array) -> tuple[Tree, Tree]:
-        return algo.init_params(_key(seed, index, update.INIT), task, network), algo.init_statistics(task)
+        return algo.init_params(update.stream_key(seed, index, update.INIT), task, network), algo.init_statistics(task)
 
     return placement.over_runs(jax.vmap(one), mesh)(algo, network, tasks, seeds, indices)
 
@@ -43,7 +39,7 @@ def warm_start(
     def one(
         warm: WarmStart, seed: jax.Array, index: jax.Array, base: Policy, fresh: Policy, probe: Probe
     ) -> tuple[Tree, Tree]:
-        params = warm.apply(_key(seed, index, update.WARM_START), base.params, fresh.params, probe)
+        params = warm.apply(update.stream_key(seed, index, update.WARM_START), base.params, fresh.params, probe)
         return params, warm.statistics(base.statistics, fresh.statistics)
 
     return placement.over_runs(jax.vmap(one), mesh)(warm, seeds, indices, base, fresh, probe)
@@ -80,7 +76,7 @@ def evaluate(
     """
 
     def one(policy: Policy, task: Task, seed: jax.Array, index: jax.Array, options: Options) -> Outcome:
-        return play(algo, num_episodes, policy, task, _key(seed, index, update.EVALUATION), options)
+        return play(algo, num_episodes, policy, task, update.stream_key(seed, index, update.EVALUATION), options)
 
     over = jax.vmap(one, in_axes=(0, 0, 0, 0, None))
     return placement.over_runs(over, mesh, num_shared=1)(policies, tasks, seeds, indices, options)

@@ -52,9 +52,14 @@ class State(NamedTuple):
     memory: Tree
 
 
+def stream_key(seed: Any, index: Any, stream: Any) -> jax.Array:
+    """The key of a stream of run `index` of a call: fold_in(fold_in(key(seed), index), stream)."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), stream)
+
+
 def run_key(run: Run, stream: Any) -> jax.Array:
-    """The key of a stream of a run: fold_in(fold_in(key(seed), index), stream)."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(run.seed), run.index), stream)
+    """The key of a stream of a run."""
+    return stream_key(run.seed, run.index, stream)
 
 
 def tasks_of(run: Run) -> Task:
