@@ -1,0 +1,39 @@
+"""What is done between gradient steps: the interface, whose own member does nothing."""
+
+from typing import Any, ClassVar
+
+import jax
+
+from jaxrl_ft.core.config import config
+from jaxrl_ft.core.moment import Moment
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.tree import Tree
+
+Outcome = tuple[Tree, Tree, Tree | None]
+"""The memory, all parameters, and bools like them: the entries whose moments and step counts start over."""
+
+
+@config
+class Intervention:
+    """The interface; this member does nothing."""
+
+    resets: ClassVar[bool] = False
+    """whether it voids moments, so that the optimizer must count steps by entry"""
+    hooks: ClassVar[tuple[str, ...]] = ()
+    """which of `after_step` and `after_update` it has"""
+
+    def init(self, key: jax.Array, algo: Any, policy: Policy) -> Tree:
+        """The memory, a pytree of arrays; `policy` is where training starts, after the warm start."""
+        return {}
+
+    def after_step(
+        self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment
+    ) -> Outcome:
+        """What becomes of the policy that a gradient step on `batch` [B, ...] left."""
+        return memory, policy.params, None
+
+    def after_update(
+        self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, data: Any, moment: Moment
+    ) -> Outcome:
+        """What becomes of the policy after all gradient steps of an update on the rollout `data` [M, ...]."""
+        return memory, policy.params, None

@@ -1,0 +1,152 @@
+"""What is done to the parameters between gradient steps: units and layers renewed, weights shrunk, bounded, projected.
+
+Interventions treat the kernels and biases of `dense_i` and `head`; every number is traced, and each has a value that
+switches it off bit for bit.
+"""
+
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import config
+from jaxrl_ft.core.moment import Moment
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.table import Table
+from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.methods import neurons
+from jaxrl_ft.methods.intervention import Intervention, Outcome
+from jaxrl_ft.methods.neurons import Groups
+from jaxrl_ft.methods.renewals import ContinualBackprop, PeriodicResets, ReDo
+
+
+@config
+class SoftShrinkPerturb(Intervention):
+    """θ ← (1 - λ) θ + σ ξ after every gradient step: shrink and perturb in small portions.
+
+    ξ is Gaussian with the scale of each kernel's initialiser, and 0 for biases, which start at 0. Moments stay.
+    Reference: Ash & Adams 2020, arXiv:1910.08475 (once); Dohare et al. 2024, arXiv:2306.13812 (every step).
+    """
+
+    shrink: float = 1e-4
+    """share λ that is lost each step"""
+    perturb: float = 1e-3
+    """size σ of the noise against a fresh network"""
+    groups: Groups = "both"
+    """whose layers"""
+
+    hooks: ClassVar[tuple[str, ...]] = ("after_step",)
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"shrink": (0.0, 1.0), "perturb": (0.0, 10.0)}
+
+    def after_step(
+        self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment
+    ) -> Outcome:
+        """Every dense kernel and bias shrunk, and the kernels perturbed."""
+        flat = tree.flatten(policy.params)
+        layers = neurons.dense(policy.params, self.groups)
+        kernels = {path: flat[f"{path}/kernel"] for path in layers}
+        noise = tree.unravel(jax.random.normal(key, (tree.size(kernels),)), kernels)
+        # Adding a zero would turn -0 to 0.
+        moves = (jnp.asarray(self.shrink) != 0) | (jnp.asarray(self.perturb) != 0)
+        for path in layers:
+            kernel, bias = kernels[path], flat[f"{path}/bias"]
+            scale = self.perturb * neurons.scale(path, kernel.shape)
+            flat[f"{path}/kernel"] = jnp.where(moves, (1.0 - self.shrink) * kernel + scale * noise[path], kernel)
+            flat[f"{path}/bias"] = (1.0 - self.shrink) * bias
+        return memory, tree.unflatten(flat), None
+
+
+@config
+class WeightClipping(Intervention):
+    """θᵢ ← clip(θᵢ, ±κ s) after every gradient step (Elsayed et al. 2024, arXiv:2407.01704).
+
+    The paper's s is the bound of a uniform initialiser, 1/√fan_in for kernel and bias alike. An orthogonal kernel
+    has no such bound and a pretrained one exceeds it, so that s is raised to the largest entry of each kernel and bias
+    where training starts: with κ >= 1 nothing is clipped at first.
+
+        s = max(1/√fan_in, start · max |θ₀|)
+    """
+
+    kappa: float = 1.0
+    """multiple κ of the bound"""
+    start: float = 1.0
+    """share of the largest entry at the start below which the bound does not fall; 0 is the paper's bound"""
+    groups: Groups = "both"
+    """whose layers"""
+
+    hooks: ClassVar[tuple[str, ...]] = ("after_step",)
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"kappa": (0.0, 1e9), "start": (0.0, 1e9)}
+
+    def init(self, key: jax.Array, algo: Any, policy: Policy) -> Tree:
+        """The bound s of each kernel and bias, scalars."""
+        flat, bounds = tree.flatten(policy.params), {}
+        for path in neurons.dense(policy.params, self.groups):
+            paper = flat[f"{path}/kernel"].shape[0] ** -0.5
+            for leaf in (f"{path}/kernel", f"{path}/bias"):
+                bounds[leaf] = jnp.maximum(paper, self.start * jnp.abs(flat[leaf]).max())
+        return tree.unflatten(bounds)
+
+    def after_step(
+        self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment
+    ) -> Outcome:
+        """Every dense kernel and bias within its bound."""
+        flat = tree.flatten(policy.params)
+        for path, bound in tree.flatten(memory).items():
+            flat[path] = jnp.clip(flat[path], -self.kappa * bound, self.kappa * bound)
+        return memory, tree.unflatten(flat), None
+
+
+@config
+class NormalizeProject(Intervention):
+    """W ← W ‖W₀‖ / ‖W‖ for each kernel after every gradient step, in the Frobenius norm (Lyle et al. 2024).
+
+    The projection of Normalize-and-Project, arXiv:2407.01800. Its other half, layer norm before each non-linearity, is
+    the network's affair (`layer_norm`): without it the networks are not invariant to the scale of their kernels, and
+    the projection limits what they can express. W₀ is where training starts; biases and norms are left alone.
+    """
+
+    strength: float = 1.0
+    """power of the ratio of norms; 1 projects, 0 does nothing"""
+    head: float = 1.0
+    """factor of the strength for output layers; 0 leaves them free"""
+    groups: Groups = "both"
+    """whose layers"""
+
+    hooks: ClassVar[tuple[str, ...]] = ("after_step",)
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"strength": (0.0, 1.0), "head": (0.0, 1.0)}
+
+    def init(self, key: jax.Array, algo: Any, policy: Policy) -> Tree:
+        """The norm of each kernel, scalars."""
+        flat = tree.flatten(policy.params)
+        layers = neurons.dense(policy.params, self.groups)
+        return tree.unflatten({f"{path}/kernel": jnp.linalg.norm(flat[f"{path}/kernel"]) for path in layers})
+
+    def after_step(
+        self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment
+    ) -> Outcome:
+        """Every dense kernel with its first norm; one of zeros stays."""
+        flat = tree.flatten(policy.params)
+        for path, first in tree.flatten(memory).items():
+            now = jnp.linalg.norm(flat[path])
+            power = jnp.asarray(self.strength) * (self.head if "/head/" in path else 1.0)
+            factor = jnp.maximum(first, 1e-30) / jnp.where(now > 0, now, 1.0)
+            flat[path] = flat[path] * factor**power
+        return memory, tree.unflatten(flat), None
+
+
+INTERVENTIONS: Table[Intervention] = Table("intervention")
+INTERVENTIONS.add("none", Intervention(), "nothing between gradient steps")
+INTERVENTIONS.add("redo", ReDo(), "dormant units recycled every few updates (arXiv:2302.12902)")
+INTERVENTIONS.add("continual_backprop", ContinualBackprop(), "the least useful units renewed (arXiv:2306.13812)")
+INTERVENTIONS.add(
+    "soft_shrink_perturb", SoftShrinkPerturb(), "weights shrunk and perturbed each step (arXiv:2306.13812)"
+)
+INTERVENTIONS.add("weight_clipping", WeightClipping(), "weights bounded after each step (arXiv:2407.01704)")
+INTERVENTIONS.add("normalize_project", NormalizeProject(), "kernels held at their first norm (arXiv:2407.01800)")
+INTERVENTIONS.add("head_resets", PeriodicResets(), "output layers redrawn now and then (arXiv:2205.07802)")
+INTERVENTIONS.add(
+    "critic_resets",
+    PeriodicResets(groups="value", layers=65),
+    "the whole critic redrawn now and then (arXiv:2205.07802)",
+)

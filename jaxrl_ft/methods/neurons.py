@@ -1,0 +1,134 @@
+"""Hidden units as columns and rows of dense kernels: which there are, fresh ones, and the exchange of some.
+
+A unit's incoming weights are a column of its layer's kernel [in, out] and an entry of the bias; its outgoing weights
+are a row of the next layer's kernel. Only `dense_i` and `head` are read; what else a network holds is left alone.
+"""
+
+import itertools
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.tree import Tree
+
+Groups = Literal["both", "policy", "value"]
+"""Whose layers are meant: every network's, the policy's or the critic's."""
+
+# The gains with which jaxrl_ft.nets draws its kernels; a test compares them with a fresh network.
+_HIDDEN_GAIN = 2**0.5
+_HEAD_GAINS = {"policy": 0.01}
+
+
+class Layer(NamedTuple):
+    """A hidden layer by the path of its own parameters and of those that read it."""
+
+    path: str
+    """such as `policy/dense_0`"""
+    after: str
+    """such as `policy/dense_1` or `policy/head`"""
+
+
+def chains(params: Tree, groups: Groups = "both") -> list[list[str]]:
+    """The paths of the dense layers of each network from the input to the head."""
+    chosen = [name for name, layers in params.items() if "head" in layers and groups in ("both", name)]
+    depths = {name: sum(layer.startswith("dense_") for layer in params[name]) for name in chosen}
+    return [[*(f"{name}/dense_{i}" for i in range(depths[name])), f"{name}/head"] for name in chosen]
+
+
+def dense(params: Tree, groups: Groups = "both") -> list[str]:
+    """The paths of all dense layers, heads included."""
+    return [path for chain in chains(params, groups) for path in chain]
+
+
+def hidden(params: Tree, groups: Groups = "both") -> list[Layer]:
+    """The hidden layers of the networks."""
+    return [Layer(*pair) for chain in chains(params, groups) for pair in itertools.pairwise(chain)]
+
+
+def gain(path: str) -> float:
+    """The gain of the orthogonal initialiser of the layer at `path`."""
+    group, name = path.split("/")
+    return _HEAD_GAINS.get(group, 1.0) if name == "head" else _HIDDEN_GAIN
+
+
+def scale(path: str, shape: tuple[int, ...]) -> float:
+    """The root mean square of the entries of a fresh kernel [n, m]: gain / √max(n, m).
+
+    The longer side holds orthonormal vectors, so that n m entries have squares that sum to gain² min(n, m).
+    """
+    return gain(path) / max(shape) ** 0.5
+
+
+def fresh_units(key: jax.Array, path: str, shape: tuple[int, ...], num: int) -> jax.Array:
+    """Incoming weights [n, num] of fresh units of a layer with kernel [n, m], independent of one another.
+
+    A column of an orthogonal n x m matrix consists of the first n coordinates of a point that is uniform on the sphere
+    in max(n, m) dimensions, and such a point is a Gaussian vector over its norm. So each column has exactly the
+    distribution that the initialiser gives to one (norm gain if n >= m, else gain √(n/m) in root mean square); only
+    the orthogonality between columns is left out.
+    """
+    draws = jax.random.normal(key, (max(shape), num))
+    return gain(path) * (draws / jnp.linalg.norm(draws, axis=0))[: shape[0]]
+
+
+def turned(key: jax.Array, matrix: jax.Array) -> jax.Array:
+    """Another matrix [n, m] of the distribution of a Haar-distributed one, for a few products.
+
+    D has random signs on its diagonal and v is Gaussian; both factors are orthogonal, which keeps the Haar measure.
+
+        X' = (I - 2 v vᵀ / vᵀv) D X     along the longer side of X
+    """
+    wide = matrix.shape[0] < matrix.shape[1]
+    x = matrix.T if wide else matrix
+    sign_key, normal_key = jax.random.split(key)
+    x = x * jax.random.rademacher(sign_key, (x.shape[0], 1), x.dtype)
+    v = jax.random.normal(normal_key, (x.shape[0], 1))
+    x = x - 2.0 / jnp.sum(v**2) * v * jnp.sum(v * x, axis=0)
+    return x.T if wide else x
+
+
+def due(count: jax.Array, period: jax.Array | float) -> jax.Array:
+    """Whether the `count`-th update is the first at or past a multiple of `period` >= 1, a bool scalar."""
+    return jnp.fmod(jnp.asarray(count, jnp.float32), period) < 1.0
+
+
+def dormancy(activations: jax.Array) -> jax.Array:
+    """The scores [n] of a layer's units from activations [..., n]: E|hᵢ| over the layer's mean of it.
+
+    Reference: Sokar et al. 2023, arXiv:2302.12902, definition 3.1.
+    """
+    size = jnp.abs(activations).reshape((-1, activations.shape[-1])).mean(axis=0)
+    # A layer that is silent throughout has scores of 0, as in the authors' code.
+    return size / (size.mean() + 1e-9)
+
+
+def exchange(
+    params: Tree, masks: dict[Layer, jax.Array], fresh: dict[Layer, jax.Array], means: dict[Layer, jax.Array]
+) -> tuple[Tree, Tree]:
+    """The parameters with some units exchanged for fresh ones without a voice, and the entries whose moments are void.
+
+    From the input on: incoming weights become fresh and the bias 0; outgoing weights become 0, unless the unit that
+    they lead to is itself fresh; where means are given, the next bias takes over wₒᵤₜ times the mean of what is lost.
+    A corrected bias keeps its moments, as in the code of Dohare et al. 2024.
+
+    Args:
+        params: all networks.
+        masks: which units go, [width] bools of each layer.
+        fresh: incoming weights of the new ones, [in, width] or [in, 1].
+        means: mean activations [width], of all layers or of none.
+    """
+    flat = tree.flatten(params)
+    void = {path: jnp.zeros(jnp.shape(leaf), bool) for path, leaf in flat.items()}
+    for layer, mask in masks.items():
+        kernel, bias, after = f"{layer.path}/kernel", f"{layer.path}/bias", f"{layer.after}/kernel"
+        if layer in means:
+            lost = jnp.matmul(jnp.where(mask, means[layer], 0.0), flat[after], precision="highest")
+            reads = f"{layer.after}/bias"
+            flat[reads] = jnp.where(mask.any(), flat[reads] + lost, flat[reads])
+        flat[kernel] = jnp.where(mask, fresh[layer], flat[kernel])
+        flat[bias] = jnp.where(mask, 0.0, flat[bias])
+        flat[after] = jnp.where(mask[:, None], 0.0, flat[after])
+        void[kernel], void[bias], void[after] = void[kernel] | mask, void[bias] | mask, void[after] | mask[:, None]
+    return tree.unflatten(flat), tree.unflatten(void)
