@@ -1,6 +1,6 @@
 """What the engine asks of an algorithm."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
@@ -10,6 +10,15 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl.distributions import Distribution
 
 Metrics = dict[str, jax.Array]
+
+
+class Guide(NamedTuple):
+    """Who acts at the start of every episode in the place of the policy (Uchendu et al. 2023, arXiv:2204.02372)."""
+
+    policy: Policy
+    """acts with its own statistics; its actions are those of the policy it guides"""
+    horizon: jax.Array
+    """acts while the steps since the reset are fewer, a scalar"""
 
 
 @runtime_checkable
@@ -32,8 +41,13 @@ class Algorithm(Protocol):
         The carry has an attribute `statistics`.
         """
 
-    def collect(self, key: jax.Array, tasks: Task, policy: Policy, carry: Any) -> tuple[Any, Any, jax.Array, Metrics]:
-        """The new carry, flat data [M, ...], indices [G, B] into it, and metrics of the rollout."""
+    def collect(
+        self, key: jax.Array, tasks: Task, policy: Policy, carry: Any, guide: Guide | None = None
+    ) -> tuple[Any, Any, jax.Array, Metrics]:
+        """The new carry, flat data [M, ...], indices [G, B] into it, and metrics of the rollout.
+
+        With a guide, the data tell of whoever acted.
+        """
 
     def loss(self, policy: Policy, carry: Any, batch: Any) -> tuple[jax.Array, Metrics]:
         """The scalar loss on a batch [B, ...], and its metrics; `kl` among them drives KL-aware optimizers."""

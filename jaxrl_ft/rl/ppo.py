@@ -1,5 +1,6 @@
 """Proximal policy optimisation."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -11,7 +12,8 @@ from jaxrl_ft.core.table import Table
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl import actor_critic, losses, normalizer, returns, rollout
-from jaxrl_ft.rl.algorithm import Metrics
+from jaxrl_ft.rl.algorithm import Guide, Metrics
+from jaxrl_ft.rl.distributions import Distribution
 
 
 class Batch(NamedTuple):
@@ -115,11 +117,18 @@ class PPO:
         return Carry(obs, env_state, rollout.Episodes(zeros, zeros), zeros, policy.statistics)
 
     def collect(
-        self, key: jax.Array, tasks: Task, policy: Policy, carry: Carry
+        self, key: jax.Array, tasks: Task, policy: Policy, carry: Carry, guide: Guide | None = None
     ) -> tuple[Carry, Batch, jax.Array, Metrics]:
         """A rollout of T x N steps with its advantages, and E shuffled passes over it.
 
         The scan runs the actor alone; log-probabilities and values are one batched call each after it.
+
+        A guide acts while an episode is younger than its horizon. `log_prob` is that of whoever acted, so the ratio
+        of a guided row is the policy's to the guide's probability. With a confident guide it is at most about 1 for
+        the actions it prefers: those better than the critic expects are imitated until the ratio passes
+        1 + clip_eps, and those worse have no gradient once it is below 1 - clip_eps. Of a rare action of the guide
+        the ratio may be large, and the clip does not bound its loss when the advantage is negative. Advantages and
+        values are those of guide and policy in turn, whom the critic cannot tell apart.
 
         Returns:
             carry: environments where the rollout left them, statistics with the rollout taken in.
@@ -131,22 +140,39 @@ class PPO:
         shape = (self.num_steps, self.num_envs)
         obs, env_state, steps = rollout.rollout(
             tasks,
-            lambda obs, noise: self.distribution(policy, obs).sample(noise),
+            lambda obs, noise, age: self._of_actor(lambda d: d.sample(noise), policy, guide, obs, age),
             tasks.draw(draw_key, shape),
             self.noise(tasks, noise_key, shape),
             carry.obs,
             carry.env_state,
+            None if guide is None else carry.episodes.episode_length,
         )
         episodes, sums = rollout.count_episodes(carry.episodes, steps)
         reward, discounted, statistics = self._normalize(carry, steps)
         value, next_value = actor_critic.values(policy, jnp.stack([steps.obs, steps.next_obs]))
         done = steps.terminated | steps.truncated
         advantage = returns.gae(reward, value, next_value, steps.terminated, done, self.gamma, self.gae_lambda)
-        log_prob = self.distribution(policy, steps.obs).log_prob(steps.action)
+        log_prob = self._of_actor(lambda d: d.log_prob(steps.action), policy, guide, steps.obs, steps.age)
         data = Batch(steps.obs, steps.action, log_prob, value, advantage, advantage + value)
         flat = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), data)
         metrics = {f"rollout/{name}": value for name, value in sums.items()}
         return Carry(obs, env_state, episodes, discounted, statistics), flat, self._orders(order_key), metrics
+
+    def _of_actor(
+        self,
+        quantity: Callable[[Distribution], jax.Array],
+        policy: Policy,
+        guide: Guide | None,
+        obs: jax.Array,
+        age: jax.Array | None,
+    ) -> jax.Array:
+        """The quantity of the distribution of whoever acts at obs [..., O] and age [...]."""
+        own = quantity(self.distribution(policy, obs))
+        if guide is None or age is None:
+            return own
+        guided = quantity(self.distribution(guide.policy, obs))
+        young = (age < guide.horizon).reshape(age.shape + (1,) * (own.ndim - age.ndim))
+        return jnp.where(young, guided, own)
 
     def _normalize(self, carry: Carry, steps: rollout.Transition) -> tuple[jax.Array, jax.Array, Tree]:
         statistics = dict(carry.statistics)

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 
 from jaxrl_ft.envs.task import Task
 
+_Running = tuple[jax.Array, Any, jax.Array | None]
+
 
 class Transition(NamedTuple):
     """One step of every environment; the leaves of a rollout are [T, N, ...]."""
@@ -19,6 +21,8 @@ class Transition(NamedTuple):
     truncated: jax.Array
     next_obs: jax.Array
     """the successor before any reset"""
+    age: jax.Array | None = None
+    """steps since the reset before this one, where the rollout counts them"""
 
 
 class Episodes(NamedTuple):
@@ -42,31 +46,34 @@ def start(key: jax.Array, tasks: Task, num_envs: int) -> tuple[jax.Array, Any]:
 
 def rollout(
     tasks: Task,
-    act: Callable[[jax.Array, jax.Array], jax.Array],
+    act: Callable[[jax.Array, jax.Array, jax.Array | None], jax.Array],
     draws: Any,
     noise: jax.Array,
     obs: jax.Array,
     env_state: Any,
+    age: jax.Array | None = None,
 ) -> tuple[jax.Array, Any, Transition]:
     """The observations and states after T steps of N environments, and the transitions [T, N, ...].
 
     Args:
         tasks: a task whose physics have a leading axis [N].
-        act: actions [N, ...] from observations [N, O] and noise [N, ...].
+        act: actions [N, ...] from observations [N, O], noise [N, ...] and ages [N].
         draws: the simulators' random numbers, leaves [T, N, ...].
         noise: the policy's random numbers, [T, N, ...].
         obs: observations to start from, [N, O].
         env_state: simulator states to start from, leaves [N, ...].
+        age: steps since the reset to count on from, [N]; None when nothing depends on them, and nothing is counted.
     """
 
-    def step(carry: tuple[jax.Array, Any], inputs: tuple[Any, jax.Array]) -> tuple[tuple[jax.Array, Any], Transition]:
-        obs, env_state = carry
-        action = act(obs, inputs[1])
+    def step(carry: _Running, inputs: tuple[Any, jax.Array]) -> tuple[_Running, Transition]:
+        obs, env_state, age = carry
+        action = act(obs, inputs[1], age)
         after = jax.vmap(Task.transition)(tasks, inputs[0], env_state, action)
         next_obs, env_state, reward, terminated, truncated, final_obs = after
-        return (next_obs, env_state), Transition(obs, action, reward, terminated, truncated, final_obs)
+        older = None if age is None else jnp.where(terminated | truncated, 0.0, age + 1.0)
+        return (next_obs, env_state, older), Transition(obs, action, reward, terminated, truncated, final_obs, age)
 
-    (obs, env_state), transitions = jax.lax.scan(step, (obs, env_state), (draws, noise))
+    (obs, env_state, _), transitions = jax.lax.scan(step, (obs, env_state, age), (draws, noise))
     return obs, env_state, transitions
 
 

@@ -1,0 +1,153 @@
+"""Laws of a guided rollout: who acts when, whose log-probability is recorded, and that nothing else changes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rl_probes import probe
+
+import jaxrl_ft as ft
+from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.rl import actor_critic
+from jaxrl_ft.rl.algorithm import Algorithm, Guide
+
+NETWORK = ft.MLP(width=4, depth=1)
+LENGTHS = np.array([3, 5, 100], np.int32)
+STEPS = 14
+ALGO = ft.PPO(num_envs=3, num_steps=STEPS, num_epochs=1, num_minibatches=1, normalize_obs=True)
+
+
+def tasks_of():
+    """Three environments whose episodes have the three lengths."""
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), probe(1, each=1.0))
+    return jax.tree.map(lambda leaf: LENGTHS if leaf.dtype == jnp.int32 else leaf, stacked)
+
+
+def constant(task, bias):
+    """A policy whose outputs are `bias` everywhere."""
+    params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), ALGO.init_params(jax.random.key(0), task, NETWORK))
+    params["policy"]["head"]["bias"] = jnp.asarray(bias, jnp.float32)
+    return Policy(params, ALGO.init_statistics(task), NETWORK)
+
+
+@jax.jit
+def twice(algo, tasks, policy, guide):
+    """Two rollouts in a row."""
+
+    def once(carry, key):
+        outcome = algo.collect(key, tasks, policy, carry, guide)
+        return outcome[0], outcome
+
+    first = algo.init_carry(jax.random.key(1), tasks, policy)
+    return jax.lax.scan(once, first, jax.random.split(jax.random.key(2), 2))[1]
+
+
+def columns(outcomes, name):
+    """A field of the data of two rollouts, [2 T, N]."""
+    return np.asarray(getattr(outcomes[1], name)).reshape(2 * STEPS, 3)
+
+
+def ages():
+    return np.arange(2 * STEPS)[:, None] % LENGTHS
+
+
+@pytest.fixture(scope="module")
+def random_policies(random_params):
+    statistics = ALGO.init_statistics(probe())
+    policy, guide = (Policy(random_params(probe(), NETWORK, seed), statistics, NETWORK) for seed in (1, 2))
+    return policy, guide._replace(statistics=jax.tree.map(lambda leaf: leaf + 0.5, statistics))
+
+
+@pytest.mark.parametrize("horizon", [0.0, 1.0, 2.5, 5.0, 20.0, 1e6])
+def test_the_guide_acts_exactly_while_the_episode_is_young(horizon):
+    left, right = constant(probe(), [50.0, -50.0]), constant(probe(), [-50.0, 50.0])
+    outcomes = twice(as_arrays(ALGO), tasks_of(), right, Guide(left, jnp.float32(horizon)))
+    np.testing.assert_array_equal(columns(outcomes, "action"), np.where(ages() < horizon, 0, 1))
+
+
+def test_recorded_log_probabilities_are_those_of_whoever_acted():
+    guide, policy = np.array([0.8, 0.2]), np.array([0.3, 0.7])
+    outcomes = twice(
+        as_arrays(ALGO), tasks_of(), constant(probe(), np.log(policy)),
+        Guide(constant(probe(), np.log(guide)), jnp.float32(2.0)),
+    )  # fmt: skip
+    action, young = columns(outcomes, "action"), ages() < 2
+    expected = np.log(np.where(young, guide[action], policy[action]))
+    np.testing.assert_allclose(columns(outcomes, "log_prob"), expected, rtol=1e-5)
+    assert {(y, a) for y, a in zip(young.ravel(), action.ravel())} == {(y, a) for y in (True, False) for a in (0, 1)}
+
+
+def test_a_guide_of_continuous_actions():
+    task = ft.make_task("Pendulum-v1")
+    guide, policy = (constant(task, [mean]) for mean in (-30.0, 30.0))
+    obs, age, noise = np.zeros((4, 3)), np.array([0.0, 1.0, 2.0, 3.0]), np.array([[0.3], [-1.0], [2.0], [0.1]])
+    actor = (policy, Guide(guide, 2.0), obs, age)
+    mean, std = np.array([[-30.0], [-30.0], [30.0], [30.0]]), np.exp(float(policy.params["policy"]["log_std"][0]))
+    action = ALGO._of_actor(lambda d: d.sample(noise), *actor)
+    np.testing.assert_allclose(action, mean + std * noise, rtol=1e-6)
+    log_prob = ALGO._of_actor(lambda d: d.log_prob(action), *actor)
+    np.testing.assert_allclose(log_prob, (-0.5 * noise**2 - np.log(std * np.sqrt(2 * np.pi)))[:, 0], rtol=1e-4)
+
+
+def test_horizon_zero_is_no_guide_bit_for_bit(random_policies, same):
+    policy, guide = random_policies
+    plain = twice(as_arrays(ALGO), tasks_of(), policy, None)
+    assert same(twice(as_arrays(ALGO), tasks_of(), policy, Guide(guide, jnp.float32(0.0))), plain)
+    assert not same(twice(as_arrays(ALGO), tasks_of(), policy, Guide(guide, jnp.float32(2.0))), plain)
+
+
+def test_a_policy_that_guides_itself_is_no_guide(random_policies, same):
+    policy, _ = random_policies
+    plain = twice(as_arrays(ALGO), tasks_of(), policy, None)
+    assert same(twice(as_arrays(ALGO), tasks_of(), policy, Guide(policy, jnp.float32(2.0))), plain)
+
+
+def test_values_and_counts_are_the_policys_own(random_policies):
+    """The guide has no part in the critic, nor in how the environments count their episodes."""
+    policy, guide = random_policies
+    carry, data, _, metrics = twice(as_arrays(ALGO), tasks_of(), policy, Guide(guide, jnp.float32(2.0)))
+    np.testing.assert_allclose(data.value, actor_critic.values(policy, data.obs), rtol=1e-4, atol=1e-5)
+    for i, steps in enumerate((STEPS, 2 * STEPS)):
+        np.testing.assert_array_equal(carry.episodes.episode_length[i], steps % LENGTHS)
+        assert metrics["rollout/num"][i] == (steps // LENGTHS - (steps - STEPS) // LENGTHS).sum()
+
+
+def test_a_guide_sees_through_its_own_statistics(random_policies):
+    policy, guide = random_policies
+    _, data, _, _ = twice(as_arrays(ALGO), tasks_of(), policy, Guide(guide, jnp.float32(1e6)))
+    own, other = (
+        actor_critic.distribution(guide._replace(statistics=by.statistics), data.obs).log_prob(data.action)
+        for by in (guide, policy)
+    )
+    np.testing.assert_allclose(data.log_prob, own, rtol=1e-4, atol=1e-5)
+    assert np.abs(data.log_prob - other).max() > 1e-3
+
+
+def test_horizons_of_runs_are_traced(random_policies):
+    policy, guide = random_policies
+    horizons = jnp.array([0.0, 1.0, 4.0])
+    together = jax.vmap(lambda h: twice(as_arrays(ALGO), tasks_of(), policy, Guide(guide, h))[1])(horizons)
+    for i, horizon in enumerate(horizons):
+        alone = twice(as_arrays(ALGO), tasks_of(), policy, Guide(guide, horizon))[1]
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-4, atol=1e-5), together, alone)
+
+
+def carried(guide, policy):
+    """What the rollout's loop carries from step to step, and the number of its equations."""
+    carry = ALGO.init_carry(jax.random.key(1), tasks_of(), policy)
+    jaxpr = jax.make_jaxpr(lambda: ALGO.collect(jax.random.key(2), tasks_of(), policy, carry, guide))()
+    loops = [e for e in jaxpr.jaxpr.eqns if e.primitive.name == "scan" and not e.params["reverse"]]
+    return loops[0].params["num_carry"], len(loops[0].params["jaxpr"].jaxpr.eqns)
+
+
+def test_without_a_guide_nothing_is_counted(random_policies):
+    """The loop carries the observation and the two parts of the probe's state, and is the smaller one."""
+    policy, guide = random_policies
+    (num, size), (guided_num, guided_size) = carried(None, policy), carried(Guide(guide, jnp.float32(2.0)), policy)
+    assert (num, guided_num) == (3, 4)
+    assert size < guided_size
+
+
+def test_ppo_is_still_an_algorithm():
+    assert isinstance(ALGO, Algorithm)
