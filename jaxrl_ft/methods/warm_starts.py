@@ -1,6 +1,7 @@
 """Where a fine-tune starts: pure functions of the base, a fresh network and what a probe of the target measured."""
 
-from typing import Any, ClassVar, NamedTuple
+import re
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -8,40 +9,9 @@ import jax.numpy as jnp
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.core.tree import Tree
-
-
-class Probe(NamedTuple):
-    """What the base policy's paid experience on the target says; all scalars."""
-
-    share: Any
-    """estimated zero-shot return as a share of the task's return range, 0 to 1; 1 when nothing was probed"""
-
-
-@config
-class WarmStart:
-    """The interface; this member keeps the base as it is."""
-
-    probe_episodes: int = 0
-    """episodes of the base policy on the target, paid from the budget, before training"""
-    probe_steps: int = 64
-    """steps after which an episode of the probe is cut"""
-
-    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"probe_episodes": (0, 16), "probe_steps": (1, 10_000)}
-
-    def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
-        """The parameters that training starts from.
-
-        Args:
-            key: PRNG key.
-            base: parameters of the agent.
-            fresh: parameters of a network just initialised.
-            probe: what the paid probe measured.
-        """
-        return base
-
-    def statistics(self, base: Tree, fresh: Tree) -> Tree:
-        """The normaliser's statistics that training starts from."""
-        return base
+from jaxrl_ft.methods.growth import Net2Deeper, Net2Wider
+from jaxrl_ft.methods.warm_start import Probe, WarmStart, refuse_other_shapes
+from jaxrl_ft.nets import mlp
 
 
 @config
@@ -96,6 +66,60 @@ class CriticReset(WarmStart):
 
 
 @config
+class HeadReset(WarmStart):
+    """Fresh last layers of policy and critic (Nikishin et al. 2022, arXiv:2205.07802, reset an agent's last layers).
+
+    What belongs to a layer goes with it: a norm, a part that an adapter added, and `log_std` with the output layer.
+    With k beyond all layers the group is a fresh network.
+    """
+
+    k: int = 1
+    """number of layers that are fresh, the output layer counted"""
+    policy: bool = True
+    """whether the policy's are"""
+    critic: bool = True
+    """whether the critic's are"""
+
+    def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
+        """The base with the last k layers of the chosen groups replaced by fresh ones.
+
+        Raises:
+            ValueError: the fresh layers do not fit those that stay.
+        """
+        return {
+            group: self._reset(group, layers, fresh[group])
+            if (self.policy if group == "policy" else self.critic)
+            else layers
+            for group, layers in base.items()
+        }
+
+    def _reset(self, group: str, base: Tree, fresh: Tree) -> Tree:
+        kept = {name: layer for name, layer in base.items() if _height(name, base) >= self.k}
+        taken = {name: layer for name, layer in fresh.items() if _height(name, fresh) < self.k}
+        if kept:
+            refuse_other_shapes({group: base}, {group: fresh})
+        return kept | taken
+
+    def check(self) -> None:
+        """Refuses a reset of nothing.
+
+        Raises:
+            ValueError: neither policy nor critic is chosen.
+        """
+        if not (self.policy or self.critic):
+            raise ValueError("policy: False is not allowed where critic is False too; one of them must be reset")
+
+
+def _height(name: str, layers: Tree) -> int:
+    """The number of layers between a part and the output; parts without a number of their own are at the output."""
+    depth = mlp.depth(layers)
+    numbered = re.fullmatch(r".*_(\d+)", name)
+    if name == "input":
+        return depth + 1
+    return depth - int(numbered[1]) if numbered else 0
+
+
+@config
 class ShrinkPerturb(WarmStart):
     """θ ← λ θ + σ θ', with θ' a fresh network (Ash & Adams 2020, arXiv:1910.08475)."""
 
@@ -111,7 +135,12 @@ class ShrinkPerturb(WarmStart):
     }
 
     def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
-        """λ base + σ fresh, over the fresh network's leaves; what only the base has is shrunk towards nothing added."""
+        """λ base + σ fresh; what only the base has, as an adapter adds it, stays as it is.
+
+        Raises:
+            ValueError: the fresh network has other shapes.
+        """
+        refuse_other_shapes(base, fresh)
         return _blend(base, fresh, self.shrink, self.perturb)
 
 
@@ -128,3 +157,8 @@ WARM_STARTS.add("soften", Soften(), "the policy's last layer scaled down, so tha
 WARM_STARTS.add("probe_soften", Soften(probe_episodes=8), "softened by the return that a paid probe measures")
 WARM_STARTS.add("critic_reset", CriticReset(), "a fresh critic beside the base's policy (arXiv:2205.07802)")
 WARM_STARTS.add("shrink_perturb", ShrinkPerturb(), "the base shrunk and mixed with a fresh network (arXiv:1910.08475)")
+WARM_STARTS.add("head_reset", HeadReset(), "fresh output layers of policy and critic (arXiv:2205.07802)")
+WARM_STARTS.add("policy_head_reset", HeadReset(critic=False), "a fresh output layer of the policy (arXiv:2205.07802)")
+WARM_STARTS.add("last_k_reset", HeadReset(k=2), "the last k layers of policy and critic fresh (arXiv:2205.07802)")
+WARM_STARTS.add("net2wider", Net2Wider(), "more units in every hidden layer, the same function (arXiv:1511.05641)")
+WARM_STARTS.add("net2deeper", Net2Deeper(), "one more layer, the identity at first (arXiv:1511.05641)")

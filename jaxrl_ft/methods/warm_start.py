@@ -1,0 +1,74 @@
+"""The interface of warm starts, and what they share."""
+
+import re
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import config
+from jaxrl_ft.core.tree import Tree
+
+
+class Probe(NamedTuple):
+    """What the base policy's paid experience on the target says; all scalars."""
+
+    share: Any
+    """estimated zero-shot return as a share of the task's return range, 0 to 1; 1 when nothing was probed"""
+
+
+@config
+class WarmStart:
+    """The interface; this member keeps the base as it is."""
+
+    probe_episodes: int = 0
+    """episodes of the base policy on the target, paid from the budget, before training"""
+    probe_steps: int = 64
+    """steps after which an episode of the probe is cut"""
+
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"probe_episodes": (0, 16), "probe_steps": (1, 10_000)}
+    grows: ClassVar[bool] = False
+    """whether parameters leave with other shapes than they came"""
+
+    def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
+        """The parameters that training starts from.
+
+        Args:
+            key: PRNG key.
+            base: parameters of the agent.
+            fresh: parameters of a network just initialised.
+            probe: what the paid probe measured.
+
+        Raises:
+            ValueError: the shapes of base and fresh do not fit it; shapes alone tell (`jax.eval_shape`).
+        """
+        return base
+
+    def network(self, network: Any) -> Any:
+        """The network config of what `apply` returns.
+
+        Raises:
+            ValueError: it cannot start from such a network.
+        """
+        return network
+
+    def statistics(self, base: Tree, fresh: Tree) -> Tree:
+        """The normaliser's statistics that training starts from."""
+        return base
+
+
+def refuse_other_shapes(base: Tree, other: Tree, name: str = "fresh") -> None:
+    """Refuses a network whose hidden layers, norms and outputs are not of the base's shapes, leaf by leaf.
+
+    Other parts, which adapters add, may be in one of the two alone.
+
+    Raises:
+        ValueError: names the first leaf that differs.
+    """
+    ours, theirs = tree.flatten(base), tree.flatten(other)
+    for path in sorted(ours.keys() | theirs.keys()):
+        both = path in ours and path in theirs
+        shapes = [jnp.shape(flat[path]) if path in flat else "none" for flat in (theirs, ours)]
+        if shapes[0] != shapes[1] and (both or re.search(r"/(dense|norm)_\d+/|/head/|/log_std$", path)):
+            raise ValueError(f"{name}: {path} of shape {shapes[0]} does not fit the base's {shapes[1]}")

@@ -1,0 +1,311 @@
+"""Laws of growth: the function stays, copies part, and the network config tells the new shapes.
+
+The oracle is a forward pass in NumPy and float64, so that a rounding of the networks' own hides nothing.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxrl_ft as ft
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.methods.growth import Net2Deeper, Net2Wider
+from jaxrl_ft.methods.warm_starts import Probe
+from jaxrl_ft.rl import actor_critic
+
+RELU, TANH = ft.MLP(width=6, activation="relu"), ft.MLP(width=6)
+NETWORKS = {
+    "tanh": TANH,
+    "relu": RELU,
+    "swish": ft.MLP(width=6, activation="swish"),
+    "normed": ft.MLP(width=6, activation="swish", layer_norm=True),
+    "shallow": ft.MLP(width=6, depth=1),
+    "deep": ft.MLP(width=6, depth=3),
+}
+WIDER = Net2Wider(width=12)
+GROWTHS = [WIDER, Net2Wider(width=18, spread=0.3), Net2Deeper(width=5)]
+DENSE = Net2Deeper(layer="dense")
+TASKS = ["CartPole-v1", "Pendulum-v1"]
+ACTIVATIONS = {
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, 0),
+    "swish": lambda x: x / (1 + np.exp(-x)),
+}
+
+
+def forward(layers, activation, x):
+    """Outputs of one MLP, blocks included."""
+    act = ACTIVATIONS[activation]
+
+    def dense(layer, x):
+        return x @ np.asarray(layer["kernel"], np.float64) + np.asarray(layer["bias"], np.float64)
+
+    x = dense(layers["input"], x) if "input" in layers else x
+    for i in range(sum(name.startswith("dense") for name in layers)):
+        x = dense(layers[f"dense_{i}"], x)
+        if f"norm_{i}" in layers:
+            norm = layers[f"norm_{i}"]
+            spread = np.sqrt(x.var(axis=-1, keepdims=True) + 1e-6)
+            x = (x - x.mean(axis=-1, keepdims=True)) / spread * np.asarray(norm["scale"]) + np.asarray(norm["bias"])
+        x = act(x)
+        if f"bottleneck_{i}" in layers:
+            block = layers[f"bottleneck_{i}"]
+            x = x + dense(block["up"], act(dense(block["down"], x)))
+    return dense(layers["head"], x)
+
+
+@functools.cache
+def task(name):
+    return ft.make_task(name)
+
+
+def observations(params):
+    size = params["policy"]["dense_0"]["kernel"].shape[0]
+    return np.random.default_rng(5).normal(size=(40, size)).astype(np.float32)
+
+
+@jax.jit
+def grown_by(warm, key, base):
+    return warm.apply(key, base, None, Probe(jnp.float32(1.0)))
+
+
+def grow(warm, base, seed=0):
+    return grown_by(as_arrays(warm), jax.random.key(seed), base)
+
+
+def assert_same_function(base, grown, activation):
+    for group in ("policy", "value"):
+        before, after = (forward(params[group], activation, observations(base)) for params in (base, grown))
+        np.testing.assert_allclose(after, before, rtol=1e-6, atol=1e-6)
+
+
+def shapes(params):
+    return jax.tree.map(np.shape, params)
+
+
+@pytest.fixture
+def blocked(random_params):
+    """Parameters whose last hidden layers have a block that does something."""
+    base = random_params(task("CartPole-v1"), TANH)
+    grown = grow(Net2Deeper(width=4), base)
+    rng = np.random.default_rng(3)
+    for group in grown:
+        up = grown[group]["bottleneck_1"]["up"]
+        grown[group]["bottleneck_1"]["up"] = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), up)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), grown)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("warm", GROWTHS, ids=lambda warm: type(warm).__name__)
+def test_growth_keeps_the_function(warm, kind, name, random_params):
+    base = random_params(task(name), NETWORKS[kind])
+    grown = grow(warm, base)
+    assert tree.size(grown) > tree.size(base)
+    assert_same_function(base, grown, NETWORKS[kind].activation)
+    assert ("log_std" in base["policy"]) == (name == "Pendulum-v1")
+    if "log_std" in base["policy"]:
+        np.testing.assert_array_equal(grown["policy"]["log_std"], base["policy"]["log_std"])
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("kind", ["relu", "normed"])
+def test_a_widened_policy_acts_and_values_as_before(kind, name, random_params):
+    base = random_params(task(name), NETWORKS[kind])
+    obs, outputs = observations(base), []
+    for params in (base, grow(WIDER, base)):
+        policy = Policy(params, {}, NETWORKS[kind])
+        distribution = actor_critic.distribution(policy, obs)
+        outputs.append((distribution[0], distribution.entropy(), actor_critic.values(policy, obs)))
+        mode = distribution.mode()
+        assert np.allclose(mode, distribution[0]) if name == "Pendulum-v1" else mode.dtype == jnp.int32
+    for before, after in zip(*outputs):
+        np.testing.assert_allclose(after, before, rtol=1e-6, atol=3e-6)
+
+
+@pytest.mark.parametrize("kind", ["relu", "shallow"])
+def test_a_dense_layer_is_the_identity_after_relu_to_the_last_bit(kind, random_params):
+    network = ft.MLP(width=6, activation="relu", depth=NETWORKS[kind].depth)
+    base = random_params(task("CartPole-v1"), network)
+    grown = grow(DENSE, base)
+    obs = observations(base)
+    for params in (grown, grow(DENSE, grown)):
+        for function in (actor_critic.values, lambda *given: actor_critic.distribution(*given).logits):
+            before, after = (function(Policy(p, {}, network), obs) for p in (base, params))
+            np.testing.assert_array_equal(after, before)
+
+
+def test_growing_again_keeps_the_function(random_params, blocked):
+    base = random_params(task("Pendulum-v1"), RELU)
+    twice = grow(Net2Wider(width=17), grow(Net2Wider(width=8), base), 1)
+    assert twice["value"]["dense_1"]["kernel"].shape == (17, 17)
+    assert_same_function(base, twice, "relu")
+    for warm in (Net2Wider(width=16), Net2Deeper(width=3)):
+        grown = grow(warm, blocked)
+        assert_same_function(blocked, grown, "tanh")
+        width = 16 if isinstance(warm, Net2Wider) else 6
+        inner = 4 if isinstance(warm, Net2Wider) else 7
+        assert shapes(grown["policy"]["bottleneck_1"]) == {
+            "down": {"kernel": (width, inner), "bias": (inner,)},
+            "up": {"kernel": (inner, width), "bias": (width,)},
+        }
+
+
+def test_other_parts_are_carried(random_params, same):
+    base = random_params(task("CartPole-v1"), TANH)
+    mapped = {"kernel": np.full((4, 4), 0.5, np.float32), "bias": np.ones(4, np.float32)}
+    base["policy"]["input"] = mapped
+    for warm in GROWTHS:
+        grown = grow(warm, base)
+        assert same(grown["policy"]["input"], mapped)
+        assert_same_function(base, grown, "tanh")
+
+
+def copies(base, grown):
+    """For each new unit of the first layer the old one with its incoming weights."""
+    old, new = (np.asarray(params["dense_0"]["kernel"]) for params in (base, grown))
+    return np.array([np.flatnonzero((old == column[:, None]).all(axis=0)).item() for column in new.T])
+
+
+def test_every_unit_stays_first_and_numbers_of_copies_differ_by_one_at_most(random_params):
+    base = random_params(task("CartPole-v1"), TANH)
+    chosen = set()
+    for seed in range(5):
+        units = copies(base["value"], grow(Net2Wider(width=14), base, seed)["value"])
+        np.testing.assert_array_equal(units[:6], np.arange(6))
+        assert set(np.bincount(units)) == {2, 3}
+        chosen.add(tuple(units))
+    assert len(chosen) == 5
+
+
+def test_equal_shares_are_the_papers(random_params):
+    base = random_params(task("CartPole-v1"), ft.MLP(width=6, depth=1))["policy"]
+    grown = grow(Net2Wider(width=9, spread=0.0), {"policy": base})["policy"]
+    units = copies(base, grown)
+    counts = np.bincount(units)
+    np.testing.assert_allclose(
+        grown["head"]["kernel"], base["head"]["kernel"][units] / counts[units][:, None], rtol=1e-6
+    )
+    np.testing.assert_array_equal(grown["head"]["bias"], base["head"]["bias"])
+    np.testing.assert_array_equal(grown["dense_0"]["bias"], base["dense_0"]["bias"][units])
+
+
+def test_random_shares_of_two_copies_are_uniform(random_params):
+    """u and 1 - u with u uniform on [0, 1]: mean 1/2, variance 1/12; half the spread halves the deviation."""
+    kernel = {"kernel": np.ones((300, 7), np.float32), "bias": np.zeros(7, np.float32)}
+    first = {"kernel": np.ones((2, 300), np.float32), "bias": np.zeros(300, np.float32)}
+    for spread in (1.0, 0.5):
+        grown = grow(Net2Wider(width=600, spread=spread), {"value": {"dense_0": first, "head": kernel}})
+        shares = np.asarray(grown["value"]["head"]["kernel"])
+        assert shares.min() >= (1 - spread) / 2 and shares.max() <= (1 + spread) / 2
+        assert shares.mean() == pytest.approx(0.5, abs=1e-6)
+        assert shares.var() == pytest.approx(spread**2 / 12, rel=0.1)
+
+
+@pytest.mark.parametrize("kind", ["tanh", "normed"])
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_gradients_of_copies_differ_by_more_than_a_factor_when_shares_are_random(kind, spread, random_params):
+    """Adam divides a common factor out, and would move both alike."""
+    base = random_params(task("CartPole-v1"), NETWORKS[kind])
+    grown = grow(Net2Wider(width=12, spread=spread), base)
+    obs = observations(base)
+
+    def loss(params):
+        policy = Policy(params, {}, NETWORKS[kind])
+        return jnp.sum(actor_critic.distribution(policy, obs).logits ** 2) + jnp.sum(
+            actor_critic.values(policy, obs) ** 2
+        )
+
+    grads = jax.jit(jax.grad(loss))(grown)
+    for group in ("policy", "value"):
+        units, each = copies(base[group], grown[group]), np.asarray(grads[group]["dense_0"]["kernel"]).T
+        for unit in range(6):
+            one, two = each[units == unit]
+            cosine = one @ two / np.linalg.norm(one) / np.linalg.norm(two)
+            if spread:
+                assert cosine < 1 - 1e-4
+            else:
+                np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
+
+
+def test_a_residual_block_can_leave_zero(random_params):
+    """`up` has a gradient at the start, and down has one after it moved."""
+    grown = grow(Net2Deeper(width=5), random_params(task("CartPole-v1"), TANH))["value"]
+    block = grown["bottleneck_1"]
+    assert not np.any(block["up"]["kernel"]) and not np.any(block["up"]["bias"])
+    gram = np.asarray(block["down"]["kernel"]).T @ np.asarray(block["down"]["kernel"])
+    np.testing.assert_allclose(gram, 2 * np.eye(5), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize(
+    "warm, network", [(WIDER, NETWORKS["normed"]), (WIDER, TANH), (DENSE, RELU)], ids=["normed", "tanh", "dense"]
+)
+def test_a_fresh_network_of_the_new_config_has_the_grown_shapes(warm, network, name, random_params):
+    assert warm.grows
+    fresh = random_params(task(name), warm.network(network))
+    assert shapes(grow(warm, random_params(task(name), network))) == shapes(fresh)
+
+
+def test_a_residual_block_leaves_the_config_as_it_is():
+    assert Net2Deeper().grows
+    for network in NETWORKS.values():
+        assert Net2Deeper().network(network) is network
+
+
+@pytest.mark.parametrize("warm", [*GROWTHS, DENSE], ids=lambda warm: type(warm).__name__)
+def test_agents_grow_side_by_side_each_with_its_own_key(warm, random_params):
+    bases = [random_params(task("CartPole-v1"), RELU, seed) for seed in range(3)]
+    keys = jax.random.split(jax.random.key(8), 3)
+
+    def one(key, base):
+        return as_arrays(warm).apply(key, base, None, None)
+
+    together = jax.jit(jax.vmap(one))(keys, tree.stack(bases))
+    alone = tree.stack([one(key, base) for key, base in zip(keys, bases)])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), together, alone)
+    if isinstance(warm, Net2Wider):
+        assert len({tuple(copies(b["policy"], tree.take(alone, i)["policy"])) for i, b in enumerate(bases)}) == 3
+
+
+def test_growth_to_the_same_width_is_the_identity_bit_for_bit(random_params, same):
+    for network in (TANH, NETWORKS["normed"]):
+        base = random_params(task("Pendulum-v1"), network)
+        assert same(grow(Net2Wider(width=6, spread=0.3), base), base)
+
+
+REFUSED = [
+    (Net2Wider(width=5), TANH, (), "width: 5 is below the base's 6"),
+    (Net2Wider(width=9), NETWORKS["normed"], (), "width: 9 is no whole multiple of the base's 6; with layer norm"),
+    (WIDER, TANH, ("column",), "width: a network with the part 'column' cannot be widened"),
+    (DENSE, ft.MLP(width=6, activation="relu", layer_norm=True), (), "layer: 'dense' is not allowed .*'norm_0'.*norma"),
+    (DENSE, RELU, ("bottleneck_1",), "layer: 'dense' is not allowed .*'bottleneck_1'.*may be negative"),
+]
+
+
+@pytest.mark.parametrize("warm, network, parts, message", REFUSED)
+def test_what_would_change_the_function_is_refused_by_shapes_alone(warm, network, parts, message, random_params):
+    base = random_params(task("CartPole-v1"), network)
+    for part in parts:
+        base["value"][part] = {"kernel": np.ones((6, 6), np.float32)}
+    shaped = jax.eval_shape(lambda: base)
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(lambda base: warm.apply(jax.random.key(0), base, None, None), shaped)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "swish"])
+def test_a_dense_layer_is_refused_where_it_is_not_the_identity(activation):
+    with pytest.raises(ValueError, match=f"layer: 'dense' is not allowed for a {activation} network.*'residual'"):
+        DENSE.network(ft.MLP(activation=activation))
+
+
+def test_a_network_without_hidden_layers_stays_when_widened_and_cannot_get_a_block(same):
+    base = {"policy": {"head": {"kernel": np.ones((4, 2), np.float32), "bias": np.zeros(2, np.float32)}}}
+    assert same(grow(WIDER, base), base)
+    with pytest.raises(ValueError, match="layer: 'residual' is not allowed for a network without hidden layers"):
+        grow(Net2Deeper(), base)
