@@ -5,7 +5,7 @@ are a row of the next layer's kernel. Only `dense_i` and `head` are read; what e
 """
 
 import itertools
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,32 +61,45 @@ def scale(path: str, shape: tuple[int, ...]) -> float:
     return gain(path) / max(shape) ** 0.5
 
 
-def fresh_units(key: jax.Array, path: str, shape: tuple[int, ...], num: int) -> jax.Array:
-    """Incoming weights [n, num] of fresh units of a layer with kernel [n, m], independent of one another.
+def fresh_units(key: jax.Array, params: Tree, layers: list[Layer], num: int | None = None) -> dict[Layer, jax.Array]:
+    """Incoming weights [in, num] of fresh units of each layer, independent of one another; by default one per unit.
 
     A column of an orthogonal n x m matrix consists of the first n coordinates of a point that is uniform on the sphere
     in max(n, m) dimensions, and such a point is a Gaussian vector over its norm. So each column has exactly the
     distribution that the initialiser gives to one (norm gain if n >= m, else gain √(n/m) in root mean square); only
     the orthogonality between columns is left out.
     """
-    draws = jax.random.normal(key, (max(shape), num))
-    return gain(path) * (draws / jnp.linalg.norm(draws, axis=0))[: shape[0]]
+    flat = tree.flatten(params)
+    kernels = {layer: flat[f"{layer.path}/kernel"] for layer in layers}
+    draws = _normals(key, {at: (max(kernel.shape), num or kernel.shape[1]) for at, kernel in kernels.items()})
+    return {
+        layer: gain(layer.path) * (draw / jnp.linalg.norm(draw, axis=0))[: kernels[layer].shape[0]]
+        for layer, draw in draws.items()
+    }
 
 
-def turned(key: jax.Array, matrix: jax.Array) -> jax.Array:
-    """Another matrix [n, m] of the distribution of a Haar-distributed one, for a few products.
+def turned(key: jax.Array, matrices: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Other matrices [n, m] of the distribution of the given Haar-distributed ones, for a few products each.
 
     D has random signs on its diagonal and v is Gaussian; both factors are orthogonal, which keeps the Haar measure.
 
         X' = (I - 2 v vᵀ / vᵀv) D X     along the longer side of X
     """
-    wide = matrix.shape[0] < matrix.shape[1]
-    x = matrix.T if wide else matrix
-    sign_key, normal_key = jax.random.split(key)
-    x = x * jax.random.rademacher(sign_key, (x.shape[0], 1), x.dtype)
-    v = jax.random.normal(normal_key, (x.shape[0], 1))
+    draws = _normals(key, {name: (max(x.shape), 2) for name, x in matrices.items()})
+    return {name: _reflect(x, draws[name]) for name, x in matrices.items()}
+
+
+def _reflect(matrix: jax.Array, draw: jax.Array) -> jax.Array:
+    x = matrix.T if matrix.shape[0] < matrix.shape[1] else matrix
+    x, v = jnp.where(draw[:, :1] < 0, -x, x), draw[:, 1:]
     x = x - 2.0 / jnp.sum(v**2) * v * jnp.sum(v * x, axis=0)
-    return x.T if wide else x
+    return x.T if matrix.shape[0] < matrix.shape[1] else x
+
+
+def _normals(key: jax.Array, shapes: dict[Any, tuple[int, ...]]) -> dict[Any, jax.Array]:
+    """Gaussian numbers of several shapes from one draw, which compiles far faster than several."""
+    like = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+    return tree.unravel(jax.random.normal(key, (tree.size(like),)), like) if like else {}
 
 
 def due(count: jax.Array, period: jax.Array | float) -> jax.Array:

@@ -46,12 +46,9 @@ class ReDo(Intervention):
         updates = memory["updates"] + 1
         due = neurons.due(updates, self.period)
         layers = neurons.hidden(policy.params, self.groups)
-        features, flat = algo.features(policy, data.obs), tree.flatten(policy.params)
+        features = algo.features(policy, data.obs)
         masks = {layer: due & (neurons.dormancy(features[layer.path]) <= self.tau) for layer in layers}
-        fresh = {}
-        for layer, subkey in zip(layers, jax.random.split(key, max(len(layers), 1))):
-            shape = flat[f"{layer.path}/kernel"].shape
-            fresh[layer] = neurons.fresh_units(subkey, layer.path, shape, shape[1])
+        fresh = neurons.fresh_units(key, policy.params, layers)
         return {"updates": updates}, *neurons.exchange(policy.params, masks, fresh, {})
 
 
@@ -106,14 +103,14 @@ class ContinualBackprop(Intervention):
         """The policy with at most one unit of each layer exchanged."""
         layers = neurons.hidden(policy.params, self.groups)
         features, flat = algo.features(policy, batch.obs), tree.flatten(policy.params)
-        masks, fresh, means = {}, {}, {}
+        masks, means = {}, {}
         after: dict[str, jax.Array] = {}
-        for layer, subkey in zip(layers, jax.random.split(key, max(len(layers), 1))):
+        for layer in layers:
             group, name = layer.path.split("/")
             outgoing = jnp.abs(flat[f"{layer.after}/kernel"]).sum(axis=1)
             units, masks[layer], means[layer] = self._test(memory[group][name], features[layer.path], outgoing)
-            fresh[layer] = neurons.fresh_units(subkey, layer.path, flat[f"{layer.path}/kernel"].shape, 1)
             after |= {f"{layer.path}/{field}": leaf for field, leaf in units.items()}
+        fresh = neurons.fresh_units(key, policy.params, layers, 1)
         return tree.unflatten(after), *neurons.exchange(policy.params, masks, fresh, means)
 
     def _test(self, units: Tree, hidden: jax.Array, outgoing: jax.Array) -> tuple[Tree, jax.Array, jax.Array]:
@@ -177,9 +174,9 @@ class PeriodicResets(Intervention):
         due = (spans > memory["spans"]) & (moment.progress < self.stop)
         flat, kernels = tree.flatten(policy.params), tree.flatten(memory["kernels"])
         void = {path: jnp.zeros(jnp.shape(leaf), bool) for path, leaf in flat.items()}
-        for path, subkey in zip(kernels, jax.random.split(key, max(len(kernels), 1))):
+        for path, fresh in neurons.turned(key, kernels).items():
             kernel, bias = f"{path}/kernel", f"{path}/bias"
-            flat[kernel] = jnp.where(due, neurons.turned(subkey, kernels[path]), flat[kernel])
+            flat[kernel] = jnp.where(due, fresh, flat[kernel])
             flat[bias] = jnp.where(due, 0.0, flat[bias])
             void |= {leaf: jnp.broadcast_to(due, flat[leaf].shape) for leaf in (kernel, bias)}
         return {**memory, "spans": spans}, tree.unflatten(flat), tree.unflatten(void)
