@@ -29,17 +29,17 @@ def elastic(params: Tree, anchor: Tree, weights: Tree) -> Tree:
         ValueError: a parameter has another shape than its anchor, as in a network that grew.
     """
     flat, near, weight = tree.flatten(params), tree.flatten(anchor), tree.flatten(weights)
-    for path in flat.keys() & near.keys():
+    for path in (path for path in flat if path in near):
         if jnp.shape(flat[path]) != jnp.shape(near[path]):
             raise ValueError(
                 f"penalty: {path} has shape {jnp.shape(flat[path])}, its anchor {jnp.shape(near[path])}; a network "
                 "that grew cannot be held to parameters from before"
             )
     free = {path: jnp.zeros_like(leaf) for path, leaf in flat.items()}
-    held = flat.keys() & near.keys() & weight.keys()
+    held = [path for path in flat if path in near and path in weight]
     return {
-        "anchor": tree.unflatten(free | {path: near[path] for path in flat if path in held}),
-        "importance": tree.unflatten(free | {path: weight[path] for path in flat if path in held}),
+        "anchor": tree.unflatten(free | {path: near[path] for path in held}),
+        "importance": tree.unflatten(free | {path: weight[path] for path in held}),
     }
 
 
@@ -165,11 +165,16 @@ class Absolute(Penalty):
 
     def loss(self, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment) -> jax.Array:
         """c Σ Fᵢ |θᵢ - aᵢ|."""
-        return self.coef * _weighted(memory, policy.params, jnp.abs)
+        return self.coef * _weighted(memory, policy.params, _size)
 
     def term(self) -> Penalty:
         """The form alone, which all that remember anchor and importance share."""
         return Absolute(coef=self.coef)
+
+
+def _size(x: jax.Array) -> jax.Array:
+    # The gradient of `jnp.abs` at 0 is 1, which would push everything off its anchor; this one's is 0.
+    return x * jax.lax.stop_gradient(jnp.sign(x))
 
 
 @config

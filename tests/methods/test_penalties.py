@@ -1,165 +1,209 @@
-"""Laws of every registered penalty, and closed forms of each."""
+"""Laws of every registered penalty."""
 
-from dataclasses import replace
-from types import SimpleNamespace
+from dataclasses import fields, replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
+from penalty_worlds import (
+    ALGO,
+    ANCHORS,
+    BATCH,
+    NETWORK,
+    STATES,
+    loss,
+    memory_of,
+    moment,
+    policy_of,
+    source_of,
+)
 
 import jaxrl_ft as ft
-from jaxrl_ft.core.config import as_arrays, floats
-from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.rl.distributions import Categorical
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.validation import check_config
 
-NETWORK = ft.MLP(width=3, depth=1)
-BATCH = SimpleNamespace(obs=np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32))
-HALF = jnp.float32(0.5)
-ANCHORED = {"l2sp": "base", "l2init": "init", "kl": "base"}
+HOLDING = [name for name in ft.PENALTIES if name != "none"]
+ELASTIC = ["l1", "l1sp", "l2", "l2sp", "l2init", "ewc", "mas"]
 
 
 @pytest.fixture(scope="module")
 def worlds(random_params, source):
-    """Parameters of three policies: the base, the network's first ones, and where training is."""
-    return {name: random_params(source, NETWORK, seed) for seed, name in enumerate(("base", "init", "now"))}
+    """Parameters: the base, the network's first ones, where training is, where it was a step before, and zero."""
+    names = ("base", "init", "now", "before")
+    drawn = {name: random_params(source, NETWORK, seed) for seed, name in enumerate(names)}
+    return drawn | {"zero": jax.tree.map(np.zeros_like, drawn["base"])}
 
 
-def loss(penalty, worlds, params, progress=HALF):
-    penalty = as_arrays(penalty)
-    source = Source(Policy(worlds["base"], {}, NETWORK), worlds["init"])
-    memory = penalty.init(jax.random.key(0), ft.PPO(), Policy(worlds["now"], {}, NETWORK), source)
-    return penalty.loss(memory, ft.PPO(), Policy(params, {}, NETWORK), BATCH, progress)
+def scaled(name, coef):
+    penalty = ft.PENALTIES[name]
+    return penalty if name == "none" else replace(penalty, coef=coef)
 
 
-def scaled(penalty, coef):
-    return replace(penalty, coef=coef) if "coef" in floats(penalty) else penalty
+def largest(grads):
+    return max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(grads))
+
+
+def test_every_penalty_is_tested():
+    assert set(ANCHORS) == set(HOLDING)
 
 
 @pytest.mark.parametrize("name", list(ft.PENALTIES))
 def test_the_loss_is_linear_in_the_coefficient_and_zero_without_it(name, worlds):
-    penalty, now = ft.PENALTIES[name], worlds["now"]
-    assert loss(scaled(penalty, 0.0), worlds, now) == 0
-    assert not any(np.any(g) for g in jax.tree.leaves(jax.grad(lambda p: loss(scaled(penalty, 0.0), worlds, p))(now)))
-    one, two = (loss(scaled(penalty, coef), worlds, now) for coef in (0.25, 0.5))
+    now = worlds["now"]
+    value, grads = jax.value_and_grad(lambda p: loss(scaled(name, 0.0), worlds, p))(now)
+    assert value == 0 and largest(grads) == 0
+    one, two = (loss(scaled(name, coef), worlds, now) for coef in (0.25, 0.5))
     assert one.shape == () and one.dtype == jnp.float32
     assert np.float32(2) * one == two
     assert one > 0 or name == "none"
 
 
-@pytest.mark.parametrize("name", list(ANCHORED))
-def test_at_its_anchor_value_and_gradient_are_zero(name, worlds):
-    value, grads = jax.value_and_grad(lambda p: loss(scaled(ft.PENALTIES[name], 1.0), worlds, p))(
-        worlds[ANCHORED[name]]
-    )
-    assert abs(value) < 1e-7
-    assert max(np.abs(g).max() for g in jax.tree.leaves(grads)) < 1e-6
+@pytest.mark.parametrize("name", HOLDING)
+def test_at_its_anchor_value_and_gradient_are_zero_and_elsewhere_neither_is(name, worlds):
+    evaluate = jax.value_and_grad(lambda p: loss(scaled(name, 1.0), worlds, p))
+    value, grads = evaluate(worlds[ANCHORS[name]])
+    assert abs(value) < 1e-7 and largest(grads) < 1e-6
+    value, grads = evaluate(worlds["now"])
+    assert value > 1e-3 and largest(grads) > 1e-3
 
 
-@pytest.mark.parametrize("name", [name for name in ft.PENALTIES if name != "none"])
+@pytest.mark.parametrize("name", HOLDING)
 def test_gradients_agree_with_finite_differences(name, worlds):
-    penalty = scaled(ft.PENALTIES[name], 0.1)
+    penalty = scaled(name, 0.1)
     check_grads(lambda p: loss(penalty, worlds, p), (worlds["now"],), 1, ["rev"], atol=2e-2, rtol=2e-2, eps=1e-2)
 
 
 @pytest.mark.parametrize("name", list(ft.PENALTIES))
-def test_the_memory_lasts(name, worlds):
+def test_the_term_is_the_same_loss_on_the_same_memory_and_its_own_term(name, worlds):
+    penalty = as_arrays(scaled(name, 0.3))
+    memory, policy, at = memory_of(penalty, worlds), policy_of(worlds["now"]), moment()
+    term = penalty.term()
+    assert term.loss(memory, ALGO, policy, BATCH, at) == penalty.loss(memory, ALGO, policy, BATCH, at)
+    assert jax.tree.structure(term.term()) == jax.tree.structure(term)
+    assert term.other_batch == penalty.other_batch
+
+
+@pytest.mark.parametrize("family", [["l1", "l1sp"], ["l2", "l2sp", "l2init", "ewc", "mas"], ["kl", "kl_reverse"]])
+def test_penalties_that_differ_in_their_memory_alone_share_a_program(family, worlds):
+    def program(name):
+        penalty = as_arrays(ft.PENALTIES[name])
+        return jax.tree.map(jnp.shape, memory_of(penalty, worlds)), jax.tree.structure(penalty.term())
+
+    assert all(program(name) == program(family[0]) for name in family)
+
+
+@pytest.mark.parametrize("name", list(ft.PENALTIES))
+def test_no_gradient_flows_into_the_memory(name, worlds):
+    penalty = scaled(name, 1.0)
+    memory = memory_of(penalty, worlds)
+    grads = jax.grad(lambda m: penalty.loss(m, ALGO, policy_of(worlds["now"]), BATCH, moment()))(memory)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(grads))
+
+
+@pytest.mark.parametrize("name", list(ft.PENALTIES))
+def test_the_memory_lasts_but_for_the_policy_before_the_step(name, worlds):
+    penalty, memory = ft.PENALTIES[name], {"anything": np.ones(2)}
+    assert penalty.after_update(memory, ALGO, policy_of(worlds["now"]), BATCH) is memory
+    after = penalty.after_step(memory, ALGO, policy_of(worlds["before"]))
+    assert after is (worlds["before"] if name == "churn" else memory)
+
+
+@pytest.mark.parametrize("name", ["l1", "ewc", "mas", "kl", "cloning", "features", "infer", "churn"])
+def test_a_run_beside_others_equals_the_run_alone(name, worlds):
+    """vmap over runs of everything a penalty does, within one scan over steps."""
+    names = ("base", "init", "now", "before")
+    runs = [dict(zip(names, (worlds[names[(i + shift) % 4]] for i in range(4)))) for shift in range(3)]
+    penalties = [as_arrays(scaled(name, 0.1 * (i + 1))) for i in range(3)]
+
+    def run(key, penalty, worlds, states, obs):
+        penalty, start = penalty.term(), policy_of(worlds["now"])
+        memory = ft.PENALTIES[name].init(key, ALGO, start, source_of(worlds, STATES._replace(obs=states)))
+
+        def step(memory, number):
+            params = tree.where(number == 0, worlds["now"], worlds["before"])
+            at = moment(0.25)._replace(step=number)
+            value, grads = jax.value_and_grad(
+                lambda p: penalty.loss(memory, ALGO, policy_of(p), BATCH._replace(obs=obs), at)
+            )(params)
+            return penalty.after_step(memory, ALGO, policy_of(params)), (value, grads)
+
+        return jax.lax.scan(step, memory, jnp.arange(2, dtype=jnp.int32))[1]
+
+    keys = jax.random.split(jax.random.key(1), 3)
+    states, obs = (np.stack([data.obs * (i + 1) for i in range(3)]) for data in (STATES, BATCH))
+    together = jax.jit(jax.vmap(run))(keys, tree.stack(penalties), tree.stack(runs), states, obs)
+    alone = jax.jit(run)(keys[1], penalties[1], runs[1], states[1], obs[1])
+    for one, beside in zip(jax.tree.leaves(alone), jax.tree.leaves(together)):
+        np.testing.assert_allclose(beside[1], one, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", HOLDING)
+def test_low_rank_deltas_are_held_through_what_they_make_of_the_parameters(name, worlds):
+    adapter, base, penalty = ft.LoRA(rank=2), worlds["base"], scaled(name, 1.0)
+    delta = adapter.init(jax.random.key(0), base)
+    assert (abs(loss(penalty, worlds, adapter.merge(base, delta))) < 1e-7) == (ANCHORS[name] == "base")
+    factors = tree.flatten(delta)
+    moved = {path: leaf + 0.5 if path.endswith("lora_b") else leaf for path, leaf in factors.items()}
+    other = {path: leaf * (0.5 if path.endswith("lora_b") else 2.0) for path, leaf in moved.items()}
+    one, two = (loss(penalty, worlds, adapter.merge(base, tree.unflatten(part))) for part in (moved, other))
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+    grads = jax.grad(lambda d: loss(penalty, worlds, adapter.merge(base, d)))(tree.unflatten(moved))
+    assert largest(grads["policy"]) > 1e-4
+
+
+@pytest.mark.parametrize("name", ELASTIC)
+def test_what_an_adapter_added_has_no_anchor(name, worlds):
+    """Leaves that the base lacks: only the size penalties count them."""
+
+    def at(part):
+        params = {**worlds["base"], "policy": {**worlds["base"]["policy"], "part": {"kernel": part}}}
+        memory = penalty.init(jax.random.key(0), ALGO, policy_of(params), source_of(worlds))
+        return penalty.loss(memory, ALGO, policy_of(params), BATCH, moment())
+
+    penalty, part = scaled(name, 1.0), np.full((2, 2), 0.5, np.float32)
+    added = {"l1": 4 * 0.5, "l2": 0.5 * 4 * 0.25}.get(name, 0.0)
+    np.testing.assert_allclose(at(part) - at(0 * part), added, rtol=1e-5)
+    np.testing.assert_allclose(jax.grad(at)(part), np.full((2, 2), {"l1": 1.0, "l2": 0.5}.get(name, 0.0)))
+
+
+@pytest.mark.parametrize("name", [name for name in ELASTIC if ft.PENALTIES[name].anchored])
+def test_a_network_that_grew_has_no_elastic_anchor(name, worlds, random_params, source):
+    grown = random_params(source, ft.MLP(width=5, depth=1))
+    with pytest.raises(ValueError, match=r"/dense_0/\w+ has shape \(.*5,?\), its anchor \(.*3,?\)"):
+        ft.PENALTIES[name].init(jax.random.key(0), ALGO, policy_of(grown), source_of(worlds))
+
+
+@pytest.mark.parametrize("name", [name for name in ft.PENALTIES if not ft.PENALTIES[name].anchored])
+def test_a_network_that_grew_is_held_by_what_has_no_anchor(name, worlds, random_params, source):
+    grown, penalty = policy_of(random_params(source, ft.MLP(width=5, depth=1))), scaled(name, 1.0)
+    memory = penalty.init(jax.random.key(0), ALGO, grown, source_of(worlds))
+    assert np.isfinite(penalty.loss(memory, ALGO, grown, BATCH, moment()))
+
+
+def test_which_compare_shapes_which_see_other_states_and_which_need_the_source():
+    anchored = {name for name, penalty in ft.PENALTIES.items() if penalty.anchored}
+    assert anchored == {"l1sp", "l2sp", "l2init", "ewc", "mas", "features", "infer"}
+    assert {name for name, penalty in ft.PENALTIES.items() if penalty.other_batch} == {"churn"}
+    needing = {name: penalty.source_steps for name, penalty in ft.PENALTIES.items() if penalty.source_steps}
+    assert needing == {"ewc": 2048, "mas": 2048, "cloning": 2048}
+
+
+@pytest.mark.parametrize("name", [name for name in ft.PENALTIES if not ft.PENALTIES[name].source_steps])
+def test_without_need_of_the_source_there_may_be_no_data(name, worlds):
+    policy = policy_of(worlds["now"])
+    memory = ft.PENALTIES[name].init(jax.random.key(0), ALGO, policy, source_of(worlds, None))
+    assert np.isfinite(ft.PENALTIES[name].loss(memory, ALGO, policy, BATCH, moment()))
+
+
+@pytest.mark.parametrize("name", HOLDING)
+def test_coefficients_are_at_least_zero_and_finite(name):
     penalty = ft.PENALTIES[name]
-    memory = {"anything": np.ones(2)}
-    assert penalty.after_update(memory, Policy(worlds["now"], {}, NETWORK), BATCH) is memory
-
-
-def test_closed_forms(worlds):
-    vectors = {key: np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]).astype(np.float64)
-               for key, tree in worlds.items()}  # fmt: skip
-    now, base, init = vectors["now"], vectors["base"], vectors["init"]
-    expected = {
-        "none": 0.0,
-        "l1": 0.3 * np.abs(now).sum(),
-        "l2": 0.15 * (now**2).sum(),
-        "l2sp": 0.15 * ((now - base) ** 2).sum(),
-        "l2init": 0.15 * ((now - init) ** 2).sum(),
-    }
-    for key, value in expected.items():
-        np.testing.assert_allclose(loss(scaled(ft.PENALTIES[key], 0.3), worlds, worlds["now"]), value, rtol=1e-5)
-
-
-def test_what_an_adapter_added_is_free(worlds):
-    added = {**worlds["base"], "policy": {**worlds["base"]["policy"], "input": {"kernel": np.ones((4, 4))}}}
-    for name in ("l2sp", "l2init"):
-        assert loss(ft.PENALTIES[name], worlds, added) == loss(ft.PENALTIES[name], worlds, worlds["base"])
-
-
-class KnownLogits:
-    """An algorithm whose policies hold their logits."""
-
-    @staticmethod
-    def distribution(policy, obs):
-        return Categorical(jnp.broadcast_to(policy.params["logits"], (len(obs), 2)))
-
-
-def known_divergence(penalty, progress):
-    base, now = ({"logits": jnp.log(jnp.asarray(p))} for p in ([0.5, 0.5], [0.9, 0.1]))
-    source = Source(Policy(base, {}, NETWORK), base)
-    memory = penalty.init(jax.random.key(0), KnownLogits, Policy(now, {}, NETWORK), source)
-    return penalty.loss(memory, KnownLogits, Policy(now, {}, NETWORK), BATCH, jnp.float32(progress))
-
-
-def test_forward_kl_is_from_the_base_and_reverse_kl_from_the_policy():
-    forward = 0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1)
-    reverse = 0.9 * np.log(0.9 / 0.5) + 0.1 * np.log(0.1 / 0.5)
-    np.testing.assert_allclose(known_divergence(ft.KL(coef=2.0), 0.0), 2 * forward, rtol=1e-5)
-    np.testing.assert_allclose(known_divergence(ft.KL(coef=2.0, direction="reverse"), 0.0), 2 * reverse, rtol=1e-5)
-
-
-@pytest.mark.parametrize("decay, left", [(0.0, 1.0), (1.0, 0.75), (2.0, 0.5625)])
-def test_the_kl_coefficient_falls_with_a_power_of_what_is_left_of_the_budget(decay, left):
-    whole, later = (known_divergence(ft.KL(decay=decay), progress) for progress in (0.0, 0.25))
-    np.testing.assert_allclose(later / whole, left, rtol=1e-6)
-
-
-def test_kl_sees_through_the_bases_own_statistics(worlds, source):
-    algo = ft.PPO(normalize_obs=True)
-    statistics = algo.init_statistics(source)
-    moved = jax.tree.map(lambda leaf: leaf + 1.0, statistics)
-    base = Policy(worlds["base"], statistics, NETWORK)
-    memory = ft.KL().init(jax.random.key(0), algo, base, Source(base, worlds["init"]))
-    assert abs(ft.KL().loss(memory, algo, base, BATCH, HALF)) < 1e-7
-    assert ft.KL().loss(memory, algo, base._replace(statistics=moved), BATCH, HALF) > 1e-4
-
-
-@pytest.mark.parametrize("name", [name for name in ft.PENALTIES if name != "none"])
-def test_in_training_coefficient_zero_is_no_penalty_bit_for_bit(name, tiny, agents, target, finetuned, same):
-    method = ft.Method(penalty=scaled(ft.PENALTIES[name], 0.0))
-    tuned = ft.finetune(agents, target, method, seed=1, **tiny.budget)
-    plain = finetuned("full")
-    assert same(tuned.params, plain.params)
-    assert same(tuned.opt_state, plain.opt_state)
-    np.testing.assert_array_equal(tuned.curve, plain.curve)
-
-
-@pytest.mark.parametrize("name", [name for name in ft.PENALTIES if name != "none"])
-def test_in_training_a_large_coefficient_holds(name, tiny, agents, target, finetuned):
-    held = ft.finetune(agents, target, ft.Method(penalty=scaled(ft.PENALTIES[name], 10.0)), seed=1, **tiny.budget)
-    anchor = {"l2sp": agents.params, "kl": agents.params, "l2init": agents.init_params}.get(
-        name, jax.tree.map(np.zeros_like, agents.params)
-    )
-
-    def distance(params):
-        if name == "kl":
-            logits = [Categorical(_logits(agents, p)) for p in (anchor, params)]
-            return float(logits[0].kl(logits[1]).mean())
-        return sum(np.sum((a - b) ** 2) for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(anchor)))
-
-    assert distance(held.params) < distance(finetuned("full").params)
-
-
-def _logits(agents, params):
-    obs = np.tile(BATCH.obs, (agents.num_seeds, 1, 1))
-    x = obs
-    for layer in ("dense_0", "dense_1", "head"):
-        x = x @ params["policy"][layer]["kernel"] + params["policy"][layer]["bias"][:, None]
-        x = x if layer == "head" else np.tanh(x)
-    return jnp.asarray(x)
+    check_config(penalty, name)
+    check_config(penalty.term(), name)
+    for field in [field.name for field in fields(penalty) if field.type is float]:
+        for value in (-1.0, np.inf, np.nan):
+            with pytest.raises(ValueError, match=rf"{name}.{field}: "):
+                check_config(replace(penalty, **{field: value}), name)

@@ -1,0 +1,251 @@
+"""Penalties against formulas worked out by hand, in NumPy."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from penalty_worlds import (
+    ALGO,
+    BATCH,
+    NETWORK,
+    STATES,
+    Data,
+    Linear,
+    linear,
+    loss,
+    memory_of,
+    moment,
+    policy_of,
+    softmax,
+    source_of,
+)
+
+import jaxrl_ft as ft
+from jaxrl_ft.methods import importance
+from jaxrl_ft.methods.penalties import EWC, L1SP, MAS, Churn, Cloning, Features, InFeR, Source
+
+OBS = STATES.obs.astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def worlds(random_params, source):
+    return {name: random_params(source, NETWORK, seed) for seed, name in enumerate(("base", "init", "now", "before"))}
+
+
+def vector(params):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)]).astype(np.float64)
+
+
+def test_distances_of_parameters(worlds):
+    now, base, init = (vector(worlds[name]) for name in ("now", "base", "init"))
+    expected = {
+        ft.L1(coef=0.3): 0.3 * np.abs(now).sum(),
+        L1SP(coef=0.3): 0.3 * np.abs(now - base).sum(),
+        ft.L2(coef=0.3): 0.15 * (now**2).sum(),
+        ft.L2SP(coef=0.3): 0.15 * ((now - base) ** 2).sum(),
+        ft.L2Init(coef=0.3): 0.15 * ((now - init) ** 2).sum(),
+    }
+    for penalty, value in expected.items():
+        np.testing.assert_allclose(loss(penalty, worlds, worlds["now"]), value, rtol=1e-5)
+
+
+@pytest.mark.parametrize("penalty", [EWC(coef=0.7), MAS(coef=0.7), EWC(coef=0.7, normalize=False)])
+def test_importance_weighs_each_squared_distance(penalty, worlds):
+    memory = memory_of(penalty, worlds)
+    gaps = [(leaf - anchor) ** 2 for leaf, anchor in zip(*(jax.tree.leaves(worlds[n]) for n in ("now", "base")))]
+    weights = jax.tree.leaves(memory["importance"])
+    expected = 0.35 * sum(np.sum(np.float64(weight) * gap) for weight, gap in zip(weights, gaps))
+    np.testing.assert_allclose(loss(penalty, worlds, worlds["now"]), expected, rtol=1e-5)
+    assert not np.any(vector(memory["importance"]["value"]))
+    mean = vector(memory["importance"]["policy"]).mean()
+    assert (abs(mean - 1) < 1e-5) == penalty.normalize
+
+
+def test_fisher_of_a_softmax_linear_policy():
+    """E x² p (1 - p) for the weight of input x to the logit of an action with probability p."""
+    policy = linear(0)
+    p = softmax(OBS @ policy.params["policy"]["kernel"])
+    found = importance.fisher(Linear, policy, STATES.obs)
+    np.testing.assert_allclose(found["kernel"], (OBS**2).T @ (p * (1 - p)) / len(OBS), rtol=1e-5)
+
+
+def test_fisher_of_a_gaussian_linear_policy():
+    """E x²/σ² for the weights of a mean, 2 for a log standard deviation."""
+    log_std = np.array([-1.0, 0.0, 0.7])
+    found = importance.fisher(Linear, linear(0, log_std), STATES.obs)
+    expected = (OBS**2).mean(axis=0)[:, None] / np.exp(2 * log_std)
+    np.testing.assert_allclose(found["kernel"], expected, rtol=1e-5)
+    np.testing.assert_allclose(found["log_std"], np.full(3, 2.0), rtol=1e-5)
+
+
+def scores(params, x):
+    """Probabilities [A] and, by hand, the gradients of each log-probability for a 4-3-2 tanh policy."""
+    hidden, head = params["policy"]["dense_0"], params["policy"]["head"]
+    h = np.tanh(x @ hidden["kernel"] + hidden["bias"])
+    p = softmax(h @ head["kernel"] + head["bias"])
+    for action in range(2):
+        out = np.eye(2)[action] - p
+        inner = (head["kernel"] @ out) * (1 - h**2)
+        yield (
+            p[action],
+            {
+                "dense_0": {"kernel": np.outer(x, inner), "bias": inner},
+                "head": {"kernel": np.outer(h, out), "bias": out},
+            },
+        )
+
+
+@pytest.mark.parametrize("num", [1, 6, 37, 40])
+def test_fisher_of_a_small_network_for_any_number_of_states(num, worlds):
+    obs = np.random.default_rng(num).normal(size=(num, 4)).astype(np.float32)
+    base = jax.tree.map(np.float64, worlds["base"])
+    expected = jax.tree.map(np.zeros_like, base["policy"])
+    for x in obs.astype(np.float64):
+        for weight, grads in scores(base, x):
+            expected = jax.tree.map(lambda total, g, p=weight: total + p * g**2 / num, expected, grads)
+    found = importance.fisher(ALGO, policy_of(worlds["base"]), obs)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), found, expected)
+    ewc = EWC(normalize=False).init(
+        jax.random.key(0), ALGO, policy_of(worlds["now"]), source_of(worlds, Data(obs))
+    )  # fmt: skip
+    jax.tree.map(np.testing.assert_array_equal, ewc["importance"]["policy"], dict(found))
+    jax.tree.map(np.testing.assert_array_equal, ewc["anchor"]["policy"], dict(worlds["base"]["policy"]))
+
+
+def test_sensitivity_of_linear_policies():
+    """E |2 x z| for the weight of input x to output z; |2 log σ| for a log standard deviation, itself an output."""
+    log_std = np.array([-1.0, 0.0, 0.7])
+    for policy in (linear(0), linear(0, log_std)):
+        z = OBS @ policy.params["policy"]["kernel"]
+        found = importance.sensitivity(Linear, policy, STATES.obs)
+        np.testing.assert_allclose(found["kernel"], 2 * np.abs(OBS).T @ np.abs(z) / len(OBS), rtol=1e-4)
+    np.testing.assert_allclose(found["log_std"], 2 * np.abs(log_std), rtol=1e-5)
+
+
+def test_importance_zero_everywhere_stays_zero():
+    zero = {"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)}
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(importance.normalized(zero)))
+
+
+def divergence_and_slope(penalty, base, now, at):
+    """Value and gradient of a penalty between two linear policies on BATCH, with STATES as source data."""
+    memory = penalty.init(jax.random.key(0), Linear, now, Source(base, base.params, STATES))
+
+    def value(kernel):
+        params = {**now.params, "policy": {**now.params["policy"], "kernel": kernel}}
+        return penalty.loss(memory, Linear, now._replace(params=params), BATCH, at)
+
+    return jax.value_and_grad(value)(now.params["policy"]["kernel"])
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_divergences_of_softmax_linear_policies_and_their_gradients(direction):
+    base, now, x = linear(0), linear(1), BATCH.obs.astype(np.float64)
+    value, slope = divergence_and_slope(ft.KL(coef=2.0, direction=direction), base, now, moment(0.0))
+    p, q = (softmax(x @ policy.params["policy"]["kernel"]) for policy in (base, now))
+    if direction == "forward":
+        kl, errors = (p * np.log(p / q)).sum(-1), q - p
+    else:
+        kl = (q * np.log(q / p)).sum(-1)
+        errors = q * (np.log(q / p) - kl[:, None])
+    np.testing.assert_allclose(value, 2 * kl.mean(), rtol=1e-5)
+    np.testing.assert_allclose(slope, 2 * x.T @ errors / len(x), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_divergences_of_gaussian_policies(direction):
+    base, now = linear(0, [-1.0, 0.0, 0.5]), linear(1, [0.0, 0.3, -0.5])
+    value, _ = divergence_and_slope(ft.KL(coef=1.0, direction=direction), base, now, moment(0.0))
+    first, second = (base, now) if direction == "forward" else (now, base)
+    (m1, s1), (m2, s2) = (
+        (BATCH.obs @ policy.params["policy"]["kernel"], np.exp(policy.params["policy"]["log_std"]))
+        for policy in (first, second)
+    )
+    kl = np.log(s2 / s1) + (s1**2 + (m1 - m2) ** 2) / (2 * s2**2) - 0.5
+    np.testing.assert_allclose(value, kl.sum(-1).mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("decay, left", [(0.0, 1.0), (1.0, 0.75), (2.0, 0.5625)])
+@pytest.mark.parametrize("penalty", [ft.KL(), Cloning()])
+def test_the_coefficient_falls_with_a_power_of_what_is_left_of_the_budget(penalty, decay, left):
+    penalty = replace(penalty, decay=decay)
+    whole, later = (divergence_and_slope(penalty, linear(0), linear(1), moment(p))[0] for p in (0.0, 0.25))
+    np.testing.assert_allclose(later / whole, left, rtol=1e-6)
+
+
+@pytest.mark.parametrize("step, rows", [(0, [0, 1, 2, 3]), (1, [4, 5, 6, 7]), (2, [8, 9, 0, 1]), (2**31 - 1, None)])
+def test_cloning_walks_through_the_source_states(step, rows):
+    base, now = linear(0), linear(1)
+    value, slope = divergence_and_slope(Cloning(coef=3.0, batch_size=4), base, now, moment(step=step))
+    rows = [(step * 4 + i) % 10 for i in range(4)] if rows is None else rows
+    p, q = (softmax(OBS[rows] @ policy.params["policy"]["kernel"]) for policy in (base, now))
+    np.testing.assert_allclose(value, 3 * (p * np.log(p / q)).sum(-1).mean(), rtol=1e-5)
+    np.testing.assert_allclose(slope, 3 * OBS[rows].T @ (q - p) / 4, rtol=1e-4, atol=1e-6)
+
+
+def test_cloning_remembers_gaussian_policies():
+    base = linear(0, [-1.0, 0.0, 0.5])
+    memory = Cloning().init(jax.random.key(0), Linear, base, Source(base, base.params, STATES))
+    assert memory["base"].mean.shape == memory["base"].log_std.shape == (10, 3)
+    assert abs(divergence_and_slope(Cloning(), base, base, moment())[0]) < 1e-7
+    assert divergence_and_slope(Cloning(), base, linear(1, [0.0, 0.3, -0.5]), moment())[0] > 0.1
+
+
+def hidden(params, group="policy"):
+    layer = params[group]["dense_0"]
+    return np.tanh(np.float64(BATCH.obs) @ layer["kernel"] + layer["bias"])
+
+
+def test_the_distance_of_features(worlds):
+    gaps = hidden(worlds["now"]) - hidden(worlds["base"])
+    np.testing.assert_allclose(loss(Features(coef=2.0), worlds, worlds["now"]), 2 * (gaps**2).mean(), rtol=1e-5)
+
+
+def test_features_of_the_critic_are_free(worlds):
+    other = {**worlds["base"], "value": worlds["now"]["value"]}
+    assert loss(Features(), worlds, other) == 0
+
+
+def test_a_random_subspace_of_the_first_features(worlds):
+    penalty = InFeR(coef=0.5, num_heads=7)
+    heads = memory_of(penalty, worlds)["heads"]
+    assert heads["policy"].shape == heads["value"].shape == (3, 7)
+    assert not np.array_equal(heads["policy"], heads["value"])
+    expected = 0.0
+    for group in ("policy", "value"):
+        gaps = hidden(worlds["now"], group) - hidden(worlds["init"], group)
+        expected += 0.5 * ((gaps @ np.float64(heads[group])) ** 2).sum(-1).mean()
+    np.testing.assert_allclose(loss(penalty, worlds, worlds["now"]), expected, rtol=1e-5)
+
+
+def test_random_heads_keep_the_scale_of_features(worlds):
+    heads = memory_of(InFeR(num_heads=4096), worlds)["heads"]["policy"]
+    np.testing.assert_allclose((heads @ heads.T) / 4096, np.eye(3) / 3, atol=0.03)
+
+
+def test_churn_is_the_divergence_from_the_policy_before_the_step():
+    before, now, x = linear(0), linear(1), BATCH.obs.astype(np.float64)
+    penalty = Churn(coef=2.0)
+    memory = penalty.init(jax.random.key(0), Linear, now, Source(now, now.params))
+    memory = penalty.after_step(memory, Linear, before)
+    p, q = (softmax(x @ policy.params["policy"]["kernel"]) for policy in (before, now))
+    value = penalty.loss(memory, Linear, now, BATCH, moment(step=1))
+    np.testing.assert_allclose(value, 2 * (p * np.log(p / q)).sum(-1).mean(), rtol=1e-5)
+    first, slope = jax.value_and_grad(lambda params: penalty.loss(
+        memory, Linear, now._replace(params=params), BATCH, moment(step=0)
+    ))(now.params)  # fmt: skip
+    assert first == 0 and not any(np.any(leaf) for leaf in jax.tree.leaves(slope))
+
+
+def test_the_base_is_seen_through_its_own_statistics_and_churn_through_the_present_ones(worlds, source):
+    algo = ft.PPO(normalize_obs=True)
+    statistics = algo.init_statistics(source)
+    moved = jax.tree.map(lambda leaf: leaf + 1.0, statistics)
+    base = policy_of(worlds["base"])._replace(statistics=statistics)
+    for penalty, cares in [(ft.KL(), True), (Cloning(), True), (Features(), True), (Churn(), False)]:
+        memory = penalty.init(jax.random.key(0), algo, base, Source(base, worlds["init"], STATES))
+        assert abs(penalty.loss(memory, algo, base, BATCH, moment())) < 1e-7
+        later = penalty.loss(memory, algo, base._replace(statistics=moved), BATCH, moment())
+        assert (later > 1e-4) == cares
