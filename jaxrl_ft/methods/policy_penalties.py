@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
@@ -74,7 +75,9 @@ class KL(Penalty):
 
     def term(self) -> Penalty:
         """The divergence whose direction is a number, so that both directions share one program."""
-        return Divergence(coef=self.coef, decay=self.decay, reverse=float(self.direction == "reverse"))
+        # One number for each run where the config holds many runs.
+        reverse: Any = np.full(np.shape(self.coef), self.direction == "reverse", np.float32)
+        return Divergence(coef=self.coef, decay=self.decay, reverse=reverse)
 
 
 @config

@@ -86,6 +86,16 @@ def test_the_term_is_the_same_loss_on_the_same_memory_and_its_own_term(name, wor
     assert term.other_batch == penalty.other_batch
 
 
+@pytest.mark.parametrize("name", list(ft.PENALTIES))
+def test_the_term_of_many_runs_has_a_number_for_each(name):
+    penalty = ft.PENALTIES[name]
+    many = tree.repeat(as_arrays(penalty), 5).term()
+    assert {leaf.shape for leaf in jax.tree.leaves(many)} <= {(5,)}
+    assert jax.tree.structure(many) == jax.tree.structure(penalty.term())
+    for all_of_them, one in zip(jax.tree.leaves(many), jax.tree.leaves(as_arrays(penalty.term()))):
+        np.testing.assert_array_equal(all_of_them, np.full(5, one))
+
+
 @pytest.mark.parametrize("family", [["l1", "l1sp"], ["l2", "l2sp", "l2init", "ewc", "mas"], ["kl", "kl_reverse"]])
 def test_penalties_that_differ_in_their_memory_alone_share_a_program(family, worlds):
     def program(name):
