@@ -54,7 +54,8 @@ class Rates:
     """Factors on the learning rate by group and by layer, and the span of the budget in which a group trains.
 
     A group outside its span, or with factor 0, rests: bit-identical, its moments and step counts untouched, without a
-    share in the gradient norm.
+    share in the gradient norm. So does a layer before its start, in an optimizer that counts steps by entry
+    (`Optimizer.reduced` sees to it), or the bias correction of a late layer would be that of the earliest.
     """
 
     policy: float = 1.0
@@ -71,6 +72,10 @@ class Rates:
     """share of the budget after which the policy rests"""
     value_stop: float = 1.0
     """share of the budget after which the critic rests"""
+    layer_start: float = 0.0
+    """share of the budget until each layer further from the output trains too (gradual unfreezing, arXiv:1801.06146)"""
+    body_start: float = 0.0
+    """share of the budget before any layer but the output trains (LP-FT, Kumar et al. 2022, arXiv:2202.10054)"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         "policy": (0.0, 1e6),
@@ -80,6 +85,8 @@ class Rates:
         "policy_stop": (0.0, 1.0),
         "value_start": (0.0, 1.0),
         "value_stop": (0.0, 1.0),
+        "layer_start": (0.0, 1.0),
+        "body_start": (0.0, 1.0),
     }
 
     def active(self, group: str, progress: jax.Array) -> jax.Array:
@@ -91,17 +98,67 @@ class Rates:
         factor, start, stop = spans.get(group, (1.0, 0.0, 1.0))
         return (jnp.asarray(factor) > 0) & (progress >= start) & (progress < stop)
 
+    def awake(self, params: Tree, progress: jax.Array) -> Tree:
+        """Whether the layer of every leaf trains at `progress`, a tree of bool scalars.
+
+        The layer at distance d from the output starts at d * layer_start, and at body_start if d > 0.
+        """
+        starts = {
+            path: jnp.maximum(distance * jnp.asarray(self.layer_start), self.body_start if distance else 0.0)
+            for path, distance in _distances(params).items()
+        }
+        return tree.unflatten({path: progress >= start for path, start in starts.items()})
+
     def factors(self, params: Tree) -> Tree:
         """The factor of every leaf, a tree of scalars: the group's, times layer_decay^(L - l) for layer l of L."""
         groups = {"policy": self.policy, "value": self.value}
-        layers = {path: _layer(path) for path in tree.flatten(params)}
-        factors = {}
-        for path, layer in layers.items():
-            group = path.split("/")[0]
-            hidden = [n for p, n in layers.items() if n is not None and p.split("/")[0] == group]
-            distance = 0 if layer is None else max(hidden) + 1 - layer
-            factors[path] = jnp.asarray(groups.get(group, 1.0)) * jnp.asarray(self.layer_decay) ** distance
+        factors = {
+            path: jnp.asarray(groups.get(path.split("/")[0], 1.0)) * jnp.asarray(self.layer_decay) ** distance
+            for path, distance in _distances(params).items()
+        }
         return tree.unflatten(factors)
+
+    def tuned(self, factor: jax.Array, grads: jax.Array, group: Tree) -> jax.Array:
+        """The factor of every entry of a group [P] once its gradient [P] is known; here it does not matter."""
+        return factor
+
+
+@config
+class AutoRGN(Rates):
+    """Rates by relative gradient norm (Lee et al. 2023, "Surgical fine-tuning", arXiv:2210.11466).
+
+    The tensor with the largest norm of gradient over norm of parameters trains at the full rate, the others in
+    proportion. The ratios are those of every step, within each network; the authors' code takes them once an epoch,
+    over the whole model. A tensor at zero has no scale of its own: it has factor 1 and no say in the largest.
+    """
+
+    def tuned(self, factor: jax.Array, grads: jax.Array, group: Tree) -> jax.Array:
+        """The factor of every entry times its tensor's share of the largest relative gradient norm, [P]."""
+        norms = jax.tree.map(lambda leaf: jnp.sqrt(jnp.sum(jnp.square(leaf))), group)
+        ratios = jax.tree.map(
+            lambda grad, norm: jnp.where(norm > 0, jnp.sqrt(jnp.sum(jnp.square(grad))) / norm, 0.0),
+            tree.unravel(grads, group),
+            norms,
+        )
+        largest = jnp.max(jnp.stack(jax.tree.leaves(ratios)))
+        shares = jax.tree.map(
+            lambda ratio, norm, leaf: jnp.full(leaf.shape, jnp.where((norm > 0) & (largest > 0), ratio / largest, 1.0)),
+            ratios,
+            norms,
+            group,
+        )
+        return factor * tree.ravel(shares)
+
+
+def _distances(params: Tree) -> dict[str, int]:
+    """How many layers lie between each leaf's and the output, by path."""
+    layers = {path: _layer(path) for path in tree.flatten(params)}
+    deepest: dict[str, int] = {}
+    for path, layer in layers.items():
+        if layer is not None:
+            group = path.split("/")[0]
+            deepest[group] = max(deepest.get(group, layer), layer)
+    return {path: 0 if layer is None else deepest[path.split("/")[0]] + 1 - layer for path, layer in layers.items()}
 
 
 def _layer(path: str) -> int | None:
