@@ -30,7 +30,15 @@ def values(params: tree.Tree, network: mlp.MLP, obs: jax.Array) -> jax.Array:
     return mlp.apply(params["value"], network, obs)[0][..., 0]
 
 
+def head_gain(group: str) -> float:
+    """The gain of a group's last layer in a fresh network."""
+    return _POLICY_GAIN if group == "policy" else _VALUE_GAIN
+
+
 def features(params: tree.Tree, network: mlp.MLP, obs: jax.Array) -> dict[str, jax.Array]:
-    """Activations of every hidden layer at obs [..., O], by path such as `policy/dense_0`, [..., width] each."""
+    """What every hidden layer passes on at obs [..., O], by path such as `policy/dense_0`, [..., width] each.
+
+    These are each network's own layers, without those of sub-networks, so that adapted networks compare to plain ones.
+    """
     groups = {group: mlp.apply(params[group], network, obs)[1] for group in ("policy", "value")}
     return {f"{group}/dense_{i}": layer for group, layers in groups.items() for i, layer in enumerate(layers)}

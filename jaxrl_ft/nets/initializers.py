@@ -50,9 +50,3 @@ def orthogonal(gain: float = 1.0) -> Initializer:
         return gain * orthogonalize(jax.random.normal(key, tuple(shape), jnp.float32)).astype(dtype)
 
     return init
-
-
-def identity(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
-    """The identity matrix of shape [n, n]; the key is not used."""
-    del key
-    return jnp.eye(shape[0], shape[1], dtype=dtype)

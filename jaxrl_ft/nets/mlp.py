@@ -1,10 +1,22 @@
 """Policy and value networks as pure functions of a dict of parameters. The only module that imports flax.
 
-Width, depth and optional parts (`input`, `norm_*`) are read from the parameter tree itself, so a grown or adapted
-network needs no change of its config.
+Width, depth and parts are read from the parameter tree itself, so a grown or adapted network needs no change of its
+config. A network's tree holds, for hidden layers i = 0, ..., L - 1:
+
+    dense_i, norm_i     the layer, and its layer norm before the activation
+    bottleneck_i        {"down", "up"}: h ← h + up(act(down(h))) after the activation, of any inner width
+    head                the output layer
+    residual, offset    whole networks of the same inputs; outputs ← outputs + residual - offset
+    column              a whole network beside this one, whose outputs take the place of this one's; its layer i also
+                        reads the hidden activations h_{i-1} of all earlier columns through `lateral_i`, its head those
+                        of the last layer through `lateral_head`
+
+All but `dense_i` and `head` are optional, and sub-networks may hold parts of their own.
 """
 
-from typing import Any, ClassVar, Literal
+import re
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -16,6 +28,7 @@ from jaxrl_ft.core.config import config
 from jaxrl_ft.nets import initializers
 
 _ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "swish": nn.swish}
+_ENTRY = re.compile(r"(dense|norm|bottleneck|lateral)_\d+|head|lateral_head|residual|offset|column")
 
 
 @config
@@ -35,27 +48,20 @@ class MLP:
 
 
 class _Network(nn.Module):
-    """Layers `input` (optional), `dense_i`, `norm_i` (optional) and `head`."""
+    """Layers `dense_i`, `norm_i` (optional) and `head`; run for its fresh parameters alone."""
 
     widths: tuple[int, ...]
     outputs: int
-    activation: str
     layer_norm: bool
-    input_map: bool
     head_gain: float
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
-        hidden = []
-        if self.input_map:
-            x = nn.Dense(x.shape[-1], kernel_init=initializers.identity, name="input")(x)
+    def __call__(self, x: jax.Array) -> jax.Array:
         for i, width in enumerate(self.widths):
             x = nn.Dense(width, kernel_init=initializers.orthogonal(float(np.sqrt(2))), name=f"dense_{i}")(x)
             if self.layer_norm:
                 x = nn.LayerNorm(name=f"norm_{i}")(x)
-            x = _ACTIVATIONS[self.activation](x)
-            hidden.append(x)
-        return nn.Dense(self.outputs, kernel_init=initializers.orthogonal(self.head_gain), name="head")(x), hidden
+        return nn.Dense(self.outputs, kernel_init=initializers.orthogonal(self.head_gain), name="head")(x)
 
 
 def init(key: jax.Array, network: MLP, obs_size: int, outputs: int, head_gain: float) -> tree.Tree:
@@ -63,36 +69,78 @@ def init(key: jax.Array, network: MLP, obs_size: int, outputs: int, head_gain: f
 
     Args:
         key: PRNG key.
-        network: width, depth, activation and norm.
+        network: width, depth and norm.
         obs_size: size O of an observation.
         outputs: size of the output.
         head_gain: gain of the last layer; small for a policy that starts uniform.
     """
-    module = _Network(
-        (network.width,) * network.depth, outputs, network.activation, network.layer_norm, False, head_gain
-    )
+    return fresh(key, (network.width,) * network.depth, obs_size, outputs, head_gain, network.layer_norm)
+
+
+def fresh(
+    key: jax.Array, widths: Sequence[int], obs_size: int, outputs: int, head_gain: float, layer_norm: bool
+) -> tree.Tree:
+    """Fresh parameters as from `init`, of a network with the given widths of hidden layers."""
+    module = _Network(tuple(widths), outputs, layer_norm, head_gain)
     return module.init(key, jnp.zeros((1, obs_size)))["params"]
 
 
 def depth(params: tree.Tree) -> int:
-    """The number of hidden layers that a parameter tree holds."""
+    """The number of hidden layers that a parameter tree holds, those of sub-networks apart."""
     return sum(name.startswith("dense_") for name in params)
 
 
 def apply(params: tree.Tree, network: MLP, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
-    """The output [..., outputs] and the activations of every hidden layer, [..., width] each.
+    """The output [..., outputs], and what each of the network's own hidden layers passes on, [..., width] each.
 
     Args:
-        params: the tree of one MLP; its shape says width, depth and optional parts.
+        params: the tree of one network; its shape says width, depth and parts.
         network: gives the activation.
         x: inputs, [..., O].
+
+    Raises:
+        ValueError: the tree has an entry that no network reads.
     """
-    widths = tuple(params[f"dense_{i}"]["kernel"].shape[-1] for i in range(depth(params)))
-    module = _Network(
-        widths, params["head"]["kernel"].shape[-1], network.activation, "norm_0" in params, "input" in params, 1.0
-    )
-    return module.apply({"params": _layers(params)}, x)
+    return _apply(params, network, x, [])
 
 
-def _layers(params: tree.Tree) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if isinstance(value, dict)}
+def _apply(params: tree.Tree, network: MLP, x: jax.Array, below: list[jax.Array]) -> tuple[jax.Array, list[jax.Array]]:
+    _check(params)
+    hidden = _hidden(params, network, x, below)
+    if "column" in params:
+        columns = [jnp.concatenate(pair, axis=-1) for pair in zip(below, hidden, strict=True)] if below else hidden
+        output, _ = _apply(params["column"], network, x, columns)
+    else:
+        output = _dense(params["head"], hidden[-1] if hidden else x)
+        if "lateral_head" in params:
+            output = output + jnp.matmul(below[-1], params["lateral_head"]["kernel"])
+    signs = {"residual": 1.0, "offset": -1.0}
+    added = [sign * _apply(params[name], network, x, [])[0] for name, sign in signs.items() if name in params]
+    # Subtracted from each other first, a residual that equals its offset adds exactly nothing.
+    return (output + sum(added[1:], added[0]) if added else output), hidden
+
+
+def _hidden(params: tree.Tree, network: MLP, x: jax.Array, below: list[jax.Array]) -> list[jax.Array]:
+    activation, hidden = _ACTIVATIONS[network.activation], []
+    for i in range(depth(params)):
+        x = _dense(params[f"dense_{i}"], x)
+        if f"lateral_{i}" in params:
+            x = x + jnp.matmul(below[i - 1], params[f"lateral_{i}"]["kernel"])
+        if f"norm_{i}" in params:
+            x = nn.LayerNorm().apply({"params": params[f"norm_{i}"]}, x)
+        x = activation(x)
+        if f"bottleneck_{i}" in params:
+            part = params[f"bottleneck_{i}"]
+            x = x + _dense(part["up"], activation(_dense(part["down"], x)))
+        hidden.append(x)
+    return hidden
+
+
+def _dense(layer: tree.Tree, x: jax.Array) -> jax.Array:
+    return jnp.matmul(x, layer["kernel"]) + layer["bias"]
+
+
+def _check(params: tree.Tree) -> None:
+    for name, entry in params.items():
+        if isinstance(entry, dict) and not _ENTRY.fullmatch(name):
+            raise ValueError(f"params: {name!r} is no part of a network (parts: {', '.join(params)})")

@@ -1,0 +1,154 @@
+"""Adapters that move the parameters within a small linear space: low-rank factors, and random subspaces."""
+
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import config
+from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.methods.adapter import Adapter, Critic, adapts, by_group
+
+
+@config
+class LoRA(Adapter):
+    """Low-rank adaptation: W = W₀ + (α/r^p) A B with A Kaiming-uniform and B zero (Hu et al. 2021, arXiv:2106.09685).
+
+    Kernels are stored [in, out], so A is [in, r] and B is [r, out]. Biases, norms and a Gaussian policy's `log_std` are
+    frozen. With p = 1/2 it is rsLoRA (Kalajdzievski 2023, arXiv:2312.03732).
+    """
+
+    rank: int = 4
+    """rank r; capped at the smaller side of each kernel, and refused above the largest of these"""
+    alpha: float = 4.0
+    """scale α"""
+    rank_power: float = 1.0
+    """power p of the rank that the scale is divided by: 1 as in the paper, 0.5 keeps large ranks learning (rsLoRA)"""
+    critic: Critic = "same"
+    """`full` trains all of the critic without low rank"""
+
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
+        "rank": (1, 4096),
+        "alpha": (0.0, 1e6),
+        "rank_power": (0.0, 2.0),
+    }
+
+    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+        """Factors `lora_a` [in, r] and `lora_b` [r, out] for every kernel.
+
+        Raises:
+            ValueError: the rank is above the smaller side of every kernel.
+        """
+        flat = tree.flatten(frozen)
+        kernels = {path: leaf for path, leaf in flat.items() if path.endswith("/kernel") and adapts(self.critic, path)}
+        widest = max(min(kernel.shape) for kernel in kernels.values())
+        if self.rank > widest:
+            raise ValueError(
+                f"rank: {self.rank} is above the layer's width {widest}; it must be at most that, the largest of the "
+                "kernels' smaller sides"
+            )
+        delta = {path: jnp.array(leaf) for path, leaf in flat.items() if not adapts(self.critic, path)}
+        for (path, kernel), subkey in zip(kernels.items(), jax.random.split(key, len(kernels))):
+            rows, columns = kernel.shape
+            rank = min(self.rank, rows, columns)
+            # Kaiming-uniform with a = sqrt(5) is uniform on ±1/sqrt(fan_in), as in the reference implementation.
+            bound = rows**-0.5
+            parent = path.removesuffix("/kernel")
+            delta[f"{parent}/lora_a"] = jax.random.uniform(subkey, (rows, rank), minval=-bound, maxval=bound)
+            delta[f"{parent}/lora_b"] = jnp.zeros((rank, columns))
+        return tree.unflatten(delta)
+
+    def merge(self, frozen: Tree, delta: Tree) -> Tree:
+        """The base with W₀ + (α/r^p) A B for every factored kernel."""
+        flat, changes = tree.flatten(frozen), tree.flatten(delta)
+        merged = flat | {path: leaf for path, leaf in changes.items() if path in flat}
+        for path, leaf in changes.items():
+            if path.endswith("/lora_a"):
+                parent = path.removesuffix("/lora_a")
+                product = jnp.matmul(leaf, changes[f"{parent}/lora_b"], precision="highest")
+                kernel = flat[f"{parent}/kernel"] + self.alpha / leaf.shape[-1] ** self.rank_power * product
+                merged[f"{parent}/kernel"] = self._kernel(flat[f"{parent}/kernel"], kernel, changes, parent)
+        return tree.unflatten(merged)
+
+    def _kernel(self, before: jax.Array, after: jax.Array, changes: dict[str, Any], parent: str) -> jax.Array:
+        return after
+
+
+@config
+class DoRA(LoRA):
+    """Weight-decomposed low-rank adaptation (Liu et al. 2024, arXiv:2402.09353).
+
+        V = W₀ + (α/r^p) A B,   W = m V / ‖V‖,   m = ‖W₀‖ at first
+
+    with one norm and one magnitude m for each output unit (columns of [in, out]). As in the paper's section 4.3, no
+    gradient flows through ‖V‖. A column of W₀ that is zero has no direction to keep, so it has W = V.
+    """
+
+    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+        """LoRA's factors and a `magnitude` [out] for every kernel.
+
+        Raises:
+            ValueError: the rank is above the smaller side of every kernel.
+        """
+        flat, delta = tree.flatten(frozen), tree.flatten(super().init(key, frozen))
+        parents = [path.removesuffix("/lora_a") for path in delta if path.endswith("/lora_a")]
+        return tree.unflatten(delta | {f"{parent}/magnitude": _norms(flat[f"{parent}/kernel"]) for parent in parents})
+
+    def _kernel(self, before: jax.Array, after: jax.Array, changes: dict[str, Any], parent: str) -> jax.Array:
+        # Zero columns must not divide by zero even where the choice falls on the other branch.
+        lengths = jnp.stack([_norms(before), jax.lax.stop_gradient(_norms(jax.lax.stop_gradient(after)))])
+        fixed = jnp.any(lengths == 0, axis=0)
+        ratio = changes[f"{parent}/magnitude"] / jnp.where(fixed, 1.0, lengths[1])
+        return jnp.where(fixed, 1.0, ratio) * after
+
+
+def _norms(kernel: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.sum(kernel**2, axis=0))
+
+
+@config
+class RandomSubspace(Adapter):
+    """θ = θ₀ + P z with a fixed random P and d trained numbers z, zero at first, for each network.
+
+    The columns of P are Gaussian directions of unit length. θ is all of a network, a Gaussian policy's `log_std`
+    included.
+
+    Reference: Li et al. 2018, "Measuring the intrinsic dimension of objective landscapes", arXiv:1804.08838.
+    """
+
+    dimensions: int = 32
+    """numbers d that train in each network"""
+    critic: Critic = "same"
+    """`full` trains all of the critic without a subspace"""
+
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"dimensions": (1, 4096)}
+
+    def freeze(self, key: jax.Array, base: Tree) -> Tree:
+        """`base`, and the transposed P of each adapted group [d, D] as `projection`; D numbers are in the group.
+
+        Raises:
+            ValueError: d is above D.
+        """
+        groups = [group for group in base if adapts(self.critic, group)]
+        projection = {}
+        for group, subkey in zip(groups, jax.random.split(key, len(groups))):
+            size = tree.size(base[group])
+            if self.dimensions > size:
+                raise ValueError(f"dimensions: {self.dimensions} is above the {size} parameters of `{group}`")
+            directions = jax.random.normal(subkey, (self.dimensions, size))
+            projection[group] = directions / jnp.linalg.norm(directions, axis=1, keepdims=True)
+        return {"base": base, "projection": projection}
+
+    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+        """`z` [d] of each adapted group, at zero."""
+        return by_group(key, frozen["base"], self.critic, lambda *_: {"z": jnp.zeros((self.dimensions,))})
+
+    def merge(self, frozen: Tree, delta: Tree) -> Tree:
+        """θ₀ + P z for each adapted group."""
+        merged = dict(delta)
+        for group, projection in frozen["projection"].items():
+            base = frozen["base"][group]
+            moved = tree.ravel(base) + jnp.matmul(delta[group]["z"], projection, precision="highest")
+            merged[group] = tree.unravel(moved, base)
+        return merged

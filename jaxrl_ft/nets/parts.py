@@ -1,0 +1,145 @@
+"""What an adapted or grown network is made of: which layers read and write what, and fresh parts to add.
+
+The entries of a network's tree are described in `jaxrl_ft.nets.mlp`.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.nets import initializers, mlp
+
+SUB_NETWORKS = ("residual", "offset", "column")
+"""Entries that are whole networks themselves."""
+
+
+class Roles(NamedTuple):
+    """Paths of layers such as `dense_0` or `residual/head`; heads that a column replaces are in none of them."""
+
+    observing: tuple[str, ...]
+    """read the observation"""
+    reading: tuple[str, ...]
+    """read the activations of hidden layers"""
+    output: tuple[str, ...]
+    """write the network's outputs, the one with the network's own bias first"""
+
+
+def roles(params: tree.Tree) -> Roles:
+    """What the layers of a network read and write, those of its sub-networks included."""
+    depth = mlp.depth(params)
+    laterals = tuple(name for name in params if name.startswith("lateral_") and name != "lateral_head")
+    observing: tuple[str, ...] = ("dense_0",) if depth else ()
+    reading: tuple[str, ...] = (*(f"dense_{i}" for i in range(1, depth)), *laterals)
+    output: tuple[str, ...] = ()
+    if "column" in params:
+        inside = _under("column", roles(params["column"]))
+        observing, reading, output = observing + inside.observing, reading + inside.reading, inside.output
+    else:
+        output = tuple(name for name in ("head", "lateral_head") if name in params)
+        reading += output if depth else ()
+        observing += () if depth else ("head",)
+    for name in ("residual", "offset"):
+        if name in params:
+            inside = _under(name, roles(params[name]))
+            observing, reading, output = (a + b for a, b in zip((observing, reading, output), inside))
+    return Roles(observing, reading, output)
+
+
+def _under(name: str, inside: Roles) -> Roles:
+    return Roles(*(tuple(f"{name}/{path}" for path in paths) for paths in inside))
+
+
+def networks(params: tree.Tree, prefix: str = "") -> Iterator[tuple[str, tree.Tree]]:
+    """The network and every sub-network in it, each with its path: an empty one, or such as `residual/`."""
+    yield prefix, params
+    for name in SUB_NETWORKS:
+        if name in params:
+            yield from networks(params[name], f"{prefix}{name}/")
+
+
+def innermost(params: tree.Tree, name: str) -> tuple[str, tree.Tree]:
+    """The last network on the chain of entries `name`, with its path: an empty one, or such as `residual/`."""
+    prefix = ""
+    while name in params:
+        prefix, params = f"{prefix}{name}/", params[name]
+    return prefix, params
+
+
+def widths(params: tree.Tree) -> tuple[int, ...]:
+    """The widths of a network's own hidden layers."""
+    return tuple(int(params[f"dense_{i}"]["kernel"].shape[-1]) for i in range(mlp.depth(params)))
+
+
+def sizes(params: tree.Tree) -> tuple[int, int]:
+    """The sizes of a network's input and output."""
+    first = params.get("dense_0", params["head"])
+    return int(first["kernel"].shape[0]), int(params["head"]["kernel"].shape[-1])
+
+
+def network(key: jax.Array, like: tree.Tree, width: int | None = None, head_gain: float = 1.0) -> tree.Tree:
+    """A fresh plain network with the inputs, outputs, depth and norms of `like`, and its widths or `width`.
+
+    Args:
+        key: PRNG key.
+        like: the tree of a network.
+        width: units in each hidden layer; those of `like` without it.
+        head_gain: gain of the last layer.
+    """
+    hidden = widths(like) if width is None else (width,) * mlp.depth(like)
+    return mlp.fresh(key, hidden, *sizes(like), head_gain, "norm_0" in like)
+
+
+def silenced(params: tree.Tree) -> tree.Tree:
+    """The network with a zero last layer."""
+    return {**params, "head": jax.tree.map(jnp.zeros_like, params["head"])}
+
+
+def bottleneck(key: jax.Array, size: int, width: int) -> tree.Tree:
+    """A fresh `bottleneck_i` entry after a layer of `size` units: the identity at first, since `up` is zero.
+
+    With an inner width of its own choice it is also the layer that a deeper network inserts without a change of its
+    outputs, whatever the activation. `down` is orthogonal with gain √2.
+
+    Reference: Houlsby et al. 2019, arXiv:1902.00751.
+    """
+    down = initializers.orthogonal(float(np.sqrt(2)))(key, (size, width))
+    return {
+        "down": {"kernel": down, "bias": jnp.zeros((width,))},
+        "up": {"kernel": jnp.zeros((width, size)), "bias": jnp.zeros((size,))},
+    }
+
+
+def column(key: jax.Array, params: tree.Tree, width: int) -> tree.Tree:
+    """A fresh `column` entry for the innermost column of a network; with it, the outputs are what they were.
+
+        h_i = act(W_i h_{i-1} + b_i + U_i [h_{i-1} of all earlier columns]),   U_head = the outputs' layer so far
+
+    The head W is zero at first, which alone differs from the paper's random column; hidden W and U have gain 1 each, so
+    that their sum keeps the gain √2 of the other layers.
+
+    Args:
+        key: PRNG key.
+        params: the tree of a network, perhaps with columns.
+        width: units in each hidden layer of the new column.
+
+    Reference: Rusu et al. 2016, arXiv:1606.04671, equations 1 and 2, without its optional adapters.
+    """
+    keys = jax.random.split(key, mlp.depth(params))
+    columns = _columns(params)
+    last, below = columns[-1], np.sum([widths(node) for node in columns], axis=0)
+    fresh = silenced(network(keys[0], last, width))
+    for i, subkey in enumerate(keys[1:], 1):
+        gain = float(np.sqrt(0.5))
+        fresh[f"dense_{i}"] = {**fresh[f"dense_{i}"], "kernel": gain * fresh[f"dense_{i}"]["kernel"]}
+        fresh[f"lateral_{i}"] = {"kernel": initializers.orthogonal()(subkey, (int(below[i - 1]), width))}
+    kernels = [node["kernel"] for node in (last.get("lateral_head"), last["head"]) if node is not None]
+    head = {"kernel": fresh["head"]["kernel"], "bias": jnp.array(last["head"]["bias"])}
+    return {**fresh, "head": head, "lateral_head": {"kernel": jnp.concatenate(kernels, axis=0)}}
+
+
+def _columns(params: tree.Tree) -> list[tree.Tree]:
+    return [params, *(_columns(params["column"]) if "column" in params else [])]
