@@ -182,7 +182,7 @@ def stepped(member, memory, params, seed, obs):
 
 
 def test_the_gains_are_those_of_a_fresh_network(source):
-    network = ft.MLP(width=16)
+    network = ft.MLP(width=16, depth=1)
     params = jax.jit(lambda key: ft.PPO().init_params(key, source, network))(jax.random.key(0))
     for path in neurons.dense(params):
         kernel = np.asarray(tree.flatten(params)[f"{path}/kernel"], np.float64)
