@@ -217,6 +217,9 @@ class JumpStart(Data):
     training rollouts, guide and policy together, where they evaluate. The other schedule is a line:
 
         h = guide_steps ((1 - c) max(0, 1 - p / stop) + c (1 - k / K)),   c = curriculum
+
+    `kl`, as optimizers see it, takes in the guided rows, where it is from the base: a small target would stop a fresh
+    policy at once.
     """
 
     guide_steps: float = 20.0
