@@ -94,10 +94,6 @@ def test_keys_make_the_matrix():
     assert np.abs(first[0] - first[1]).max() > 0.1
 
 
-def test_the_identity():
-    np.testing.assert_array_equal(initializers.identity(jax.random.key(0), (3, 3)), np.eye(3))
-
-
 def fresh(network, gaussian=False):
     return jax.jit(lambda key: actor_critic.init(key, network, 3, 2, gaussian))
 
@@ -118,8 +114,6 @@ def written_out(layers, x, activation, eps=1e-6):
     """The forward pass of the definition, in float64."""
     functions = {"tanh": np.tanh, "relu": lambda z: np.maximum(z, 0), "swish": lambda z: z / (1 + np.exp(-z))}
     layers = jax.tree.map(lambda leaf: np.asarray(leaf, float), layers)
-    if "input" in layers:
-        x = x @ layers["input"]["kernel"] + layers["input"]["bias"]
     for i in range(sum(name.startswith("dense_") for name in layers)):
         x = x @ layers[f"dense_{i}"]["kernel"] + layers[f"dense_{i}"]["bias"]
         if f"norm_{i}" in layers:
@@ -168,17 +162,6 @@ def test_width_and_depth_are_read_from_the_tree():
     np.testing.assert_allclose(output, written_out(params, OBS, "tanh"), atol=1e-5)
     assert [layer.shape for layer in hidden] == [(5, 5), (5, 2), (5, 7)]
     assert mlp.depth(params) == 3
-
-
-def test_an_input_map_is_applied_where_the_tree_has_one():
-    network = ft.MLP(width=4, depth=1)
-    params = made_up(network)["policy"]
-    identity = {"kernel": np.eye(3, dtype=np.float32), "bias": np.zeros(3, np.float32)}
-    mapped = {"kernel": np.diag([2.0, -1.0, 0.5]).astype(np.float32), "bias": np.float32([1.0, 0.0, -1.0])}
-    plain = apply(params, network, OBS)[0]
-    np.testing.assert_array_equal(apply({**params, "input": identity}, network, OBS)[0], plain)
-    moved = apply(params, network, OBS * [2.0, -1.0, 0.5] + np.float32([1.0, 0.0, -1.0]))[0]
-    np.testing.assert_allclose(apply({**params, "input": mapped}, network, OBS)[0], moved, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 4, 3)])
