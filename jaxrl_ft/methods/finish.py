@@ -24,6 +24,8 @@ class Finish:
     """number of fine-tunes of one base, from different random numbers, that share the budget"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"population": (1, 1)}
+    anchored: ClassVar[bool] = False
+    """whether parameters are added to others leaf by leaf, which makes no sense of networks that grew"""
 
     def apply(self, base: Tree, members: Tree) -> Tree:
         """The parameters that an agent keeps.
@@ -49,6 +51,7 @@ class WiSE(Finish):
     """weight of the fine-tune: 0 is the base, 1 the fine-tune"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"population": (1, 256), "weight": (0.0, 1.0)}
+    anchored: ClassVar[bool] = True
 
     def apply(self, base: Tree, members: Tree) -> Tree:
         """The interpolated parameters; what only the fine-tune has, as an adapter adds it, is not scaled.
@@ -70,7 +73,10 @@ class WiSE(Finish):
 
 @config
 class Soup(WiSE):
-    """The uniform mean of several fine-tunes of one base (Wortsman et al. 2022, arXiv:2203.05482)."""
+    """The uniform mean of several fine-tunes of one base (Wortsman et al. 2022, arXiv:2203.05482).
+
+    It needs members that lie in one basin: with the same start, and little that is drawn anew in each.
+    """
 
     population: int = 4
     """number of fine-tunes of one base, from different random numbers, that share the budget"""

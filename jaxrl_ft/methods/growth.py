@@ -14,10 +14,10 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.methods.warm_start import Probe, WarmStart
-from jaxrl_ft.nets import initializers, mlp
+from jaxrl_ft.nets import mlp, parts
 
-# Parts of a network whose relation to the hidden units is known; `input` and `output` touch none of them.
-_WIDENS = re.compile(r"(dense|norm|bottleneck)_\d+|input|head|output|log_std")
+# A column reads the hidden units, and would have to be widened with them.
+_WIDENS = re.compile(r"(dense|norm|bottleneck)_\d+|head|log_std|residual|offset")
 
 
 def wider(key: jax.Array, layers: Tree, width: int, spread: jax.Array | float) -> Tree:
@@ -38,7 +38,7 @@ def wider(key: jax.Array, layers: Tree, width: int, spread: jax.Array | float) -
     Raises:
         ValueError: a layer is wider already, or its function would change; read from shapes alone.
     """
-    sizes = [_outputs(layers[f"dense_{i}"]) for i in range(mlp.depth(layers))]
+    sizes = parts.widths(layers)
     _check_wider(layers, sizes, width)
     draws = _draws(key, layers, sizes, width)
     grown, below, num_below = dict(layers), None, 0
@@ -58,7 +58,7 @@ def wider(key: jax.Array, layers: Tree, width: int, spread: jax.Array | float) -
     return grown
 
 
-def _check_wider(layers: Tree, sizes: list[int], width: int) -> None:
+def _check_wider(layers: Tree, sizes: tuple[int, ...], width: int) -> None:
     for name in layers:
         if not _WIDENS.fullmatch(name):
             raise ValueError(f"width: a network with the part {name!r} cannot be widened")
@@ -76,7 +76,7 @@ def _outputs(layer: Tree) -> int:
     return layer["kernel"].shape[-1]
 
 
-def _draws(key: jax.Array, layers: Tree, sizes: list[int], width: int) -> dict[str, jax.Array]:
+def _draws(key: jax.Array, layers: Tree, sizes: tuple[int, ...], width: int) -> dict[str, jax.Array]:
     """Exponential draws for every choice of units, [rounds, size], and for every kernel that reads units."""
     shapes = {f"units_{i}": (-(-(width - size) // size), size) for i, size in enumerate(sizes)}
     shapes |= {f"dense_{i}": (width, width) for i in range(1, len(sizes))} | {"head": (width, _outputs(layers["head"]))}
@@ -116,11 +116,15 @@ def deeper_dense(layers: Tree) -> Tree:
         ValueError: what enters the head may be negative or would be normalised; read from shapes alone.
     """
     depth = mlp.depth(layers)
-    for part, why in (("norm_0", "would be normalised"), (f"bottleneck_{depth - 1}", "may be negative")):
-        if part in layers:
+    reasons = {
+        "norm_0": "what enters the new layer would be normalised",
+        f"bottleneck_{depth - 1}": "what enters the new layer may be negative",
+        "column": "the column has a layer for each of this one's",
+    }
+    for name, reason in reasons.items():
+        if name in layers:
             raise ValueError(
-                f"layer: 'dense' is not allowed for a network with the part {part!r}, since what enters the new layer "
-                f"{why} (allowed: 'residual')"
+                f"layer: 'dense' is not allowed for a network with the part {name!r}: {reason} (allowed: 'residual')"
             )
     size = layers["head"]["kernel"].shape[0]
     return {**layers, f"dense_{depth}": {"kernel": jnp.eye(size), "bias": jnp.zeros((size,))}}
@@ -143,14 +147,14 @@ def deeper_residual(key: jax.Array, layers: Tree, width: int) -> Tree:
     depth = mlp.depth(layers)
     if not depth:
         raise ValueError("layer: 'residual' is not allowed for a network without hidden layers")
-    size, name = layers["head"]["kernel"].shape[0], f"bottleneck_{depth - 1}"
-    down = {"kernel": initializers.orthogonal(2**0.5)(key, (size, width)), "bias": jnp.zeros((width,))}
-    up = {"kernel": jnp.zeros((width, size)), "bias": jnp.zeros((size,))}
+    name = f"bottleneck_{depth - 1}"
+    block = parts.bottleneck(key, parts.widths(layers)[-1], width)
     if name in layers:
-        old = layers[name]
+        old, down, up = layers[name], block["down"], block["up"]
         down = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=-1), old["down"], down)
         up = {"kernel": jnp.concatenate([old["up"]["kernel"], up["kernel"]]), "bias": old["up"]["bias"]}
-    return {**layers, name: {"down": down, "up": up}}
+        block = {"down": down, "up": up}
+    return {**layers, name: block}
 
 
 @config

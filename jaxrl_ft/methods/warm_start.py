@@ -26,10 +26,22 @@ class WarmStart:
     """episodes of the base policy on the target, paid from the budget, before training"""
     probe_steps: int = 64
     """steps after which an episode of the probe is cut"""
+    align_steps: int = 0
+    """steps in each of 8 environments, paid from the budget, from which the meaning of the target's sensors and actions
+    is told; they are then read in the source's terms before anything else. 0 takes them as they are"""
 
-    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"probe_episodes": (0, 16), "probe_steps": (1, 10_000)}
+    ALIGN_ENVS: ClassVar[int] = 8
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
+        "probe_episodes": (0, 16),
+        "probe_steps": (1, 10_000),
+        "align_steps": (0, 10_000),
+    }
     grows: ClassVar[bool] = False
     """whether parameters leave with other shapes than they came"""
+
+    def spent(self) -> int:
+        """Environment steps on the target that are paid before the first update."""
+        return self.ALIGN_ENVS * self.align_steps + self.probe_episodes * self.probe_steps
 
     def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The parameters that training starts from.
@@ -61,7 +73,7 @@ class WarmStart:
 def refuse_other_shapes(base: Tree, other: Tree, name: str = "fresh") -> None:
     """Refuses a network whose hidden layers, norms and outputs are not of the base's shapes, leaf by leaf.
 
-    Other parts, which adapters add, may be in one of the two alone.
+    Other parts, whole networks inside them included, may be in one of the two alone: adapters add them.
 
     Raises:
         ValueError: names the first leaf that differs.
@@ -70,5 +82,5 @@ def refuse_other_shapes(base: Tree, other: Tree, name: str = "fresh") -> None:
     for path in sorted(ours.keys() | theirs.keys()):
         both = path in ours and path in theirs
         shapes = [jnp.shape(flat[path]) if path in flat else "none" for flat in (theirs, ours)]
-        if shapes[0] != shapes[1] and (both or re.search(r"/(dense|norm)_\d+/|/head/|/log_std$", path)):
+        if shapes[0] != shapes[1] and (both or re.match(r"[^/]+/((dense|norm)_\d+/|head/|log_std$)", path)):
             raise ValueError(f"{name}: {path} of shape {shapes[0]} does not fit the base's {shapes[1]}")

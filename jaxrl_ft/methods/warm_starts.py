@@ -112,11 +112,8 @@ class HeadReset(WarmStart):
 
 def _height(name: str, layers: Tree) -> int:
     """The number of layers between a part and the output; parts without a number of their own are at the output."""
-    depth = mlp.depth(layers)
     numbered = re.fullmatch(r".*_(\d+)", name)
-    if name == "input":
-        return depth + 1
-    return depth - int(numbered[1]) if numbered else 0
+    return mlp.depth(layers) - int(numbered[1]) if numbered else 0
 
 
 @config

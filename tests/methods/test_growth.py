@@ -45,7 +45,7 @@ def forward(layers, activation, x):
     def dense(layer, x):
         return x @ np.asarray(layer["kernel"], np.float64) + np.asarray(layer["bias"], np.float64)
 
-    x = dense(layers["input"], x) if "input" in layers else x
+    obs = x
     for i in range(sum(name.startswith("dense") for name in layers)):
         x = dense(layers[f"dense_{i}"], x)
         if f"norm_{i}" in layers:
@@ -56,7 +56,10 @@ def forward(layers, activation, x):
         if f"bottleneck_{i}" in layers:
             block = layers[f"bottleneck_{i}"]
             x = x + dense(block["up"], act(dense(block["down"], x)))
-    return dense(layers["head"], x)
+    signs = {"residual": 1, "offset": -1}
+    return dense(layers["head"], x) + sum(
+        sign * forward(layers[name], activation, obs) for name, sign in signs.items() if name in layers
+    )
 
 
 @functools.cache
@@ -136,6 +139,12 @@ def test_a_dense_layer_is_the_identity_after_relu_to_the_last_bit(kind, random_p
             np.testing.assert_array_equal(after, before)
 
 
+def test_the_networks_read_blocks_as_the_oracle_does(blocked):
+    policy, obs = Policy(blocked, {}, TANH), observations(blocked)
+    logits = forward(blocked["policy"], "tanh", obs)
+    np.testing.assert_allclose(actor_critic.distribution(policy, obs).logits, logits, rtol=1e-5, atol=1e-5)
+
+
 def test_growing_again_keeps_the_function(random_params, blocked):
     base = random_params(task("Pendulum-v1"), RELU)
     twice = grow(UNEVEN, grow(WIDER, base), 1)
@@ -154,11 +163,11 @@ def test_growing_again_keeps_the_function(random_params, blocked):
 
 def test_other_parts_are_carried(random_params, same):
     base = random_params(task("CartPole-v1"), TANH)
-    mapped = {"kernel": np.full((4, 4), 0.5, np.float32), "bias": np.ones(4, np.float32)}
-    base["policy"]["input"] = mapped
+    beside = random_params(task("CartPole-v1"), TANH, 1)["policy"]
+    base["policy"]["residual"] = beside
     for warm in GROWTHS:
         grown = grow(warm, base)
-        assert same(grown["policy"]["input"], mapped)
+        assert same(grown["policy"]["residual"], beside)
         assert_same_function(base, grown, "tanh")
 
 
@@ -279,7 +288,13 @@ REFUSED = [
     (Net2Wider(width=5), TANH, (), "width: 5 is below the base's 6"),
     (Net2Wider(width=9), NETWORKS["normed"], (), "width: 9 is no whole multiple of the base's 6; with layer norm"),
     (WIDER, TANH, ("column",), "width: a network with the part 'column' cannot be widened"),
-    (DENSE, ft.MLP(width=6, activation="relu", layer_norm=True), (), "layer: 'dense' is not allowed .*'norm_0'.*norma"),
+    (
+        DENSE,
+        ft.MLP(width=6, activation="relu", layer_norm=True),
+        (),
+        "layer: 'dense' is not allowed .*'norm_0'.*normalised",
+    ),
+    (DENSE, RELU, ("column",), "layer: 'dense' is not allowed .*'column'.*a layer for each"),
     (DENSE, RELU, ("bottleneck_1",), "layer: 'dense' is not allowed .*'bottleneck_1'.*may be negative"),
 ]
 
