@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 import jaxrl_ft as ft
+from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.methods.warm_starts import Probe
+from jaxrl_ft.core.validation import check_config
+from jaxrl_ft.methods.growth import Net2Deeper, Net2Wider
+from jaxrl_ft.methods.warm_starts import HeadReset, Probe
 from jaxrl_ft.rl import actor_critic
 
 NETWORK = ft.MLP(width=8)
@@ -20,6 +23,11 @@ GROUPS = {
     "probe_soften": ("policy",),
     "critic_reset": ("value",),
     "shrink_perturb": ("policy", "value"),
+    "head_reset": ("policy", "value"),
+    "policy_head_reset": ("policy",),
+    "last_k_reset": ("policy", "value"),
+    "net2wider": ("policy", "value"),
+    "net2deeper": ("policy", "value"),
 }
 
 
@@ -39,11 +47,27 @@ def policy(params, obs=OBS):
 @pytest.mark.parametrize("name", list(ft.WARM_STARTS))
 def test_the_tree_stays_and_only_the_named_groups_change(name, trees, same):
     base, _ = trees
-    start = apply(ft.WARM_STARTS[name], trees)
-    assert jax.tree.structure(start) == jax.tree.structure(base)
-    assert [leaf.shape for leaf in jax.tree.leaves(start)] == [leaf.shape for leaf in jax.tree.leaves(base)]
-    changed = tuple(group for group in base if not same(start[group], base[group]))
-    assert changed == GROUPS.get(name, changed)
+    warm = ft.WARM_STARTS[name]
+    start = apply(warm, trees)
+    stays = jax.tree.map(np.shape, start) == jax.tree.map(np.shape, base)
+    assert stays != warm.grows
+    assert tuple(group for group in base if not same(start[group], base[group])) == GROUPS[name]
+    assert warm.grows or warm.network(NETWORK) is NETWORK
+
+
+@pytest.mark.parametrize("name", [name for name in ft.WARM_STARTS if not ft.WARM_STARTS[name].grows])
+def test_agents_start_side_by_side_as_alone(name, trees):
+    warm = as_arrays(ft.WARM_STARTS[name])
+
+    def one(key, base, fresh, share):
+        return warm.apply(key, base, fresh, Probe(share))
+
+    keys, shares = jax.random.split(jax.random.key(3), 2), jnp.array([0.2, 0.9])
+    bases, freshes = tree.stack([trees[0], trees[1]]), tree.stack([trees[1], trees[0]])
+    together = jax.vmap(one)(keys, bases, freshes, shares)
+    for i in range(2):
+        alone = one(keys[i], tree.take(bases, i), tree.take(freshes, i), shares[i])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), tree.take(together, i), alone)
 
 
 @pytest.mark.parametrize("name", list(ft.WARM_STARTS))
@@ -70,12 +94,82 @@ def test_shrink_perturb_is_a_weighted_sum(trees):
     jax.tree.map(lambda s, b, f: np.testing.assert_allclose(s, 0.25 * b + 2 * f, rtol=1e-6), start, *trees)
 
 
-def test_shrink_perturb_keeps_what_only_the_base_has(trees):
-    base, fresh = trees
-    extra = np.ones((4, 4), np.float32)
-    grown = {**base, "policy": {**base["policy"], "input": {"kernel": extra}}}
-    start = apply(ft.ShrinkPerturb(), (grown, fresh))
-    np.testing.assert_array_equal(start["policy"]["input"]["kernel"], extra)
+def test_shrink_perturb_keeps_what_only_the_base_has(trees, same):
+    base, fresh = with_parts(trees[0], trees[1]), trees[1]
+    start = apply(ft.ShrinkPerturb(), (base, fresh))
+    for part in ("bottleneck_1", "residual"):
+        assert same(start["policy"][part], base["policy"][part])
+
+
+def with_parts(base, other):
+    """The base with parts in its policy, as adapters add them."""
+    block = Net2Deeper(width=3).apply(jax.random.key(0), base, None, None)["policy"]["bottleneck_1"]
+    return {**base, "policy": {**base["policy"], "bottleneck_1": block, "residual": other["policy"]}}
+
+
+def pendulum_trees(random_params):
+    pendulum = ft.make_task("Pendulum-v1")
+    return random_params(pendulum, NETWORK, 0), random_params(pendulum, NETWORK, 1)
+
+
+@pytest.mark.parametrize("k, layers", [(1, {"head", "log_std"}), (2, {"head", "log_std", "dense_1"})])
+def test_a_reset_takes_the_last_layers_of_the_fresh_network(k, layers, random_params, same):
+    base, fresh = pendulum_trees(random_params)
+    start = apply(HeadReset(k=k), (base, fresh))
+    for group in base:
+        assert set(start[group]) == set(base[group])
+        for name in base[group]:
+            assert same(start[group][name], (fresh if name in layers else base)[group][name])
+
+
+def test_a_reset_of_every_layer_is_a_fresh_group(random_params, same):
+    base, fresh = pendulum_trees(random_params)
+    for k in (3, 9):
+        assert same(apply(HeadReset(k=k), (base, fresh)), fresh)
+        assert same(apply(HeadReset(k=k, policy=False), (base, fresh)), apply(ft.CriticReset(), (base, fresh)))
+        assert same(apply(HeadReset(k=k, critic=False), (base, fresh))["value"], base["value"])
+
+
+def test_norms_and_added_parts_are_reset_with_their_layer(random_params, source):
+    network = ft.MLP(width=8, layer_norm=True)
+    trees = random_params(source, network, 0), random_params(source, network, 1)
+    base = with_parts(*trees)
+    one, two = (apply(HeadReset(k=k), (base, trees[1]))["policy"] for k in (1, 2))
+    assert set(base["policy"]) - set(one) == {"residual"}
+    assert set(base["policy"]) - set(two) == {"residual", "bottleneck_1"}
+    np.testing.assert_array_equal(one["norm_1"]["scale"], base["policy"]["norm_1"]["scale"])
+    np.testing.assert_array_equal(two["norm_1"]["scale"], trees[1]["policy"]["norm_1"]["scale"])
+    np.testing.assert_array_equal(two["norm_0"]["scale"], base["policy"]["norm_0"]["scale"])
+
+
+@pytest.mark.parametrize("warm", [ft.ShrinkPerturb(), HeadReset(), HeadReset(k=2)], ids=["shrink", "head", "last_k"])
+@pytest.mark.parametrize("network", [ft.MLP(width=9), ft.MLP(width=8, depth=1), ft.MLP(width=8, depth=3)])
+def test_fresh_networks_of_other_shapes_are_refused_by_shapes_alone(warm, network, trees, random_params, source):
+    shapes = jax.eval_shape(lambda: (trees[0], random_params(source, network, 1)))
+    with pytest.raises(ValueError, match=r"fresh: policy/\w+/\w+ of shape .* does not fit the base's "):
+        jax.eval_shape(lambda *given: apply(warm, given), *shapes)
+
+
+def test_a_grown_network_meets_fresh_ones_of_its_own_config(trees, random_params, source):
+    wider = Net2Wider(width=12)
+    grown = apply(wider, trees)
+    fresh = random_params(source, wider.network(NETWORK), 1)
+    for warm in (ft.ShrinkPerturb(), HeadReset(k=2)):
+        start = apply(warm, (grown, fresh))
+        assert jax.tree.map(np.shape, start) == jax.tree.map(np.shape, grown)
+        with pytest.raises(ValueError, match=r"fresh: policy/dense_0/bias of shape .8,. does not fit the base's .12,."):
+            apply(warm, (grown, trees[1]))
+
+
+def test_a_reset_of_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"warm_start\.policy: False is not allowed where critic is False too"):
+        check_config(HeadReset(policy=False, critic=False), "warm_start")
+
+
+@pytest.mark.parametrize("name", list(ft.WARM_STARTS))
+def test_rows_are_valid_and_told(name):
+    check_config(ft.WARM_STARTS[name], "warm_start")
+    assert ft.WARM_STARTS.text(name)
 
 
 @pytest.mark.parametrize("name", ["soften", "probe_soften"])
