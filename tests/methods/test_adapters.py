@@ -1,6 +1,7 @@
-"""Laws of every registered adapter, and closed forms of each."""
+"""Laws of every registered adapter on a Gaussian policy with layer norms, and of each on networks with added parts."""
 
 import re
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,175 +11,184 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
-from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.rl import actor_critic
+from jaxrl_ft.core.validation import check_config
+from jaxrl_ft.methods import adapters
+from jaxrl_ft.methods.adapters import ADAPTERS
+from jaxrl_ft.nets import actor_critic
 
-EXACT = (ft.Full, ft.Partial, ft.LastK, ft.LoRA)
-OBS = np.random.default_rng(7).normal(size=(5, 4)).astype(np.float32)
 NETWORK = ft.MLP(width=8, layer_norm=True)
+OBS = np.random.default_rng(7).normal(size=(5, 4)).astype(np.float32)
+NOT_EXACT = (adapters.DoRA,)
+"""Adapters whose outputs at init are the base's but for rounding."""
+GROWS = (adapters.ResidualPolicy, adapters.PlasticityInjection, adapters.ProgressiveColumn)
+"""Adapters that add a network each time."""
+REACHES = {
+    "full": "", "partial": "", "head": "/head/", "bias": "/bias$", "norm": "/norm_", "first_layer": "/dense_0/",
+    "last_k": "/(dense_1|norm_1|head)/|log_std", "lora": "/kernel$", "rslora": "/kernel$", "dora": "/kernel$",
+    "random_subspace": "", "sparse": "/kernel$", "ia3": "/(dense_1|head)/kernel$", "input_affine": "/dense_0/",
+    "output_affine": "/head/", "bottleneck": "/bottleneck_", "residual": "/residual/|log_std",
+    "plasticity": "/residual/|log_std", "progressive": "/column/|log_std",
+}  # fmt: skip
+"""The paths that training changes."""
 
 
-def outputs(params, network=NETWORK):
-    policy = Policy(params, {}, network)
-    return actor_critic.distribution(policy, OBS)[0], actor_critic.values(policy, OBS)
+def quick(function):
+    """The function compiled fast rather than well."""
+    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    return jax.jit(function, compiler_options=options)
 
 
-def train(adapter, base):
-    """The delta after two gradient steps of size 0.01 towards outputs of 1."""
+def outputs(params, obs=OBS):
+    return actor_critic.policy_outputs(params, NETWORK, obs), actor_critic.values(params, NETWORK, obs)
+
+
+outputs_of = quick(outputs)
+
+
+def random_tree(seed=0, gaussian=True, network=NETWORK):
+    shapes = jax.eval_shape(lambda: actor_critic.init(jax.random.key(0), network, 4, 2, gaussian))
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: (0.5 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes)
+
+
+def started(adapter, key, base):
+    frozen = adapter.freeze(jax.random.fold_in(key, 0), base)
+    return frozen, adapter.init(jax.random.fold_in(key, 1), frozen)
+
+
+def restarted(adapter, key, base):
+    """The parameters merged before any training."""
+    return adapter.merge(*started(adapter, key, base))
+
+
+def life(adapter, key, base):
+    """What an adapter makes of a base, before and after three gradient steps, and starting again."""
+    frozen, delta = started(adapter, key, base)
 
     def loss(delta):
-        logits, values = outputs(adapter.merge(base, delta))
-        return jnp.sum((logits - 1.0) ** 2) + jnp.sum((values - 1.0) ** 2)
+        params = adapter.merge(frozen, delta)
+        logits, values = outputs(params)
+        return jnp.sum((logits - 1.0) ** 2) + jnp.sum((values - 1.0) ** 2) + jnp.sum(params["policy"]["log_std"])
 
-    delta = adapter.init(jax.random.key(1), base)
-    for _ in range(2):
-        delta = jax.tree.map(lambda leaf, grad: leaf - 0.01 * grad, delta, jax.grad(loss)(delta))
-    return delta
+    def step(delta, _):
+        return jax.tree.map(lambda leaf, grad: leaf - 0.01 * grad, delta, jax.grad(loss)(delta)), None
 
-
-@pytest.fixture(scope="module", params=list(ft.ADAPTERS))
-def adapter(request):
-    return as_arrays(ft.ADAPTERS[request.param])
-
-
-@pytest.fixture(scope="module")
-def base(random_params, source):
-    return random_params(source, NETWORK)
+    trained, _ = jax.lax.scan(step, delta, length=3)
+    start, after = adapter.merge(frozen, delta), adapter.merge(frozen, trained)
+    again = restarted(adapter, jax.random.fold_in(key, 2), after)
+    return {"frozen": frozen, "delta": delta, "base": outputs(base), "start": outputs(start), "after": after,
+            "then": outputs(after), "again": again, "later": outputs(again)}  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def trained(adapter, base):
-    return train(adapter, base)
+@pytest.fixture(scope="module", params=list(ADAPTERS))
+def lived(request):
+    """A registered adapter and two runs of its life side by side, [2, ...]."""
+    adapter = as_arrays(ADAPTERS[request.param])
+    bases = tree.stack([random_tree(seed) for seed in (0, 1)])
+    keys = jax.random.split(jax.random.key(0), 2)
+    found = quick(jax.vmap(life, in_axes=(None, 0, 0)))(adapter, keys, bases)
+    return SimpleNamespace(name=request.param, adapter=adapter, bases=bases, **found)
 
 
-def assert_same_outputs(adapter, base, merged):
-    for before, after in zip(outputs(base), outputs(merged)):
-        if isinstance(adapter, EXACT):
-            np.testing.assert_array_equal(after, before)
-        else:
+def test_at_init_outputs_are_the_bases(lived):
+    for before, after in zip(lived.base, lived.start):
+        if isinstance(lived.adapter, NOT_EXACT):
             np.testing.assert_allclose(after, before, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(after, before)
 
 
-def test_at_init_outputs_are_the_bases(adapter, base):
-    assert_same_outputs(adapter, base, adapter.merge(base, adapter.init(jax.random.key(0), base)))
+def test_training_changes_what_the_delta_reaches_and_nothing_else(lived):
+    before, after = tree.flatten(lived.bases), tree.flatten(lived.after)
+    assert set(before) <= set(after)
+    for path, leaf in after.items():
+        reached = re.search(REACHES[lived.name], path) is not None
+        if path in before:
+            moved = [not np.array_equal(*pair) for pair in zip(leaf, before[path])]
+            assert moved == [reached] * 2, path
+        else:
+            assert reached or "/offset/" in path
 
 
-def test_init_again_on_merged_parameters_keeps_the_outputs(adapter, base, trained):
-    merged = jax.tree.map(np.asarray, adapter.merge(base, trained))
-    again = adapter.merge(merged, adapter.init(jax.random.key(2), merged))
-    assert_same_outputs(adapter, merged, again)
-    assert tree.size(again) == tree.size(merged)
+def test_starting_again_keeps_the_outputs_and_adds_only_what_has_to_be_added(lived):
+    for before, after in zip(lived.then, lived.later):
+        np.testing.assert_allclose(after, before, atol=1e-5)
+    assert (tree.size(lived.again) > tree.size(lived.after)) == isinstance(lived.adapter, GROWS)
 
 
-def test_the_deltas_top_level_keys_are_groups_of_the_base(adapter, base):
-    delta = adapter.init(jax.random.key(0), base)
-    assert delta
-    assert set(delta) <= set(base)
+def test_the_deltas_top_level_keys_are_the_groups(lived):
+    assert set(lived.delta) == set(lived.bases)
 
 
-def test_training_changes_what_the_delta_reaches_and_nothing_else(adapter, base, trained):
-    merged = tree.flatten(adapter.merge(base, trained))
-    reached = set(tree.flatten(adapter.init(jax.random.key(0), base)))
-    reached |= {re.sub("/lora_[ab]$", "/kernel", path) for path in reached}
-    assert not any("lora" in path for path in merged)
-    for path, leaf in tree.flatten(base).items():
-        changed = not np.array_equal(leaf, merged[path])
-        assert changed == (path in reached), path
+def test_a_plain_delta_holds_parameters_of_the_base_under_their_own_paths(lived):
+    before, delta = tree.flatten(lived.bases), tree.flatten(lived.delta)
+    own = all(path in before and np.array_equal(leaf, before[path]) for path, leaf in delta.items())
+    assert own == lived.adapter.plain
 
 
-def test_the_delta_is_what_the_name_says(base):
-    def paths(adapter):
-        return set(tree.flatten(adapter.init(jax.random.key(0), base)))
-
-    everything = set(tree.flatten(base))
-    heads = {f"{group}/head/{leaf}" for group in base for leaf in ("kernel", "bias")}
-    assert paths(ft.Full()) == paths(ft.ADAPTERS["partial"]) == everything
-    assert paths(ft.ADAPTERS["head"]) == paths(ft.LastK(k=1)) == heads
-    assert paths(ft.ADAPTERS["bias"]) == {path for path in everything if path.endswith("/bias")}
-    assert paths(ft.LastK(k=2)) == {path for path in everything if "_0" not in path}
-    assert paths(ft.LastK(k=3)) == paths(ft.LastK(k=9)) == everything
-    assert paths(ft.InputAffine()) == {f"{g}/input/{leaf}" for g in base for leaf in ("kernel", "bias")}
+def test_runs_draw_numbers_of_their_own(lived):
+    drawn = {**tree.flatten({"frozen": lived.frozen, "delta": lived.delta})}
+    names = {"lora": "lora_a", "rslora": "lora_a", "dora": "lora_a", "random_subspace": "projection",
+             "sparse": "entries", "bottleneck": "down/kernel", "residual": "residual/dense_0/kernel",
+             "plasticity": "offset/dense_0/kernel", "progressive": "column/dense_0/kernel"}  # fmt: skip
+    if lived.name in names:
+        found = [leaf for path, leaf in drawn.items() if names[lived.name] in path]
+        assert found and all(not np.array_equal(leaf[0], leaf[1]) for leaf in found if leaf[0].size > 8)
+        first = {leaf.shape: leaf for leaf in found}
+        assert all(leaf is first[leaf.shape] or not np.array_equal(leaf, first[leaf.shape]) for leaf in found)
 
 
-def test_last_k_counts_the_input_map_as_the_first_layer(base):
-    mapped = ft.InputAffine().merge(base, ft.InputAffine().init(jax.random.key(0), base))
-    three, four = (tree.flatten(ft.LastK(k=k).init(jax.random.key(0), mapped)) for k in (3, 4))
-    assert not any("/input/" in path for path in three)
-    assert set(four) == set(tree.flatten(mapped))
+@pytest.fixture(scope="module")
+def rich():
+    """Parameters with every part, networks inside networks included, as fine-tuning again and again leaves them."""
+    params, rng = random_tree(), np.random.default_rng(3)
+    sequence = [adapters.Bottleneck(width=2), adapters.ResidualPolicy(width=3), adapters.ProgressiveColumn(width=3),
+                adapters.PlasticityInjection(), adapters.ProgressiveColumn(width=2)]  # fmt: skip
+    for i, adapter in enumerate(sequence):
+        shapes = jax.eval_shape(lambda params, a=adapter: restarted(a, jax.random.key(0), params), params)
+        fresh = jax.tree.map(lambda leaf: (0.5 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes)
+        params = tree.overlay(fresh, params) if i else {**fresh, **tree.overlay(fresh, params)}
+    return params
 
 
-@pytest.mark.parametrize(
-    "adapter",
-    [
-        ft.Partial(pattern="policy/head", critic="full"),
-        ft.LastK(k=1, critic="full"),
-        ft.LoRA(critic="full"),
-        ft.InputAffine(critic="full"),
-    ],
-    ids=lambda adapter: type(adapter).__name__,
-)
-def test_critic_full_trains_all_of_the_critic_as_it_is(adapter, base):
-    delta = adapter.init(jax.random.key(0), base)
-    assert set(tree.flatten(delta["value"])) == set(tree.flatten(base["value"]))
-    jax.tree.map(np.testing.assert_array_equal, delta["value"], base["value"])
-    assert set(tree.flatten(delta["policy"])) != set(tree.flatten(base["policy"]))
-    assert_same_outputs(adapter, base, adapter.merge(base, delta))
+def test_fine_tuning_again_and_again_nests_what_was_added(rich):
+    policy = rich["policy"]
+    assert set(policy["residual"]) >= {"residual", "offset", "dense_0", "dense_1", "head"}
+    assert set(policy["column"]) >= {"column", "lateral_1", "lateral_head"}
+    assert policy["column"]["column"]["lateral_1"]["kernel"].shape == (8 + 3, 2)
 
 
-def test_partial_refuses_a_pattern_that_matches_nothing_and_names_the_paths(base):
-    with pytest.raises(ValueError, match=r"'headd' matches no parameter .*policy/head/kernel"):
-        ft.Partial(pattern="headd").init(jax.random.key(0), base)
+@pytest.mark.parametrize("name", list(ADAPTERS))
+def test_what_was_adapted_before_can_be_adapted_by_any(name, rich):
+    adapter = as_arrays(ADAPTERS[name])
+    start = quick(lambda params: outputs(restarted(adapter, jax.random.key(4), params)))(rich)
+    for before, after in zip(outputs_of(rich), start):
+        np.testing.assert_allclose(after, before, atol=2e-5)
 
 
-def test_partial_refuses_what_is_no_regular_expression():
-    with pytest.raises(ValueError, match=r"pattern: '\(' is not a regular expression"):
-        ft.Partial(pattern="(").check()
+@pytest.mark.parametrize("name", list(ADAPTERS))
+def test_without_a_spread_there_is_none(name):
+    start = jax.eval_shape(lambda: restarted(ADAPTERS[name], jax.random.key(0), random_tree(gaussian=False)))
+    assert "log_std" not in start["policy"] and set(start) == {"policy", "value"}
 
 
-def test_lora_equals_the_forward_pass_that_keeps_its_factors_apart(random_params, source):
-    network = ft.MLP(width=8)
-    base = random_params(source, network)
-    adapter = as_arrays(ft.LoRA(rank=3, alpha=6.0))
-    rng = np.random.default_rng(1)
-    delta = jax.tree.map(lambda leaf: (0.3 * rng.normal(size=leaf.shape)).astype(np.float32),
-                         adapter.init(jax.random.key(0), base))  # fmt: skip
-    got = outputs(adapter.merge(base, delta), network)
-    for group, actual in zip(("policy", "value"), (got[0], got[1][:, None])):
-        x = OBS.astype(np.float64)
-        for layer in ("dense_0", "dense_1", "head"):
-            a, b = (np.asarray(delta[group][layer][name], np.float64) for name in ("lora_a", "lora_b"))
-            rank = a.shape[1]
-            x = x @ base[group][layer]["kernel"] + (6.0 / rank) * (x @ a) @ b + base[group][layer]["bias"]
-            x = x if layer == "head" else np.tanh(x)
-        # the log-probabilities' level is free
-        np.testing.assert_allclose(actual, x, atol=2e-6)
+@pytest.mark.parametrize("adapter", [a for a in ADAPTERS.values() if hasattr(a, "critic")], ids=list(ADAPTERS)[1:])
+def test_critic_full_trains_all_of_the_critic_as_it_is(adapter):
+    adapter, base = type(adapter)(**{**vars(adapter), "critic": "full"}), random_tree()
+    made = quick(lambda base: (*started(adapter, jax.random.key(0), base), restarted(adapter, jax.random.key(0), base)))
+    _, delta, merged = made(base)
+    for found in (delta["value"], merged["value"]):
+        assert set(tree.flatten(found)) == set(tree.flatten(base["value"]))
+        jax.tree.map(np.testing.assert_array_equal, found, base["value"])
+    assert "value" in delta and set(delta) <= set(base)
 
 
-def test_lora_caps_the_rank_at_the_smaller_side(base):
-    delta = ft.LoRA(rank=5).init(jax.random.key(0), base)
-    shapes = {path: leaf.shape for path, leaf in tree.flatten(delta["policy"]).items()}
-    assert shapes == {
-        "dense_0/lora_a": (4, 4), "dense_0/lora_b": (4, 8), "dense_1/lora_a": (8, 5), "dense_1/lora_b": (5, 8),
-        "head/lora_a": (8, 2), "head/lora_b": (2, 2),
-    }  # fmt: skip
+def test_every_row_is_within_its_bounds_and_has_a_text():
+    for name, adapter in ADAPTERS.items():
+        check_config(adapter, name)
+        assert ADAPTERS.text(name)
 
 
-def test_loras_a_is_kaiming_uniform_and_differs_between_layers():
-    wide = {"policy": {name: {"kernel": np.zeros((400, 300), np.float32)} for name in ("dense_0", "head")}}
-    delta = ft.LoRA(rank=200).init(jax.random.key(0), wide)["policy"]
-    first, second = (np.asarray(delta[name]["lora_a"]) for name in ("dense_0", "head"))
-    bound = 400**-0.5
-    assert 0.999 * bound < np.abs(first).max() <= bound
-    np.testing.assert_allclose(first.std(), bound / np.sqrt(3), rtol=0.01)
-    assert not np.array_equal(first, second)
-
-
-def test_the_input_map_undoes_an_affine_fault_of_the_sensors(random_params, source):
-    network = ft.MLP(width=8)
-    base = random_params(source, network)
-    fault, offset = np.diag([2.0, 0.5, -1.0, 4.0]).astype(np.float32), np.array([1, -1, 0.5, 2], np.float32)
-    undo = {"kernel": np.linalg.inv(fault), "bias": -offset @ np.linalg.inv(fault)}
-    mapped = ft.InputAffine().merge(base, {group: {"input": undo} for group in base})
-    policy, faulty = Policy(mapped, {}, network), OBS @ fault + offset
-    np.testing.assert_allclose(actor_critic.values(policy, faulty), outputs(base, network)[1], atol=1e-5)
-    np.testing.assert_allclose(actor_critic.distribution(policy, faulty)[0], outputs(base, network)[0], atol=1e-5)
+def test_methods_that_differ_in_floats_alone_share_a_program():
+    one, other = (as_arrays(ADAPTERS[name]) for name in ("lora", "rslora"))
+    assert jax.tree.structure(one) == jax.tree.structure(other)
