@@ -52,6 +52,7 @@ def moved(params):
     """Parameters a gradient step away, a zero of either sign among them."""
     away = jax.tree.map(lambda leaf: np.float32(1.1) * np.asarray(leaf) + np.float32(0.01), params)
     away["policy"]["dense_0"]["bias"][:2] = [0.0, -0.0]
+    away["value"]["dense_1"]["kernel"][0, :4] = [0.0, -0.0, 0.0, -0.0]
     return away
 
 
@@ -112,7 +113,7 @@ def test_switched_on_it_changes_dense_layers_alone_and_touches_just_what_it_rene
         assert mask.dtype == bool and mask.shape == differs[path].shape
         # The bias that takes over a lost mean keeps its moments; a bias that was 0 is fresh without a change.
         if not (name == "continual_backprop" and path.endswith("bias")):
-            zeros = np.asarray(tree.flatten(before)[path]) == 0
+            zeros = np.equal(tree.flatten(before)[path], 0) & np.equal(tree.flatten(after)[path], 0)
             np.testing.assert_array_equal(np.asarray(mask) & ~zeros, differs[path], err_msg=path)
 
 

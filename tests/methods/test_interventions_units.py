@@ -153,9 +153,9 @@ class Oracle:
 
 @pytest.mark.parametrize("centered", [0.0, 1.0])
 def test_continual_backprop_counts_and_chooses_as_an_oracle(centered):
-    fields = {"rate": 0.0625, "maturity": 3, "decay": 0.9, "centered": centered}
+    fields = {"rate": 0.0625, "maturity": 1, "decay": 0.98, "centered": centered}
     member = as_arrays(
-        ContinualBackprop(replacement_rate=0.0625, maturity=3.0, decay=0.9, centered=centered, groups="policy")
+        ContinualBackprop(replacement_rate=0.0625, maturity=1.0, decay=0.98, centered=centered, groups="policy")
     )
     params, rng = w.world(extras=False), np.random.default_rng(0)
     oracles = [Oracle(6, **fields), Oracle(5, **fields)]
