@@ -17,12 +17,85 @@ if TYPE_CHECKING:
     from jaxrl_ft.envs.catalogue import held_out_grid, held_out_tasks, make_task
     from jaxrl_ft.envs.shifts import SHIFTS
     from jaxrl_ft.envs.task import Task
-    from jaxrl_ft.methods.adapters import ADAPTERS, Full, InputAffine, LastK, LoRA, Partial
-    from jaxrl_ft.methods.method import METHODS, RECOMMENDED, Method
-    from jaxrl_ft.methods.optimizers import OPTIMIZERS, SGD, Adam, RMSProp
-    from jaxrl_ft.methods.penalties import KL, L1, L2, L2SP, PENALTIES, L2Init
-    from jaxrl_ft.methods.rates import SCHEDULES, Rates, Schedule
-    from jaxrl_ft.methods.warm_starts import WARM_STARTS, CriticReset, Scratch, ShrinkPerturb, Soften
+    from jaxrl_ft.methods.adapters import (
+        ADAPTERS,
+        IA3,
+        Adapter,
+        Bottleneck,
+        DoRA,
+        Full,
+        InputAffine,
+        LastK,
+        LoRA,
+        OutputAffine,
+        Partial,
+        PlasticityInjection,
+        ProgressiveColumn,
+        RandomSubspace,
+        ResidualPolicy,
+        Sparse,
+    )
+    from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
+    from jaxrl_ft.methods.control import CONTROLS, PBT, Control, GapDecay, Strength
+    from jaxrl_ft.methods.data import DATA, Between, Data, JumpStart, Mixture, Replay
+    from jaxrl_ft.methods.finish import FINISHES, Finish, Prune, Soup, WiSE
+    from jaxrl_ft.methods.interventions import (
+        INTERVENTIONS,
+        ContinualBackprop,
+        Intervention,
+        NormalizeProject,
+        PeriodicResets,
+        ReDo,
+        SoftShrinkPerturb,
+        WeightClipping,
+    )
+    from jaxrl_ft.methods.keeping import Keep
+    from jaxrl_ft.methods.method import Method
+    from jaxrl_ft.methods.optimizers import (
+        ADOPT,
+        OPTIMIZERS,
+        SGD,
+        TRAC,
+        Adam,
+        AdaptiveDecay,
+        AdEMAMix,
+        DoG,
+        DoWG,
+        Mechanize,
+        Muon,
+        Optimizer,
+        Prodigy,
+        RMSProp,
+        ScheduleFree,
+    )
+    from jaxrl_ft.methods.penalties import (
+        EWC,
+        KL,
+        L1,
+        L1SP,
+        L2,
+        L2SP,
+        MAS,
+        PENALTIES,
+        Churn,
+        Cloning,
+        Features,
+        InFeR,
+        L2Init,
+        Penalty,
+    )
+    from jaxrl_ft.methods.rates import SCHEDULES, AutoRGN, Rates, Schedule
+    from jaxrl_ft.methods.warm_starts import (
+        WARM_STARTS,
+        CriticReset,
+        HeadReset,
+        Net2Deeper,
+        Net2Wider,
+        Scratch,
+        ShrinkPerturb,
+        Soften,
+        WarmStart,
+    )
     from jaxrl_ft.nets.mlp import MLP
     from jaxrl_ft.rl.ppo import ALGOS, PPO
     from jaxrl_ft.store.checkpoints import load, save
@@ -36,12 +109,31 @@ _MODULES = {
     "envs.catalogue": "held_out_grid held_out_tasks make_task",
     "envs.shifts": "SHIFTS",
     "envs.task": "Task",
-    "methods.adapters": "ADAPTERS Full InputAffine LastK LoRA Partial",
-    "methods.method": "METHODS RECOMMENDED Method",
-    "methods.optimizers": "OPTIMIZERS SGD Adam RMSProp",
-    "methods.penalties": "KL L1 L2 L2SP PENALTIES L2Init",
-    "methods.rates": "SCHEDULES Rates Schedule",
-    "methods.warm_starts": "WARM_STARTS CriticReset Scratch ShrinkPerturb Soften",
+    "methods.adapters": (
+        "ADAPTERS IA3 Adapter Bottleneck DoRA Full InputAffine "
+        "LastK LoRA OutputAffine Partial PlasticityInjection ProgressiveColumn RandomSubspace "
+        "ResidualPolicy Sparse "
+    ),
+    "methods.catalogue": "METHODS RECOMMENDED",
+    "methods.control": "CONTROLS PBT Control GapDecay Strength",
+    "methods.data": "DATA Between Data JumpStart Mixture Replay",
+    "methods.finish": "FINISHES Finish Prune Soup WiSE",
+    "methods.interventions": (
+        "INTERVENTIONS ContinualBackprop Intervention NormalizeProject PeriodicResets ReDo SoftShrinkPerturb "
+        "WeightClipping "
+    ),
+    "methods.keeping": "Keep",
+    "methods.method": "Method",
+    "methods.optimizers": (
+        "ADOPT OPTIMIZERS SGD TRAC AdEMAMix Adam AdaptiveDecay "
+        "DoG DoWG Mechanize Muon Optimizer Prodigy RMSProp "
+        "ScheduleFree "
+    ),
+    "methods.penalties": "EWC KL L1 L1SP L2 L2SP MAS PENALTIES Churn Cloning Features InFeR L2Init Penalty",
+    "methods.rates": "SCHEDULES AutoRGN Rates Schedule",
+    "methods.warm_starts": (
+        "WARM_STARTS CriticReset HeadReset Net2Deeper Net2Wider Scratch ShrinkPerturb Soften WarmStart "
+    ),
     "nets.mlp": "MLP",
     "rl.ppo": "ALGOS PPO",
     "store.checkpoints": "load save",
@@ -50,39 +142,98 @@ _PUBLIC = {name: module for module, names in _MODULES.items() for name in names.
 
 __all__ = [
     "ADAPTERS",
+    "ADOPT",
     "ALGOS",
+    "CONTROLS",
+    "DATA",
+    "EWC",
+    "FINISHES",
+    "IA3",
+    "INTERVENTIONS",
     "KL",
     "L1",
+    "L1SP",
     "L2",
     "L2SP",
+    "MAS",
     "METHODS",
     "MLP",
     "OPTIMIZERS",
+    "PBT",
     "PENALTIES",
     "PPO",
     "RECOMMENDED",
     "SCHEDULES",
     "SGD",
     "SHIFTS",
+    "TRAC",
     "WARM_STARTS",
+    "AdEMAMix",
     "Adam",
+    "Adapter",
+    "AdaptiveDecay",
     "Agents",
+    "AutoRGN",
+    "Between",
+    "Bottleneck",
+    "Churn",
+    "Cloning",
     "Comparison",
+    "ContinualBackprop",
+    "Control",
     "CriticReset",
+    "Data",
+    "DoG",
+    "DoRA",
+    "DoWG",
+    "Features",
+    "Finish",
     "Full",
+    "GapDecay",
+    "HeadReset",
+    "InFeR",
     "InputAffine",
+    "Intervention",
+    "JumpStart",
+    "Keep",
     "L2Init",
     "LastK",
     "LoRA",
+    "Mechanize",
     "Method",
+    "Mixture",
+    "Muon",
+    "Net2Deeper",
+    "Net2Wider",
+    "NormalizeProject",
+    "Optimizer",
+    "OutputAffine",
     "Partial",
+    "Penalty",
+    "PeriodicResets",
+    "PlasticityInjection",
+    "Prodigy",
+    "ProgressiveColumn",
+    "Prune",
     "RMSProp",
+    "RandomSubspace",
     "Rates",
+    "ReDo",
+    "Replay",
+    "ResidualPolicy",
     "Schedule",
+    "ScheduleFree",
     "Scratch",
     "ShrinkPerturb",
+    "SoftShrinkPerturb",
     "Soften",
+    "Soup",
+    "Sparse",
+    "Strength",
     "Task",
+    "WarmStart",
+    "WeightClipping",
+    "WiSE",
     "compare",
     "evaluate",
     "finetune",

@@ -12,7 +12,12 @@ from jaxrl_ft.core.table import Table
 from jaxrl_ft.envs.catalogue import TASK_IDS
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.methods.adapters import ADAPTERS
-from jaxrl_ft.methods.method import METHODS, RECOMMENDED, Method
+from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
+from jaxrl_ft.methods.control import CONTROLS
+from jaxrl_ft.methods.data import DATA
+from jaxrl_ft.methods.finish import FINISHES
+from jaxrl_ft.methods.interventions import INTERVENTIONS
+from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import OPTIMIZERS
 from jaxrl_ft.methods.penalties import PENALTIES
 from jaxrl_ft.methods.warm_starts import WARM_STARTS
@@ -23,6 +28,10 @@ AXES: Mapping[str, Table[Any]] = {
     "adapter": ADAPTERS,
     "penalty": PENALTIES,
     "optimizer": OPTIMIZERS,
+    "intervention": INTERVENTIONS,
+    "data": DATA,
+    "control": CONTROLS,
+    "finish": FINISHES,
 }
 """Flags that replace one axis of the method, each with its table."""
 PROGRAM = "python -m jaxrl_ft.train"
@@ -58,6 +67,14 @@ class Flags:
     """what the method trains"""
     warm_start: Annotated[str | None, _name("the method's own")] = None
     """where the method starts"""
+    intervention: Annotated[str | None, _name("the method's own")] = None
+    """what is done between gradient steps"""
+    data: Annotated[str | None, _name("the method's own")] = None
+    """where the method's experience comes from"""
+    control: Annotated[str | None, _name("the method's own")] = None
+    """what changes the method's numbers by what is measured"""
+    finish: Annotated[str | None, _name("the method's own")] = None
+    """what is done after training"""
     seeds: int = 16
     """number of agents pretrained, and of runs of each method"""
     seed: int = 0
@@ -121,7 +138,7 @@ def catalogue() -> str:
     ]
     tables: dict[str, Table[Any]] = {"shift": SHIFTS, "method": METHODS, "algo": ALGOS, **AXES}
     for flag, table in tables.items():
-        rows = [f"  {name:<17} {table.text(name)}" for name in table]
+        rows = [f"  {name:<22} {table.text(name)}" for name in table]
         parts.append("\n".join([f"{flag.replace('_', '-')}:", *rows]))
     return "\n\n".join(parts)
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from jaxrl_ft.engine import training
+from jaxrl_ft.engine import loop
 
 LINES = 4
 """Plain lines for each stage while it trains."""
@@ -62,7 +62,7 @@ class Display:
         if self._live is not None:
             self._live.stop()
 
-    def tell(self, stage: str, moment: training.Progress | None) -> None:
+    def tell(self, stage: str, moment: loop.Progress | None) -> None:
         """Shows a moment of a stage's training, or with None that the stage is done."""
         before = self._states[stage]
         if moment is None:

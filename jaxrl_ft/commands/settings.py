@@ -13,12 +13,13 @@ from jaxrl_ft.commands import options
 from jaxrl_ft.commands.options import OF_PRETRAINING, REFERENCES, Flags
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.engine import learning
+from jaxrl_ft.engine import specs
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.envs.catalogue import CARTPOLES, held_out_grid, held_out_tasks, make_task
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.methods.method import METHODS, Method
+from jaxrl_ft.methods.catalogue import METHODS
+from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import OPTIMIZERS, Optimizer
 from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.nets.mlp import MLP
@@ -211,10 +212,9 @@ def budget(settings: Settings, method: Method | None) -> int:
     if method is None:
         method = Method(warm_start=Scratch(), optimizer=settings.optimizer)
         task, steps = settings.source, flags.pretrain_steps
-    spec = learning.training_spec(
-        settings.algo, settings.network, method, task, flags.seeds, steps, flags.seed, NUM_EVALS, EVAL_EPISODES
-    )
-    return spec.num_updates * spec.algo.steps_per_update() * spec.num_runs if method.trains else 0
+    configs = (settings.algo, settings.network, method, settings.source, task)
+    spec = specs.training_spec(*configs, flags.seeds, steps, flags.seed, NUM_EVALS, EVAL_EPISODES)
+    return spec.num_updates * spec.env_steps_per_update * spec.num_runs if method.trains else 0
 
 
 def _check(settings: Settings) -> None:
@@ -224,4 +224,4 @@ def _check(settings: Settings) -> None:
         budget(settings, None)
     for method in settings.methods.values():
         budget(settings, method)
-        learning.check_adapter(settings.algo, settings.network, method, settings.target)
+        specs.check_adapter(settings.algo, settings.network, method, settings.target)

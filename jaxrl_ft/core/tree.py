@@ -38,6 +38,11 @@ def select(tree: Tree, keep: Callable[[str], bool]) -> Tree:
     return unflatten({path: leaf for path, leaf in flatten(tree).items() if keep(path)})
 
 
+def part(tree: Tree, like: Tree) -> Tree:
+    """The part of the tree at the paths of `like`."""
+    return {key: part(tree[key], value) for key, value in like.items()} if isinstance(like, dict) else tree
+
+
 def overlay(base: Tree, delta: Tree) -> Tree:
     """The base with the leaves of `delta` in the place of its own, and those it lacks added."""
     if not isinstance(base, dict) or not isinstance(delta, dict):
@@ -49,6 +54,11 @@ def overlay(base: Tree, delta: Tree) -> Tree:
 def where(condition: jax.Array, on_true: Tree, on_false: Tree) -> Tree:
     """Leaf by leaf, `on_true` where the scalar condition holds, else `on_false`."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
+
+
+def none(tree: Tree) -> Tree:
+    """A tree of False with the shapes of this one."""
+    return jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf), bool), tree)
 
 
 def ravel(tree: Tree) -> jax.Array:

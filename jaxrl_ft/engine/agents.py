@@ -25,7 +25,7 @@ class Agents:
     init_params: Tree
     """parameters before any training"""
     opt_state: Any
-    """state of the optimizer at the end; None for wrapped weights"""
+    """state of the optimizer at the end; None for wrapped weights, and where parameters are not what it moved"""
     algo: Any
     """the algorithm that trained them"""
     network: Any
@@ -46,8 +46,10 @@ class Agents:
     """number of parameters that trained last"""
     status: tuple[str, ...]
     """`ok`, or what went wrong, of each seed"""
+    source_steps: int = 0
+    """environment steps of source experience that the last method collected, of each seed"""
     report: tuple[str, ...] = ()
-    """what happened to every part, a line each"""
+    """the transfer report: what happened to every part, a line each"""
 
     @property
     def num_seeds(self) -> int:

@@ -10,13 +10,14 @@ import numpy as np
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import floats
 from jaxrl_ft.core.curves import area_under_curve
-from jaxrl_ft.engine import learning
+from jaxrl_ft.engine import learning, specs
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.evaluation import evaluate
-from jaxrl_ft.engine.training import Progress
+from jaxrl_ft.engine.loop import Progress
 from jaxrl_ft.envs.catalogue import held_out_grid
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.methods.method import ALWAYS, METHODS, Method
+from jaxrl_ft.methods.catalogue import ALWAYS, METHODS
+from jaxrl_ft.methods.method import Method
 
 _CURVES = ("curve", "curve_steps")
 Grid = Sequence[tuple[str, Task]]
@@ -96,7 +97,7 @@ def compare(
         checks.count(name, count)
     for method in chosen.values():
         for target in targets.values():
-            learning.finetune_spec(agents, target, method, steps, seed, num_evals, eval_episodes)
+            specs.finetune_spec(agents, target, method, steps, seed, num_evals, eval_episodes)
     start = agents.select(np.arange(num) % agents.num_seeds)
     before = evaluate(start, agents.source, episodes=episodes, seed=seed).mean(axis=1)
     training = {"steps": steps, "seed": seed, "num_evals": num_evals, "eval_episodes": eval_episodes}
@@ -130,7 +131,7 @@ def _methods(methods: Sequence[str] | Mapping[str, Method]) -> dict[str, Method]
         raise ValueError(f"methods: {methods!r} is not allowed; it must be a sequence of names")
     named = dict(methods) if isinstance(methods, Mapping) else {METHODS.name(name): METHODS[name] for name in methods}
     always = {name: METHODS[name] for name in ALWAYS if name not in named}
-    return {name: learning.resolve_method(method) for name, method in {**always, **named}.items()}
+    return {name: specs.resolve_method(method) for name, method in {**always, **named}.items()}
 
 
 def _returns(tuned: Agents, source: Task, target: Task, episodes: int, seed: int) -> dict[str, np.ndarray]:
@@ -156,7 +157,8 @@ def _rows(
         "method": name,
         "target": target,
         "seed": seed,
-        "probe_steps": int(tuned.curve_steps[0, 0]) if trains else 0,
+        "probe_steps": tuned.method.warm_start.spent() if trains else 0,
+        "source_steps": tuned.source_steps,
         "trainable_parameters": tuned.trainable,
         "total_parameters": tuned.num_parameters,
         "hyperparameters": floats(tuned.method) if trains else {},

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.task import Task
@@ -91,3 +92,19 @@ def _step(
 def _draw(algo: Any, task: Task, key: jax.Array, time: jax.Array) -> tuple[Any, jax.Array]:
     draw_key, noise_key = jax.random.split(jax.random.fold_in(key, time + 1))
     return task.draw(draw_key, (_BLOCK,)), algo.noise(task, noise_key, (_BLOCK,))
+
+
+def possible_share(outcome: Outcome, task: Task) -> np.ndarray:
+    """The return that episodes cut short would have reached, as a share of the possible, [R].
+
+    It is estimated as the mean reward times the expected length 1 / h of an episode, at most the task's limit, where
+    h is the rate of natural ends: ends per step.
+
+    Args:
+        outcome: episodes [R, E].
+        task: gives the limit and the range of returns.
+    """
+    steps, ends = outcome.episode_length.sum(axis=1), outcome.terminated.sum(axis=1)
+    length = np.minimum(steps / np.maximum(ends, 1e-9), task.episode_limit)
+    low, high = task.return_range
+    return np.clip((outcome.episode_return.sum(axis=1) / steps * length - low) / (high - low), 0.0, 1.0)

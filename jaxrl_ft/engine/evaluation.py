@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import learning, training
+from jaxrl_ft.engine import specs, training
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.envs.task import Task
 
@@ -26,7 +26,7 @@ def evaluate(agents: Agents, task: Task, *, episodes: int = 100, greedy: bool = 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
-    learning.check_sizes(agents, task)
+    specs.check_sizes(agents, task)
     checks.count("episodes", episodes)
     checks.choice("greedy", greedy, (True, False))
     checks.seed(seed)

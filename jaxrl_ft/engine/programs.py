@@ -1,4 +1,4 @@
-"""The compiled programs, five in all: module-level jits over a leading axis of runs, sharded over the devices.
+"""The compiled programs, eight in all: module-level jits over a leading axis of runs, sharded over the devices.
 
 A second call with the same structure and width never retraces, whatever the seeds, physics and floats.
 """
@@ -11,13 +11,15 @@ from jax.sharding import Mesh
 
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.engine import placement, update
+from jaxrl_ft.engine import beginning, placement, update
 from jaxrl_ft.engine.episodes import Options, Outcome, play
 from jaxrl_ft.engine.update import Run, State
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.methods.penalties import Source
+from jaxrl_ft.methods.keeping import Keep
+from jaxrl_ft.methods.penalties import Penalty, Source
 from jaxrl_ft.methods.warm_starts import Probe, WarmStart
 from jaxrl_ft.rl.algorithm import Metrics
+from jaxrl_ft.rl.rollout import Transition
 
 
 @partial(placement.Program, static=("mesh",))
@@ -45,10 +47,53 @@ def warm_start(
     return placement.over_runs(jax.vmap(one), mesh)(warm, seeds, indices, base, fresh, probe)
 
 
+@partial(placement.Program, static=("mesh", "num_rollouts"))
+def gather(mesh: Mesh, num_rollouts: int, algo: Any, policies: Policy, tasks: Task, seeds: Any, indices: Any) -> Any:
+    """Experience of every run's policy on its task: the algorithm's flat data, [R, M, ...]."""
+
+    def one(algo: Any, policy: Policy, task: Task, seed: jax.Array, index: jax.Array) -> Any:
+        return beginning.gather(algo, num_rollouts, policy, task, update.stream_key(seed, index, update.SOURCE))
+
+    return placement.over_runs(jax.vmap(one), mesh)(algo, policies, tasks, seeds, indices)
+
+
+@partial(placement.Program, static=("mesh", "num_envs", "num_steps"))
+def transitions(
+    mesh: Mesh,
+    num_envs: int,
+    num_steps: int,
+    algo: Any,
+    policies: Policy,
+    tasks: Task,
+    seeds: Any,
+    indices: Any,
+    streams: Any,
+) -> tuple[jax.Array, Transition]:
+    """First observations [R, N, O] and transitions [R, T, N, ...] of every run's policy, sampled, on its task."""
+
+    def one(
+        algo: Any, policy: Policy, task: Task, seed: jax.Array, index: jax.Array, stream: jax.Array
+    ) -> tuple[jax.Array, Transition]:
+        key = jax.random.fold_in(update.stream_key(seed, index, update.SOURCE), stream)
+        return beginning.watch(algo, num_envs, num_steps, policy, task, key)
+
+    return placement.over_runs(jax.vmap(one), mesh)(algo, policies, tasks, seeds, indices, streams)
+
+
 @partial(placement.Program, static=("mesh",))
-def begin(mesh: Mesh, run: Run, source: Source) -> State:
-    """The state of every run before its first update."""
-    return placement.over_runs(jax.vmap(update.begin), mesh)(run, source)
+def finish(mesh: Mesh, finish: Any, base: Tree, members: Tree) -> Tree:
+    """The parameters that every run ends with, from its base and its members [R, k, ...]."""
+
+    def one(finish: Any, base: Tree, members: Tree) -> Tree:
+        return finish.apply(base, members)
+
+    return placement.over_runs(jax.vmap(one), mesh)(finish, base, members)
+
+
+@partial(placement.Program, static=("mesh",))
+def begin(mesh: Mesh, run: Run, penalty: Penalty, source: Source, old: Any, keep: Keep | None) -> tuple[Tree, State]:
+    """What the adapter of every run holds fixed, and its state before the first update."""
+    return placement.over_runs(jax.vmap(beginning.begin), mesh)(run, penalty, source, old, keep)
 
 
 @partial(placement.Program, static=("mesh",), donate=("state",))

@@ -5,34 +5,45 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
+from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.adapters import Adapter
+from jaxrl_ft.methods.data import Data
+from jaxrl_ft.methods.interventions import Intervention
 from jaxrl_ft.methods.optimizers import Optimizer
-from jaxrl_ft.methods.penalties import Penalty, Source
-from jaxrl_ft.rl.algorithm import Metrics
+from jaxrl_ft.methods.penalties import Penalty
+from jaxrl_ft.rl.algorithm import Guide, Metrics
 
 # Streams of a run's key beside its updates, whose numbers stay below 2^31.
 INIT, WARM_START, ADAPTER, PENALTY, CARRY, EVALUATION = range(2**31, 2**31 + 6)
+FREEZE, INTERVENTION, DATA, TASKS, MIXING, STEPS, SOURCE = range(2**31 + 6, 2**31 + 13)
 
 
 @config
 class Run:
     """What a run is given and never changes; under vmap every leaf has a leading axis of runs.
 
-    It has no warm start: methods that differ in where they start share the program.
+    It has no warm start and of the penalty only its term: methods that differ in where they start or in what they
+    remember share the program.
     """
 
     algo: Any
     adapter: Adapter
     penalty: Penalty
     optimizer: Optimizer
+    intervention: Intervention
+    data: Data
     network: Any
+    source: Task
+    """the task the agent was pretrained on"""
     task: Task
+    """the task to train on"""
     base: Any
-    """parameters that the adapter adapts"""
+    """what the adapter holds fixed: the parameters it adapts, and what it added to them"""
     statistics: Any
     """the normaliser's statistics to go on from"""
     seed: Any
@@ -43,13 +54,23 @@ class Run:
     """length of the budget in updates, int32"""
 
 
+class Memory(NamedTuple):
+    """What the parts of a method remember."""
+
+    penalty: Tree
+    intervention: Tree
+    data: Tree
+    guide: Any
+    """parameters and statistics of the base policy where it guides; else None"""
+
+
 class State(NamedTuple):
     """What an update changes: arrays only."""
 
     delta: Tree
     opt_state: Any
     carry: Any
-    memory: Tree
+    memory: Memory
 
 
 def stream_key(seed: Any, index: Any, stream: Any) -> jax.Array:
@@ -62,10 +83,9 @@ def run_key(run: Run, stream: Any) -> jax.Array:
     return stream_key(run.seed, run.index, stream)
 
 
-def tasks_of(run: Run) -> Task:
-    """The run's task with its physics repeated for each environment, leaves [N]."""
-    num = run.algo.num_envs
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num, *jnp.shape(leaf))), run.task)
+def environments(task: Task, num: int) -> Task:
+    """The task with its physics repeated for each environment, leaves [N]."""
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num, *jnp.shape(leaf))), task)
 
 
 def policy_of(run: Run, state: State) -> Policy:
@@ -87,39 +107,92 @@ def update(run: Run, state: State, index: jax.Array) -> tuple[State, Metrics]:
         state: what updates change.
         index: number of the update, from 0.
     """
-    progress = index / run.num_updates
     statistics = state.carry.statistics
+    progress = index / run.num_updates
+    carry, data, rows, indices, rollout = _collect(run, state, index, progress)
+    first = index * indices.shape[0]
+
+    def step(state: State, inputs: tuple[jax.Array, ...]) -> tuple[State, Metrics]:
+        number, chosen, others = inputs
+        batch, other = tree.take(rows, chosen), tree.take(rows, others)
+        return _gradient_step(run, state, batch, other, chosen, statistics, Moment(progress, number))
+
+    numbers = first + jnp.arange(indices.shape[0], dtype=jnp.int32)
+    # A penalty that asks for another minibatch gets the next one of the same rollout.
+    others = jnp.roll(indices, -1, axis=0) if run.penalty.other_batch else indices
+    state, metrics = jax.lax.scan(step, state._replace(carry=carry), (numbers, indices, others))
+    state = _after_update(run, state, data, rollout, Moment(progress, first + indices.shape[0]), index)
+    return state, {**jax.tree.map(jnp.mean, metrics), **rollout}
+
+
+def _collect(run: Run, state: State, index: jax.Array, progress: jax.Array) -> tuple[Any, Any, Any, jax.Array, Metrics]:
+    """The carry, the rollout's rows, these with source rows where some are replayed, indices into them, metrics."""
+    keys = {stream: jax.random.fold_in(run_key(run, stream), index) for stream in (TASKS, MIXING)}
+    tasks = run.data.tasks(keys[TASKS], run.source, run.task, progress, run.algo.num_envs)
+    guide = {}
+    if run.data.guided:
+        params, statistics = state.memory.guide
+        base = Policy(params, statistics, run.network)
+        guide = {"guide": Guide(base, run.data.horizon(state.memory.data, progress))}
     carry, data, indices, rollout = run.algo.collect(
-        run_key(run, index), tasks_of(run), policy_of(run, state), state.carry
+        run_key(run, index), tasks, policy_of(run, state), state.carry, **guide
     )
-
-    def step(state: State, rows: jax.Array) -> tuple[State, Metrics]:
-        batch = jax.tree.map(lambda leaf: leaf[rows], data)
-        return _gradient_step(run, state, batch, rows, statistics, progress)
-
-    state, metrics = jax.lax.scan(step, state._replace(carry=carry), indices)
-    memory = run.penalty.after_update(state.memory, policy_of(run, state), data)
-    return state._replace(memory=memory), {**jax.tree.map(jnp.mean, metrics), **rollout}
+    rows = data
+    if run.data.replays:
+        rows, indices = run.data.mix(keys[MIXING], state.memory.data, data, indices)
+    return carry, data, rows, indices, rollout
 
 
 def _gradient_step(
-    run: Run, state: State, batch: Any, rows: jax.Array, statistics: Tree, progress: jax.Array
+    run: Run, state: State, batch: Any, other: Any, rows: jax.Array, statistics: Tree, moment: Moment
 ) -> tuple[State, Metrics]:
+    before = Policy(run.adapter.merge(run.base, state.delta), statistics, run.network)
+
     def objective(delta: Tree) -> tuple[jax.Array, Metrics]:
         # The statistics are those of the collection, or the probability ratio would not start at 1.
         policy = Policy(run.adapter.merge(run.base, delta), statistics, run.network)
         loss, metrics = run.algo.loss(policy, state.carry, batch)
-        penalty = run.penalty.loss(state.memory, run.algo, policy, batch, progress)
+        penalty = run.penalty.loss(state.memory.penalty, run.algo, policy, other, moment)
         return loss + penalty, {**metrics, "loss/penalty": penalty}
 
     grads, metrics = jax.grad(objective, has_aux=True)(state.delta)
     updates, opt_state = run.optimizer.build().update(
-        grads, state.opt_state, state.delta, progress=progress, kl=metrics["kl"]
+        grads, state.opt_state, state.delta, progress=moment.progress, kl=metrics["kl"]
     )
     delta = jax.tree.map(jnp.add, state.delta, updates)
-    params = run.adapter.merge(run.base, delta)
+    memory = state.memory._replace(penalty=run.penalty.after_step(state.memory.penalty, run.algo, before))
+    state = state._replace(delta=delta, opt_state=opt_state, memory=memory)
+    state = _intervene(run, state, "after_step", batch, moment)
+    params = run.adapter.merge(run.base, state.delta)
     carry = run.algo.after_step(params, state.carry, rows, metrics)
-    return state._replace(delta=delta, opt_state=opt_state, carry=carry), metrics
+    return state._replace(carry=carry), metrics
+
+
+def _after_update(run: Run, state: State, data: Any, rollout: Metrics, moment: Moment, index: jax.Array) -> State:
+    state = _intervene(run, state, "after_update", data, moment)
+    memory = state.memory._replace(
+        penalty=run.penalty.after_update(state.memory.penalty, run.algo, policy_of(run, state), data),
+        data=run.data.after_update(state.memory.data, rollout),
+    )
+    return state._replace(memory=memory)
+
+
+def _intervene(run: Run, state: State, hook: str, data: Any, moment: Moment) -> State:
+    if hook not in run.intervention.hooks:
+        return state
+    key = jax.random.fold_in(jax.random.fold_in(run_key(run, STEPS), moment.step), hook == "after_update")
+    act = getattr(run.intervention, hook)
+    memory, params, touched = act(key, state.memory.intervention, run.algo, policy_of(run, state), data, moment)
+    active = {group: run.optimizer.rates.active(group, moment.progress) for group in state.delta}
+    # Frozen means frozen: what does not train, or rests, is not touched either.
+    changed = tree.part(params, state.delta)
+    delta = {group: tree.where(active[group], changed[group], old) for group, old in state.delta.items()}
+    opt_state = state.opt_state
+    if touched is not None:
+        marks = tree.part(touched, state.delta)
+        marks = {group: tree.where(active[group], mark, tree.none(mark)) for group, mark in marks.items()}
+        opt_state = run.optimizer.forget(opt_state, marks)
+    return state._replace(delta=delta, opt_state=opt_state, memory=state.memory._replace(intervention=memory))
 
 
 def chunk(run: Run, state: State, start: jax.Array, stop: jax.Array) -> tuple[State, Policy, Metrics]:
@@ -136,17 +209,3 @@ def chunk(run: Run, state: State, start: jax.Array, stop: jax.Array) -> tuple[St
 
     state, sums = jax.lax.fori_loop(start, stop, body, (state, sums))
     return state, evaluated_policy(run, state), sums
-
-
-def begin(run: Run, source: Source) -> State:
-    """The state before the first update.
-
-    Args:
-        run: what the run was given; its base is where training starts.
-        source: what a penalty may remember of the agent that is being fine-tuned.
-    """
-    delta = run.adapter.init(run_key(run, ADAPTER), run.base)
-    policy = Policy(run.adapter.merge(run.base, delta), run.statistics, run.network)
-    carry = run.algo.init_carry(run_key(run, CARRY), tasks_of(run), policy)
-    memory = run.penalty.init(run_key(run, PENALTY), run.algo, policy, source)
-    return State(delta, run.optimizer.build().init(delta), carry, memory)

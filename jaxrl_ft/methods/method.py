@@ -1,12 +1,17 @@
-"""A method: one choice on each axis. METHODS is data; a new row is a new method."""
+"""A method: one choice on each axis of fine-tuning."""
+
+from dataclasses import replace
 
 from jaxrl_ft.core.config import config
-from jaxrl_ft.core.table import Table
-from jaxrl_ft.methods.adapters import ADAPTERS, Adapter, Full, InputAffine, LastK, LoRA, Partial
+from jaxrl_ft.methods.adapters import Adapter, Full
+from jaxrl_ft.methods.control import Control, GapDecay, Strength
+from jaxrl_ft.methods.data import Data
+from jaxrl_ft.methods.finish import Finish
+from jaxrl_ft.methods.interventions import Intervention
+from jaxrl_ft.methods.keeping import Keep
 from jaxrl_ft.methods.optimizers import Adam, Optimizer
-from jaxrl_ft.methods.penalties import KL, L2SP, L2Init, Penalty
-from jaxrl_ft.methods.rates import Rates
-from jaxrl_ft.methods.warm_starts import CriticReset, Scratch, ShrinkPerturb, Soften, WarmStart
+from jaxrl_ft.methods.penalties import Penalty
+from jaxrl_ft.methods.warm_starts import WarmStart
 
 
 @config
@@ -15,51 +20,76 @@ class Method:
 
     warm_start: WarmStart = WarmStart()
     """where it starts"""
+    keep: Keep = Keep()
+    """what it keeps of the optimizer's state"""
     adapter: Adapter = Full()
     """what trains"""
     penalty: Penalty = Penalty()
     """what holds it"""
     optimizer: Optimizer = Adam()
     """how it steps"""
+    intervention: Intervention = Intervention()
+    """what is done between gradient steps"""
+    data: Data = Data()
+    """where experience comes from"""
+    control: Control = Control()
+    """what changes its numbers by what is measured"""
+    finish: Finish = Finish()
+    """what is done after training"""
+    ent_coef: float | None = None
+    """coefficient of the entropy bonus in the place of the algorithm's own"""
     trains: bool = True
     """whether it takes any update; without, the base is evaluated untouched"""
 
+    @property
+    def population(self) -> int:
+        """Fine-tunes of each base that share the budget."""
+        return self.control.population * self.finish.population
 
-METHODS: Table[Method] = Table("method")
-RECOMMENDED = "probe_soften"
-ALWAYS = ("zero_shot", "scratch")
-"""The methods that stand beside every other."""
+    @property
+    def source_steps(self) -> int:
+        """Environment steps of source experience that the parts ask for."""
+        return max(self.penalty.source_steps, self.data.source_steps)
 
-# Small deltas want a larger rate than full fine-tuning ("LoRA without regret", Thinking Machines Lab 2025, says tenfold
-# for language models); this one has not been tuned.
-_SMALL = Adam(learning_rate=6e-3)
+    def spent(self) -> int:
+        """Environment steps on the target that go into alignment, probe and validation, of each run."""
+        return self.warm_start.spent() + self.control.spent() if self.trains else 0
 
-METHODS.add("zero_shot", Method(trains=False), "the base, untouched")
-METHODS.add("scratch", Method(warm_start=Scratch()), "a fresh policy on the same budget")
-METHODS.add("full", Method(), "every parameter trains from the base")
-METHODS.add("head", Method(adapter=Partial(pattern="/head/"), optimizer=_SMALL), ADAPTERS.text("head"))
-METHODS.add("bias", Method(adapter=Partial(pattern="/bias$"), optimizer=_SMALL), ADAPTERS.text("bias"))
-METHODS.add("last_k", Method(adapter=LastK(k=2)), ADAPTERS.text("last_k"))
-METHODS.add("lora", Method(adapter=LoRA(), optimizer=_SMALL), ADAPTERS.text("lora"))
-METHODS.add("input_affine", Method(adapter=InputAffine(), optimizer=_SMALL), ADAPTERS.text("input_affine"))
-METHODS.add("critic_reset", Method(warm_start=CriticReset()), "full, with a fresh critic (arXiv:2205.07802)")
-METHODS.add(
-    "critic_warmup",
-    Method(optimizer=Adam(rates=Rates(policy_start=0.1))),
-    "full, but for the first tenth of the budget the critic trains alone",
-)
-METHODS.add("soften", Method(warm_start=Soften()), "full, from a policy whose last layer is scaled by 0.1")
-METHODS.add(
-    "probe_soften",
-    Method(warm_start=Soften(probe_episodes=8)),
-    "full, softened by the zero-shot return that a paid probe measures",
-)
-METHODS.add("shrink_perturb", Method(warm_start=ShrinkPerturb()), "full, from the base shrunk and perturbed")
-METHODS.add("l2sp", Method(penalty=L2SP()), "full, held to the base by squared distance (arXiv:1802.01483)")
-METHODS.add("l2init", Method(penalty=L2Init()), "full, held to the first parameters (arXiv:2308.11958)")
-METHODS.add("kl", Method(penalty=KL()), "full, held to the base policy by divergence (arXiv:1803.03835)")
-METHODS.add(
-    "discriminative",
-    Method(optimizer=Adam(rates=Rates(layer_decay=1 / 2.6))),
-    "full, with rates that fall by 2.6 a layer from the output down (arXiv:1801.06146)",
-)
+    def training_optimizer(self) -> Optimizer:
+        """The optimizer of the training program: nothing absent, and counts by entry where moments are voided."""
+        reduced = self.optimizer.reduced()
+        return replace(reduced, per_entry=True) if self.intervention.resets else reduced
+
+    def check(self) -> None:
+        """Refuses combinations that make no sense.
+
+        Raises:
+            ValueError: names the part, and the reason.
+        """
+        keeps = any((self.keep.first_moment, self.keep.second_moment, self.keep.step_count))
+        part, grows = type(self.intervention).__name__, self.warm_start.grows
+        refused = {
+            f"intervention: {part} acts on parameters, and a {type(self.adapter).__name__} adapter trains others; "
+            "use full, partial or last_k": self.intervention.hooks and not self.adapter.plain,
+            f"keep: moments are those of every parameter, and a {type(self.adapter).__name__} adapter trains others; "
+            "use full": keeps and type(self.adapter) is not Full,
+            f"keep: moments are those of the base's tree, which {type(self.warm_start).__name__} grows": (
+                keeps and grows
+            ),
+            f"penalty: {type(self.penalty).__name__} is anchored to the base's parameters, which "
+            f"{type(self.warm_start).__name__} grows": self.penalty.anchored and grows,
+            f"finish: {type(self.finish).__name__} goes back to the base's parameters, which "
+            f"{type(self.warm_start).__name__} grows": self.finish.anchored and grows,
+            "control: a population is chosen from, and one to be averaged is not; use one of control and finish": (
+                self.control.population > 1 and self.finish.population > 1
+            ),
+            "control: Strength follows the warm start's probe; give warm_start.probe_episodes": (
+                isinstance(self.control, Strength) and not self.warm_start.probe_episodes
+            ),
+            "control: GapDecay compares training tasks with validation tasks of one range; use data between": (
+                isinstance(self.control, GapDecay) and type(self.data) is Data
+            ),
+        }
+        for reason, wrong in refused.items():
+            if wrong:
+                raise ValueError(reason)

@@ -12,7 +12,7 @@ from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.envs.catalogue import Task  # importing the catalogue makes every task config known
-from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.catalogue import Method  # importing the catalogue makes every method config known
 from jaxrl_ft.store.bundle import read_bundle, write_bundle
 
 _KIND = "agents"
@@ -103,7 +103,7 @@ def _part(path: str | Path, arrays: dict[str, np.ndarray], name: str) -> Tree:
 def _opt_template(method: Method, params: Tree) -> Any:
     def init(params: Tree) -> Any:
         delta = method.adapter.init(jax.random.key(0), params)
-        return method.optimizer.build().init(delta)
+        return method.training_optimizer().build().init(delta)
 
     return jax.eval_shape(init, tree.take(params, 0))
 

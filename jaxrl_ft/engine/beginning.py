@@ -1,0 +1,96 @@
+"""What happens before the first update: source experience, memories, the state that updates start from."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.engine import update
+from jaxrl_ft.engine.update import Memory, Run, State, run_key
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.keeping import Keep
+from jaxrl_ft.methods.penalties import Penalty, Source
+from jaxrl_ft.rl import rollout
+from jaxrl_ft.rl.rollout import Transition
+
+
+def gather(algo: Any, num_rollouts: int, policy: Policy, task: Task, key: jax.Array) -> Any:
+    """The algorithm's flat data of rollouts by a policy that does not learn, rows [M, ...], shuffled.
+
+    Args:
+        algo: the algorithm.
+        num_rollouts: rollouts in a row, in environments that go on from one to the next.
+        policy: who acts.
+        task: where.
+        key: PRNG key.
+    """
+    tasks = update.environments(task, algo.num_envs)
+    carry_key, order_key, *keys = jax.random.split(key, num_rollouts + 2)
+    carry = algo.init_carry(carry_key, tasks, policy)
+
+    def rollout(carry: Any, key: jax.Array) -> tuple[Any, Any]:
+        after, data, _, _ = algo.collect(key, tasks, policy, carry)
+        # The policy must not change while it is watched, and so neither may its normaliser.
+        return after._replace(statistics=carry.statistics), data
+
+    _, data = jax.lax.scan(rollout, carry, jnp.stack(keys))
+    rows = jax.tree.map(lambda leaf: leaf.reshape((-1, *leaf.shape[2:])), data)
+    order = jax.random.permutation(order_key, jax.tree.leaves(rows)[0].shape[0])
+    return jax.tree.map(lambda leaf: leaf[order], rows)
+
+
+def watch(
+    algo: Any, num_envs: int, num_steps: int, policy: Policy, task: Task, key: jax.Array
+) -> tuple[jax.Array, Transition]:
+    """First observations [N, O] and transitions [T, N, ...] of a policy that acts by samples and does not learn.
+
+    Args:
+        algo: gives the distribution and its noise.
+        num_envs: N.
+        num_steps: T.
+        policy: who acts.
+        task: where.
+        key: PRNG key.
+    """
+    tasks = update.environments(task, num_envs)
+    start_key, draw_key, noise_key = jax.random.split(key, 3)
+    shape = (num_steps, num_envs)
+    obs, env_state = rollout.start(start_key, tasks, num_envs)
+    _, _, steps = rollout.rollout(
+        tasks,
+        lambda obs, noise, _: algo.distribution(policy, obs).sample(noise),
+        tasks.draw(draw_key, shape),
+        algo.noise(tasks, noise_key, shape),
+        obs,
+        env_state,
+    )
+    return obs, steps
+
+
+def begin(run: Run, penalty: Penalty, source: Source, old: Any, keep: Keep | None) -> tuple[Tree, State]:
+    """What the adapter holds fixed, and the state before the first update.
+
+    Args:
+        run: what the run was given; its base is where training starts.
+        penalty: the method's penalty, whose term the run has.
+        source: what may be remembered of the agent that is being fine-tuned.
+        old: state of the optimizer that trained the agent, or None.
+        keep: what of it to keep; None for nothing.
+    """
+    frozen = run.adapter.freeze(run_key(run, update.FREEZE), run.base)
+    delta = run.adapter.init(run_key(run, update.ADAPTER), frozen)
+    policy = Policy(run.adapter.merge(frozen, delta), run.statistics, run.network)
+    tasks = run.data.tasks(run_key(run, update.TASKS), run.source, run.task, jnp.zeros(()), run.algo.num_envs)
+    carry = run.algo.init_carry(run_key(run, update.CARRY), tasks, policy)
+    memory = Memory(
+        penalty=penalty.init(run_key(run, update.PENALTY), run.algo, policy, source),
+        intervention=run.intervention.init(run_key(run, update.INTERVENTION), run.algo, policy),
+        data=run.data.init(run_key(run, update.DATA), source),
+        guide=(source.policy.params, source.policy.statistics) if run.data.guided else None,
+    )
+    opt_state = run.optimizer.build().init(delta)
+    if keep is not None:
+        opt_state = run.optimizer.inherit(opt_state, old, keep)
+    return frozen, State(delta, opt_state, carry, memory)

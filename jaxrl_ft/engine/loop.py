@@ -1,0 +1,225 @@
+"""The loop that drives chunks of updates, evaluates between them, and lets a control act."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.engine import placement, programs, steering, training
+from jaxrl_ft.engine.update import Run, State
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.control import Control, Numbers
+from jaxrl_ft.methods.finish import Finish
+from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.penalties import Source
+
+
+class Progress(NamedTuple):
+    """A moment of a long call, for whoever watches."""
+
+    phase: str
+    """`compiling` or `training`"""
+    updates: int
+    """updates done"""
+    num_updates: int
+    """updates in all"""
+    env_steps: int
+    """environment steps done, all runs together"""
+    metrics: dict[str, np.ndarray]
+    """means over the updates since the last moment, by run, [R]; sums of episodes under `rollout/`"""
+
+
+Watcher = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A group of runs to train side by side: what `pretrain` and `finetune` differ in."""
+
+    algo: Any
+    network: Any
+    method: Method
+    source: Task
+    task: Task
+    seed: int
+    num_runs: int
+    num_updates: int
+    """of each member of a population"""
+    num_evals: int
+    eval_episodes: int
+
+    @property
+    def num_members(self) -> int:
+        """Runs of the program: every member of every run's population."""
+        return self.num_runs * self.method.population
+
+    @property
+    def env_steps_per_update(self) -> int:
+        """Environment steps of one update of all members of one run."""
+        return int(self.algo.steps_per_update()) * self.method.population
+
+
+class Start(NamedTuple):
+    """What training starts from, on the host; leaves [R, ...]."""
+
+    policy: Policy
+    """where training starts, after the warm start"""
+    init_params: Tree
+    """parameters before any training"""
+    source: Source
+    """what may be remembered of the agents"""
+    share: np.ndarray
+    """probed zero-shot share of the possible return; 1 without a probe"""
+    probe_steps: int = 0
+    """environment steps of each run that the probe took"""
+    old: Any = None
+    """state of the optimizer that trained the agents, where something of it is kept"""
+    base: Policy | None = None
+    """the agents' own policy, untouched; it is what acts while the probe is paid for"""
+
+
+class Result(NamedTuple):
+    """What training leaves, on the host; leaves [R, ...]."""
+
+    policy: Policy
+    opt_state: Any
+    """None when the parameters are no longer those that the optimizer moved"""
+    curve: np.ndarray
+    curve_steps: np.ndarray
+    delta: tuple[str, ...]
+    """paths of the leaves that trained"""
+    delta_size: int
+    skipped: int
+    """gradient steps skipped as non-finite, all runs together"""
+
+
+def evaluation_updates(num_updates: int, num_evals: int) -> np.ndarray:
+    """The update counts after which to evaluate: round(linspace(0, U, min(num_evals, U + 1)))."""
+    return np.round(np.linspace(0, num_updates, min(num_evals, num_updates + 1))).astype(int)
+
+
+def train(spec: Spec, start: Start, watch: Watcher | None = None) -> Result:
+    """Trains every run of a group from its base, and evaluates on the way.
+
+    Args:
+        spec: what the runs share.
+        start: where they start.
+        watch: called after compilation and after every chunk.
+    """
+    mesh = placement.mesh()
+    _tell(watch, spec, "compiling", 0)
+    run, state = _begin(spec, start)
+    evaluations = evaluation_updates(spec.num_updates, spec.num_evals)
+    steersman = steering.Steering(spec.method, spec.num_updates)
+    curve, curve_steps, before, paid = [], [], 0, start.probe_steps
+    if paid and start.base is not None:
+        curve.append(_mean_return(spec, start.base, 0))
+        curve_steps.append(0)
+    for point in sorted({*evaluations.tolist(), *steersman.points}):
+        state, policy, sums = programs.chunk(mesh, run, state, np.int32(before), np.int32(point))
+        steersman.note(sums)
+        if point in evaluations:
+            answer = _answer(spec, start, policy, steersman.scores)
+            curve.append(_mean_return(spec, answer, point))
+            curve_steps.append(paid + point * spec.env_steps_per_update)
+        _tell(watch, spec, "training", point, point - before, sums)
+        if point in steersman.points:
+            run, state = _steer(spec, steersman, run, state, policy)
+            paid += spec.method.control.spent() // (spec.method.control.stretches - 1)
+        before = point
+    delta_paths = tuple(tree.flatten(state.delta))
+    answer, opt_state = placement.trim((answer, state.opt_state), spec.num_runs)
+    skipped = int(np.sum(placement.trim(state.opt_state.skipped, spec.num_members)))
+    plain = spec.method.adapter.plain and spec.method.population == 1 and type(spec.method.finish) is Finish
+    steps = np.broadcast_to(np.array(curve_steps), (spec.num_runs, len(curve_steps))).copy()
+    size = tree.size(state.delta) // len(run.seed)
+    return Result(answer, opt_state if plain else None, np.stack(curve, 1), steps, delta_paths, size, skipped)
+
+
+def _begin(spec: Spec, start: Start) -> tuple[Run, State]:
+    """The run and its state on the devices, for every member of every population."""
+    num, method = spec.num_members, spec.method
+    seeds = training.seeds_of(spec.seed, spec.num_runs, method.population)
+    policy, source, old, share = (
+        jax.tree.map(lambda leaf: np.concatenate([np.asarray(leaf)] * method.population), part)
+        for part in (start.policy, start.source, start.old, start.share)
+    )
+    algo = spec.algo if method.ent_coef is None else replace(spec.algo, ent_coef=method.ent_coef)
+    each = (algo, method.adapter, method.penalty, method.training_optimizer(), method.intervention, method.data)
+    algo, adapter, penalty, optimizer, intervention, data = tree.repeat(as_arrays(each), num)
+    if type(method.control) is not Control:
+        optimizer, penalty = steering.begin(method.control, optimizer, penalty, share, seeds)
+    run = Run(
+        algo=algo,
+        adapter=adapter,
+        penalty=penalty.term(),
+        optimizer=optimizer,
+        intervention=intervention,
+        data=data,
+        network=spec.network,
+        source=tree.repeat(spec.source, num),
+        task=tree.repeat(spec.task, num),
+        base=policy.params,
+        statistics=policy.statistics,
+        seed=seeds.seeds,
+        index=seeds.indices,
+        num_updates=np.full(num, max(spec.num_updates, 1), np.int32),
+    )
+    keep = None if old is None else tree.repeat(as_arrays(method.keep), num)
+    run, *others = placement.put((run, penalty, source, old, keep), num)
+    frozen, state = programs.begin(placement.mesh(), run, *others)
+    return replace(run, base=frozen), state
+
+
+def _answer(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Policy:
+    """The policy that each run would end with now: the best of a population, or what the finish makes."""
+    method, num = spec.method, spec.num_runs
+    if method.control.population > 1:
+        best = np.argmax(scores.reshape(method.population, num), axis=0) * num + np.arange(num)
+        return tree.take(placement.trim(policy, spec.num_members), best)
+    if type(method.finish) is Finish:
+        return policy
+    members = jax.tree.map(
+        lambda leaf: np.moveaxis(leaf.reshape(method.population, num, *leaf.shape[1:]), 0, 1),
+        placement.trim(policy, spec.num_members),
+    )
+    finish = tree.repeat(as_arrays(method.finish), num)
+    arguments = placement.put((finish, start.source.policy.params, members.params), num)
+    params = placement.trim(programs.finish(placement.mesh(), *arguments), num)
+    return Policy(params, jax.tree.map(lambda leaf: leaf[:, 0], members.statistics), spec.network)
+
+
+def _steer(spec: Spec, steersman: steering.Steering, run: Run, state: State, policy: Policy) -> tuple[Run, State]:
+    """The run with the numbers, and the states, that the control goes on with."""
+    num = spec.num_members
+    numbers = Numbers(*placement.trim((run.optimizer, run.penalty), num))
+    seeds = training.seeds_of(spec.seed, spec.num_runs, spec.method.population)
+    (optimizer, penalty), parents = steersman.adjust(spec.algo, policy, run, numbers, seeds, spec.task)
+    optimizer, penalty = placement.put((optimizer, penalty), num)
+    if not np.array_equal(parents, np.arange(num)):
+        state = placement.put(tree.take(placement.trim(state, num), parents), num)
+    return replace(run, optimizer=optimizer, penalty=penalty), state
+
+
+def _mean_return(spec: Spec, policy: Policy, point: int) -> np.ndarray:
+    num = spec.num_runs
+    tasks, seeds = tree.repeat(spec.task, num), training.seeds_of(spec.seed, num)
+    padded = placement.put((policy, tasks, tuple(seeds)), num)
+    policy, tasks, seeds = padded[0], padded[1], training.Seeds(*padded[2])
+    outcome = training.evaluate_runs(spec.algo, policy, tasks, seeds, episodes=spec.eval_episodes, stream=point)
+    return outcome.episode_return[:num].mean(axis=1)
+
+
+def _tell(watch: Watcher | None, spec: Spec, phase: str, updates: int, since: int = 0, sums: Any = None) -> None:
+    if watch is not None:
+        means = (
+            placement.trim(jax.tree.map(lambda leaf: np.asarray(leaf) / since, sums), spec.num_members) if since else {}
+        )
+        env_steps = updates * spec.env_steps_per_update * spec.num_runs
+        watch(Progress(phase, updates, spec.num_updates, env_steps, means))

@@ -1,0 +1,212 @@
+"""The transfer report: what became of every part of an agent, in plain lines."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.table import Table
+from jaxrl_ft.engine.agents import Agents
+from jaxrl_ft.engine.loop import Result, Spec, Start
+from jaxrl_ft.engine.specs import same_sizes, sizes
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.adapters import ADAPTERS
+from jaxrl_ft.methods.control import CONTROLS
+from jaxrl_ft.methods.data import DATA
+from jaxrl_ft.methods.finish import FINISHES
+from jaxrl_ft.methods.interventions import INTERVENTIONS
+from jaxrl_ft.methods.optimizers import OPTIMIZERS
+from jaxrl_ft.methods.penalties import PENALTIES
+from jaxrl_ft.methods.realignment import Realignment
+from jaxrl_ft.methods.warm_starts import WARM_STARTS
+
+AXES: Mapping[str, Table[Any]] = {
+    "warm_start": WARM_STARTS,
+    "adapter": ADAPTERS,
+    "penalty": PENALTIES,
+    "optimizer": OPTIMIZERS,
+    "intervention": INTERVENTIONS,
+    "data": DATA,
+    "control": CONTROLS,
+    "finish": FINISHES,
+}
+"""The axes of a method, each with the table of its members."""
+_GROUPS = {"policy": "actor", "value": "critic"}
+_LOW_RANK = ("lora_a", "lora_b", "magnitude")
+
+
+def transfer(
+    spec: Spec,
+    agents: Agents,
+    fresh: Policy,
+    start: Start,
+    result: Result,
+    source_steps: int,
+    changes: Sequence[Realignment] = (),
+) -> tuple[str, ...]:
+    """What a fine-tune carried over, reset, grew, froze and trained, a line each.
+
+    Args:
+        spec: what ran.
+        agents: the agents that were fine-tuned.
+        fresh: a network just initialised.
+        start: where training started.
+        result: what it left.
+        source_steps: environment steps of source experience collected for it, of each seed.
+        changes: what realignment did, for every run.
+    """
+    lines = [_axes(spec)]
+    if not same_sizes(agents.task, spec.task):
+        lines.append(f"sizes: target has {sizes(spec.task)}, the agents {sizes(agents.task)}")
+    lines += _realignment(changes)
+    lines += _leaves(spec, agents, fresh, start, result)
+    lines += [_optimizer(spec, start), _normaliser(agents, fresh, start), *_rest(spec)]
+    return (*lines, *_counts(spec, agents, start, result, source_steps))
+
+
+def pretraining(spec: Spec, result: Result, until: Task | None) -> tuple[str, ...]:
+    """The report of agents that began from nothing."""
+    total = tree.size(tree.take(result.policy.params, 0))
+    where = spec.task.describe() + ("" if until is None else f", physics drawn up to {until.describe()}")
+    return (
+        f"pretrained from nothing on {where}",
+        f"trains {result.delta_size:,} of {total:,} parameters",
+        f"gradient steps skipped as non-finite: {result.skipped:,} over {spec.num_runs} seeds",
+    )
+
+
+def untouched(spec: Spec, agents: Agents, base: Policy) -> tuple[str, ...]:
+    """The report of agents that took no update."""
+    kept = "the agents' own, untouched" if same_sizes(agents.task, spec.task) else "carried where shapes agree"
+    return (f"actor and critic: {kept}", f"evaluated on {spec.task.describe()} without training")
+
+
+def _axes(spec: Spec) -> str:
+    parts = ((axis, _known(table, getattr(spec.method, axis))) for axis, table in AXES.items())
+    idle = {axis: type(next(iter(table.values()))) for axis, table in AXES.items()}
+    shown = [
+        f"{axis.replace('_', ' ')} {name}"
+        for axis, name in parts
+        if axis in ("adapter", "optimizer") or type(getattr(spec.method, axis)) is not idle[axis]
+    ]
+    return f"method: {', '.join(shown)}"
+
+
+def _known(table: Table[Any], part: Any) -> str:
+    """The name of the row that equals this part, else of the first of its type, else the type's own name."""
+    equal = (name for name in table if table[name] == part)
+    alike = (name for name in table if type(table[name]) is type(part))
+    return next(equal, None) or next(alike, type(part).__name__)
+
+
+def _realignment(changes: Sequence[Realignment]) -> Iterator[str]:
+    if changes:
+        found = {
+            "sensors reordered": [np.any(change.order != np.arange(len(change.order))) for change in changes],
+            "sensors rescaled": [np.any(change.scale != 1) for change in changes],
+            "sensors shifted": [np.any(change.offset != 0) for change in changes],
+            "actions changed": [
+                np.any(change.actions != (1 if change.continuous else np.arange(len(change.actions))))
+                for change in changes
+            ],
+        }
+        told = ", ".join(f"{what} in {int(np.sum(which))}" for what, which in found.items())
+        yield f"realigned to the target: {told} of {len(changes)} runs"
+
+
+def _leaves(spec: Spec, agents: Agents, fresh: Policy, start: Start, result: Result) -> Iterator[str]:
+    """For actor and critic the leaves of each fate; a fate that all leaves share is told once."""
+    theirs, new = tree.flatten(agents.params), tree.flatten(fresh.params)
+    begun, ended = tree.flatten(start.policy.params), tree.flatten(result.policy.params)
+    for group, name in _GROUPS.items():
+        fates: dict[str, list[str]] = {}
+        for path in ended:
+            if path.startswith(f"{group}/"):
+                origin = _origin(path, theirs, new, begun)
+                fates.setdefault(f"{origin}, {_training(path, spec, result)}", []).append(path)
+        for path in theirs.keys() - ended.keys():
+            if path.startswith(f"{group}/"):
+                fates.setdefault("left behind", []).append(path)
+        for fate, paths in fates.items():
+            which = f"all {len(paths)} leaves" if len(fates) == 1 else ", ".join(sorted(paths))
+            yield f"{name}: {fate}: {which}"
+
+
+def _origin(path: str, theirs: dict[str, Any], new: dict[str, Any], begun: dict[str, Any]) -> str:
+    if path not in begun:
+        return "added"
+    leaf = begun[path]
+    if path in theirs and theirs[path].shape == leaf.shape and np.array_equal(theirs[path], leaf):
+        return "kept"
+    if path in new and new[path].shape == leaf.shape and np.array_equal(new[path], leaf):
+        return "reset"
+    if path not in theirs or theirs[path].shape != leaf.shape:
+        return "grown"
+    return "changed by the warm start"
+
+
+def _training(path: str, spec: Spec, result: Result) -> str:
+    parent = path.rsplit("/", 1)[0]
+    if path in result.delta:
+        return "trains"
+    if any(f"{parent}/{name}" in result.delta for name in _LOW_RANK):
+        return "low-rank"
+    if any(f"{parent}/{name}/{leaf}" in result.delta for name in ("input", "output") for leaf in ("kernel", "bias")):
+        return f"through {type(spec.method.adapter).__name__}"
+    group = path.split("/")[0]
+    inside = any(other.startswith(f"{group}/") and other not in _plain(result) for other in result.delta)
+    return f"through {type(spec.method.adapter).__name__}" if inside else "frozen"
+
+
+def _plain(result: Result) -> set[str]:
+    return set(tree.flatten(result.policy.params))
+
+
+def _optimizer(spec: Spec, start: Start) -> str:
+    keep = spec.method.keep
+    parts = {"first moment": keep.first_moment, "second moment": keep.second_moment, "step count": keep.step_count}
+    fates = [f"{name} {'kept' if kept and start.old is not None else 'reset'}" for name, kept in parts.items()]
+    return f"optimizer {type(spec.method.optimizer).__name__}: {', '.join(fates)}"
+
+
+def _normaliser(agents: Agents, fresh: Policy, start: Start) -> str:
+    if not start.policy.statistics:
+        return "normaliser: none"
+    parts = (agents.statistics, fresh.statistics, start.policy.statistics)
+    flat = [np.concatenate([np.ravel(leaf) for leaf in _numbers(part)]) for part in parts]
+    theirs, new, begun = flat
+    fate = "kept" if np.array_equal(begun, theirs) else "reset" if np.array_equal(begun, new) else "changed"
+    return f"normaliser ({', '.join(sorted(start.policy.statistics))}): {fate}, goes on from the target's experience"
+
+
+def _numbers(statistics: Any) -> list[Any]:
+    return jax.tree.leaves(statistics) or [np.zeros(0)]
+
+
+def _rest(spec: Spec) -> Iterator[str]:
+    method = spec.method
+    schedule = method.optimizer.schedule
+    yield f"schedule: starts over, to {float(schedule.final):g} of the learning rate at the end of the budget"
+    if method.ent_coef is None:
+        yield f"entropy: coefficient {float(getattr(spec.algo, 'ent_coef', 0.0)):g}, the agents' own"
+    else:
+        yield f"entropy: coefficient {float(method.ent_coef):g}, the method's"
+    yield f"replay: {'source experience beside the rollout' if method.data.replays else 'none'}"
+
+
+def _counts(spec: Spec, agents: Agents, start: Start, result: Result, source_steps: int) -> Iterator[str]:
+    total = tree.size(tree.take(result.policy.params, 0))
+    share = result.delta_size / total
+    yield f"trains {result.delta_size:,} numbers for {total:,} parameters ({share:.1%})"
+    before = int(agents.env_steps[0])
+    yield (
+        f"env steps of each seed: {before:,} before the target, {source_steps:,} of source experience for this method, "
+        f"{start.probe_steps:,} on the target before the first update, {int(result.curve_steps[0, -1]):,} on it in all"
+    )
+    yield f"gradient steps skipped as non-finite: {result.skipped:,} over {spec.num_members} runs"
+    if start.probe_steps and spec.method.warm_start.probe_episodes:
+        low, middle, high = np.quantile(np.asarray(start.share), [0.0, 0.5, 1.0])
+        yield f"probed zero-shot share of the possible return: median {middle:.2f}, {low:.2f} to {high:.2f}"

@@ -1,0 +1,154 @@
+"""Every check of a call's arguments, before anything compiles, and what the call then runs."""
+
+from typing import Any
+
+import jax
+
+from jaxrl_ft.core import checks, tree
+from jaxrl_ft.core.validation import check_config
+from jaxrl_ft.engine.agents import Agents
+from jaxrl_ft.engine.loop import Spec
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
+from jaxrl_ft.methods.data import Data
+from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.warm_starts import Probe
+
+
+def resolve_method(method: str | Method | None) -> Method:
+    """The method of a name, the method itself, or the recommended one for None.
+
+    Raises:
+        ValueError: no method of this name, or a field of the method is not allowed.
+    """
+    chosen = METHODS[RECOMMENDED if method is None else method] if not isinstance(method, Method) else method
+    check_config(chosen, "method")
+    return chosen
+
+
+def finetune_spec(
+    agents: Agents, target: Task, method: Method, steps: int, seed: int, num_evals: int, eval_episodes: int
+) -> Spec:
+    """What a call of `finetune` with these arguments runs.
+
+    Raises:
+        ValueError: an argument is not allowed.
+    """
+    if not isinstance(target, Task):
+        raise ValueError(f"target: {target!r} is not allowed; it must be a Task, as ft.make_task returns")
+    configs = (agents.algo, agents.network, method)
+    spec = training_spec(*configs, agents.source, target, agents.num_seeds, steps, seed, num_evals, eval_episodes)
+    if same_sizes(agents.task, target):
+        method.data.check_tasks(agents.source, target)
+        check_fits(method, tree.take(agents.params, 0), _shapes(agents.algo, agents.network, target))
+        return spec
+    reason = f"the target has other observations or actions ({sizes(target)}) than the agents ({sizes(agents.task)})"
+    if method.source_steps:
+        raise ValueError(f"method: asks for source experience, but {reason}")
+    if type(method.data) is not Data:
+        raise ValueError(f"method.data: {type(method.data).__name__} mixes source and target, but {reason}")
+    shapes = _shapes(agents.algo, agents.network, target)
+    check_fits(method, shapes, shapes)
+    return spec
+
+
+def training_spec(
+    algo: Any,
+    network: Any,
+    method: Method,
+    source: Task,
+    task: Task,
+    seeds: int,
+    steps: int,
+    seed: int,
+    num_evals: int,
+    eval_episodes: int,
+) -> Spec:
+    """What a call of `pretrain` or `finetune` with these configs runs, after every check of the arguments.
+
+    Raises:
+        ValueError: an argument is not allowed.
+    """
+    for name, config in (("algo", algo), ("network", network), ("method", method)):
+        check_config(config, name)
+    for name, given in (("source", source), ("task", task)):
+        if not isinstance(given, Task):
+            raise ValueError(f"{name}: {given!r} is not allowed; it must be a Task, as ft.make_task returns")
+    checks.seed(seed)
+    checks.count("seeds", seeds)
+    checks.count("steps", steps)
+    checks.count("num_evals", num_evals, 2)
+    checks.count("eval_episodes", eval_episodes)
+    spent = method.spent()
+    if spent >= steps:
+        raise ValueError(f"steps: {steps} is not allowed; it must exceed the {spent} steps that the method probes")
+    updates = -(-(steps - spent) // (algo.steps_per_update() * method.population))
+    return Spec(algo, network, method, source, task, seed, seeds, updates, num_evals, eval_episodes)
+
+
+def check_adapter(algo: Any, network: Any, method: Method, task: Task) -> None:
+    """Refuses a method that cannot adapt this network, such as a pattern that matches no parameter.
+
+    Only shapes are traced: nothing compiles.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    shapes = _shapes(algo, network, task)
+    check_fits(method, shapes, shapes)
+
+
+def check_fits(method: Method, params: tree.Tree, fresh: tree.Tree) -> None:
+    """Refuses a warm start, an adapter, a finish that do not fit these parameters; only shapes are traced.
+
+    Args:
+        method: the method.
+        params: parameters of one agent, or their shapes.
+        fresh: those of a network just initialised.
+
+    Raises:
+        ValueError: names the part of the method.
+    """
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    scalar = jax.ShapeDtypeStruct((), "float32")
+    start = _shape_of("warm_start", method.warm_start.apply, key, params, fresh, Probe(scalar))
+    frozen = _shape_of("adapter", method.adapter.freeze, key, start)
+    delta = _shape_of("adapter", method.adapter.init, key, frozen)
+    merged = _shape_of("adapter", method.adapter.merge, frozen, delta)
+    members = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((method.population, *leaf.shape), leaf.dtype), merged)
+    if method.finish.population == method.population:
+        _shape_of("finish", method.finish.apply, params, members)
+
+
+def _shape_of(part: str, function: Any, *args: Any) -> Any:
+    try:
+        return jax.eval_shape(function, *args)
+    except ValueError as error:
+        raise ValueError(f"method.{part}.{error}") from None
+
+
+def _shapes(algo: Any, network: Any, task: Task) -> tree.Tree:
+    return jax.eval_shape(lambda: algo.init_params(jax.random.key(0), task, network))
+
+
+def check_sizes(agents: Agents, task: Task) -> None:
+    """Refuses a task whose observations or actions differ in size from the agents'.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if not isinstance(task, Task):
+        raise ValueError(f"task: {task!r} is not allowed; it must be a Task, as ft.make_task returns")
+    if not same_sizes(agents.task, task):
+        raise ValueError(f"task: {sizes(task)} do not fit agents trained on {sizes(agents.task)}")
+
+
+def same_sizes(task: Task, other: Task) -> bool:
+    """Whether a policy for one task can act in the other: equal observation sizes and action spaces."""
+    ours, theirs = task.action_space, other.action_space
+    return task.obs_size == other.obs_size and type(ours) is type(theirs) and vars(ours) == vars(theirs)
+
+
+def sizes(task: Task) -> str:
+    """Observation size and action space in words."""
+    return f"{task.obs_size} observations, {task.action_space}"

@@ -1,0 +1,109 @@
+"""The host's side of adaptive fine-tuning: what a control measures, and when it acts."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.engine import placement, training
+from jaxrl_ft.engine.episodes import Outcome, possible_share
+from jaxrl_ft.engine.training import Seeds
+from jaxrl_ft.engine.update import Run
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.control import Control, Generators, Measures, Numbers
+from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.optimizers import Optimizer
+from jaxrl_ft.methods.penalties import Penalty
+
+
+def begin(control: Control, optimizer: Optimizer, penalty: Penalty, share: np.ndarray, seeds: Seeds) -> Numbers:
+    """The numbers that a control starts with, [R]."""
+    return control.begin(Numbers(optimizer, penalty), share, _generators(seeds, 0))
+
+
+class Steering:
+    """When a method's control acts, and what has been measured since it last did.
+
+    Args:
+        method: the method.
+        num_updates: length of the budget.
+    """
+
+    def __init__(self, method: Method, num_updates: int) -> None:
+        self._method = method
+        stretches = method.control.stretches
+        self.points = sorted({num_updates * i // stretches for i in range(1, stretches)} - {0, num_updates})
+        self.scores = np.zeros(0)
+        """mean return of the training episodes that ended last, of every member"""
+        self._sums = np.zeros((2, 0))
+        self._acted = 0
+
+    def note(self, sums: dict[str, Any]) -> None:
+        """Takes in the metrics of a chunk."""
+        ended, total = (np.asarray(sums[f"rollout/{name}"]) for name in ("num", "episode_return"))
+        if not self.scores.size:
+            self.scores, self._sums = np.zeros_like(total), np.zeros((2, len(total)))
+        self.scores = np.where(ended > 0, total / np.maximum(ended, 1), self.scores)
+        self._sums = self._sums + np.stack([ended, total])
+
+    def adjust(
+        self, algo: Any, policy: Policy, run: Run, numbers: Numbers, seeds: Seeds, task: Task
+    ) -> tuple[Numbers, np.ndarray]:
+        """The numbers for the next stretch, and whose state each run goes on from.
+
+        Args:
+            algo: the algorithm.
+            policy: of every member, on the devices.
+            run: what the members were given.
+            numbers: of every member, on the host.
+            seeds: of every member.
+            task: the target.
+        """
+        self._acted += 1
+        ended, total = self._sums[:, : len(seeds.seeds)]
+        low, high = task.return_range
+        training_share = np.where(ended > 0, (total / np.maximum(ended, 1) - low) / (high - low), np.nan)
+        self._sums = np.zeros_like(self._sums)
+        measures = Measures(training_share, self._validate(algo, policy, run, seeds, task))
+        return self._method.control.adjust(numbers, measures, _generators(seeds, self._acted))
+
+    def _validate(self, algo: Any, policy: Policy, run: Run, seeds: Seeds, task: Task) -> np.ndarray:
+        """Share of the possible return in sampled episodes, each on a task of its own from training's range, [R]."""
+        control, num = self._method.control, len(seeds.seeds)
+        if not control.validation_episodes:
+            return np.full(num, np.nan)
+        policy, data, source, target = placement.trim((policy, run.data, run.source, run.task), num)
+        tasks = _drawn(data, source, target, seeds, control.validation_episodes)
+        stream = training.VALIDATION_STREAM + self._acted * control.validation_episodes
+        shares = []
+        for episode in range(control.validation_episodes):
+            outcome = training.evaluate_runs(
+                algo,
+                policy,
+                tree.take(tasks, (slice(None), episode)),
+                seeds,
+                episodes=1,
+                greedy=False,
+                stream=stream + episode,
+                max_steps=control.validation_steps,
+            )
+            shares.append(outcome)
+        together = Outcome(*(np.concatenate(columns, axis=1) for columns in zip(*shares)))
+        return possible_share(together, task)
+
+
+def _drawn(data: Any, source: Task, task: Task, seeds: Seeds, num: int) -> Task:
+    """Validation tasks [R, num] of every run, the same after every stretch."""
+
+    def one(data: Any, source: Task, task: Task, seed: jax.Array, index: jax.Array) -> Task:
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), training.VALIDATION_STREAM)
+        return data.tasks(key, source, task, jax.numpy.zeros(()), num)
+
+    return tree.to_host(jax.jit(jax.vmap(one))(data, source, task, *seeds))
+
+
+def _generators(seeds: Seeds, number: int) -> Generators:
+    pairs = zip(seeds.seeds.tolist(), seeds.indices.tolist())
+    return [np.random.default_rng((seed, index, number)) for seed, index in pairs]

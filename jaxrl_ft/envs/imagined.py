@@ -1,0 +1,139 @@
+"""A world learned from experience: an affine model for each action, in which a policy can train for nothing."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_ft.core.config import config
+from jaxrl_ft.envs.simulator import SIMULATORS, Discrete, register_simulator
+
+
+@config
+class ImaginedParams:
+    """What the model knows; leaves stack as those of any task.
+
+    Attributes:
+        weights: [A, O + 1, O], the change of the observation under each action, affine in the observation.
+        reward: [A, O + 1], the reward under each action, likewise.
+        error: [O], standard deviation of what the model did not explain.
+        low: [O], lowest observations from which an episode went on.
+        high: [O], highest.
+        start_mean: [O], mean of the first observations.
+        start_spread: [O], half-width of a uniform distribution with their standard deviation.
+        episode_limit: steps (int32).
+        lowest_return: of an episode.
+        highest_return: of an episode.
+    """
+
+    weights: Any
+    reward: Any
+    error: Any
+    low: Any
+    high: Any
+    start_mean: Any
+    start_spread: Any
+    episode_limit: Any
+    lowest_return: Any
+    highest_return: Any
+
+
+@config
+class ImaginedState:
+    """One imagined episode.
+
+    Attributes:
+        obs: [O].
+        time: steps since the reset (int32).
+    """
+
+    obs: Any
+    time: Any
+
+
+class ImaginedDraws(NamedTuple):
+    """Random numbers of one step or reset, [..., O] each: uniform in (-1, 1) for the start, else standard normal."""
+
+    start: jax.Array
+    error: jax.Array
+
+
+class ImaginedSimulator:
+    """The learned world for one size of observation and number of actions; see `Simulator`.
+
+    Args:
+        obs_size: O.
+        num_actions: A.
+    """
+
+    def __init__(self, obs_size: int, num_actions: int) -> None:
+        self.obs_size = obs_size
+        self._num_actions = num_actions
+
+    def action_space(self, env_params: ImaginedParams) -> Discrete:
+        """The real task's."""
+        return Discrete(num_actions=self._num_actions)
+
+    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> ImaginedDraws:
+        """All that a step or a reset may need, in one call."""
+        above = float(np.nextafter(np.float32(-1), np.float32(0)))
+        uniform = jax.random.uniform(key, (*shape, 2 * self.obs_size), jnp.float32, minval=above, maxval=1.0)
+        normal = np.float32(np.sqrt(2)) * jax.lax.erf_inv(uniform[..., self.obs_size :])
+        return ImaginedDraws(uniform[..., : self.obs_size], normal)
+
+    def initial(self, draws: ImaginedDraws, env_params: ImaginedParams) -> ImaginedState:
+        """A first observation like those that were seen."""
+        obs = env_params.start_mean + env_params.start_spread * draws.start
+        return ImaginedState(obs=jnp.asarray(obs, jnp.float32), time=jnp.int32(0))
+
+    def advance(
+        self, draws: ImaginedDraws, env_state: ImaginedState, action: jax.Array, env_params: ImaginedParams
+    ) -> tuple[ImaginedState, jax.Array, jax.Array]:
+        """One step of the model; an episode ends where none was seen to go on."""
+        chosen = (action == jnp.arange(self._num_actions)).astype(jnp.float32)
+        inputs = jnp.concatenate([env_state.obs, jnp.ones(1)])
+        change = jnp.einsum("a,i,aio->o", chosen, inputs, env_params.weights)
+        reward = jnp.einsum("a,i,ai->", chosen, inputs, env_params.reward)
+        obs = env_state.obs + change + env_params.error * draws.error
+        ended = jnp.any((obs < env_params.low) | (obs > env_params.high))
+        # Far outside, an unstable model would overflow before the reset.
+        obs = jnp.clip(obs, 10 * env_params.low - 1, 10 * env_params.high + 1)
+        return ImaginedState(obs=obs, time=env_state.time + 1), jnp.asarray(reward, jnp.float32), ended
+
+    def truncated(self, env_state: ImaginedState, env_params: ImaginedParams) -> jax.Array:
+        """Whether the episode limit was reached."""
+        return env_state.time >= env_params.episode_limit
+
+    def observe(
+        self, draws: ImaginedDraws, env_state: ImaginedState, env_params: ImaginedParams, at_reset: bool
+    ) -> jax.Array:
+        """The observation, which is all the state there is."""
+        return env_state.obs
+
+    def episode_limit(self, env_params: ImaginedParams) -> Any:
+        """The real task's."""
+        return env_params.episode_limit
+
+    def return_range(self, env_params: ImaginedParams) -> tuple[Any, Any]:
+        """The real task's."""
+        return env_params.lowest_return, env_params.highest_return
+
+    def checked(self, env_params: ImaginedParams) -> ImaginedParams:
+        """The same model with NumPy leaves."""
+        leaves = {name: np.asarray(leaf, np.float32) for name, leaf in vars(env_params).items()}
+        return ImaginedParams(**{**leaves, "episode_limit": np.asarray(env_params.episode_limit, np.int32)})
+
+    def describe(self, env_params: ImaginedParams) -> str:
+        """A name; the numbers would say nothing."""
+        return f"a learned model of {self.obs_size} observations and {self._num_actions} actions"
+
+
+@functools.cache
+def imagined_simulator(obs_size: int, num_actions: int) -> str:
+    """The name of the learned world of these sizes, registered when it is first asked for."""
+    name = f"Imagined-{obs_size}-{num_actions}"
+    if name not in SIMULATORS:
+        register_simulator(name, ImaginedSimulator(obs_size, num_actions), "a model learned from experience")
+    return name
