@@ -46,7 +46,7 @@ class Sparse(Adapter):
         for path, leaf in tree.flatten(delta).items():
             if path in entries:
                 # Drawn without replacement and within the kernel, so that nothing needs to be checked or summed.
-                places = jnp.reshape(flat[path], -1).at[entries[path]]
+                places = jnp.asarray(flat[path]).reshape(-1).at[entries[path]]
                 merged[path] = places.set(leaf, unique_indices=True, mode="promise_in_bounds").reshape(flat[path].shape)
             else:
                 merged[path] = leaf
@@ -59,5 +59,8 @@ class Sparse(Adapter):
 def _take(layers: Tree, frozen: Tree, group: str) -> Tree:
     flat = tree.flatten(layers)
     return tree.unflatten(
-        {path: jnp.reshape(flat[path], -1)[places] for path, places in tree.flatten(frozen["entries"][group]).items()}
+        {
+            path: jnp.asarray(flat[path]).reshape(-1)[places]
+            for path, places in tree.flatten(frozen["entries"][group]).items()
+        }
     )
