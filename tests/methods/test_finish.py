@@ -116,6 +116,15 @@ def test_grown_networks_are_refused_by_shapes_alone(finish, network, base, rando
     assert finish.anchored
 
 
+def test_added_parts_of_other_shapes_are_refused(base, members):
+    def blocked(params, width):
+        block = {"down": {"kernel": np.ones((6, width), np.float32)}}
+        return {**params, "policy": {**params["policy"], "bottleneck_1": block}}
+
+    with pytest.raises(ValueError, match=r"weight: policy/bottleneck_1/down/kernel of shape \(6, 3\) does not fit"):
+        apply(WiSE(), blocked(base, 1), [blocked(members[0], 3)])
+
+
 @pytest.mark.parametrize("finish", [Finish(), Prune()])
 def test_what_does_not_look_at_the_base_takes_grown_networks(finish, base, random_params):
     grown = random_params(ft.make_task("Pendulum-v1"), ft.MLP(width=12), 1)

@@ -181,7 +181,9 @@ def test_every_unit_stays_first_and_numbers_of_copies_differ_by_one_at_most(rand
     base = random_params(task("CartPole-v1"), TANH)
     chosen = set()
     for seed in range(5):
-        units = copies(base["value"], grow(UNEVEN, base, seed)["value"])
+        grown = grow(UNEVEN, base, seed)
+        units = copies(base["value"], grown["value"])
+        assert not np.array_equal(units, copies(base["policy"], grown["policy"]))
         np.testing.assert_array_equal(units[:6], np.arange(6))
         assert set(np.bincount(units)) == {2, 3}
         chosen.add(tuple(units))
