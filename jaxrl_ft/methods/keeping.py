@@ -102,7 +102,8 @@ def inherited(fresh: Any, old: Any, keep: Keep) -> Any:
     Raises:
         ValueError: the states are not of one optimizer over one tree of parameters.
     """
-    if jax.tree.structure(fresh) != jax.tree.structure(old):
+    ours: Any = jax.tree.structure(fresh)
+    if ours != jax.tree.structure(old):
         raise ValueError("the old state is of another optimizer or of other parameter groups")
 
     def change(path: tuple[Any, ...], new: jax.Array, before: jax.Array) -> jax.Array:

@@ -151,19 +151,18 @@ class AutoRGN(Rates):
 
 
 def _distances(params: Tree) -> dict[str, int]:
-    """How many layers lie between each leaf's and the output, by path."""
-    layers = {path: _layer(path) for path in tree.flatten(params)}
+    """How many layers lie between each leaf's and the output of its network, by path."""
+    places = {path: _place(path) for path in tree.flatten(params)}
     deepest: dict[str, int] = {}
-    for path, layer in layers.items():
-        if layer is not None:
-            group = path.split("/")[0]
-            deepest[group] = max(deepest.get(group, layer), layer)
-    return {path: 0 if layer is None else deepest[path.split("/")[0]] + 1 - layer for path, layer in layers.items()}
+    for network, layer in (place for place in places.values() if place is not None):
+        deepest[network] = max(deepest.get(network, layer), layer)
+    return {path: 0 if place is None else deepest[place[0]] + 1 - place[1] for path, place in places.items()}
 
 
-def _layer(path: str) -> int | None:
-    """The number of a hidden layer, -1 for the input map, None for what belongs to the output."""
-    numbered = re.search(r"/(?:dense|norm)_(\d+)(?:/|$)", path)
+def _place(path: str) -> tuple[str, int] | None:
+    """The network of a hidden layer and its number, -1 for the input map; None for what belongs to the output."""
+    numbered = re.search(r"^(.*?)/(?:dense|norm|bottleneck)_(\d+)(?:/|$)", path)
     if numbered:
-        return int(numbered[1])
-    return -1 if "/input/" in path else None
+        return numbered[1], int(numbered[2])
+    before, input_map, _ = path.partition("/input/")
+    return (before, -1) if input_map else None

@@ -1,16 +1,18 @@
 """Laws of every registered optimizer: equal to optax's own, and what rests or diverges touches nothing."""
 
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from optax import contrib
 
 import jaxrl_ft as ft
+from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays, floats
+from jaxrl_ft.methods import optimizers
 
 STEPS = 200
 KL0 = jnp.zeros(())
@@ -30,41 +32,81 @@ def quadratic_grads(params, curvature):
     return jax.tree.map(lambda p, c: c * (p - 0.3), params, curvature)
 
 
-@partial(jax.jit, static_argnames="num")
+@jax.jit
 def descend(optimizer, params, curvature, num=STEPS):
-    """Parameters and state after `num` steps on the quadratic, over the whole budget."""
+    """Parameters and state after `num` steps on the quadratic, over the whole budget; one program a structure."""
     chain = optimizer.build()
 
-    def step(carry, index):
+    def step(index, carry):
         params, state = carry
         grads = quadratic_grads(params, curvature)
         updates, state = chain.update(grads, state, params, progress=index / num, kl=KL0)
-        return (optax.apply_updates(params, updates), state), None
+        return optax.apply_updates(params, updates), state
 
-    return jax.lax.scan(step, (params, chain.init(params)), jnp.arange(num))[0]
-
-
-def originals(optimizer):
-    """Optax's own optimizer of the same name, with Python floats."""
-    rate = lambda count: optimizer.learning_rate * (1 - count / STEPS)  # noqa: E731
-    if isinstance(optimizer, ft.SGD):
-        return optax.sgd(rate, momentum=optimizer.momentum, nesterov=optimizer.nesterov)
-    if isinstance(optimizer, ft.RMSProp):
-        return optax.rmsprop(rate, decay=optimizer.decay, eps=optimizer.eps)
-    settings = {"b1": optimizer.beta1, "b2": optimizer.beta2, "eps": optimizer.eps}
-    if optimizer.weight_decay:
-        function = optax.nadamw if optimizer.nesterov else optax.adamw
-        return function(rate, weight_decay=optimizer.weight_decay, **settings)
-    return (optax.nadam if optimizer.nesterov else optax.adam)(rate, **settings)
+    return jax.lax.fori_loop(0, num, step, (params, chain.init(params)))
 
 
-def descend_with_optax(chain, params, curvature):
+@jax.jit
+def begin(optimizer, params):
+    return optimizer.build().init(params)
+
+
+@jax.jit
+def repeat(optimizer, grads, state, params, num):
+    """The last of `num` updates on one gradient at one place, and the state after them; one program a structure."""
+    chain = optimizer.build()
+
+    def step(_, carry):
+        return chain.update(grads, carry[1], params, progress=jnp.float32(0), kl=KL0)
+
+    return jax.lax.fori_loop(0, num, step, (grads, state))
+
+
+def originals(optimizer, num=STEPS):
+    """Optax's own optimizer of the same name, with Python floats, or None where it has none."""
+    o = optimizer
+    rate = lambda count: o.learning_rate * (1 - count / num)  # noqa: E731
+    if type(o) is ft.Adam and not o.local_time and not o.cautious:
+        settings = {"b1": o.beta1, "b2": o.beta2, "eps": o.eps}
+        if o.weight_decay:
+            function = optax.nadamw if o.nesterov else optax.adamw
+            return function(rate, weight_decay=o.weight_decay, **settings)
+        return (optax.nadam if o.nesterov else optax.adam)(rate, **settings)
+    known = {
+        "SGD": lambda: optax.sgd(rate, momentum=o.momentum, nesterov=o.nesterov),
+        "RMSProp": lambda: optax.rmsprop(rate, decay=o.decay, eps=o.eps),
+        "AdEMAMix": lambda: contrib.ademamix(rate, o.beta1, o.beta2, o.beta3, o.alpha, o.eps),
+        "ADOPT": lambda: contrib.adopt(rate, o.beta1, o.beta2, o.eps),
+        "Muon": lambda: contrib.muon(rate, beta=o.momentum, adam_b1=o.beta1, adam_b2=o.beta2, eps=o.eps,
+                                     weight_decay=o.weight_decay, consistent_rms=o.consistent_rms),
+        "ScheduleFree": lambda: contrib.schedule_free_adamw(o.learning_rate, b1=o.beta1, b2=o.beta2, eps=o.eps),
+        "Mechanize": lambda: contrib.mechanize(optax.adam(rate, o.beta1, o.beta2, o.eps), o.mechanic_decay,
+                                               s_init=o.initial_scale),
+        "Prodigy": lambda: contrib.prodigy(rate, (o.beta1, o.beta2), eps=o.eps, estim_lr0=o.initial_rate),
+        "DoG": lambda: contrib.dog(rate, ("heuristic", o.initial_distance), o.eps),
+        "DoWG": lambda: contrib.dowg(rate, eps=o.eps),
+    }  # fmt: skip
+    return known[type(o).__name__]() if type(o).__name__ in known else None
+
+
+def descend_with_optax(optimizer, original, params, curvature, num=STEPS):
+    """Optax's own on each group apart, behind a clip of both; vectors, but for Muon, which wants matrices."""
+    ravel = (lambda group: group) if isinstance(optimizer, optimizers.Muon) else tree.ravel
+    clip = optax.clip_by_global_norm(optimizer.max_grad_norm)
+
     def step(carry, _):
-        params, state = carry
-        updates, state = chain.update(quadratic_grads(params, curvature), state, params)
-        return (optax.apply_updates(params, updates), state), None
+        params, states = carry
+        grads, _ = clip.update(quadratic_grads(params, curvature), optax.EmptyState())
+        for name, group in params.items():
+            vector = ravel(group)
+            updates, after = original.update(ravel(grads[name]), states[name], vector)
+            moved = optax.apply_updates(vector, updates)
+            params = {**params, name: moved if ravel is not tree.ravel else tree.unravel(moved, group)}
+            states = {**states, name: after}
+        return (params, states), None
 
-    return jax.jit(lambda p: jax.lax.scan(step, (p, chain.init(p)), None, STEPS)[0][0])(params)
+    start = {name: original.init(ravel(group)) for name, group in params.items()}
+    return jax.jit(lambda p: jax.lax.scan(step, (p, start), None, num)[0][0])(params)
 
 
 def rounded(optimizer):
@@ -76,18 +118,39 @@ def gap(one, other):
     return max(np.abs(a - b).max() for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other)))
 
 
-@pytest.mark.parametrize("name", list(ft.OPTIMIZERS))
-def test_every_row_is_optaxs_own_behind_a_clip(name):
+@pytest.mark.parametrize("name", [name for name, row in ft.OPTIMIZERS.items() if originals(row)])
+def test_every_row_that_optax_has_is_optaxs_own_behind_a_clip(name):
     optimizer = ft.OPTIMIZERS[name]
-    clip = optax.clip_by_global_norm(optimizer.max_grad_norm)
     params, curvature = problem()
-    ours, _ = descend(as_arrays(optimizer), params, curvature)
-    theirs = descend_with_optax(optax.chain(clip, originals(rounded(optimizer))), params, curvature)
+    # what divides by small or learned numbers takes roundings of the schedule apart in the end
+    num = STEPS if type(optimizer) in (ft.Adam, ft.SGD, ft.RMSProp) else 25
+    ours, _ = descend(as_arrays(optimizer), params, curvature, num)
+    theirs = descend_with_optax(optimizer, originals(rounded(optimizer), num), params, curvature, num)
     # parameters are up to 1 in size, where float32 numbers are 1.2e-7 apart
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-7), ours, theirs)
-    assert gap(ours, params) > 0.05
+    # and schedule-free finds its average again from what trains, at a rounding a step
+    bound = 5e-7 if name == "schedule_free" else 1e-7
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=bound, atol=bound), ours, theirs)
+    assert gap(ours, params) > 1e-5
+
+
+def test_optaxs_own_with_float64_hyperparameters_is_as_near_as_float32_is():
     # With Python's 0.999, optax computes 1 - beta2 in float64: 1.3e-5 away from one minus float32's 0.999.
-    assert gap(ours, descend_with_optax(optax.chain(clip, originals(optimizer)), params, curvature)) < 5e-6
+    params, curvature = problem()
+    ours, _ = descend(as_arrays(ft.Adam()), params, curvature)
+    assert gap(ours, descend_with_optax(ft.Adam(), originals(ft.Adam()), params, curvature)) < 5e-6
+
+
+@pytest.mark.parametrize("name", list(ft.OPTIMIZERS))
+def test_every_row_descends_a_quadratic(name):
+    params, curvature = problem()
+    # the leash starts at 1e-8, and an orthogonal step is a small one in so small a matrix
+    change = {"trac": {"initial_scale": 1e-3}, "muon": {"learning_rate": 2e-2}}.get(name, {})
+    optimizer = replace(ft.OPTIMIZERS[name], **change)
+    after, state = descend(as_arrays(optimizer), params, curvature, 1000)
+    loss = lambda p: sum(  # noqa: E731
+        float(np.sum(c * (np.asarray(x) - 0.3) ** 2)) for c, x in zip(jax.tree.leaves(curvature), jax.tree.leaves(p))
+    )
+    assert loss(optimizer.evaluation(state, after)) < 0.2 * loss(params)
 
 
 @pytest.mark.parametrize("name", list(ft.OPTIMIZERS))
@@ -105,7 +168,9 @@ def test_a_groups_factor_touches_that_group_alone(name, same):
     plain, _ = descend(as_arrays(optimizer), params, curvature)
     scaled, _ = descend(as_arrays(replace(optimizer, rates=ft.Rates(policy=0.5))), params, curvature)
     assert same(scaled["value"], plain["value"])
-    assert gap(scaled["policy"], plain["policy"]) > 1e-3
+    assert not same(scaled["policy"], plain["policy"])
+    if name == "prodigy":
+        return  # its learning rate is part of its estimate
     halved, _ = descend(as_arrays(replace(optimizer, learning_rate=optimizer.learning_rate / 2)), params, curvature)
     assert gap(scaled["policy"], halved["policy"]) < 1e-6
 
@@ -119,8 +184,8 @@ def test_a_resting_group_is_bit_identical_without_moments_counts_or_a_share_in_t
     after, state = descend(as_arrays(optimizer), params, huge)
     assert same(after["value"], params["value"])
     assert same(state.inner["value"], as_arrays(optimizer).build().init(params).inner["value"])
-    alone, _ = descend(as_arrays(optimizer), {"policy": params["policy"]}, {"policy": curvature["policy"]})
-    assert gap(alone["policy"], after["policy"]) < 1e-6
+    small, _ = descend(as_arrays(optimizer), params, curvature)
+    assert same(small["policy"], after["policy"])
 
 
 def walk(optimizer, points, grads=None, kls=None, params=None):
@@ -159,22 +224,16 @@ def test_groups_other_than_policy_and_value_always_train():
 def test_a_non_finite_gradient_is_counted_and_never_reaches_parameters_or_moments(name, bad, same):
     optimizer = as_arrays(ft.OPTIMIZERS[name])
     params, curvature = problem()
-    chain = optimizer.build()
     grads = quadratic_grads(params, curvature)
     worst = {**grads, "value": {"head": {"bias": grads["value"]["head"]["bias"].copy()}}}
     worst["value"]["head"]["bias"][2] = bad
 
-    _, state = chain.update(grads, chain.init(params), params, progress=jnp.float32(0), kl=KL0)
-    many = jax.jit(
-        lambda state: jax.lax.scan(
-            lambda s, _: chain.update(worst, s, params, progress=jnp.float32(0), kl=KL0)[::-1], state, None, 1000
-        )
-    )
-    after, steps = many(state)
-    assert same(after.inner, jax.tree.map(np.asarray, state.inner))
+    _, state = repeat(optimizer, grads, begin(optimizer, params), params, 1)
+    steps, after = repeat(optimizer, worst, state, params, 1000)
+    assert same(after.inner, state.inner)
     assert int(after.skipped) == 1000 and int(state.skipped) == 0
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(steps))
-    again, _ = chain.update(grads, after, params, progress=jnp.float32(0), kl=KL0)
+    again, _ = repeat(optimizer, grads, after, params, 1)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(again))
     assert any(np.any(leaf) for leaf in jax.tree.leaves(again))
 
@@ -238,17 +297,26 @@ def test_sweeping_the_rate_by_vmap_equals_separate_runs(name):
 @pytest.mark.parametrize("name", list(ft.OPTIMIZERS))
 @pytest.mark.parametrize("size", [0.0, 1.0])
 def test_at_the_ends_of_every_range_a_step_is_finite(name, size):
-    params = {"policy": {"head": {"bias": np.ones(3, np.float32)}}}
-    grads = jax.tree.map(lambda leaf: size * leaf, params)
-    row = ft.OPTIMIZERS[name]
+    params, _ = problem()
+    grads, row = jax.tree.map(lambda leaf: size * np.ones_like(leaf), params), ft.OPTIMIZERS[name]
     for field in floats(row).keys() & type(row).BOUNDS.keys():
         for end in type(row).BOUNDS[field]:
-            chain = as_arrays(replace(row, **{field: end})).build()
-            updates, _ = chain.update(grads, chain.init(params), params, progress=jnp.float32(0), kl=KL0)
-            assert np.all(np.isfinite(updates["policy"]["head"]["bias"])), (field, end)
+            optimizer = as_arrays(replace(row, **{field: end}))
+            steps, _ = repeat(optimizer, grads, begin(optimizer, params), params, 1)
+            assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(steps)), (field, end)
 
 
-def test_evaluation_is_of_the_trained_parameters():
+def test_evaluation_before_training_is_of_the_trained_parameters(same):
     params, _ = problem()
     for optimizer in ft.OPTIMIZERS.values():
-        assert optimizer.evaluation(optimizer.build().init(params), params) is params
+        assert same(optimizer.evaluation(optimizer.build().init(params), params), params)
+
+
+def test_schedule_free_evaluates_the_average():
+    params, curvature = problem()
+    optimizer = optimizers.ScheduleFree()
+    after, state = descend(as_arrays(optimizer), params, curvature)
+    averages = optimizer.evaluation(state, after)
+    theirs = {name: contrib.schedule_free_eval_params(state.inner[name], tree.ravel(after[name])) for name in after}
+    assert max(np.abs(tree.ravel(averages[name]) - theirs[name]).max() for name in after) < 1e-6
+    assert gap(averages, after) > 1e-4

@@ -1,5 +1,7 @@
 """Schedules and layer-wise rates in closed form."""
 
+from itertools import pairwise
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.methods.rates import AutoRGN, Rates
 
 P = np.linspace(0, 1, 41, dtype=np.float32)
 W = 0.1
@@ -48,7 +51,7 @@ def factors(rates, params):
 @pytest.fixture(scope="module")
 def params(random_params, source):
     base = random_params(source, ft.MLP(width=4, depth=3, layer_norm=True))
-    return ft.InputAffine().merge(base, ft.InputAffine().init(jax.random.key(0), base))
+    return {group: {**layers, "input": {"kernel": np.eye(4, dtype=np.float32)}} for group, layers in base.items()}
 
 
 def test_layer_decay_is_a_power_of_the_distance_to_the_output(params):
@@ -78,3 +81,47 @@ def test_the_distance_counts_the_layers_that_train(params):
     delta = tree.select(params, lambda path: "/dense_1/" in path or "/head/" in path)
     got = factors(ft.Rates(layer_decay=0.5), delta)
     assert got["policy/dense_1/kernel"] == 0.5
+
+
+def awake(rates, params, progress):
+    flat = tree.flatten(as_arrays(rates).awake(params, np.float32(progress)))
+    return {path.split("/")[1] for path, on in flat.items() if on}
+
+
+def test_layers_wake_from_the_output_down(params):
+    everything = {path.split("/")[1] for path in tree.flatten(params)}
+    rates = ft.Rates(layer_start=0.2)
+    seen = [awake(rates, params, progress) for progress in (0.0, 0.2, 0.4, 0.6, 0.8)]
+    assert seen[0] == {"head"}
+    for i, (before, after) in enumerate(pairwise(seen)):
+        assert after - before == ({f"dense_{2 - i}", f"norm_{2 - i}"} if i < 3 else {"input"})
+    assert seen[-1] == everything
+    assert awake(ft.Rates(), params, 0.0) == everything
+    assert awake(ft.Rates(body_start=0.3), params, 0.29) == {"head"}
+    assert awake(ft.Rates(body_start=0.3), params, 0.3) == everything
+
+
+def test_relative_gradient_norms_are_shares_of_the_largest(params):
+    group = jax.tree.map(np.asarray, params["policy"])
+    rng = np.random.default_rng(0)
+    grads = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), group)
+    group["norm_0"]["bias"] = np.zeros_like(group["norm_0"]["bias"])
+    ratios = {path: np.linalg.norm(leaf) / np.linalg.norm(tree.flatten(group)[path])
+              for path, leaf in tree.flatten(grads).items() if path != "norm_0/bias"}  # fmt: skip
+    factor = np.full(tree.size(group), 0.5, np.float32)
+    got = tree.flatten(tree.unravel(AutoRGN().tuned(factor, tree.ravel(grads), group), group))
+    for path, leaf in got.items():
+        share = ratios[path] / max(ratios.values()) if path in ratios else 1.0
+        np.testing.assert_allclose(leaf, 0.5 * share, rtol=1e-5)
+    still = AutoRGN().tuned(factor, np.zeros_like(factor), group)
+    np.testing.assert_array_equal(still, factor)
+    assert Rates().tuned(factor, tree.ravel(grads), group) is factor
+
+
+def test_each_network_of_a_group_counts_its_own_layers():
+    leaf = np.ones(1, np.float32)
+    layers = {"dense_0": {"kernel": leaf}, "dense_1": {"kernel": leaf}, "head": {"kernel": leaf}}
+    params = {"policy": {**layers, "bottleneck_1": {"up": leaf}, "residual": {"dense_0": leaf, "head": leaf}}}
+    got = factors(ft.Rates(layer_decay=0.5), params)
+    assert got["policy/dense_0/kernel"] == 0.25 and got["policy/bottleneck_1/up"] == 0.5
+    assert got["policy/residual/dense_0"] == 0.5 and got["policy/residual/head"] == 1.0
