@@ -25,7 +25,7 @@ from jaxrl_ft.methods.renewals import ContinualBackprop, PeriodicResets, ReDo
 class SoftShrinkPerturb(Intervention):
     """θ ← (1 - λ) θ + σ ξ after every gradient step: shrink and perturb in small portions.
 
-    ξ is Gaussian with the scale of each kernel's initialiser, and 0 for biases, which start at 0. Moments stay.
+    ξ is uniform, as large in root mean square as each kernel's initialiser, and 0 for biases. Moments stay.
     Reference: Ash & Adams 2020, arXiv:1910.08475 (once); Dohare et al. 2024, arXiv:2306.13812 (every step).
     """
 
@@ -46,7 +46,7 @@ class SoftShrinkPerturb(Intervention):
         flat = tree.flatten(policy.params)
         layers = neurons.dense(policy.params, self.groups)
         kernels = {path: flat[f"{path}/kernel"] for path in layers}
-        noise = tree.unravel(jax.random.normal(key, (tree.size(kernels),)), kernels)
+        noise = tree.unravel(neurons.rough_noise(key, tree.size(kernels)), kernels)
         # Adding a zero would turn -0 to 0.
         moves = (jnp.asarray(self.shrink) != 0) | (jnp.asarray(self.perturb) != 0)
         for path in layers:

@@ -32,7 +32,8 @@ class Layer(NamedTuple):
 
 def chains(params: Tree, groups: Groups = "both") -> list[list[str]]:
     """The paths of the dense layers of each network from the input to the head."""
-    chosen = [name for name, layers in params.items() if "head" in layers and groups in ("both", name)]
+    chosen = [name for name, layers in params.items() if isinstance(layers, dict) and "head" in layers]
+    chosen = [name for name in chosen if groups in ("both", name)]
     depths = {name: sum(layer.startswith("dense_") for layer in params[name]) for name in chosen}
     return [[*(f"{name}/dense_{i}" for i in range(depths[name])), f"{name}/head"] for name in chosen]
 
@@ -102,6 +103,13 @@ def _normals(key: jax.Array, shapes: dict[Any, tuple[int, ...]]) -> dict[Any, ja
     return tree.unravel(jax.random.normal(key, (tree.size(like),)), like) if like else {}
 
 
+def rough_noise(key: jax.Array, num: int) -> jax.Array:
+    """Numbers [num] of mean 0 and variance 1, uniform over 256 levels: four from each random word, for every step."""
+    words = jax.random.bits(key, (-(-num // 4),))
+    levels = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[:num]
+    return (levels.astype(jnp.float32) - 127.5) * (12.0 / (256**2 - 1)) ** 0.5
+
+
 def due(count: jax.Array, period: jax.Array | float) -> jax.Array:
     """Whether the `count`-th update is the first at or past a multiple of `period` >= 1, a bool scalar."""
     return jnp.fmod(jnp.asarray(count, jnp.float32), period) < 1.0
@@ -137,7 +145,7 @@ def exchange(
     for layer, mask in masks.items():
         kernel, bias, after = f"{layer.path}/kernel", f"{layer.path}/bias", f"{layer.after}/kernel"
         if layer in means:
-            lost = jnp.matmul(jnp.where(mask, means[layer], 0.0), flat[after], precision="highest")
+            lost = jnp.sum(jnp.where(mask, means[layer], 0.0)[:, None] * flat[after], axis=0)
             reads = f"{layer.after}/bias"
             flat[reads] = jnp.where(mask.any(), flat[reads] + lost, flat[reads])
         flat[kernel] = jnp.where(mask, fresh[layer], flat[kernel])

@@ -202,7 +202,7 @@ def test_soft_shrink_perturb_adds_noise_of_the_initialisers_scale():
         np.testing.assert_allclose(noise.std(), 0.5 * scale, rtol=0.2)
         np.testing.assert_allclose(noise.mean(), 0.0, atol=4 * 0.5 * scale / noise.size**0.5)
         np.testing.assert_allclose(new[f"{path}/bias"], 0.75 * flat[f"{path}/bias"], rtol=1e-6)
-        assert not np.any(new[f"{path}/kernel"] == again[f"{path}/kernel"])
+        assert np.mean(np.equal(new[f"{path}/kernel"], again[f"{path}/kernel"])) < 0.05
 
 
 def test_shrinking_alone_is_a_factor():

@@ -162,6 +162,8 @@ def test_continual_backprop_counts_and_chooses_as_an_oracle(centered):
     memory, program, replaced = w.begin(member, params), jax.jit(stepped), 0
     for seed in range(30):
         obs = rng.normal(size=(8, 4)).astype(np.float32)
+        # Training gives fresh units a voice, by which they compete with the old.
+        params = jax.tree.map(lambda leaf: leaf + rng.normal(size=leaf.shape).astype(np.float32) / 3, params)
         hidden = w.hidden(params["policy"], obs)
         weights = [params["policy"][name]["kernel"] for name in ("dense_1", "head")]
         chosen = [o.step(np.asarray(h, float), np.asarray(k, float)) for o, h, k in zip(oracles, hidden, weights)]
@@ -188,6 +190,13 @@ def test_the_gains_are_those_of_a_fresh_network(source):
         kernel = np.asarray(tree.flatten(params)[f"{path}/kernel"], np.float64)
         np.testing.assert_allclose((kernel**2).mean() ** 0.5, neurons.scale(path, kernel.shape), rtol=1e-4)
         np.testing.assert_allclose((kernel**2).sum(), neurons.gain(path) ** 2 * min(kernel.shape), rtol=1e-4)
+
+
+def test_rough_noise_is_uniform_and_of_unit_variance():
+    noise = np.asarray(neurons.rough_noise(jax.random.key(0), 20_001), np.float64)
+    assert noise.shape == (20_001,) and len(np.unique(noise)) == 256
+    np.testing.assert_allclose([noise.mean(), noise.var(), (noise**4).mean()], [0.0, 1.0, 1.8], atol=0.03)
+    assert abs(np.corrcoef(noise[:-1], noise[1:])[0, 1]) < 0.03
 
 
 @pytest.mark.parametrize("shape", [(3, 8), (5, 2)])
