@@ -49,14 +49,15 @@ class LoRA(Adapter):
                 "kernels' smaller sides"
             )
         delta = {path: jnp.array(leaf) for path, leaf in flat.items() if not adapts(self.critic, path)}
-        for (path, kernel), subkey in zip(kernels.items(), jax.random.split(key, len(kernels))):
-            rows, columns = kernel.shape
-            rank = min(self.rank, rows, columns)
-            # Kaiming-uniform with a = sqrt(5) is uniform on ±1/sqrt(fan_in), as in the reference implementation.
-            bound = rows**-0.5
+        ranks = {path: min(self.rank, *kernel.shape) for path, kernel in kernels.items()}
+        like = {path: jax.ShapeDtypeStruct((kernels[path].shape[0], rank), jnp.float32) for path, rank in ranks.items()}
+        # One draw compiles far faster than one a kernel.
+        draws = tree.unravel(jax.random.uniform(key, (tree.size(like),), minval=-1.0), like)
+        for path, draw in draws.items():
             parent = path.removesuffix("/kernel")
-            delta[f"{parent}/lora_a"] = jax.random.uniform(subkey, (rows, rank), minval=-bound, maxval=bound)
-            delta[f"{parent}/lora_b"] = jnp.zeros((rank, columns))
+            # Kaiming-uniform with a = sqrt(5) is uniform on ±1/sqrt(fan_in), as in the reference implementation.
+            delta[f"{parent}/lora_a"] = len(draw) ** -0.5 * draw
+            delta[f"{parent}/lora_b"] = jnp.zeros((ranks[path], kernels[path].shape[1]))
         return tree.unflatten(delta)
 
     def merge(self, frozen: Tree, delta: Tree) -> Tree:
