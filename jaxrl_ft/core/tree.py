@@ -93,6 +93,13 @@ def take(tree: Tree, index: Any) -> Tree:
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
+def choose_rows(chosen: Any, on_true: Tree, on_false: Tree) -> Tree:
+    """Leaf by leaf, the rows of `on_true` where `chosen` [R] holds, else those of `on_false`, as NumPy arrays."""
+    return jax.tree.map(
+        lambda a, b: np.where(np.reshape(chosen, (-1,) + (1,) * (np.ndim(a) - 1)), a, b), on_true, on_false
+    )
+
+
 def to_host(tree: Tree) -> Tree:
     """The tree with NumPy leaves."""
     return jax.tree.map(np.asarray, jax.device_get(tree))

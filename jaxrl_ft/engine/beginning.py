@@ -44,7 +44,10 @@ def gather(algo: Any, num_rollouts: int, policy: Policy, task: Task, key: jax.Ar
 def watch(
     algo: Any, num_envs: int, num_steps: int, policy: Policy, task: Task, key: jax.Array
 ) -> tuple[jax.Array, Transition]:
-    """First observations [N, O] and transitions [T, N, ...] of a policy that acts by samples and does not learn.
+    """First observations [N, O] and transitions [T, N, ...] of a policy that does not learn.
+
+    It acts by samples; in the first half of the environments every action is as likely as any other, since a policy
+    that is sure of itself shows little of what the other actions do.
 
     Args:
         algo: gives the distribution and its noise.
@@ -58,14 +61,14 @@ def watch(
     start_key, draw_key, noise_key = jax.random.split(key, 3)
     shape = (num_steps, num_envs)
     obs, env_state = rollout.start(start_key, tasks, num_envs)
-    _, _, steps = rollout.rollout(
-        tasks,
-        lambda obs, noise, _: algo.distribution(policy, obs).sample(noise),
-        tasks.draw(draw_key, shape),
-        algo.noise(tasks, noise_key, shape),
-        obs,
-        env_state,
-    )
+    at_random = jnp.arange(num_envs) < num_envs // 2
+
+    def act(obs: jax.Array, noise: jax.Array, _: Any) -> jax.Array:
+        own, random = algo.distribution(policy, obs).sample(noise), algo.random_action(tasks, noise)
+        return jnp.where(at_random.reshape((-1,) + (1,) * (own.ndim - 1)), random, own)
+
+    draws, noise = tasks.draw(draw_key, shape), algo.noise(tasks, noise_key, shape)
+    _, _, steps = rollout.rollout(tasks, act, draws, noise, obs, env_state)
     return obs, steps
 
 

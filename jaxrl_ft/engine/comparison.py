@@ -157,7 +157,7 @@ def _rows(
         "method": name,
         "target": target,
         "seed": seed,
-        "probe_steps": tuned.method.warm_start.spent() if trains else 0,
+        "probe_steps": tuned.method.spent_before() if trains else 0,
         "source_steps": tuned.source_steps,
         "trainable_parameters": tuned.trainable,
         "total_parameters": tuned.num_parameters,

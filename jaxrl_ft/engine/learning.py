@@ -9,7 +9,7 @@ import numpy as np
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import carrying, loop, placement, probing, programs, realigning, reports, specs, training
+from jaxrl_ft.engine import carrying, loop, preparing, reports, specs, training
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.loop import Result, Spec, Start, Watcher
 from jaxrl_ft.envs.task import Task
@@ -17,8 +17,7 @@ from jaxrl_ft.methods.data import Between, Data
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import Adam, Optimizer
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.methods.realignment import Realignment
-from jaxrl_ft.methods.warm_starts import Probe, Scratch
+from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.ppo import PPO
 
@@ -108,38 +107,10 @@ def finetune(
     if not chosen.trains:
         return _untouched(agents, spec, base)
     old = _old_state(agents, spec)
-    original = base
-    changes: list[Realignment] = []
-    if chosen.warm_start.align_steps:
-        base, changes = realigning.realign(spec, base)
-    probe = probing.probe(spec, base)
-    policy = _warm_start(spec, base, fresh, probe)
-    init_params = fresh.params if isinstance(chosen.warm_start, Scratch) else agents.init_params
-    data, source_steps = _source_data(agents, spec, original)
-    source = Source(base, agents.init_params, data)
-    start = Start(policy, init_params, source, np.asarray(probe.share), chosen.warm_start.spent(), old, original)
-    result = loop.train(spec, start, watch)
-    report = reports.transfer(spec, agents, fresh, start, result, source_steps, changes)
-    return _agents(spec, start, result, agents.source, agents.env_steps, source_steps, report)
-
-
-def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy:
-    num = spec.num_runs
-    warm = tree.repeat(as_arrays(spec.method.warm_start), num)
-    seeds = training.seeds_of(spec.seed, num)
-    arguments = placement.put((warm, *seeds, base, fresh, probe), num)
-    params, statistics = placement.trim(programs.warm_start(placement.mesh(), *arguments), num)
-    return Policy(params, statistics, spec.network)
-
-
-def _source_data(agents: Agents, spec: Spec, base: Policy) -> tuple[Any, int]:
-    """Source experience that the parts of the method ask for, and the steps of each run on the source in all."""
-    warm = spec.method.warm_start
-    steps = realigning.SOURCE_STEPS * warm.ALIGN_ENVS if warm.align_steps else 0
-    if not spec.method.source_steps:
-        return None, steps
-    data = training.gather(spec.algo, base, agents.source, spec.seed, spec.num_runs, spec.method.source_steps)
-    return data, steps + jax.tree.leaves(data)[0].shape[1]
+    prepared = preparing.prepare(spec, base, fresh, agents.init_params, old)
+    result = loop.train(spec, prepared.start, watch)
+    report = reports.transfer(spec, agents, fresh, prepared, result)
+    return _agents(spec, prepared.start, result, agents.source, agents.env_steps, prepared.source_steps, report)
 
 
 def _old_state(agents: Agents, spec: Spec) -> Any:

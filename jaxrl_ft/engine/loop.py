@@ -53,6 +53,8 @@ class Spec:
     """of each member of a population"""
     num_evals: int
     eval_episodes: int
+    offset: int = 0
+    """number of the first run"""
 
     @property
     def num_members(self) -> int:
@@ -82,6 +84,8 @@ class Start(NamedTuple):
     """state of the optimizer that trained the agents, where something of it is kept"""
     base: Policy | None = None
     """the agents' own policy, untouched; it is what acts while the probe is paid for"""
+    tasks: Task | None = None
+    """a task for each run, leaves [R], in the place of the one that all share"""
 
 
 class Result(NamedTuple):
@@ -121,7 +125,7 @@ def train(spec: Spec, start: Start, watch: Watcher | None = None) -> Result:
     if paid and start.base is not None:
         curve.append(_mean_return(spec, start.base, 0))
         curve_steps.append(0)
-    for point in sorted({*evaluations.tolist(), *steersman.points}):
+    for point in sorted({*evaluations.tolist(), *steersman.points, spec.num_updates}):
         state, policy, sums = programs.chunk(mesh, run, state, np.int32(before), np.int32(point))
         steersman.note(sums)
         if point in evaluations:
@@ -134,21 +138,28 @@ def train(spec: Spec, start: Start, watch: Watcher | None = None) -> Result:
             paid += spec.method.control.spent() // (spec.method.control.stretches - 1)
         before = point
     delta_paths = tuple(tree.flatten(state.delta))
-    answer, opt_state = placement.trim((answer, state.opt_state), spec.num_runs)
+    answer, opt_state = placement.trim((_answer(spec, start, policy, steersman.scores), state.opt_state), spec.num_runs)
     skipped = int(np.sum(placement.trim(state.opt_state.skipped, spec.num_members)))
     plain = spec.method.adapter.plain and spec.method.population == 1 and type(spec.method.finish) is Finish
     steps = np.broadcast_to(np.array(curve_steps), (spec.num_runs, len(curve_steps))).copy()
     size = tree.size(state.delta) // len(run.seed)
-    return Result(answer, opt_state if plain else None, np.stack(curve, 1), steps, delta_paths, size, skipped)
+    return Result(
+        answer, opt_state if plain else None, _columns(curve, spec.num_runs), steps, delta_paths, size, skipped
+    )
+
+
+def _columns(curve: list[np.ndarray], num_runs: int) -> np.ndarray:
+    return np.stack(curve, axis=1) if curve else np.zeros((num_runs, 0))
 
 
 def _begin(spec: Spec, start: Start) -> tuple[Run, State]:
     """The run and its state on the devices, for every member of every population."""
     num, method = spec.num_members, spec.method
-    seeds = training.seeds_of(spec.seed, spec.num_runs, method.population)
-    policy, source, old, share = (
+    seeds = _seeds(spec)
+    tasks = tree.repeat(spec.task, spec.num_runs) if start.tasks is None else start.tasks
+    policy, source, old, share, tasks = (
         jax.tree.map(lambda leaf: np.concatenate([np.asarray(leaf)] * method.population), part)
-        for part in (start.policy, start.source, start.old, start.share)
+        for part in (start.policy, start.source, start.old, start.share, tasks)
     )
     algo = spec.algo if method.ent_coef is None else replace(spec.algo, ent_coef=method.ent_coef)
     each = (algo, method.adapter, method.penalty, method.training_optimizer(), method.intervention, method.data)
@@ -164,7 +175,7 @@ def _begin(spec: Spec, start: Start) -> tuple[Run, State]:
         data=data,
         network=spec.network,
         source=tree.repeat(spec.source, num),
-        task=tree.repeat(spec.task, num),
+        task=tasks,
         base=policy.params,
         statistics=policy.statistics,
         seed=seeds.seeds,
@@ -175,6 +186,10 @@ def _begin(spec: Spec, start: Start) -> tuple[Run, State]:
     run, *others = placement.put((run, penalty, source, old, keep), num)
     frozen, state = programs.begin(placement.mesh(), run, *others)
     return replace(run, base=frozen), state
+
+
+def _seeds(spec: Spec) -> training.Seeds:
+    return training.seeds_of(spec.seed, spec.num_runs, spec.method.population, spec.offset)
 
 
 def _answer(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Policy:
@@ -199,8 +214,7 @@ def _steer(spec: Spec, steersman: steering.Steering, run: Run, state: State, pol
     """The run with the numbers, and the states, that the control goes on with."""
     num = spec.num_members
     numbers = Numbers(*placement.trim((run.optimizer, run.penalty), num))
-    seeds = training.seeds_of(spec.seed, spec.num_runs, spec.method.population)
-    (optimizer, penalty), parents = steersman.adjust(spec.algo, policy, run, numbers, seeds, spec.task)
+    (optimizer, penalty), parents = steersman.adjust(spec.algo, policy, run, numbers, _seeds(spec), spec.task)
     optimizer, penalty = placement.put((optimizer, penalty), num)
     if not np.array_equal(parents, np.arange(num)):
         state = placement.put(tree.take(placement.trim(state, num), parents), num)

@@ -14,7 +14,7 @@ def probe(spec: Spec, base: Policy) -> Probe:
     """What the base's first episodes on the target say of its zero-shot return; leaves [R]."""
     warm, num = spec.method.warm_start, spec.num_runs
     if not warm.probe_episodes:
-        return Probe(np.ones(num, np.float32))
+        return Probe(np.zeros(num, np.float32))
     outcome = training.evaluate_runs(
         spec.algo,
         base,

@@ -11,6 +11,7 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.loop import Result, Spec, Start
+from jaxrl_ft.engine.preparing import Prepared
 from jaxrl_ft.engine.specs import same_sizes, sizes
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.adapters import ADAPTERS
@@ -42,10 +43,8 @@ def transfer(
     spec: Spec,
     agents: Agents,
     fresh: Policy,
-    start: Start,
+    prepared: Prepared,
     result: Result,
-    source_steps: int,
-    changes: Sequence[Realignment] = (),
 ) -> tuple[str, ...]:
     """What a fine-tune carried over, reset, grew, froze and trained, a line each.
 
@@ -53,18 +52,17 @@ def transfer(
         spec: what ran.
         agents: the agents that were fine-tuned.
         fresh: a network just initialised.
-        start: where training started.
+        prepared: where training started, and how it came to that.
         result: what it left.
-        source_steps: environment steps of source experience collected for it, of each seed.
-        changes: what realignment did, for every run.
     """
+    start = prepared.start
     lines = [_axes(spec)]
     if not same_sizes(agents.task, spec.task):
         lines.append(f"sizes: target has {sizes(spec.task)}, the agents {sizes(agents.task)}")
-    lines += _realignment(changes)
+    lines += [*_realignment(prepared.changes), *_imagination(spec, prepared)]
     lines += _leaves(spec, agents, fresh, start, result)
     lines += [_optimizer(spec, start), _normaliser(agents, fresh, start), *_rest(spec)]
-    return (*lines, *_counts(spec, agents, start, result, source_steps))
+    return (*lines, *_counts(spec, agents, start, result, prepared.source_steps))
 
 
 def pretraining(spec: Spec, result: Result, until: Task | None) -> tuple[str, ...]:
@@ -117,6 +115,16 @@ def _realignment(changes: Sequence[Realignment]) -> Iterator[str]:
         yield f"realigned to the target: {told} of {len(changes)} runs"
 
 
+def _imagination(spec: Spec, prepared: Prepared) -> Iterator[str]:
+    if prepared.imagined is not None:
+        accuracy, used = prepared.imagined.accuracy, prepared.imagined.used
+        yield (
+            f"imagined: {spec.method.imagination.steps:,} steps in a linear model of the target in {int(used.sum())} "
+            f"of {len(used)} runs; it explains {np.median(accuracy):.1%} of held-out change in the median run, at least "
+            f"{np.min(accuracy):.1%}, and must explain {spec.method.imagination.accuracy:.0%}"
+        )
+
+
 def _leaves(spec: Spec, agents: Agents, fresh: Policy, start: Start, result: Result) -> Iterator[str]:
     """For actor and critic the leaves of each fate; a fate that all leaves share is told once."""
     theirs, new = tree.flatten(agents.params), tree.flatten(fresh.params)
@@ -145,7 +153,7 @@ def _origin(path: str, theirs: dict[str, Any], new: dict[str, Any], begun: dict[
         return "reset"
     if path not in theirs or theirs[path].shape != leaf.shape:
         return "grown"
-    return "changed by the warm start"
+    return "changed before training"
 
 
 def _training(path: str, spec: Spec, result: Result) -> str:
@@ -207,6 +215,6 @@ def _counts(spec: Spec, agents: Agents, start: Start, result: Result, source_ste
         f"{start.probe_steps:,} on the target before the first update, {int(result.curve_steps[0, -1]):,} on it in all"
     )
     yield f"gradient steps skipped as non-finite: {result.skipped:,} over {spec.num_members} runs"
-    if start.probe_steps and spec.method.warm_start.probe_episodes:
+    if start.probe_steps:
         low, middle, high = np.quantile(np.asarray(start.share), [0.0, 0.5, 1.0])
         yield f"probed zero-shot share of the possible return: median {middle:.2f}, {low:.2f} to {high:.2f}"

@@ -34,9 +34,9 @@ class Seeds(NamedTuple):
     indices: np.ndarray
 
 
-def seeds_of(seed: int, num_runs: int, population: int = 1) -> Seeds:
-    """Runs 0, ..., num_runs - 1 of a call with this seed; member m of run r of n is at m n + r."""
-    indices = (np.arange(num_runs) + MEMBER * np.arange(population)[:, None]).reshape(-1)
+def seeds_of(seed: int, num_runs: int, population: int = 1, offset: int = 0) -> Seeds:
+    """Runs offset, ..., offset + n - 1 of a call with this seed; member m of the r-th of n is at m n + r."""
+    indices = (offset + np.arange(num_runs) + MEMBER * np.arange(population)[:, None]).reshape(-1)
     return Seeds(np.full(len(indices), seed, np.uint32), indices.astype(np.uint32))
 
 

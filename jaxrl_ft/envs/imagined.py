@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core.config import config
-from jaxrl_ft.envs.simulator import SIMULATORS, Discrete, register_simulator
+from jaxrl_ft.envs.simulator import SIMULATORS, ActionSpace, Box, Discrete, register_simulator
 
 
 @config
@@ -16,8 +16,9 @@ class ImaginedParams:
     """What the model knows; leaves stack as those of any task.
 
     Attributes:
-        weights: [A, O + 1, O], the change of the observation under each action, affine in the observation.
-        reward: [A, O + 1], the reward under each action, likewise.
+        weights: [A, I, O], the change of the observation under each discrete action, from inputs (observation, 1);
+            continuous actions are among the inputs, between the two, and A is 1.
+        reward: [A, I], the reward, likewise.
         error: [O], standard deviation of what the model did not explain.
         low: [O], lowest observations from which an episode went on.
         high: [O], highest.
@@ -26,6 +27,8 @@ class ImaginedParams:
         episode_limit: steps (int32).
         lowest_return: of an episode.
         highest_return: of an episode.
+        action_low: lowest continuous action.
+        action_high: highest.
     """
 
     weights: Any
@@ -38,6 +41,8 @@ class ImaginedParams:
     episode_limit: Any
     lowest_return: Any
     highest_return: Any
+    action_low: Any
+    action_high: Any
 
 
 @config
@@ -61,19 +66,23 @@ class ImaginedDraws(NamedTuple):
 
 
 class ImaginedSimulator:
-    """The learned world for one size of observation and number of actions; see `Simulator`.
+    """The learned world for one size of observation and one of actions; see `Simulator`.
 
     Args:
         obs_size: O.
-        num_actions: A.
+        num_actions: number of discrete actions, or size of continuous ones.
+        continuous: whether actions are continuous.
     """
 
-    def __init__(self, obs_size: int, num_actions: int) -> None:
+    def __init__(self, obs_size: int, num_actions: int, continuous: bool) -> None:
         self.obs_size = obs_size
         self._num_actions = num_actions
+        self._continuous = continuous
 
-    def action_space(self, env_params: ImaginedParams) -> Discrete:
+    def action_space(self, env_params: ImaginedParams) -> ActionSpace:
         """The real task's."""
+        if self._continuous:
+            return Box(size=self._num_actions, low=env_params.action_low, high=env_params.action_high)
         return Discrete(num_actions=self._num_actions)
 
     def draw(self, key: jax.Array, shape: tuple[int, ...]) -> ImaginedDraws:
@@ -92,14 +101,19 @@ class ImaginedSimulator:
         self, draws: ImaginedDraws, env_state: ImaginedState, action: jax.Array, env_params: ImaginedParams
     ) -> tuple[ImaginedState, jax.Array, jax.Array]:
         """One step of the model; an episode ends where none was seen to go on."""
-        chosen = (action == jnp.arange(self._num_actions)).astype(jnp.float32)
-        inputs = jnp.concatenate([env_state.obs, jnp.ones(1)])
+        if self._continuous:
+            bounded = jnp.clip(action, env_params.action_low, env_params.action_high)
+            chosen, inputs = jnp.ones(1), jnp.concatenate([env_state.obs, bounded, jnp.ones(1)])
+        else:
+            chosen = (action == jnp.arange(self._num_actions)).astype(jnp.float32)
+            inputs = jnp.concatenate([env_state.obs, jnp.ones(1)])
         change = jnp.einsum("a,i,aio->o", chosen, inputs, env_params.weights)
         reward = jnp.einsum("a,i,ai->", chosen, inputs, env_params.reward)
         obs = env_state.obs + change + env_params.error * draws.error
         ended = jnp.any((obs < env_params.low) | (obs > env_params.high))
         # Far outside, an unstable model would overflow before the reset.
-        obs = jnp.clip(obs, 10 * env_params.low - 1, 10 * env_params.high + 1)
+        room = 10 * (env_params.high - env_params.low)
+        obs = jnp.clip(obs, env_params.low - room, env_params.high + room)
         return ImaginedState(obs=obs, time=env_state.time + 1), jnp.asarray(reward, jnp.float32), ended
 
     def truncated(self, env_state: ImaginedState, env_params: ImaginedParams) -> jax.Array:
@@ -131,9 +145,11 @@ class ImaginedSimulator:
 
 
 @functools.cache
-def imagined_simulator(obs_size: int, num_actions: int) -> str:
+def imagined_simulator(obs_size: int, space: ActionSpace) -> str:
     """The name of the learned world of these sizes, registered when it is first asked for."""
-    name = f"Imagined-{obs_size}-{num_actions}"
+    continuous = isinstance(space, Box)
+    size = space.size if isinstance(space, Box) else space.num_actions
+    name = f"Imagined-{obs_size}-{size}{'-continuous' if continuous else ''}"
     if name not in SIMULATORS:
-        register_simulator(name, ImaginedSimulator(obs_size, num_actions), "a model learned from experience")
+        register_simulator(name, ImaginedSimulator(obs_size, size, continuous), "a model learned from experience")
     return name

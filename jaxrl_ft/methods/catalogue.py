@@ -11,6 +11,7 @@ from jaxrl_ft.methods.adapters import ADAPTERS, Partial
 from jaxrl_ft.methods.control import CONTROLS, GapDecay, Strength
 from jaxrl_ft.methods.data import DATA, Between
 from jaxrl_ft.methods.finish import FINISHES
+from jaxrl_ft.methods.imagination import Imagination
 from jaxrl_ft.methods.interventions import INTERVENTIONS
 from jaxrl_ft.methods.keeping import Keep
 from jaxrl_ft.methods.method import Method
@@ -20,7 +21,7 @@ from jaxrl_ft.methods.rates import AutoRGN, Rates
 from jaxrl_ft.methods.warm_starts import WARM_STARTS, Soften, WarmStart
 
 METHODS: Table[Method] = Table("method")
-RECOMMENDED = "realign_soften"
+RECOMMENDED = "imagine"
 ALWAYS = ("zero_shot", "scratch")
 """The methods that stand beside every other."""
 
@@ -80,9 +81,19 @@ METHODS.add(
     "sensors and actions read in the source's terms, as a paid look at the target tells them",
 )
 METHODS.add(
-    RECOMMENDED,
+    "realign_soften",
     Method(warm_start=Soften(align_steps=32, probe_episodes=8)),
     "realigned, then softened by the return that a paid probe measures",
+)
+METHODS.add(
+    "imagine",
+    Method(warm_start=Soften(), imagination=Imagination(watch_steps=64)),
+    "softened by the return of a paid look, then trained in a linear model learned from it (Dyna, arXiv:1906.08253)",
+)
+METHODS.add(
+    "imagine_scratch",
+    Method(warm_start=WARM_STARTS["scratch"], imagination=Imagination(watch_steps=64)),
+    "a fresh policy trained in a linear model learned from a paid look (Dyna, arXiv:1906.08253)",
 )
 METHODS.add("entropy_bonus", Method(ent_coef=0.01), "an entropy bonus in fine-tuning alone (exploration at transfer)")
 

@@ -7,6 +7,7 @@ from jaxrl_ft.methods.adapters import Adapter, Full
 from jaxrl_ft.methods.control import Control, GapDecay, Strength
 from jaxrl_ft.methods.data import Data
 from jaxrl_ft.methods.finish import Finish
+from jaxrl_ft.methods.imagination import Imagination
 from jaxrl_ft.methods.interventions import Intervention
 from jaxrl_ft.methods.keeping import Keep
 from jaxrl_ft.methods.optimizers import Adam, Optimizer
@@ -20,6 +21,8 @@ class Method:
 
     warm_start: WarmStart = WarmStart()
     """where it starts"""
+    imagination: Imagination = Imagination()
+    """how it trains in a learned model before it trains in the target"""
     keep: Keep = Keep()
     """what it keeps of the optimizer's state"""
     adapter: Adapter = Full()
@@ -53,7 +56,11 @@ class Method:
 
     def spent(self) -> int:
         """Environment steps on the target that go into alignment, probe and validation, of each run."""
-        return self.warm_start.spent() + self.control.spent() if self.trains else 0
+        return self.spent_before() + self.control.spent() if self.trains else 0
+
+    def spent_before(self) -> int:
+        """Environment steps on the target that are paid before the first update, of each run."""
+        return self.warm_start.spent() + self.imagination.spent()
 
     def training_optimizer(self) -> Optimizer:
         """The optimizer of the training program: nothing absent, and counts by entry where moments are voided."""
@@ -83,8 +90,9 @@ class Method:
             "control: a population is chosen from, and one to be averaged is not; use one of control and finish": (
                 self.control.population > 1 and self.finish.population > 1
             ),
-            "control: Strength follows the warm start's probe; give warm_start.probe_episodes": (
-                isinstance(self.control, Strength) and not self.warm_start.probe_episodes
+            "control: Strength follows a probe of the target; give warm_start.probe_episodes": (
+                isinstance(self.control, Strength)
+                and not (self.warm_start.probe_episodes or self.imagination.watch_steps)
             ),
             "control: GapDecay compares training tasks with validation tasks of one range; use data between": (
                 isinstance(self.control, GapDecay) and type(self.data) is Data

@@ -42,6 +42,10 @@ class Experience(NamedTuple):
     """[M] whole numbers, or [M, A]"""
     next_obs: Floats
     """[M, O], before any reset"""
+    reward: Floats
+    """[M]"""
+    terminated: Any
+    """whether nothing followed, [M]"""
     starts: Floats
     """[K, O]"""
 

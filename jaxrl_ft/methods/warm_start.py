@@ -15,7 +15,7 @@ class Probe(NamedTuple):
     """What the base policy's paid experience on the target says; all scalars."""
 
     share: Any
-    """estimated zero-shot return as a share of the task's return range, 0 to 1; 1 when nothing was probed"""
+    """estimated zero-shot return as a share of the task's return range, 0 to 1; 0 when nothing was probed"""
 
 
 @config

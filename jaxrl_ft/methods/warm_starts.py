@@ -32,21 +32,19 @@ class Soften(WarmStart):
     """Scale the policy's last layer, so that the greedy action stays and exploration returns.
 
     Scaled by max(scale, share^power), where share is the probed zero-shot return as a share of what is possible: a
-    policy that still works keeps its confidence. Without a probe, or with power 0, scaled by `scale` itself.
+    policy that still works keeps its confidence. Without a probe the share counts as 0.
     """
 
     scale: float = 0.1
-    """factor of the last layer's kernel and bias; with a probe, the smallest factor"""
+    """smallest factor of the last layer's kernel and bias"""
     power: float = 1.0
     """power of the probed share"""
 
-    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {**WarmStart.BOUNDS, "scale": (0.0, 1.0), "power": (0.0, 100.0)}
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {**WarmStart.BOUNDS, "scale": (0.0, 1.0), "power": (1e-3, 100.0)}
 
     def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The base with its policy head scaled; a Gaussian policy's log_std rises by as much."""
-        scale = jnp.asarray(self.scale)
-        if self.probe_episodes:
-            scale = jnp.maximum(scale, probe.share**self.power)
+        scale = jnp.maximum(jnp.asarray(self.scale), probe.share**self.power)
         policy = dict(base["policy"])
         if "log_std" in policy:
             # The mean must stay a good action; only the spread is exploration.

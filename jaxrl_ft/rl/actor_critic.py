@@ -1,6 +1,7 @@
 """What every actor-critic algorithm shares: from policy and observation to distribution, value and features."""
 
 import jax
+import jax.numpy as jnp
 
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
@@ -40,6 +41,20 @@ def values(policy: Policy, obs: jax.Array) -> jax.Array:
 def features(policy: Policy, obs: jax.Array) -> dict[str, jax.Array]:
     """Activations of every hidden layer at obs [..., O], by path, [..., width] each."""
     return actor_critic.features(policy.params, policy.network, normalized(policy, obs))
+
+
+def random_action(task: Task, noise: jax.Array) -> jax.Array:
+    """Actions [...] that are uniform over all that a task allows, from `noise` [..., A] as for samples.
+
+    Args:
+        task: its bounds of continuous actions are scalars, or have the leading axes of the noise.
+        noise: random numbers.
+    """
+    space = task.action_space
+    if isinstance(space, Box):
+        low, high = (jnp.asarray(bound)[..., None] for bound in (space.low, space.high))
+        return low + (high - low) * jax.scipy.stats.norm.cdf(noise)
+    return Categorical(jnp.zeros_like(noise)).sample(noise)
 
 
 def noise(task: Task, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:

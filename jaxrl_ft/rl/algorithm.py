@@ -67,5 +67,9 @@ class Algorithm(Protocol):
         """Activations of every hidden layer at obs [..., O]."""
 
     @staticmethod
+    def random_action(task: Task, noise: jax.Array) -> jax.Array:
+        """Actions [...] uniform over all that a task allows, from `noise` [..., A]."""
+
+    @staticmethod
     def noise(task: Task, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         """Random numbers for sampling `shape` actions of a task's distribution, from one call."""

@@ -80,6 +80,7 @@ class PPO:
     distribution = staticmethod(actor_critic.distribution)
     features = staticmethod(actor_critic.features)
     noise = staticmethod(actor_critic.noise)
+    random_action = staticmethod(actor_critic.random_action)
 
     def check(self) -> None:
         """Refuses a batch that the minibatches do not divide.

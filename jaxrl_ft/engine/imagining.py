@@ -1,0 +1,76 @@
+"""Imagined training: a look at the target, a model of it, and a policy that has trained in the model."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.engine import loop, watching
+from jaxrl_ft.engine.loop import Spec, Start
+from jaxrl_ft.envs.imagined import ImaginedParams, imagined_simulator
+from jaxrl_ft.envs.simulator import Box
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.imagination import Model, fit
+from jaxrl_ft.methods.method import Method
+
+_OFFSET = 2**30
+"""How far the numbers of imagined runs are from those of real ones, so that their keys differ."""
+
+
+class Imagined(NamedTuple):
+    """What came of it, for every run [R]."""
+
+    policy: Policy
+    """after imagined training, where the model was good enough; else as it was"""
+    accuracy: np.ndarray
+    """share of the held-out change that the model explains"""
+    used: np.ndarray
+    """whether the model was used, bool"""
+
+
+def imagine(spec: Spec, start: Start, look: list[watching.Experience]) -> Imagined:
+    """Every run's policy after training in a model of the target.
+
+    Args:
+        spec: the fine-tune.
+        start: where it would start without imagination.
+        look: experience of the target, of every run.
+    """
+    imagination, space = spec.method.imagination, spec.task.action_space
+    models = [fit(experience, None if isinstance(space, Box) else space.num_actions) for experience in look]
+    accuracy = np.array([model.accuracy for model in models])
+    used = np.isfinite(accuracy) & (accuracy >= imagination.accuracy)
+    if not used.any():
+        return Imagined(start.policy, accuracy, used)
+    method = Method(optimizer=spec.method.optimizer, ent_coef=spec.method.ent_coef)
+    updates = -(-imagination.steps // spec.algo.steps_per_update())
+    alone = replace(spec, method=method, num_updates=updates, num_evals=0, offset=_OFFSET)
+    tasks = [_task(spec.task, model, good) for model, good in zip(models, used)]
+    result = loop.train(alone, start._replace(base=None, tasks=tree.stack(tasks)))
+    trained, before = result.policy, start.policy
+    params = tree.choose_rows(used, trained.params, before.params)
+    statistics = tree.choose_rows(used, trained.statistics, before.statistics)
+    return Imagined(Policy(params, statistics, before.network), accuracy, used)
+
+
+def _task(target: Task, model: Model, good: bool) -> Task:
+    """The imagined task; a model that is not good is replaced by a still world, for its numbers may not be finite."""
+    low, high = target.return_range
+    space = target.action_space
+    bounds = (space.low, space.high) if isinstance(space, Box) else (0.0, 0.0)
+    arrays = {name: value if good else np.zeros_like(value) for name, value in model._asdict().items()}
+    arrays.pop("accuracy")
+    scalars: dict[str, Any] = {
+        "lowest_return": low,
+        "highest_return": high,
+        "action_low": bounds[0],
+        "action_high": bounds[1],
+    }
+    params = ImaginedParams(
+        **arrays,
+        episode_limit=np.asarray(target.episode_limit, np.int32),
+        **{name: np.asarray(value, np.float32) for name, value in scalars.items()},
+    )
+    return Task(simulator=imagined_simulator(target.obs_size, space), env_params=params)

@@ -1,0 +1,85 @@
+"""Everything between an agent and the first real update: realign, probe, start warm, imagine, remember the source."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.engine import imagining, placement, probing, programs, realigning, training, watching
+from jaxrl_ft.engine.episodes import possible_share
+from jaxrl_ft.engine.imagining import Imagined
+from jaxrl_ft.engine.loop import Spec, Start
+from jaxrl_ft.methods.penalties import Source
+from jaxrl_ft.methods.realignment import Realignment
+from jaxrl_ft.methods.warm_starts import Probe, Scratch
+
+
+class Prepared(NamedTuple):
+    """Where training starts, and how it came to that."""
+
+    start: Start
+    source_steps: int
+    """environment steps of source experience that were collected, of each run"""
+    changes: list[Realignment]
+    """what realignment did to each run; empty without it"""
+    imagined: Imagined | None
+    """what imagined training came to; None without it"""
+
+
+def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any) -> Prepared:
+    """Where every run starts.
+
+    Args:
+        spec: the fine-tune.
+        base: the agents' policy as it fits the target, leaves [R, ...].
+        fresh: a network just initialised.
+        init_params: the agents' parameters before any training.
+        old: state of the optimizer that trained the agents, where something of it is kept.
+    """
+    method, aligned = spec.method, base
+    changes: list[Realignment] = []
+    if method.warm_start.align_steps:
+        aligned, changes = realigning.realign(spec, base)
+    data, source_steps = _source_data(spec, base)
+    scratch = isinstance(method.warm_start, Scratch)
+    look: list[watching.Experience] = []
+    if method.imagination.watch_steps:
+        who = fresh if scratch else aligned
+        look, outcome = watching.watch(spec, who, spec.task, method.imagination.watch_steps, watching.IMAGINING)
+        probe = Probe(possible_share(outcome, spec.task).astype(np.float32))
+    else:
+        probe = probing.probe(spec, aligned)
+    start = Start(
+        policy=_warm_start(spec, aligned, fresh, probe),
+        init_params=fresh.params if scratch else init_params,
+        source=Source(aligned, init_params, data),
+        share=np.asarray(probe.share),
+        probe_steps=method.spent_before(),
+        old=old,
+        base=base,
+    )
+    if not look:
+        return Prepared(start, source_steps, changes, None)
+    imagined = imagining.imagine(spec, start, look)
+    return Prepared(start._replace(policy=imagined.policy), source_steps, changes, imagined)
+
+
+def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy:
+    num, method = spec.num_runs, spec.method
+    warm = tree.repeat(as_arrays(method.warm_start), num)
+    arguments = placement.put((warm, *training.seeds_of(spec.seed, num), base, fresh, probe), num)
+    params, statistics = placement.trim(programs.warm_start(placement.mesh(), *arguments), num)
+    return Policy(params, statistics, method.warm_start.network(spec.network))
+
+
+def _source_data(spec: Spec, base: Policy) -> tuple[Any, int]:
+    """Source experience that the parts of the method ask for, and the steps of each run on the source in all."""
+    steps = realigning.SOURCE_STEPS * watching.NUM_ENVS if spec.method.warm_start.align_steps else 0
+    if not spec.method.source_steps:
+        return None, steps
+    data = training.gather(spec.algo, base, spec.source, spec.seed, spec.num_runs, spec.method.source_steps)
+    return data, steps + jax.tree.leaves(data)[0].shape[1]

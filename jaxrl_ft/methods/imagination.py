@@ -1,0 +1,128 @@
+"""Training in a model of the target, learned from a little paid experience of it, before the first real update.
+
+Dyna (Sutton 1991, doi:10.1145/122344.122377) with the simplest model there is: an affine one for each action, fitted by
+least squares; model-based policy optimisation (Janner et al. 2019, arXiv:1906.08253) learns larger ones. It knows from
+held-out transitions whether it describes the target, and a run whose model does not goes on without it.
+"""
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxrl_ft.core.config import config
+from jaxrl_ft.methods.realignment import Experience
+
+Floats = NDArray[np.floating[Any]]
+
+# Observations seen to go on are surely not all from which an episode goes on: the range is widened by this share.
+_MARGIN = 0.1
+_RIDGE = 1e-8
+_FEWEST = 16
+"""Transitions of an action below which its own model is not fitted."""
+
+
+@config
+class Imagination:
+    """How much of the target is looked at, and how long a policy trains on what was learned; none by default."""
+
+    watch_steps: int = 0
+    """steps in each of 8 environments on the target, paid from the budget; in half of them actions are random"""
+    steps: int = 20_480
+    """environment steps in the learned model, which cost computing alone"""
+    accuracy: float = 0.98
+    """share of the variance of every observation's held-out change that the model must explain, or it is not used"""
+
+    NUM_ENVS: ClassVar[int] = 8
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
+        "watch_steps": (0, 10_000),
+        "steps": (1, 2**31 - 1),
+        "accuracy": (0.0, 1.0),
+    }
+
+    def spent(self) -> int:
+        """Environment steps on the target that are paid before the first update."""
+        return self.NUM_ENVS * self.watch_steps
+
+
+class Model(NamedTuple):
+    """An affine world for each of A discrete actions; with continuous ones a single one, affine in them too."""
+
+    weights: Floats
+    """change of the observation, [A, I, O], from inputs (observation, continuous action, 1)"""
+    reward: Floats
+    """[A, I]"""
+    error: Floats
+    """standard deviation of what is not explained, [O]"""
+    low: Floats
+    """lowest observations from which an episode is taken to go on, [O]"""
+    high: Floats
+    """highest, [O]"""
+    start_mean: Floats
+    """of first observations, [O]"""
+    start_spread: Floats
+    """half-width of a uniform distribution with their standard deviation, [O]"""
+    accuracy: float
+    """smallest share, over observations, of the held-out variance of the change that is explained"""
+
+
+def fit(experience: Experience, num_actions: int | None) -> Model:
+    """The affine model of some experience.
+
+    The change of an observation o under action a is o W_a + b_a, by least squares. A discrete action that was hardly
+    taken shares the slopes of the others. An episode is taken to end where an observation leaves the range of those
+    seen to go on.
+
+    Args:
+        experience: transitions in order of time and environment.
+        num_actions: A; None when actions are continuous.
+    """
+    obs, following = (np.asarray(rows, np.float64) for rows in (experience.obs, experience.next_obs))
+    change, ones = following - obs, np.ones((len(obs), 1))
+    kind = np.zeros(len(obs), int) if num_actions is None else np.asarray(experience.action)
+    columns = (obs, ones) if num_actions is not None else (obs, np.asarray(experience.action, np.float64), ones)
+    inputs, num = np.concatenate(columns, axis=1), num_actions or 1
+    even = np.arange(len(obs)) % 2 == 0
+    half = _regress(inputs[even], change[even], kind[even], num)
+    held_out = _unexplained(inputs[~even], change[~even], kind[~even], half)
+    weights = _regress(inputs, change, kind, num)
+    rewards = _regress(inputs, np.asarray(experience.reward, np.float64)[:, None], kind, num)
+    error = _unexplained(inputs, change, kind, weights)
+    alive = np.concatenate([obs, following[~np.asarray(experience.terminated)]])
+    margin = _MARGIN * (alive.max(axis=0) - alive.min(axis=0))
+    starts = np.asarray(experience.starts, np.float64)
+    explained = 1.0 - held_out.var(axis=0) / np.maximum(change[~even].var(axis=0), 1e-12)
+    return Model(
+        weights=weights.astype(np.float32),
+        reward=rewards[..., 0].astype(np.float32),
+        error=error.std(axis=0).astype(np.float32),
+        low=(alive.min(axis=0) - margin).astype(np.float32),
+        high=(alive.max(axis=0) + margin).astype(np.float32),
+        start_mean=starts.mean(axis=0).astype(np.float32),
+        start_spread=(np.sqrt(3.0) * starts.std(axis=0)).astype(np.float32),
+        accuracy=float(explained.min()),
+    )
+
+
+def _regress(inputs: Floats, outputs: Floats, kind: Any, num: int) -> Floats:
+    """Weights [A, I, K] by ridge regression on scaled inputs [M, I], whose last column is one."""
+    scale = np.append(inputs[:, :-1].std(axis=0) + 1e-9, 1.0)
+    shared = _solve(np.concatenate([inputs / scale, np.eye(num)[kind][:, 1:]], axis=1), outputs)
+    size = inputs.shape[1]
+    weights = np.repeat((shared[:size] / scale[:, None])[None], num, axis=0)
+    weights[1:, -1] += shared[size:]
+    for number in range(num):
+        rows = kind == number
+        if rows.sum() >= _FEWEST:
+            weights[number] = _solve(inputs[rows] / scale, outputs[rows]) / scale[:, None]
+    return weights
+
+
+def _solve(inputs: Floats, outputs: Floats) -> Floats:
+    ridge = np.sqrt(_RIDGE * len(inputs)) * np.eye(inputs.shape[1])
+    padded = np.concatenate([outputs, np.zeros((inputs.shape[1], outputs.shape[1]))])
+    return np.linalg.lstsq(np.concatenate([inputs, ridge]), padded, rcond=None)[0]
+
+
+def _unexplained(inputs: Floats, change: Floats, kind: Any, weights: Floats) -> Floats:
+    return change - np.einsum("mi,mik->mk", inputs, weights[kind])
