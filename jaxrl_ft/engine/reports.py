@@ -120,8 +120,8 @@ def _imagination(spec: Spec, prepared: Prepared) -> Iterator[str]:
         accuracy, used = prepared.imagined.accuracy, prepared.imagined.used
         yield (
             f"imagined: {spec.method.imagination.steps:,} steps in a linear model of the target in {int(used.sum())} "
-            f"of {len(used)} runs; it explains {np.median(accuracy):.1%} of held-out change in the median run, at least "
-            f"{np.min(accuracy):.1%}, and must explain {spec.method.imagination.accuracy:.0%}"
+            f"of {len(used)} runs; it explains {np.median(accuracy):.1%} of held-out change in the median run, "
+            f"{np.min(accuracy):.1%} in the worst, and must explain {spec.method.imagination.accuracy:.0%}"
         )
 
 

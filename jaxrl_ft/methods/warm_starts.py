@@ -11,7 +11,7 @@ from jaxrl_ft.core.table import Table
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.methods.growth import Net2Deeper, Net2Wider
 from jaxrl_ft.methods.warm_start import Probe, WarmStart, refuse_other_shapes
-from jaxrl_ft.nets import mlp
+from jaxrl_ft.nets import mlp, parts
 
 
 @config
@@ -50,8 +50,16 @@ class Soften(WarmStart):
             # The mean must stay a good action; only the spread is exploration.
             policy["log_std"] = policy["log_std"] - jnp.log(jnp.maximum(scale, 1e-6))
         else:
-            policy["head"] = jax.tree.map(lambda leaf: leaf * scale, policy["head"])
+            for path in parts.roles(policy).output:
+                policy = _scaled(policy, path.split("/"), scale)
         return {**base, "policy": policy}
+
+
+def _scaled(node: Tree, path: list[str], scale: jax.Array) -> Tree:
+    """The tree with every leaf under a path scaled."""
+    if not path:
+        return jax.tree.map(lambda leaf: leaf * scale, node)
+    return {**node, path[0]: _scaled(node[path[0]], path[1:], scale)}
 
 
 @config
