@@ -22,7 +22,7 @@ from jaxrl_ft.commands.options import AXES
 from jaxrl_ft.commands.progress import Compilation, Display
 from jaxrl_ft.commands.settings import resolve
 from jaxrl_ft.core.config import from_json
-from jaxrl_ft.engine.training import Progress
+from jaxrl_ft.engine.loop import Progress
 from jaxrl_ft.store import bundle
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,6 +13,7 @@ from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.envs.catalogue import Task  # importing the catalogue makes every task config known
 from jaxrl_ft.methods.catalogue import Method  # importing the catalogue makes every method config known
+from jaxrl_ft.rl import ppo  # noqa: F401  importing the algorithm makes its config known
 from jaxrl_ft.store.bundle import read_bundle, write_bundle
 
 _KIND = "agents"
@@ -43,6 +44,7 @@ def save(agents: Agents, path: str | Path) -> None:
         **{name: to_json(getattr(agents, name)) for name in _CONFIGS},
         "has_opt_state": agents.opt_state is not None,
         "trainable": agents.trainable,
+        "source_steps": agents.source_steps,
         "status": list(agents.status),
         "report": list(agents.report),
     }
@@ -61,6 +63,8 @@ def load(path: str | Path) -> Agents:
     try:
         configs: dict[str, Any] = {name: from_json(metadata[name]) for name in _CONFIGS}
         fixed = {"trainable": int(metadata["trainable"]), "has_opt_state": bool(metadata["has_opt_state"])}
+        # Agents saved before source experience was counted had none.
+        fixed["source_steps"] = int(metadata.get("source_steps", 0))
         texts: dict[str, Any] = {name: tuple(str(line) for line in metadata[name]) for name in ("status", "report")}
         values: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
     except (KeyError, TypeError) as error:
@@ -81,6 +85,7 @@ def load(path: str | Path) -> Agents:
         init_params=init_params,
         opt_state=opt_state,
         trainable=fixed["trainable"],
+        source_steps=fixed["source_steps"],
         **configs,
         **values,
         **texts,
