@@ -95,8 +95,10 @@ def compare(
     num = checks.count("seeds", agents.num_seeds if seeds is None else seeds)
     for name, count in (("episodes", episodes), ("held_out_episodes", held_out_episodes)):
         checks.count(name, count)
-    for method in chosen.values():
-        for target in targets.values():
+    for target in targets.values():
+        # Every run is evaluated on its source too.
+        specs.check_sizes(agents, target)
+        for method in chosen.values():
             specs.finetune_spec(agents, target, method, steps, seed, num_evals, eval_episodes)
     start = agents.select(np.arange(num) % agents.num_seeds)
     before = evaluate(start, agents.source, episodes=episodes, seed=seed).mean(axis=1)

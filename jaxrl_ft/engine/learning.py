@@ -107,7 +107,8 @@ def finetune(
     if not chosen.trains:
         return _untouched(agents, spec, base)
     old = _old_state(agents, spec)
-    prepared = preparing.prepare(spec, base, fresh, agents.init_params, old)
+    init_params = carrying.carry(replace(agents, params=agents.init_params), target, fresh).params
+    prepared = preparing.prepare(spec, base, fresh, init_params, old)
     result = loop.train(spec, prepared.start, watch)
     report = reports.transfer(spec, agents, fresh, prepared, result)
     return _agents(spec, prepared.start, result, agents.source, agents.env_steps, prepared.source_steps, report)

@@ -196,7 +196,8 @@ def _answer(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Pol
     """The policy that each run would end with now: the best of a population, or what the finish makes."""
     method, num = spec.method, spec.num_runs
     if method.control.population > 1:
-        best = np.argmax(scores.reshape(method.population, num), axis=0) * num + np.arange(num)
+        members = scores[: spec.num_members].reshape(method.population, num)
+        best = np.argmax(members, axis=0) * num + np.arange(num)
         return tree.take(placement.trim(policy, spec.num_members), best)
     if type(method.finish) is Finish:
         return policy

@@ -38,18 +38,29 @@ def finetune_spec(
         raise ValueError(f"target: {target!r} is not allowed; it must be a Task, as ft.make_task returns")
     configs = (agents.algo, agents.network, method)
     spec = training_spec(*configs, agents.source, target, agents.num_seeds, steps, seed, num_evals, eval_episodes)
-    if same_sizes(agents.task, target):
+    _check_source(agents, target, method)
+    shapes = _shapes(agents.algo, agents.network, target)
+    check_fits(method, tree.take(agents.params, 0) if same_sizes(agents.task, target) else shapes, shapes)
+    return spec
+
+
+def _check_source(agents: Agents, target: Task, method: Method) -> None:
+    """Refuses what needs the source where the agents' source or last task has other sizes than the target.
+
+    Raises:
+        ValueError: the method needs it.
+    """
+    others = [task for task in (agents.task, agents.source) if not same_sizes(task, target)]
+    if not others:
         method.data.check_tasks(agents.source, target)
-        check_fits(method, tree.take(agents.params, 0), _shapes(agents.algo, agents.network, target))
-        return spec
-    reason = f"the target has other observations or actions ({sizes(target)}) than the agents ({sizes(agents.task)})"
+        return
+    reason = f"the target has other observations or actions ({sizes(target)}) than the agents ({sizes(others[0])})"
     if method.source_steps:
         raise ValueError(f"method: asks for source experience, but {reason}")
+    if method.warm_start.align_steps:
+        raise ValueError(f"method.warm_start.align_steps: compares source and target, but {reason}")
     if type(method.data) is not Data:
         raise ValueError(f"method.data: {type(method.data).__name__} mixes source and target, but {reason}")
-    shapes = _shapes(agents.algo, agents.network, target)
-    check_fits(method, shapes, shapes)
-    return spec
 
 
 def training_spec(
@@ -83,6 +94,12 @@ def training_spec(
     if spent >= steps:
         raise ValueError(f"steps: {steps} is not allowed; it must exceed the {spent} steps that the method probes")
     updates = -(-(steps - spent) // (algo.steps_per_update() * method.population))
+    stretches = method.control.stretches
+    if method.trains and stretches > updates:
+        raise ValueError(
+            f"steps: {steps} is not allowed; it makes {updates} updates of each member, and the control acts between "
+            f"{stretches} stretches of them"
+        )
     return Spec(algo, network, method, source, task, seed, seeds, updates, num_evals, eval_episodes)
 
 
