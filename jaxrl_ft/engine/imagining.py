@@ -7,16 +7,19 @@ import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import loop, watching
-from jaxrl_ft.engine.loop import Spec, Start
+from jaxrl_ft.engine import loop
+from jaxrl_ft.engine.loop import Result, Spec, Start
 from jaxrl_ft.envs.imagined import ImaginedParams, imagined_simulator
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.imagination import Model, fit
 from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.realignment import Experience
 
 _OFFSET = 2**30
 """How far the numbers of imagined runs are from those of real ones, so that their keys differ."""
+_ROUND = 2**22
+"""How far those of one round are from those of the round before."""
 
 
 class Imagined(NamedTuple):
@@ -28,9 +31,11 @@ class Imagined(NamedTuple):
     """share of the held-out change that the model explains"""
     used: np.ndarray
     """whether the model was used, bool"""
+    reached: np.ndarray
+    """greedy return in the model in the end; NaN where it was not used"""
 
 
-def imagine(spec: Spec, start: Start, look: list[watching.Experience]) -> Imagined:
+def imagine(spec: Spec, start: Start, look: list[Experience]) -> Imagined:
     """Every run's policy after training in a model of the target.
 
     Args:
@@ -43,16 +48,38 @@ def imagine(spec: Spec, start: Start, look: list[watching.Experience]) -> Imagin
     accuracy = np.array([model.accuracy for model in models])
     used = np.isfinite(accuracy) & (accuracy >= imagination.accuracy)
     if not used.any():
-        return Imagined(start.policy, accuracy, used)
+        return Imagined(start.policy, accuracy, used, np.full(len(models), np.nan))
+    tasks = tree.stack([_task(spec.task, model, good) for model, good in zip(models, used)])
+    low, high = spec.task.return_range
+    policy, goal = start.policy, low + imagination.goal * (high - low)
+    pending, reached = used.copy(), np.full(len(models), np.nan)
+    for number in range(imagination.rounds):
+        result = _round(spec, start._replace(policy=policy, base=None, tasks=tasks), number)
+        params = tree.choose_rows(pending, result.policy.params, policy.params)
+        statistics = tree.choose_rows(pending, result.policy.statistics, policy.statistics)
+        policy = Policy(params, statistics, policy.network)
+        reached = np.where(pending, result.curve[:, -1], reached)
+        pending &= reached < goal
+        if not pending.any():
+            break
+    return Imagined(policy, accuracy, used, reached)
+
+
+def _round(spec: Spec, start: Start, number: int) -> Result:
+    """Plain training of every run in its imagined task."""
     method = Method(optimizer=spec.method.optimizer, ent_coef=spec.method.ent_coef)
-    updates = -(-imagination.steps // spec.algo.steps_per_update())
-    alone = replace(spec, method=method, num_updates=updates, num_evals=0, offset=_OFFSET)
-    tasks = [_task(spec.task, model, good) for model, good in zip(models, used)]
-    result = loop.train(alone, start._replace(base=None, tasks=tree.stack(tasks)))
-    trained, before = result.policy, start.policy
-    params = tree.choose_rows(used, trained.params, before.params)
-    statistics = tree.choose_rows(used, trained.statistics, before.statistics)
-    return Imagined(Policy(params, statistics, before.network), accuracy, used)
+    updates = -(-spec.method.imagination.steps // spec.algo.steps_per_update())
+    alone = replace(
+        spec,
+        method=method,
+        # Any task of the kind serves where all runs share one: each has its own in `start`.
+        source=tree.take(start.tasks, 0),
+        task=tree.take(start.tasks, 0),
+        num_updates=updates,
+        num_evals=2,
+        offset=_OFFSET + number * _ROUND,
+    )
+    return loop.train(alone, start)
 
 
 def _task(target: Task, model: Model, good: bool) -> Task:

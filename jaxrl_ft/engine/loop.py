@@ -123,14 +123,14 @@ def train(spec: Spec, start: Start, watch: Watcher | None = None) -> Result:
     steersman = steering.Steering(spec.method, spec.num_updates)
     curve, curve_steps, before, paid = [], [], 0, start.probe_steps
     if paid and start.base is not None:
-        curve.append(_mean_return(spec, start.base, 0))
+        curve.append(_mean_return(spec, start, start.base, 0))
         curve_steps.append(0)
     for point in sorted({*evaluations.tolist(), *steersman.points, spec.num_updates}):
         state, policy, sums = programs.chunk(mesh, run, state, np.int32(before), np.int32(point))
         steersman.note(sums)
         if point in evaluations:
             answer = _answer(spec, start, policy, steersman.scores)
-            curve.append(_mean_return(spec, answer, point))
+            curve.append(_mean_return(spec, start, answer, point))
             curve_steps.append(paid + point * spec.env_steps_per_update)
         _tell(watch, spec, "training", point, point - before, sums)
         if point in steersman.points:
@@ -156,7 +156,7 @@ def _begin(spec: Spec, start: Start) -> tuple[Run, State]:
     """The run and its state on the devices, for every member of every population."""
     num, method = spec.num_members, spec.method
     seeds = _seeds(spec)
-    tasks = tree.repeat(spec.task, spec.num_runs) if start.tasks is None else start.tasks
+    tasks = _tasks(spec, start)
     policy, source, old, share, tasks = (
         jax.tree.map(lambda leaf: np.concatenate([np.asarray(leaf)] * method.population), part)
         for part in (start.policy, start.source, start.old, start.share, tasks)
@@ -186,6 +186,10 @@ def _begin(spec: Spec, start: Start) -> tuple[Run, State]:
     run, *others = placement.put((run, penalty, source, old, keep), num)
     frozen, state = programs.begin(placement.mesh(), run, *others)
     return replace(run, base=frozen), state
+
+
+def _tasks(spec: Spec, start: Start) -> Task:
+    return tree.repeat(spec.task, spec.num_runs) if start.tasks is None else start.tasks
 
 
 def _seeds(spec: Spec) -> training.Seeds:
@@ -222,9 +226,9 @@ def _steer(spec: Spec, steersman: steering.Steering, run: Run, state: State, pol
     return replace(run, optimizer=optimizer, penalty=penalty), state
 
 
-def _mean_return(spec: Spec, policy: Policy, point: int) -> np.ndarray:
+def _mean_return(spec: Spec, start: Start, policy: Policy, point: int) -> np.ndarray:
     num = spec.num_runs
-    tasks, seeds = tree.repeat(spec.task, num), training.seeds_of(spec.seed, num)
+    tasks, seeds = _tasks(spec, start), training.seeds_of(spec.seed, num)
     padded = placement.put((policy, tasks, tuple(seeds)), num)
     policy, tasks, seeds = padded[0], padded[1], training.Seeds(*padded[2])
     outcome = training.evaluate_runs(spec.algo, policy, tasks, seeds, episodes=spec.eval_episodes, stream=point)

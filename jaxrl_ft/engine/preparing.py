@@ -13,8 +13,9 @@ from jaxrl_ft.engine import imagining, placement, probing, programs, realigning,
 from jaxrl_ft.engine.episodes import possible_share
 from jaxrl_ft.engine.imagining import Imagined
 from jaxrl_ft.engine.loop import Spec, Start
+from jaxrl_ft.engine.specs import same_sizes
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.methods.realignment import Realignment
+from jaxrl_ft.methods.realignment import Experience, Realignment
 from jaxrl_ft.methods.warm_starts import Probe, Scratch
 
 
@@ -42,17 +43,21 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
     """
     method, aligned = spec.method, base
     changes: list[Realignment] = []
-    if method.warm_start.align_steps:
-        aligned, changes = realigning.realign(spec, base)
-    data, source_steps = _source_data(spec, base)
+    look: list[Experience] = []
     scratch = isinstance(method.warm_start, Scratch)
-    look: list[watching.Experience] = []
-    if method.imagination.watch_steps:
-        who = fresh if scratch else aligned
-        look, outcome = watching.watch(spec, who, spec.task, method.imagination.watch_steps, watching.IMAGINING)
+    probe = Probe(np.zeros(spec.num_runs, np.float32))
+    if method.look_steps:
+        who = fresh if scratch else base
+        look, outcome = watching.watch(spec, who, spec.task, method.look_steps, watching.ON_TARGET)
         probe = Probe(possible_share(outcome, spec.task).astype(np.float32))
-    else:
+    if method.warm_start.align and same_sizes(spec.source, spec.task):
+        aligned, changes = realigning.realign(spec, base, look)
+        # What the look says of the return is not said of a policy that has changed since; it is trusted as it is.
+        changed = np.array([change.changes for change in changes])
+        probe = Probe(np.where(changed, np.float32(1.0), probe.share))
+    if method.warm_start.probe_episodes:
         probe = probing.probe(spec, aligned)
+    data, source_steps = _source_data(spec, base)
     start = Start(
         policy=_warm_start(spec, aligned, fresh, probe),
         init_params=fresh.params if scratch else init_params,
@@ -62,7 +67,7 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
         old=old,
         base=base,
     )
-    if not look:
+    if not method.imagination.steps:
         return Prepared(start, source_steps, changes, None)
     imagined = imagining.imagine(spec, start, look)
     return Prepared(start._replace(policy=imagined.policy), source_steps, changes, imagined)
@@ -78,7 +83,7 @@ def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy
 
 def _source_data(spec: Spec, base: Policy) -> tuple[Any, int]:
     """Source experience that the parts of the method ask for, and the steps of each run on the source in all."""
-    steps = realigning.SOURCE_STEPS * watching.NUM_ENVS if spec.method.warm_start.align_steps else 0
+    steps = realigning.SOURCE_STEPS * spec.method.LOOK_ENVS if spec.method.warm_start.align else 0
     if not spec.method.source_steps:
         return None, steps
     data = training.gather(spec.algo, base, spec.source, spec.seed, spec.num_runs, spec.method.source_steps)

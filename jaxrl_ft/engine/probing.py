@@ -13,8 +13,6 @@ from jaxrl_ft.methods.warm_starts import Probe
 def probe(spec: Spec, base: Policy) -> Probe:
     """What the base's first episodes on the target say of its zero-shot return; leaves [R]."""
     warm, num = spec.method.warm_start, spec.num_runs
-    if not warm.probe_episodes:
-        return Probe(np.zeros(num, np.float32))
     outcome = training.evaluate_runs(
         spec.algo,
         base,

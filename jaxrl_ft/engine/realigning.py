@@ -7,25 +7,25 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import watching
 from jaxrl_ft.engine.loop import Spec
 from jaxrl_ft.envs.simulator import Box
-from jaxrl_ft.methods.realignment import Realignment, estimate, realigned
+from jaxrl_ft.methods.realignment import Experience, Realignment, estimate, realigned
 
 SOURCE_STEPS = 128
 """Steps of each environment on the source, which the model of its dynamics is fitted to."""
 
 
-def realign(spec: Spec, base: Policy) -> tuple[Policy, list[Realignment]]:
+def realign(spec: Spec, base: Policy, look: list[Experience]) -> tuple[Policy, list[Realignment]]:
     """The base policy in terms of the target's sensors and actions, and what was changed, for every run.
 
     Args:
-        spec: the fine-tune; its warm start says how long to watch on the target.
+        spec: the fine-tune.
         base: leaves [R, ...].
+        look: experience of the target, of every run.
     """
     source = watching.watch(spec, base, spec.source, SOURCE_STEPS, watching.ON_SOURCE)[0]
-    target = watching.watch(spec, base, spec.task, spec.method.warm_start.align_steps, watching.ALIGNING)[0]
     space = spec.task.action_space
     continuous = isinstance(space, Box)
     num_actions = space.size if isinstance(space, Box) else space.num_actions
-    changes = [estimate(ours, theirs, num_actions, continuous) for ours, theirs in zip(source, target)]
+    changes = [estimate(ours, theirs, num_actions, continuous) for ours, theirs in zip(source, look)]
     params: list[Any] = []
     statistics: list[Any] = []
     for i, change in enumerate(changes):

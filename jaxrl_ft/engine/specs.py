@@ -57,8 +57,6 @@ def _check_source(agents: Agents, target: Task, method: Method) -> None:
     reason = f"the target has other observations or actions ({sizes(target)}) than the agents ({sizes(others[0])})"
     if method.source_steps:
         raise ValueError(f"method: asks for source experience, but {reason}")
-    if method.warm_start.align_steps:
-        raise ValueError(f"method.warm_start.align_steps: compares source and target, but {reason}")
     if type(method.data) is not Data:
         raise ValueError(f"method.data: {type(method.data).__name__} mixes source and target, but {reason}")
 

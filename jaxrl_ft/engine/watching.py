@@ -14,8 +14,7 @@ from jaxrl_ft.engine.loop import Spec
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.realignment import Experience
 
-NUM_ENVS = 8
-ON_SOURCE, ALIGNING, IMAGINING = range(3)
+ON_SOURCE, ON_TARGET = range(2)
 """Streams of random numbers."""
 
 
@@ -29,12 +28,12 @@ def watch(spec: Spec, policy: Policy, task: Task, num_steps: int, stream: int) -
         num_steps: steps in each environment.
         stream: number of the look.
     """
-    num = spec.num_runs
+    num, num_envs = spec.num_runs, spec.method.LOOK_ENVS
     each = tree.repeat(as_arrays(spec.algo), num), policy, tree.repeat(task, num)
     streams = np.full(num, stream, np.uint32)
     arguments = placement.put((*each, *training.seeds_of(spec.seed, num), streams), num)
-    first, steps = placement.trim(programs.transitions(placement.mesh(), NUM_ENVS, num_steps, *arguments), num)
-    own = jax.tree.map(lambda leaf: leaf[:, :, NUM_ENVS // 2 :], (steps.reward, steps.terminated))
+    first, steps = placement.trim(programs.transitions(placement.mesh(), num_envs, num_steps, *arguments), num)
+    own = jax.tree.map(lambda leaf: leaf[:, :, num_envs // 2 :], (steps.reward, steps.terminated))
     outcome = Outcome(own[0].sum(axis=1), np.full(own[0].shape[::2], num_steps), own[1].sum(axis=1))
     return [_experience(first[i], tree.take(steps, i)) for i in range(num)], outcome
 

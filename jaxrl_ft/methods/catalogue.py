@@ -41,7 +41,7 @@ METHODS.add("scratch", Method(warm_start=WARM_STARTS["scratch"]), "a fresh polic
 METHODS.add("full", Method(), "every parameter trains from the base")
 
 _rows("adapter", ADAPTERS, "head bias norm", optimizer=_SMALL)
-_rows("adapter", ADAPTERS, "first_layer last_k")
+_rows("adapter", ADAPTERS, "last_k")
 METHODS.add(
     "freeze_first", Method(adapter=Partial(pattern="/(?!dense_0/)[a-z]")), "all but the first layers train (freezing)"
 )
@@ -73,43 +73,38 @@ METHODS.add(
 _rows("adapter", ADAPTERS, "lora rslora dora random_subspace sparse ia3 input_affine output_affine", optimizer=_SMALL)
 _rows("adapter", ADAPTERS, "bottleneck residual plasticity progressive")
 
-_rows("warm_start", WARM_STARTS, "soften probe_soften critic_reset head_reset last_k_reset shrink_perturb")
+_rows("warm_start", WARM_STARTS, "soften probe_soften critic_reset head_reset shrink_perturb")
 _rows("warm_start", WARM_STARTS, "net2wider net2deeper")
 METHODS.add(
     "realign",
-    Method(warm_start=WarmStart(align_steps=32)),
+    Method(look_steps=32, warm_start=WarmStart(align=True)),
     "sensors and actions read in the source's terms, as a paid look at the target tells them",
 )
 METHODS.add(
     "realign_soften",
-    Method(warm_start=Soften(align_steps=32, probe_episodes=8)),
+    Method(look_steps=32, warm_start=Soften(align=True, probe_episodes=8)),
     "realigned, then softened by the return that a paid probe measures",
 )
 METHODS.add(
     "imagine",
-    Method(warm_start=Soften(), imagination=Imagination(watch_steps=64)),
-    "softened by the return of a paid look, then trained in a linear model learned from it (Dyna, arXiv:1906.08253)",
+    Method(look_steps=64, warm_start=Soften(align=True), imagination=Imagination(steps=20_480)),
+    "realigned and softened after a paid look, then trained in a linear model of it before the target (Dyna)",
 )
 METHODS.add(
     "imagine_scratch",
-    Method(warm_start=WARM_STARTS["scratch"], imagination=Imagination(watch_steps=64)),
-    "a fresh policy trained in a linear model learned from a paid look (Dyna, arXiv:1906.08253)",
+    Method(look_steps=64, warm_start=WARM_STARTS["scratch"], imagination=Imagination(steps=20_480)),
+    "a fresh policy trained in a linear model of a paid look before the target (Dyna)",
 )
 METHODS.add("entropy_bonus", Method(ent_coef=0.01), "an entropy bonus in fine-tuning alone (exploration at transfer)")
 
 _rows("penalty", PENALTIES, "l1 l1sp l2 l2sp l2init ewc mas kl kl_reverse cloning features infer churn")
 
-_rows("optimizer", OPTIMIZERS, "nadam adamw nadamw sgd rmsprop adam_ns adam_rel cautious adaptive_decay trac")
-_rows("optimizer", OPTIMIZERS, "ademamix adopt muon schedule_free mechanize prodigy dog dowg")
+_rows("optimizer", OPTIMIZERS, "nadam adamw nadamw adam_ns adam_rel cautious adaptive_decay trac")
+_rows("optimizer", OPTIMIZERS, "muon schedule_free mechanize prodigy dog")
 METHODS.add(
     "keep_adam",
     Method(keep=Keep(first_moment=1.0, second_moment=1.0, step_count=1.0)),
     "Adam's moments and step count go on from pretraining",
-)
-METHODS.add(
-    "keep_second_moment",
-    Method(keep=Keep(second_moment=1.0, step_count=1.0)),
-    "Adam's second moment and step count go on from pretraining, its first starts over",
 )
 METHODS.add(
     "kl_rate",
@@ -125,7 +120,7 @@ _rows("intervention", INTERVENTIONS, "head_resets critic_resets")
 
 _rows("data", DATA, "mixture between replay jump_start jump_start_curriculum")
 
-_rows("finish", FINISHES, "wise soup prune")
+_rows("finish", FINISHES, "wise soup")
 
 METHODS.add(
     "strength",

@@ -15,8 +15,9 @@ from jaxrl_ft.methods.realignment import Experience
 
 Floats = NDArray[np.floating[Any]]
 
-# Observations seen to go on are surely not all from which an episode goes on: the range is widened by this share.
-_MARGIN = 0.1
+# Observations seen to go on are surely not all from which an episode goes on: the range is widened by this share, but
+# not towards where an episode was seen to end.
+_MARGIN = 0.25
 _RIDGE = 1e-8
 _FEWEST = 16
 """Transitions of an action below which its own model is not fitted."""
@@ -24,25 +25,23 @@ _FEWEST = 16
 
 @config
 class Imagination:
-    """How much of the target is looked at, and how long a policy trains on what was learned; none by default."""
+    """How long a policy trains in a model of the target that a look has given; not at all by default."""
 
-    watch_steps: int = 0
-    """steps in each of 8 environments on the target, paid from the budget; in half of them actions are random"""
-    steps: int = 20_480
-    """environment steps in the learned model, which cost computing alone"""
+    steps: int = 0
+    """environment steps in the model in each round, which cost computing alone"""
+    rounds: int = 4
+    """most rounds; a run goes on while its policy has not reached the goal in the model"""
+    goal: float = 0.95
+    """share of the possible return in the model that ends a run's imagined training"""
     accuracy: float = 0.98
     """share of the variance of every observation's held-out change that the model must explain, or it is not used"""
 
-    NUM_ENVS: ClassVar[int] = 8
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
-        "watch_steps": (0, 10_000),
-        "steps": (1, 2**31 - 1),
+        "steps": (0, 2**31 - 1),
+        "rounds": (1, 100),
+        "goal": (0.0, 1.0),
         "accuracy": (0.0, 1.0),
     }
-
-    def spent(self) -> int:
-        """Environment steps on the target that are paid before the first update."""
-        return self.NUM_ENVS * self.watch_steps
 
 
 class Model(NamedTuple):
@@ -88,20 +87,27 @@ def fit(experience: Experience, num_actions: int | None) -> Model:
     weights = _regress(inputs, change, kind, num)
     rewards = _regress(inputs, np.asarray(experience.reward, np.float64)[:, None], kind, num)
     error = _unexplained(inputs, change, kind, weights)
-    alive = np.concatenate([obs, following[~np.asarray(experience.terminated)]])
-    margin = _MARGIN * (alive.max(axis=0) - alive.min(axis=0))
+    low, high = _range(obs, following, np.asarray(experience.terminated, bool))
     starts = np.asarray(experience.starts, np.float64)
     explained = 1.0 - held_out.var(axis=0) / np.maximum(change[~even].var(axis=0), 1e-12)
     return Model(
         weights=weights.astype(np.float32),
         reward=rewards[..., 0].astype(np.float32),
         error=error.std(axis=0).astype(np.float32),
-        low=(alive.min(axis=0) - margin).astype(np.float32),
-        high=(alive.max(axis=0) + margin).astype(np.float32),
+        low=low.astype(np.float32),
+        high=high.astype(np.float32),
         start_mean=starts.mean(axis=0).astype(np.float32),
         start_spread=(np.sqrt(3.0) * starts.std(axis=0)).astype(np.float32),
         accuracy=float(explained.min()),
     )
+
+
+def _range(obs: Floats, following: Floats, terminated: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Lowest and highest observations [O] from which an episode is taken to go on."""
+    alive, ended = np.concatenate([obs, following[~terminated]]), following[terminated]
+    low, high = alive.min(axis=0), alive.max(axis=0)
+    margin = _MARGIN * (high - low)
+    return low - margin * ~(ended < low).any(axis=0), high + margin * ~(ended > high).any(axis=0)
 
 
 def _regress(inputs: Floats, outputs: Floats, kind: Any, num: int) -> Floats:

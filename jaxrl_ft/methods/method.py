@@ -1,6 +1,7 @@
 """A method: one choice on each axis of fine-tuning."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.methods.adapters import Adapter, Full
@@ -19,6 +20,9 @@ from jaxrl_ft.methods.warm_starts import WarmStart
 class Method:
     """A complete fine-tuning recipe."""
 
+    look_steps: int = 0
+    """steps in each of 8 environments on the target, paid from the budget, before anything else; actions are the base's
+    in half of them and random in the others"""
     warm_start: WarmStart = WarmStart()
     """where it starts"""
     imagination: Imagination = Imagination()
@@ -44,6 +48,9 @@ class Method:
     trains: bool = True
     """whether it takes any update; without, the base is evaluated untouched"""
 
+    LOOK_ENVS: ClassVar[int] = 8
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"look_steps": (0, 10_000)}
+
     @property
     def population(self) -> int:
         """Fine-tunes of each base that share the budget."""
@@ -60,7 +67,7 @@ class Method:
 
     def spent_before(self) -> int:
         """Environment steps on the target that are paid before the first update, of each run."""
-        return self.warm_start.spent() + self.imagination.spent()
+        return self.LOOK_ENVS * self.look_steps + self.warm_start.spent()
 
     def training_optimizer(self) -> Optimizer:
         """The optimizer of the training program: nothing absent, and counts by entry where moments are voided."""
@@ -90,9 +97,16 @@ class Method:
             "control: a population is chosen from, and one to be averaged is not; use one of control and finish": (
                 self.control.population > 1 and self.finish.population > 1
             ),
+            "warm_start.align: True needs a look at the target; give look_steps": (
+                self.warm_start.align and not self.look_steps
+            ),
+            "imagination.steps: a model needs a look at the target; give look_steps": (
+                self.imagination.steps > 0 and not self.look_steps
+            ),
+            f"imagination.steps: imagined training and {type(self.warm_start).__name__}, which grows the network, "
+            "are not combined": self.imagination.steps > 0 and grows,
             "control: Strength follows a probe of the target; give warm_start.probe_episodes": (
-                isinstance(self.control, Strength)
-                and not (self.warm_start.probe_episodes or self.imagination.watch_steps)
+                isinstance(self.control, Strength) and not (self.warm_start.probe_episodes or self.look_steps)
             ),
             "control: GapDecay compares training tasks with validation tasks of one range; use data between": (
                 isinstance(self.control, GapDecay) and type(self.data) is Data

@@ -26,22 +26,20 @@ class WarmStart:
     """episodes of the base policy on the target, paid from the budget, before training"""
     probe_steps: int = 64
     """steps after which an episode of the probe is cut"""
-    align_steps: int = 0
-    """steps in each of 8 environments, paid from the budget, from which the meaning of the target's sensors and actions
-    is told; they are then read in the source's terms before anything else. 0 takes them as they are"""
+    align: bool = False
+    """whether a look at the target tells the meaning of its sensors and actions, which are then read in the source's
+    terms before anything else"""
 
-    ALIGN_ENVS: ClassVar[int] = 8
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         "probe_episodes": (0, 16),
         "probe_steps": (1, 10_000),
-        "align_steps": (0, 10_000),
     }
     grows: ClassVar[bool] = False
     """whether parameters leave with other shapes than they came"""
 
     def spent(self) -> int:
-        """Environment steps on the target that are paid before the first update."""
-        return self.ALIGN_ENVS * self.align_steps + self.probe_episodes * self.probe_steps
+        """Environment steps on the target that the probe takes."""
+        return self.probe_episodes * self.probe_steps
 
     def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The parameters that training starts from.
