@@ -320,3 +320,12 @@ def test_schedule_free_evaluates_the_average():
     theirs = {name: contrib.schedule_free_eval_params(state.inner[name], tree.ravel(after[name])) for name in after}
     assert max(np.abs(tree.ravel(averages[name]) - theirs[name]).max() for name in after) < 1e-6
     assert gap(averages, after) > 1e-4
+
+
+def test_schedule_free_at_rate_zero_is_still_bit_for_bit_where_every_operation_rounds():
+    # not jitted: a compiler may cancel the average that is found again, and hide its rounding
+    params = {"policy": {"head": {"bias": np.random.default_rng(0).normal(size=2000).astype(np.float32)}}}
+    optimizer = as_arrays(optimizers.ScheduleFree(learning_rate=0.0))
+    chain = optimizer.build()
+    steps, _ = chain.update(params, chain.init(params), params, progress=jnp.float32(0), kl=KL0)
+    assert not np.any(steps["policy"]["head"]["bias"])
