@@ -10,7 +10,7 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import update
+from jaxrl_ft.engine import beginning, update
 from jaxrl_ft.methods.penalties import Source
 
 ALGO = ft.PPO(num_envs=2, num_steps=8, num_epochs=1, num_minibatches=1, normalize_obs=True)
@@ -21,8 +21,9 @@ NETWORK = ft.MLP(width=3, depth=1)
 def run(random_params, source):
     method = as_arrays(ft.Method())
     return update.Run(
-        algo=as_arrays(ALGO), adapter=method.adapter, penalty=method.penalty, optimizer=method.optimizer,
-        network=NETWORK, task=source, base=random_params(source, NETWORK), statistics=ALGO.init_statistics(source),
+        algo=as_arrays(ALGO), adapter=method.adapter, penalty=method.penalty.term(),
+        optimizer=method.training_optimizer(), intervention=method.intervention, data=method.data, network=NETWORK,
+        source=source, task=source, base=random_params(source, NETWORK), statistics=ALGO.init_statistics(source),
         seed=jnp.uint32(3), index=jnp.uint32(1), num_updates=jnp.int32(4),
     )  # fmt: skip
 
@@ -46,7 +47,8 @@ def once(chunk):
 
 @pytest.fixture(scope="module")
 def start(run):
-    return jax.jit(update.begin)(run, Source(Policy(run.base, run.statistics, NETWORK), run.base))
+    whole = Source(Policy(run.base, run.statistics, NETWORK), run.base)
+    return jax.jit(beginning.begin)(run, run.penalty, whole, None, None)[1]
 
 
 def test_the_probability_ratio_starts_at_one_although_the_statistics_move(run, start, once):
@@ -89,5 +91,6 @@ def test_a_chunk_is_its_updates_one_after_the_other(run, start, chunk, once, sam
 
 
 def test_the_streams_of_a_run_are_distinct_from_its_updates():
-    streams = [update.INIT, update.WARM_START, update.ADAPTER, update.PENALTY, update.CARRY, update.EVALUATION]
+    names = "INIT WARM_START ADAPTER PENALTY CARRY EVALUATION FREEZE INTERVENTION DATA TASKS MIXING STEPS SOURCE"
+    streams = [getattr(update, name) for name in names.split()]
     assert len(set(streams)) == len(streams) and min(streams) >= 2**31 and max(streams) < 2**32
