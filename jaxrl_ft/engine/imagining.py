@@ -36,7 +36,7 @@ class Imagined(NamedTuple):
 
 
 def imagine(spec: Spec, start: Start, look: list[Experience]) -> Imagined:
-    """Every run's policy after training in a model of the target.
+    """Every run's policy after training in a model of the target: the best in the model of every round and the start.
 
     Args:
         spec: the fine-tune.
@@ -51,18 +51,19 @@ def imagine(spec: Spec, start: Start, look: list[Experience]) -> Imagined:
         return Imagined(start.policy, accuracy, used, np.full(len(models), np.nan))
     tasks = tree.stack([_task(spec.task, model, good) for model, good in zip(models, used)])
     low, high = spec.task.return_range
-    policy, goal = start.policy, low + imagination.goal * (high - low)
-    pending, reached = used.copy(), np.full(len(models), np.nan)
+    goal, latest, best, reached = low + imagination.goal * (high - low), start.policy, start.policy, None
     for number in range(imagination.rounds):
-        result = _round(spec, start._replace(policy=policy, base=None, tasks=tasks), number)
-        params = tree.choose_rows(pending, result.policy.params, policy.params)
-        statistics = tree.choose_rows(pending, result.policy.statistics, policy.statistics)
-        policy = Policy(params, statistics, policy.network)
-        reached = np.where(pending, result.curve[:, -1], reached)
-        pending &= reached < goal
-        if not pending.any():
+        result = _round(spec, start._replace(policy=latest, base=None, tasks=tasks), number)
+        reached = result.curve[:, 0] if reached is None else reached
+        latest = result.policy
+        better = used & (reached < goal) & (result.curve[:, -1] > reached)
+        params = tree.choose_rows(better, latest.params, best.params)
+        statistics = tree.choose_rows(better, latest.statistics, best.statistics)
+        best = Policy(params, statistics, latest.network)
+        reached = np.where(better, result.curve[:, -1], reached)
+        if (reached >= goal)[used].all():
             break
-    return Imagined(policy, accuracy, used, reached)
+    return Imagined(best, accuracy, used, np.where(used, reached, np.nan))
 
 
 def _round(spec: Spec, start: Start, number: int) -> Result:

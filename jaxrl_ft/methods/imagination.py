@@ -15,9 +15,9 @@ from jaxrl_ft.methods.realignment import Experience
 
 Floats = NDArray[np.floating[Any]]
 
-# Observations seen to go on are surely not all from which an episode goes on: the range is widened by this share, but
-# not towards where an episode was seen to end.
-_MARGIN = 0.25
+# Observations seen to go on are surely not all from which an episode goes on: the range is widened by this share for
+# sensors that are not needed to explain the ends.
+_MARGIN = 1.0
 _RIDGE = 1e-8
 _FEWEST = 16
 """Transitions of an action below which its own model is not fitted."""
@@ -29,8 +29,8 @@ class Imagination:
 
     steps: int = 0
     """environment steps in the model in each round, which cost computing alone"""
-    rounds: int = 4
-    """most rounds; a run goes on while its policy has not reached the goal in the model"""
+    rounds: int = 2
+    """most rounds; a run goes on while its policy has not reached the goal in the model, and keeps the best round's"""
     goal: float = 0.95
     """share of the possible return in the model that ends a run's imagined training"""
     accuracy: float = 0.98
@@ -106,8 +106,15 @@ def _range(obs: Floats, following: Floats, terminated: NDArray[np.bool_]) -> tup
     """Lowest and highest observations [O] from which an episode is taken to go on."""
     alive, ended = np.concatenate([obs, following[~terminated]]), following[terminated]
     low, high = alive.min(axis=0), alive.max(axis=0)
-    margin = _MARGIN * (high - low)
-    return low - margin * ~(ended < low).any(axis=0), high + margin * ~(ended > high).any(axis=0)
+    outside = (ended < low) | (ended > high)
+    free = np.ones(len(low), bool)
+    # The fewest sensors that explain all ends, taken greedily: the one that most ends are outside of comes first.
+    while outside.any():
+        sensor = int(outside.sum(axis=0).argmax())
+        free[sensor] = False
+        outside = outside[~outside[:, sensor]]
+    margin = _MARGIN * (high - low) * free
+    return low - margin, high + margin
 
 
 def _regress(inputs: Floats, outputs: Floats, kind: Any, num: int) -> Floats:
