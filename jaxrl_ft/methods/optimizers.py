@@ -67,7 +67,9 @@ OPTIMIZERS.add("adam", Adam(), "Adam (arXiv:1412.6980)")
 OPTIMIZERS.add("nadam", Adam(nesterov=True), "Adam with Nesterov momentum (Dozat 2016)")
 OPTIMIZERS.add("adamw", Adam(weight_decay=1e-2), "Adam with decoupled weight decay (arXiv:1711.05101)")
 OPTIMIZERS.add("nadamw", Adam(nesterov=True, weight_decay=1e-2), "NAdam with decoupled weight decay")
-OPTIMIZERS.add("adam_ns", Adam(beta1=0.99, beta2=0.99), "Adam with equal betas, for lasting plasticity (2306.13812)")
+OPTIMIZERS.add(
+    "adam_ns", Adam(beta1=0.99, beta2=0.99), "Adam with equal betas, against lost plasticity (Dohare 2024, Nature 632)"
+)
 OPTIMIZERS.add("adam_rel", Adam(local_time=1.0), "Adam that counts its steps from every update (arXiv:2412.17113)")
 OPTIMIZERS.add("cautious", Adam(cautious=True), "Adam without the entries against the gradient (arXiv:2411.16085)")
 OPTIMIZERS.add("adaptive_decay", AdaptiveDecay(), "Adam with a decay that follows the gradient (arXiv:2210.00094)")
