@@ -31,6 +31,5 @@ def _matching(ours: tree.Tree, fresh: tree.Tree) -> tree.Tree:
 
 
 def _alike(one: object, other: object) -> bool:
-
     shapes = [[np.shape(leaf) for leaf in jax.tree.leaves(node)] for node in (one, other)]
     return one is not None and shapes[0] == shapes[1]

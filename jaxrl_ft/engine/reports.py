@@ -14,6 +14,7 @@ from jaxrl_ft.engine.loop import Result, Spec, Start
 from jaxrl_ft.engine.preparing import Prepared
 from jaxrl_ft.engine.specs import same_sizes, sizes
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.adapter import adapts
 from jaxrl_ft.methods.adapters import ADAPTERS
 from jaxrl_ft.methods.control import CONTROLS
 from jaxrl_ft.methods.data import DATA
@@ -22,6 +23,7 @@ from jaxrl_ft.methods.interventions import INTERVENTIONS
 from jaxrl_ft.methods.optimizers import OPTIMIZERS
 from jaxrl_ft.methods.penalties import PENALTIES
 from jaxrl_ft.methods.realignment import Realignment
+from jaxrl_ft.methods.sparse import Sparse
 from jaxrl_ft.methods.warm_starts import WARM_STARTS
 
 AXES: Mapping[str, Table[Any]] = {
@@ -36,7 +38,6 @@ AXES: Mapping[str, Table[Any]] = {
 }
 """The axes of a method, each with the table of its members."""
 _GROUPS = {"policy": "actor", "value": "critic"}
-_LOW_RANK = ("lora_a", "lora_b", "magnitude")
 
 
 def transfer(
@@ -102,16 +103,7 @@ def _known(table: Table[Any], part: Any) -> str:
 
 def _realignment(changes: Sequence[Realignment]) -> Iterator[str]:
     if changes:
-        found = {
-            "sensors reordered": [np.any(change.order != np.arange(len(change.order))) for change in changes],
-            "sensors rescaled": [np.any(change.scale != 1) for change in changes],
-            "sensors shifted": [np.any(change.offset != 0) for change in changes],
-            "actions changed": [
-                np.any(change.actions != (1 if change.continuous else np.arange(len(change.actions))))
-                for change in changes
-            ],
-        }
-        told = ", ".join(f"{what} in {int(np.sum(which))}" for what, which in found.items())
+        told = ", ".join(f"{what} in {sum(change.parts[what] for change in changes)}" for what in changes[0].parts)
         yield f"realigned to the target: {told} of {len(changes)} runs"
 
 
@@ -134,7 +126,7 @@ def _leaves(spec: Spec, agents: Agents, fresh: Policy, start: Start, result: Res
         for path in ended:
             if path.startswith(f"{group}/"):
                 origin = _origin(path, theirs, new, begun)
-                fates.setdefault(f"{origin}, {_training(path, spec, result)}", []).append(path)
+                fates.setdefault(f"{origin}, {_training(path, spec, begun, ended, result)}", []).append(path)
         for path in theirs.keys() - ended.keys():
             if path.startswith(f"{group}/"):
                 fates.setdefault("left behind", []).append(path)
@@ -156,21 +148,16 @@ def _origin(path: str, theirs: dict[str, Any], new: dict[str, Any], begun: dict[
     return "changed before training"
 
 
-def _training(path: str, spec: Spec, result: Result) -> str:
-    parent = path.rsplit("/", 1)[0]
+def _training(path: str, spec: Spec, begun: dict[str, Any], ended: dict[str, Any], result: Result) -> str:
+    adapter = spec.method.adapter
     if path in result.delta:
-        return "trains"
-    if any(f"{parent}/{name}" in result.delta for name in _LOW_RANK):
+        drawn = isinstance(adapter, Sparse) and path.endswith("/kernel") and adapts(adapter.critic, path)
+        return "some entries train" if drawn else "trains"
+    if path.endswith("/kernel") and f"{path.removesuffix('kernel')}lora_a" in result.delta:
         return "low-rank"
-    if any(f"{parent}/{name}/{leaf}" in result.delta for name in ("input", "output") for leaf in ("kernel", "bias")):
-        return f"through {type(spec.method.adapter).__name__}"
-    group = path.split("/")[0]
-    inside = any(other.startswith(f"{group}/") and other not in _plain(result) for other in result.delta)
-    return f"through {type(spec.method.adapter).__name__}" if inside else "frozen"
-
-
-def _plain(result: Result) -> set[str]:
-    return set(tree.flatten(result.policy.params))
+    # What else an adapter reaches is told by what moved; a finish may round what did not.
+    still = path not in begun or np.allclose(begun[path], ended[path], rtol=1e-5, atol=1e-7)
+    return "frozen" if adapter.plain or still else f"through {type(adapter).__name__}"
 
 
 def _optimizer(spec: Spec, start: Start) -> str:
@@ -215,6 +202,6 @@ def _counts(spec: Spec, agents: Agents, start: Start, result: Result, source_ste
         f"{start.probe_steps:,} on the target before the first update, {int(result.curve_steps[0, -1]):,} on it in all"
     )
     yield f"gradient steps skipped as non-finite: {result.skipped:,} over {spec.num_members} runs"
-    if start.probe_steps:
+    if spec.method.warm_start.probe_episodes or spec.method.look_steps:
         low, middle, high = np.quantile(np.asarray(start.share), [0.0, 0.5, 1.0])
         yield f"probed zero-shot share of the possible return: median {middle:.2f}, {low:.2f} to {high:.2f}"

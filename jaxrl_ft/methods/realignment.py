@@ -2,8 +2,9 @@
 
 A linear model of the source's dynamics is fitted to experience of the source. Candidates (an order of the sensors, a
 scale and an offset of each, an order or a sign of the actions) map experience of the target into the source's terms;
-the one under which the model predicts best is chosen, if it predicts much better than no change at all. Physics that
-changed make every candidate worse alike, and so are left to fine-tuning. NumPy alone: it runs once, on the host.
+the one under which the model predicts best is chosen, if it predicts much better than no change at all; offsets alone
+are believed for where episodes begin. Physics that changed make every candidate worse alike, and so are left to
+fine-tuning. NumPy alone: it runs once, on the host.
 
 Our own construction; the idea of making one world's transitions look like another's is that of grounded action
 transformation (Hanna & Stone 2017, doi:10.1609/aaai.v31i1.11124), which learns the map of actions.
@@ -23,8 +24,10 @@ Floats = NDArray[np.floating[Any]]
 
 # Beyond so many, every order would be too many to try: sensors are then taken as they are, actions also reversed.
 _MOST_SENSORS, _MOST_ACTIONS = 4, 3
-# A candidate must divide the typical error of each sensor by e^(1/2), in the mean over sensors.
+# A candidate must divide the mean error of each sensor by e^(1/2), in the mean over sensors.
 _GAIN = 0.5
+# Offsets alone may not show in the dynamics, so they need no gain; but they may not predict worse by more than this.
+_LOSS = 0.01
 # An offset or a scale is believed when it is so many standard errors from none.
 _DEVIATIONS = 5.0
 # The relative standard deviation of a uniform sample's spread, times the root of its size: sqrt((kurtosis - 1) / 4).
@@ -60,22 +63,28 @@ class Realignment(NamedTuple):
     order: NDArray[np.int64]
     offset: Floats
     scale: Floats
+    """above 0"""
     actions: NDArray[np.int64]
-    gain: float
+    continuous: bool
+    """whether `actions` holds signs"""
+    gain: float = 0.0
     """how much better it predicts than no change, log of the errors' ratio in the mean over sensors"""
+
+    @property
+    def parts(self) -> dict[str, bool]:
+        """What differs from no change."""
+        usual = np.ones_like(self.actions) if self.continuous else np.arange(len(self.actions))
+        return {
+            "sensors reordered": bool(np.any(self.order != np.arange(len(self.order)))),
+            "sensors rescaled": bool(np.any(self.scale != 1)),
+            "sensors shifted": bool(np.any(self.offset != 0)),
+            "actions changed": bool(np.any(self.actions != usual)),
+        }
 
     @property
     def changes(self) -> bool:
         """Whether anything differs from no change."""
-        plain = np.arange(len(self.order))
-        usual = np.ones_like(self.actions) if self.continuous else np.arange(len(self.actions))
-        moved = bool(np.any(self.offset != 0) or np.any(self.scale != 1) or np.any(self.order != plain))
-        return moved or bool(np.any(self.actions != usual))
-
-    @property
-    def continuous(self) -> bool:
-        """Whether `actions` holds signs."""
-        return bool(np.all(np.abs(self.actions) == 1)) and 0 not in self.actions
+        return any(self.parts.values())
 
 
 def estimate(source: Experience, target: Experience, num_actions: int, continuous: bool) -> Realignment:
@@ -88,31 +97,40 @@ def estimate(source: Experience, target: Experience, num_actions: int, continuou
         continuous: whether actions are continuous.
     """
     size = source.obs.shape[1]
-    features = _features(source.action, num_actions, continuous)
-    design = np.concatenate([source.obs, features], axis=1)
-    change = source.next_obs - source.obs
-    model = np.linalg.lstsq(design, change, rcond=None)[0]
-    typical = np.abs(change).mean(axis=0) + 1e-9
+    none = Realignment(
+        np.arange(size), np.zeros(size), np.ones(size), _action_maps(num_actions, continuous)[0], continuous
+    )
+    if not all(_finite(experience) for experience in (source, target)):
+        return none
+    design = np.concatenate([source.obs, _features(source.action, num_actions, continuous)], axis=1)
+    model = np.linalg.lstsq(design, source.next_obs - source.obs, rcond=None)[0]
     orders = permutations(range(size)) if size <= _MOST_SENSORS else [tuple(range(size))]
     candidates = [
-        _aligned(source, target, np.array(order), np.array(actions), scaled)
+        _aligned(source, target, model, none._replace(order=np.array(order), actions=actions), scaled)
         for order in orders
         for scaled in (False, True)
         for actions in _action_maps(num_actions, continuous)
     ]
-    errors = [_error(candidate, target, model, typical, num_actions, continuous) for candidate in candidates]
-    plain, best = 0, int(np.argmin(errors))
-    gain = (errors[plain] - errors[best]) / size
-    chosen = candidates[best] if gain > _GAIN else candidates[plain]
-    return chosen._replace(gain=float(gain))
+    plain = _error(none, target, model)
+    gains = np.array([plain - _error(candidate, target, model) for candidate in candidates]) / size
+    best = int(np.argmax(gains))
+    if gains[best] <= _GAIN:
+        best = 0
+    chosen = candidates[best] if best or gains[0] >= -_LOSS else none
+    return chosen._replace(gain=float(gains[best]) if chosen is not none else 0.0)
 
 
-def _action_maps(num_actions: int, continuous: bool) -> list[tuple[int, ...]]:
+def _finite(experience: Experience) -> bool:
+    rows = (experience.obs, experience.action, experience.next_obs, experience.starts)
+    return all(bool(np.isfinite(leaf).all()) for leaf in rows)
+
+
+def _action_maps(num_actions: int, continuous: bool) -> list[NDArray[np.int64]]:
     """Every candidate, no change first."""
+    usual = np.arange(num_actions)
     if continuous:
-        return [(1,) * num_actions, (-1,) * num_actions]
-    usual = tuple(range(num_actions))
-    return list(permutations(usual)) if num_actions <= _MOST_ACTIONS else [usual, usual[::-1]]
+        return [np.ones_like(usual), -np.ones_like(usual)]
+    return list(np.array(list(permutations(usual)))) if num_actions <= _MOST_ACTIONS else [usual, usual[::-1]]
 
 
 def _features(action: Any, num_actions: int, continuous: bool) -> Floats:
@@ -122,32 +140,64 @@ def _features(action: Any, num_actions: int, continuous: bool) -> Floats:
     return np.concatenate([ones, shown], axis=1)
 
 
-def _aligned(
-    source: Experience, target: Experience, order: NDArray[np.int64], actions: NDArray[np.int64], scaled: bool
-) -> Realignment:
+def _aligned(source: Experience, target: Experience, model: Floats, change: Realignment, scaled: bool) -> Realignment:
     """A candidate with the offset, and if asked the scale, that make episodes begin as they do on the source."""
-    starts = target.starts[:, order]
-    scale = np.ones(len(order))
-    if scaled:
-        ours, theirs = source.starts.std(axis=0), starts.std(axis=0)
-        ratio = (theirs + 1e-9) / (ours + 1e-9)
-        error = _SPREAD_ERROR * np.sqrt(1 / len(source.starts) + 1 / len(starts))
-        scale = np.where(np.abs(np.log(ratio)) > _DEVIATIONS * error, ratio, 1.0)
+    starts = target.starts[:, change.order]
+    scale = _scale(source, target, model, change) if scaled else change.scale
     offset = starts.mean(axis=0) - scale * source.starts.mean(axis=0)
-    error = np.sqrt(starts.var(axis=0) / len(starts) + (scale**2) * source.starts.var(axis=0) / len(source.starts))
+    # Of a few starts the variance may look small by chance, and the source has more of them.
+    ours, theirs = scale**2 * source.starts.var(axis=0), starts.var(axis=0)
+    error = np.sqrt(ours / len(source.starts) + np.maximum(ours, theirs) / len(starts))
     offset = np.where(np.abs(offset) > _DEVIATIONS * error + 1e-6, offset, 0.0)
-    return Realignment(order, offset, scale, actions, 0.0)
+    return change._replace(offset=offset, scale=scale)
 
 
-def _error(
-    candidate: Realignment, target: Experience, model: Floats, typical: Floats, num_actions: int, continuous: bool
-) -> float:
-    """Sum over sensors of the log of the median error, in typical changes of the source."""
-    order, offset, scale, actions, _ = candidate
-    obs, following = ((rows[:, order] - offset) / scale for rows in (target.obs, target.next_obs))
-    back = target.action * actions if continuous else np.argsort(actions)[np.asarray(target.action)]
-    predicted = np.concatenate([obs, _features(back, num_actions, continuous)], axis=1) @ model
-    error = np.median(np.abs(following - obs - predicted), axis=0) / typical
+def _scale(source: Experience, target: Experience, model: Floats, change: Realignment) -> Floats:
+    """The scale [O] that the dynamics tell, of sensors whose starts spread otherwise, within what the starts allow.
+
+    With slopes A and intercepts b_a of the source's dynamics, starts of mean c there and e here, and u = 1 / scale:
+
+        u_j change_j - sum_i u_i (obs_i - e_i) A_ij = sum_i c_i A_ij + b_aj,
+
+    for every transition and sensor j: least squares in u.
+    """
+    starts = target.starts[:, change.order]
+    ratio = (starts.std(axis=0) + 1e-9) / (source.starts.std(axis=0) + 1e-9)
+    room = _DEVIATIONS * _SPREAD_ERROR * np.sqrt(1 / len(source.starts) + 1 / len(starts))
+    free, size = np.abs(np.log(ratio)) > room, len(change.order)
+    if not free.any():
+        return change.scale
+    obs, following = target.obs[:, change.order], target.next_obs[:, change.order]
+    pulled = (obs - starts.mean(axis=0))[:, None, :] * model[:size].T
+    slopes = np.eye(size) * (following - obs)[:, :, None] - pulled
+    features = _features(_back(change, target), len(change.actions), change.continuous)
+    told = source.starts.mean(axis=0) @ model[:size] + features @ model[size:]
+    weight = 1.0 / (np.abs(source.next_obs - source.obs).mean(axis=0) + 1e-9)
+    rest = (told - slopes[:, :, ~free].sum(axis=-1)) * weight
+    rows = (slopes[:, :, free] * weight[:, None]).reshape(-1, free.sum())
+    inverse = np.ones(size)
+    inverse[free] = np.linalg.lstsq(rows, rest.reshape(-1), rcond=None)[0]
+    allowed = np.exp([-room, room])[:, None] / ratio
+    return np.where(free, 1.0 / np.clip(inverse, *allowed), 1.0)
+
+
+def _back(change: Realignment, target: Experience) -> Any:
+    """The target's actions as the source would name them."""
+    return (
+        target.action * change.actions if change.continuous else np.argsort(change.actions)[np.asarray(target.action)]
+    )
+
+
+def _error(change: Realignment, target: Experience, model: Floats) -> float:
+    """Sum over sensors of the log of the mean error, in the target's own typical changes of that sensor.
+
+    A mean, not a median: of actions that take effect late half are wrong, and the median of such errors is a coin's.
+    """
+    obs, following = ((rows[:, change.order] - change.offset) / change.scale for rows in (target.obs, target.next_obs))
+    features = _features(_back(change, target), len(change.actions), change.continuous)
+    predicted = np.concatenate([obs, features], axis=1) @ model
+    moved = following - obs
+    error = np.abs(moved - predicted).mean(axis=0) / (np.abs(moved).mean(axis=0) + 1e-9)
     return float(np.log(error + _FLOOR).sum())
 
 
@@ -169,6 +219,19 @@ def realigned(params: Tree, statistics: Tree, change: Realignment) -> tuple[Tree
                 if f"{group}/{layer}/{leaf}" in flat:
                     flat[f"{group}/{layer}/{leaf}"] = _reorder_outputs(flat[f"{group}/{layer}/{leaf}"], change)
     return tree.unflatten(flat), _moved(statistics, change)
+
+
+def retold(obs: Any, action: Any, change: Realignment) -> tuple[Any, Any]:
+    """Observations [..., O] and actions of the source as the target would have told them.
+
+    Args:
+        obs: of the source.
+        action: [...] whole numbers, or [..., A].
+        change: what the target's sensors and actions mean.
+    """
+    moved = np.empty_like(obs)
+    moved[..., change.order] = change.offset + change.scale * obs
+    return moved, (action * change.actions if change.continuous else change.actions[action]).astype(action.dtype)
 
 
 def _reorder_inputs(flat: dict[str, Any], layer: str, change: Realignment, normalized: bool) -> None:
