@@ -33,6 +33,8 @@ class Imagined(NamedTuple):
     """whether the model was used, bool"""
     reached: np.ndarray
     """greedy return in the model in the end; NaN where it was not used"""
+    rate: np.ndarray
+    """factor of the learning rate in the target"""
 
 
 def imagine(spec: Spec, start: Start, look: list[Experience]) -> Imagined:
@@ -48,13 +50,14 @@ def imagine(spec: Spec, start: Start, look: list[Experience]) -> Imagined:
     accuracy = np.array([model.accuracy for model in models])
     used = np.isfinite(accuracy) & (accuracy >= imagination.accuracy)
     if not used.any():
-        return Imagined(start.policy, accuracy, used, np.full(len(models), np.nan))
+        return Imagined(start.policy, accuracy, used, np.full(len(models), np.nan), np.ones(len(models), np.float32))
     tasks = tree.stack([_task(spec.task, model, good) for model, good in zip(models, used)])
     low, high = spec.task.return_range
-    goal, latest, best, reached = low + imagination.goal * (high - low), start.policy, start.policy, None
+    goal, latest, best = low + imagination.goal * (high - low), start.policy, start.policy
+    reached = np.full(len(models), np.nan)
     for number in range(imagination.rounds):
-        result = _round(spec, start._replace(policy=latest, base=None, tasks=tasks), number)
-        reached = result.curve[:, 0] if reached is None else reached
+        result = _round(spec, start._replace(policy=latest, base=None, old=None, tasks=tasks), number)
+        reached = result.curve[:, 0] if number == 0 else reached
         latest = result.policy
         better = used & (reached < goal) & (result.curve[:, -1] > reached)
         params = tree.choose_rows(better, latest.params, best.params)
@@ -63,7 +66,9 @@ def imagine(spec: Spec, start: Start, look: list[Experience]) -> Imagined:
         reached = np.where(better, result.curve[:, -1], reached)
         if (reached >= goal)[used].all():
             break
-    return Imagined(best, accuracy, used, np.where(used, reached, np.nan))
+    share = np.clip((reached - low) / (high - low), 0.0, 1.0)
+    rate = np.where(used, 1.0 - (1.0 - imagination.rate) * share, 1.0).astype(np.float32)
+    return Imagined(best, accuracy, used, np.where(used, reached, np.nan), rate)
 
 
 def _round(spec: Spec, start: Start, number: int) -> Result:

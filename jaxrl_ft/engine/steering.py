@@ -1,8 +1,10 @@
 """The host's side of adaptive fine-tuning: what a control measures, and when it acts."""
 
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core import tree
@@ -36,7 +38,7 @@ class Steering:
         stretches = method.control.stretches
         self.points = sorted({num_updates * i // stretches for i in range(1, stretches)} - {0, num_updates})
         self.scores = np.zeros(0)
-        """mean return of the training episodes that ended last, of every member"""
+        """mean return of the training episodes that ended last, of every member; minus infinity before any did"""
         self._sums = np.zeros((2, 0))
         self._acted = 0
 
@@ -44,7 +46,7 @@ class Steering:
         """Takes in the metrics of a chunk."""
         ended, total = (np.asarray(sums[f"rollout/{name}"]) for name in ("num", "episode_return"))
         if not self.scores.size:
-            self.scores, self._sums = np.zeros_like(total), np.zeros((2, len(total)))
+            self.scores, self._sums = np.full(len(total), -np.inf), np.zeros((2, len(total)))
         self.scores = np.where(ended > 0, total / np.maximum(ended, 1), self.scores)
         self._sums = self._sums + np.stack([ended, total])
 
@@ -67,7 +69,10 @@ class Steering:
         training_share = np.where(ended > 0, (total / np.maximum(ended, 1) - low) / (high - low), np.nan)
         self._sums = np.zeros_like(self._sums)
         measures = Measures(training_share, self._validate(algo, policy, run, seeds, task))
-        return self._method.control.adjust(numbers, measures, _generators(seeds, self._acted))
+        adjusted, parents = self._method.control.adjust(numbers, measures, _generators(seeds, self._acted))
+        # A member that goes on from another's state is worth what that was.
+        self.scores = np.concatenate([self.scores[parents], self.scores[len(parents) :]])
+        return adjusted, parents
 
     def _validate(self, algo: Any, policy: Policy, run: Run, seeds: Seeds, task: Task) -> np.ndarray:
         """Share of the possible return in sampled episodes, each on a task of its own from training's range, [R]."""
@@ -75,7 +80,7 @@ class Steering:
         if not control.validation_episodes:
             return np.full(num, np.nan)
         policy, data, source, target = placement.trim((policy, run.data, run.source, run.task), num)
-        tasks = _drawn(data, source, target, seeds, control.validation_episodes)
+        tasks = tree.to_host(_drawn(control.validation_episodes, data, source, target, *seeds))
         stream = training.VALIDATION_STREAM + self._acted * control.validation_episodes
         shares = []
         for episode in range(control.validation_episodes):
@@ -94,14 +99,15 @@ class Steering:
         return possible_share(together, task)
 
 
-def _drawn(data: Any, source: Task, task: Task, seeds: Seeds, num: int) -> Task:
+@partial(placement.Program, static=("num",))
+def _drawn(num: int, data: Any, source: Task, task: Task, seeds: Any, indices: Any) -> Task:
     """Validation tasks [R, num] of every run, the same after every stretch."""
 
     def one(data: Any, source: Task, task: Task, seed: jax.Array, index: jax.Array) -> Task:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), training.VALIDATION_STREAM)
-        return data.tasks(key, source, task, jax.numpy.zeros(()), num)
+        return data.tasks(key, source, task, jnp.zeros(()), num)
 
-    return tree.to_host(jax.jit(jax.vmap(one))(data, source, task, *seeds))
+    return jax.vmap(one)(data, source, task, seeds, indices)
 
 
 def _generators(seeds: Seeds, number: int) -> Generators:

@@ -11,6 +11,7 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import placement, programs, training
 from jaxrl_ft.engine.episodes import Outcome
 from jaxrl_ft.engine.loop import Spec
+from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.realignment import Experience
 
@@ -33,6 +34,9 @@ def watch(spec: Spec, policy: Policy, task: Task, num_steps: int, stream: int) -
     streams = np.full(num, stream, np.uint32)
     arguments = placement.put((*each, *training.seeds_of(spec.seed, num), streams), num)
     first, steps = placement.trim(programs.transitions(placement.mesh(), num_envs, num_steps, *arguments), num)
+    if isinstance(task.action_space, Box):
+        # What the task makes of an action beyond its bounds is what the bound does.
+        steps = steps._replace(action=np.clip(steps.action, task.action_space.low, task.action_space.high))
     own = jax.tree.map(lambda leaf: leaf[:, :, num_envs // 2 :], (steps.reward, steps.terminated))
     outcome = Outcome(own[0].sum(axis=1), np.full(own[0].shape[::2], num_steps), own[1].sum(axis=1))
     return [_experience(first[i], tree.take(steps, i)) for i in range(num)], outcome

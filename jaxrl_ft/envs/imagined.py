@@ -22,6 +22,7 @@ class ImaginedParams:
         error: [O], standard deviation of what the model did not explain.
         low: [O], lowest observations from which an episode went on.
         high: [O], highest.
+        ends: [O], 1 where an episode ends beyond these, 0 where the observation is held between them.
         start_mean: [O], mean of the first observations.
         start_spread: [O], half-width of a uniform distribution with their standard deviation.
         episode_limit: steps (int32).
@@ -36,6 +37,7 @@ class ImaginedParams:
     error: Any
     low: Any
     high: Any
+    ends: Any
     start_mean: Any
     start_spread: Any
     episode_limit: Any
@@ -100,7 +102,7 @@ class ImaginedSimulator:
     def advance(
         self, draws: ImaginedDraws, env_state: ImaginedState, action: jax.Array, env_params: ImaginedParams
     ) -> tuple[ImaginedState, jax.Array, jax.Array]:
-        """One step of the model; an episode ends where none was seen to go on."""
+        """One step of the model; beyond the range of what was seen an episode ends, or is held in it."""
         if self._continuous:
             bounded = jnp.clip(action, env_params.action_low, env_params.action_high)
             chosen, inputs = jnp.ones(1), jnp.concatenate([env_state.obs, bounded, jnp.ones(1)])
@@ -110,9 +112,9 @@ class ImaginedSimulator:
         change = jnp.einsum("a,i,aio->o", chosen, inputs, env_params.weights)
         reward = jnp.einsum("a,i,ai->", chosen, inputs, env_params.reward)
         obs = env_state.obs + change + env_params.error * draws.error
-        ended = jnp.any((obs < env_params.low) | (obs > env_params.high))
+        ended = jnp.any((env_params.ends > 0) & ((obs < env_params.low) | (obs > env_params.high)))
         # Far outside, an unstable model would overflow before the reset.
-        room = 10 * (env_params.high - env_params.low)
+        room = 10 * env_params.ends * (env_params.high - env_params.low)
         obs = jnp.clip(obs, env_params.low - room, env_params.high + room)
         return ImaginedState(obs=obs, time=env_state.time + 1), jnp.asarray(reward, jnp.float32), ended
 

@@ -19,8 +19,8 @@ Floats = NDArray[np.floating[Any]]
 # sensors that are not needed to explain the ends.
 _MARGIN = 1.0
 _RIDGE = 1e-8
-_FEWEST = 16
-"""Transitions of an action below which its own model is not fitted."""
+_FEWEST = 3
+"""Transitions for each input below which an action has no model of its own."""
 
 
 @config
@@ -33,13 +33,17 @@ class Imagination:
     """most rounds; a run goes on while its policy has not reached the goal in the model, and keeps the best round's"""
     goal: float = 0.95
     """share of the possible return in the model that ends a run's imagined training"""
+    rate: float = 0.1
+    """factor of the learning rate in the target for a run that reaches all of the possible return in the model, which
+    has little left to learn and much to lose; in between for one that reaches a share of it"""
     accuracy: float = 0.98
-    """share of the variance of every observation's held-out change that the model must explain, or it is not used"""
+    """share that the model must explain, see `Model.accuracy`, or it is not used"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         "steps": (0, 2**31 - 1),
         "rounds": (1, 100),
         "goal": (0.0, 1.0),
+        "rate": (0.0, 1.0),
         "accuracy": (0.0, 1.0),
     }
 
@@ -57,12 +61,15 @@ class Model(NamedTuple):
     """lowest observations from which an episode is taken to go on, [O]"""
     high: Floats
     """highest, [O]"""
+    ends: Floats
+    """1 for sensors beyond whose range an episode ends, 0 for those that it holds in their range, [O]"""
     start_mean: Floats
     """of first observations, [O]"""
     start_spread: Floats
     """half-width of a uniform distribution with their standard deviation, [O]"""
     accuracy: float
-    """smallest share, over observations, of the held-out variance of the change that is explained"""
+    """smallest share that is explained: of the held-out variance of each observation's change, of the held-out mean
+    square of the reward, of the ends; minus infinity of too little experience, or of some that is not finite"""
 
 
 def fit(experience: Experience, num_actions: int | None) -> Model:
@@ -70,40 +77,58 @@ def fit(experience: Experience, num_actions: int | None) -> Model:
 
     The change of an observation o under action a is o W_a + b_a, by least squares. A discrete action that was hardly
     taken shares the slopes of the others. An episode is taken to end where an observation leaves the range of those
-    seen to go on.
+    seen to go on; but where rewards are negative, and an end is a gain, only beyond sensors that explain ends.
 
     Args:
-        experience: transitions in order of time and environment.
+        experience: transitions in order of time and environment, of an even number of environments.
         num_actions: A; None when actions are continuous.
     """
     obs, following = (np.asarray(rows, np.float64) for rows in (experience.obs, experience.next_obs))
-    change, ones = following - obs, np.ones((len(obs), 1))
-    kind = np.zeros(len(obs), int) if num_actions is None else np.asarray(experience.action)
-    columns = (obs, ones) if num_actions is not None else (obs, np.asarray(experience.action, np.float64), ones)
-    inputs, num = np.concatenate(columns, axis=1), num_actions or 1
-    even = np.arange(len(obs)) % 2 == 0
-    half = _regress(inputs[even], change[even], kind[even], num)
-    held_out = _unexplained(inputs[~even], change[~even], kind[~even], half)
-    weights = _regress(inputs, change, kind, num)
-    rewards = _regress(inputs, np.asarray(experience.reward, np.float64)[:, None], kind, num)
-    error = _unexplained(inputs, change, kind, weights)
-    low, high = _range(obs, following, np.asarray(experience.terminated, bool))
+    action, reward = np.asarray(experience.action), np.asarray(experience.reward, np.float64)[:, None]
+    num, size = num_actions or 1, obs.shape[1]
+    kind = np.zeros(len(obs), int) if num_actions is None else action
+    columns = (obs, np.ones((len(obs), 1))) if num_actions is not None else (obs, action, np.ones((len(obs), 1)))
+    inputs, outputs = np.concatenate(columns, axis=1), np.concatenate([following - obs, reward], axis=1)
+    if len(obs) < _FEWEST or not all(np.isfinite(part).all() for part in (inputs, outputs, experience.starts)):
+        return _unknown(num, inputs.shape[1], size)
+    weights = _regress(inputs, outputs, kind, num)
+    low, high, ends, told = _range(obs, following, np.asarray(experience.terminated, bool))
     starts = np.asarray(experience.starts, np.float64)
-    explained = 1.0 - held_out.var(axis=0) / np.maximum(change[~even].var(axis=0), 1e-12)
-    return Model(
-        weights=weights.astype(np.float32),
-        reward=rewards[..., 0].astype(np.float32),
-        error=error.std(axis=0).astype(np.float32),
-        low=low.astype(np.float32),
-        high=high.astype(np.float32),
-        start_mean=starts.mean(axis=0).astype(np.float32),
-        start_spread=(np.sqrt(3.0) * starts.std(axis=0)).astype(np.float32),
-        accuracy=float(explained.min()),
-    )
+    arrays = {
+        "weights": weights[..., :size],
+        "reward": weights[..., size],
+        "error": _unexplained(inputs, outputs, kind, weights)[:, :size].std(axis=0),
+        "low": low,
+        "high": high,
+        "ends": ends | (reward.min() >= 0),
+        "start_mean": starts.mean(axis=0),
+        "start_spread": np.sqrt(3.0) * starts.std(axis=0),
+    }
+    accuracy = min(told, _explained(inputs, outputs, kind, num))
+    return Model(**{name: array.astype(np.float32) for name, array in arrays.items()}, accuracy=accuracy)
 
 
-def _range(obs: Floats, following: Floats, terminated: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Lowest and highest observations [O] from which an episode is taken to go on."""
+def _unknown(num: int, inputs: int, size: int) -> Model:
+    names = ("error", "low", "high", "ends", "start_mean", "start_spread")
+    weights, reward = np.zeros((num, inputs, size), np.float32), np.zeros((num, inputs), np.float32)
+    blank = {name: np.zeros(size, np.float32) for name in names}
+    return Model(weights=weights, reward=reward, **blank, accuracy=-np.inf)
+
+
+def _explained(inputs: Floats, outputs: Floats, kind: Any, num: int) -> float:
+    """Smallest share of the held-out outputs, changes and a reward, that a model of the other half explains."""
+    even = np.arange(len(inputs)) % 2 == 0
+    half = _regress(inputs[even], outputs[even], kind[even], num)
+    rest = _unexplained(inputs[~even], outputs[~even], kind[~even], half)
+    # A reward may be constant but for the last, so that its variance is no measure.
+    whole = np.append(outputs[~even, :-1].var(axis=0), np.square(outputs[~even, -1]).mean())
+    return float((1.0 - np.square(rest).mean(axis=0) / np.maximum(whole, 1e-12)).min())
+
+
+def _range(
+    obs: Floats, following: Floats, terminated: NDArray[np.bool_]
+) -> tuple[Floats, Floats, NDArray[np.bool_], float]:
+    """Lowest and highest observations [O] that go on, which sensors explain ends [O], and the share that these do."""
     alive, ended = np.concatenate([obs, following[~terminated]]), following[terminated]
     low, high = alive.min(axis=0), alive.max(axis=0)
     outside = (ended < low) | (ended > high)
@@ -113,8 +138,9 @@ def _range(obs: Floats, following: Floats, terminated: NDArray[np.bool_]) -> tup
         sensor = int(outside.sum(axis=0).argmax())
         free[sensor] = False
         outside = outside[~outside[:, sensor]]
-    margin = _MARGIN * (high - low) * free
-    return low - margin, high + margin
+    # What never changes must not leave its range by rounding.
+    margin = _MARGIN * (high - low) * free + 1e-4 * np.maximum(np.abs(low), np.abs(high)) + 1e-6
+    return low - margin, high + margin, ~free, 1.0 - len(outside) / max(len(ended), 1)
 
 
 def _regress(inputs: Floats, outputs: Floats, kind: Any, num: int) -> Floats:
@@ -126,7 +152,7 @@ def _regress(inputs: Floats, outputs: Floats, kind: Any, num: int) -> Floats:
     weights[1:, -1] += shared[size:]
     for number in range(num):
         rows = kind == number
-        if rows.sum() >= _FEWEST:
+        if rows.sum() >= _FEWEST * size:
             weights[number] = _solve(inputs[rows] / scale, outputs[rows]) / scale[:, None]
     return weights
 
