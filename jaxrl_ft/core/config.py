@@ -8,7 +8,8 @@ subtree. Two configs that differ in floats alone share one compiled program and 
 import dataclasses
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Literal, TypeVar, Union, dataclass_transform
 
 import jax
@@ -48,12 +49,33 @@ def config(cls: type[T]) -> type[T]:
     names = [f.name for f in dataclasses.fields(frozen)]  # type: ignore[arg-type]
     static = [name for name in names if _is_static(hints[name])]
     data = [name for name in names if name not in static]
-    jax.tree_util.register_dataclass(frozen, data_fields=data, meta_fields=static)
+    # Not `register_dataclass`: jaxlib takes two such classes for one where their static fields are equal, and jit then
+    # now and then runs the program of the other.
+    jax.tree_util.register_pytree_with_keys(
+        frozen,
+        partial(_children, data, static),
+        partial(_rebuilt, frozen, data, static),
+        partial(_leaves, data, static),
+    )
     known = _CONFIGS.get(cls.__name__)
     if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
         raise TypeError(f"config name {cls.__name__!r} is taken by {known.__module__}")
     _CONFIGS[cls.__name__] = frozen
     return frozen
+
+
+def _children(data: list[str], static: list[str], value: Any) -> tuple[list[Any], tuple[Any, ...]]:
+    """The subtrees with their keys, and the static fields."""
+    children, fixed = _leaves(data, static, value)
+    return [(jax.tree_util.GetAttrKey(name), child) for name, child in zip(data, children)], fixed
+
+
+def _leaves(data: list[str], static: list[str], value: Any) -> tuple[list[Any], tuple[Any, ...]]:
+    return [getattr(value, name) for name in data], tuple(getattr(value, name) for name in static)
+
+
+def _rebuilt(cls: type[T], data: list[str], static: list[str], fixed: tuple[Any, ...], children: Iterable[Any]) -> T:
+    return cls(**dict(zip(data, children)), **dict(zip(static, fixed)))
 
 
 def as_arrays(tree: T) -> T:
