@@ -56,11 +56,6 @@ def where(condition: jax.Array, on_true: Tree, on_false: Tree) -> Tree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
 
 
-def none(tree: Tree) -> Tree:
-    """A tree of False with the shapes of this one."""
-    return jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf), bool), tree)
-
-
 def ravel(tree: Tree) -> jax.Array:
     """Every leaf in one vector [P]; arithmetic on it is one loop where that on the tree is one a leaf."""
     return jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(tree)])

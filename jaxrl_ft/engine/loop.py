@@ -84,6 +84,8 @@ class Start(NamedTuple):
     """state of the optimizer that trained the agents, where something of it is kept"""
     base: Policy | None = None
     """the agents' own policy, untouched; it is what acts while the probe is paid for"""
+    rate: np.ndarray | None = None
+    """factor of the learning rate of each run, [R]; 1 without"""
     tasks: Task | None = None
     """a task for each run, leaves [R], in the place of the one that all share"""
 
@@ -157,13 +159,15 @@ def _begin(spec: Spec, start: Start) -> tuple[Run, State]:
     num, method = spec.num_members, spec.method
     seeds = _seeds(spec)
     tasks = _tasks(spec, start)
-    policy, source, old, share, tasks = (
+    rate = np.ones(spec.num_runs, np.float32) if start.rate is None else start.rate
+    policy, source, old, share, rate, tasks = (
         jax.tree.map(lambda leaf: np.concatenate([np.asarray(leaf)] * method.population), part)
-        for part in (start.policy, start.source, start.old, start.share, tasks)
+        for part in (start.policy, start.source, start.old, start.share, rate, tasks)
     )
     algo = spec.algo if method.ent_coef is None else replace(spec.algo, ent_coef=method.ent_coef)
     each = (algo, method.adapter, method.penalty, method.training_optimizer(), method.intervention, method.data)
     algo, adapter, penalty, optimizer, intervention, data = tree.repeat(as_arrays(each), num)
+    optimizer = replace(optimizer, learning_rate=optimizer.learning_rate * rate)
     if type(method.control) is not Control:
         optimizer, penalty = steering.begin(method.control, optimizer, penalty, share, seeds)
     run = Run(

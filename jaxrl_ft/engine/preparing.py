@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
@@ -15,7 +14,7 @@ from jaxrl_ft.engine.imagining import Imagined
 from jaxrl_ft.engine.loop import Spec, Start
 from jaxrl_ft.engine.specs import same_sizes
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.methods.realignment import Experience, Realignment
+from jaxrl_ft.methods.realignment import Experience, Realignment, retold
 from jaxrl_ft.methods.warm_starts import Probe, Scratch
 
 
@@ -57,7 +56,7 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
         probe = Probe(np.where(changed, np.float32(1.0), probe.share))
     if method.warm_start.probe_episodes:
         probe = probing.probe(spec, aligned)
-    data, source_steps = _source_data(spec, base)
+    data, source_steps = _source_data(spec, base, changes)
     start = Start(
         policy=_warm_start(spec, aligned, fresh, probe),
         init_params=fresh.params if scratch else init_params,
@@ -65,12 +64,13 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
         share=np.asarray(probe.share),
         probe_steps=method.spent_before(),
         old=old,
-        base=base,
+        base=fresh if scratch else base,
     )
     if not method.imagination.steps:
         return Prepared(start, source_steps, changes, None)
     imagined = imagining.imagine(spec, start, look)
-    return Prepared(start._replace(policy=imagined.policy), source_steps, changes, imagined)
+    start = start._replace(policy=imagined.policy, rate=imagined.rate)
+    return Prepared(start, source_steps, changes, imagined)
 
 
 def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy:
@@ -81,10 +81,17 @@ def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy
     return Policy(params, statistics, method.warm_start.network(spec.network))
 
 
-def _source_data(spec: Spec, base: Policy) -> tuple[Any, int]:
-    """Source experience that the parts of the method ask for, and the steps of each run on the source in all."""
+def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[Any, int]:
+    """Source experience that the parts of the method ask for, and the steps of each run on the source in all.
+
+    The policy that it is remembered by reads the target's sensors, and so the experience is told as the target would.
+    """
     steps = realigning.SOURCE_STEPS * spec.method.LOOK_ENVS if spec.method.warm_start.align else 0
     if not spec.method.source_steps:
         return None, steps
     data = training.gather(spec.algo, base, spec.source, spec.seed, spec.num_runs, spec.method.source_steps)
-    return data, steps + jax.tree.leaves(data)[0].shape[1]
+    collected = steps + data.obs.shape[1]
+    if changes:
+        told = [retold(data.obs[i], data.action[i], change) for i, change in enumerate(changes)]
+        data = data._replace(obs=np.stack([row[0] for row in told]), action=np.stack([row[1] for row in told]))
+    return data, collected

@@ -183,14 +183,14 @@ def _intervene(run: Run, state: State, hook: str, data: Any, moment: Moment) -> 
     key = jax.random.fold_in(jax.random.fold_in(run_key(run, STEPS), moment.step), hook == "after_update")
     act = getattr(run.intervention, hook)
     memory, params, touched = act(key, state.memory.intervention, run.algo, policy_of(run, state), data, moment)
-    active = {group: run.optimizer.rates.active(group, moment.progress) for group in state.delta}
     # Frozen means frozen: what does not train, or rests, is not touched either.
-    changed = tree.part(params, state.delta)
-    delta = {group: tree.where(active[group], changed[group], old) for group, old in state.delta.items()}
+    rates, progress = run.optimizer.rates, moment.progress
+    awake = tree.flatten(rates.awake(state.delta, progress))
+    moves = tree.unflatten({path: on & rates.active(path.split("/")[0], progress) for path, on in awake.items()})
+    delta = jax.tree.map(jnp.where, moves, tree.part(params, state.delta), state.delta)
     opt_state = state.opt_state
     if touched is not None:
-        marks = tree.part(touched, state.delta)
-        marks = {group: tree.where(active[group], mark, tree.none(mark)) for group, mark in marks.items()}
+        marks = jax.tree.map(jnp.logical_and, tree.part(touched, state.delta), moves)
         opt_state = run.optimizer.forget(opt_state, marks)
     return state._replace(delta=delta, opt_state=opt_state, memory=state.memory._replace(intervention=memory))
 
