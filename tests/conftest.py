@@ -1,5 +1,6 @@
 """One small world for the slow half of the suite: tiny agents on CartPole, and a record of what compiles."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
@@ -92,7 +93,29 @@ def agents(tiny, source):
 
 
 @pytest.fixture(scope="session")
-def finetuned(tiny, agents, target):
+def rows():
+    """A function from the name of a method to the row, with what is sized for usual networks fitted to tiny ones."""
+    import jaxrl_ft as ft
+
+    def row(name):
+        method = ft.METHODS[name]
+        if isinstance(method.warm_start, ft.Net2Wider):
+            method = replace(method, warm_start=replace(method.warm_start, width=12))
+        if method.imagination.steps:
+            method = replace(method, imagination=replace(method.imagination, steps=640, rounds=2))
+        return method
+
+    return row
+
+
+@pytest.fixture(scope="session")
+def enough(tiny):
+    """A function from a method to the steps that give 8 updates to each of its members, after all that it pays."""
+    return lambda method: tiny.steps * method.population + method.spent()
+
+
+@pytest.fixture(scope="session")
+def finetuned(tiny, rows, enough, agents, target):
     """A function from the name of a method to the agents after 8 updates of it on the target, each trained once."""
     import jaxrl_ft as ft
 
@@ -100,9 +123,8 @@ def finetuned(tiny, agents, target):
 
     def tune(name):
         if name not in known:
-            warm = ft.METHODS[name].warm_start
-            budget = {**tiny.budget, "steps": tiny.steps + warm.probe_episodes * warm.probe_steps}
-            known[name] = ft.finetune(agents, target, name, seed=1, **budget)
+            method = rows(name)
+            known[name] = ft.finetune(agents, target, method, seed=1, **{**tiny.budget, "steps": enough(method)})
         return known[name]
 
     return tune

@@ -18,7 +18,7 @@ import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import placement, programs, update
+from jaxrl_ft.engine import beginning, placement, programs, update
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.rl.ppo import Batch
 
@@ -58,7 +58,10 @@ def program_of(name):
         adapter=ft.Full(),
         penalty=ft.PENALTIES["none"],
         optimizer=as_arrays(ADAM),
+        intervention=ft.INTERVENTIONS["none"],
+        data=ft.DATA["target"],
         network=NETWORK,
+        source=TASK,
         task=TASK,
         base=first_params(),
         statistics=jax.device_get(algo.init_statistics(TASK)),
@@ -69,15 +72,12 @@ def program_of(name):
 
     def both(run, state, index):
         key, policy = update.run_key(run, index), update.policy_of(run, state)
-        collected = run.algo.collect(key, update.tasks_of(run), policy, state.carry)
+        collected = run.algo.collect(key, update.environments(run.task, algo.num_envs), policy, state.carry)
         return collected, update.update(run, state, index)
 
     source = Source(Policy(run.base, run.statistics, NETWORK), run.base)
-    return (
-        run,
-        jax.device_get(placement.Program(update.begin, static=())(run, source)),
-        placement.Program(both, static=()),
-    )
+    _, state = placement.Program(beginning.begin, static=())(run, run.penalty, source, None, None)
+    return run, jax.device_get(state), placement.Program(both, static=())
 
 
 @functools.cache

@@ -19,7 +19,7 @@ LAPACK = {
     "cholesky_update", "lu", "lu_pivots_to_permutation", "triangular_solve", "tridiagonal", "tridiagonal_solve",
 }  # fmt: skip
 HOST = {"pure_callback", "io_callback", "debug_callback", "infeed", "outfeed", "ffi_call", "debug_print"}
-NAMES = ["fresh", "warm_start", "begin", "chunk", "evaluate"]
+NAMES = ["fresh", "warm_start", "gather", "transitions", "finish", "begin", "chunk", "evaluate"]
 ALGO = ft.PPO(num_envs=2, num_steps=4, num_epochs=2, num_minibatches=2)
 
 
@@ -82,11 +82,26 @@ def test_every_program_of_the_engine_is_stood_in_for():
     assert sorted(compiled) == sorted(NAMES)
 
 
-def test_no_method_needs_lapack_or_the_host(recorder):
-    agents = pretrain(network=ft.MLP(width=4, depth=1))
-    for name in ft.METHODS:
-        ft.finetune(agents, ft.make_task("CartPole-v1", shift="long-pole"), name, steps=1000, num_evals=2)
+def finetune_with(names):
+    """Fine-tunes tiny agents, whose layers are normalised, with each method."""
+    agents = pretrain(network=ft.MLP(width=4, depth=1, layer_norm=True))
+    target = ft.make_task("CartPole-v1", shift="long-pole")
+    for name in names:
+        method = ft.METHODS[name]
+        steps = method.spent() + 8 * method.population * method.control.stretches
+        ft.finetune(agents, target, method, steps=steps, num_evals=2, eval_episodes=2)
     ft.evaluate(agents, ft.make_task("CartPole-v1"), episodes=2)
+
+
+MATRIX_WORK = ["muon", "random_subspace", "normalize_project", "shrink_perturb", "ewc", "soup", "imagine", "net2wider"]
+"""The methods nearest to linear algebra, and one at least for every program."""
+
+
+@pytest.mark.parametrize(
+    "names", [MATRIX_WORK, pytest.param(list(ft.METHODS), marks=pytest.mark.slow)], ids=["some", "all"]
+)
+def test_no_method_needs_lapack_or_the_host(names, recorder):
+    finetune_with(names)
     for name in NAMES:
         assert recorder.names(name), f"{name} was never traced"
     assert len(recorder.names("warm_start")) >= 5
@@ -101,8 +116,13 @@ def test_no_network_nor_normaliser_needs_lapack_or_the_host(recorder):
     assert_clean(recorder)
 
 
-def test_no_optimizer_needs_lapack_or_the_host(recorder):
-    for name in ft.OPTIMIZERS:
+@pytest.mark.parametrize(
+    "names",
+    [["muon", "adaptive_decay", "schedule_free"], pytest.param(list(ft.OPTIMIZERS), marks=pytest.mark.slow)],
+    ids=["some", "all"],
+)
+def test_no_optimizer_needs_lapack_or_the_host(names, recorder):
+    for name in names:
         pretrain(network=ft.MLP(width=4, depth=1), optimizer=dataclasses.replace(ft.OPTIMIZERS[name], target_kl=0.02))
     assert_clean(recorder)
 
