@@ -1,6 +1,6 @@
 """All methods on the twelve shifts: tuned on other tasks with other agents, run with 16 seeds, the best with 64.
 
-    python experiments/methods.py [--only NAME ...]
+    python experiments/methods.py [--only NAME ...] [--stages tuning table more fresh]
 
 1. Tuning. Every method gets the same budget: 6 settings (its own, and 5 points of a Halton sequence around it, over the
    learning rate and over one number of its own where it has one) on 3 development tasks with 4 agents of another
@@ -16,7 +16,7 @@ on from there. `python experiments/leaderboard.py` makes tables and the figure f
 import argparse
 import csv
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ SOURCE, STEPS, EVALS = "CartPole-v1", 20_480, 11
 SHIFTS = tuple(ft.SHIFTS)[:12]
 REFERENCES = ("scratch", "full", ft.RECOMMENDED)
 SEEDS, MORE, BEST = 16, 48, 10
+STAGES = ("tuning", "table", "more", "fresh")
 SETTINGS, TUNING_SEEDS, TUNING_SEED = 6, 4, 1000
 # One where the base is useless, one where it is wrong, one where it is nearly right; none is among the shifts.
 DEVELOPMENT = {
@@ -159,13 +160,13 @@ def append(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def tune(names: list[str]) -> dict[str, ft.Method]:
-    """The best setting of every method."""
+def tune(names: list[str], on: bool) -> dict[str, ft.Method]:
+    """The best setting of every method among those tried; tries those that were not when `on`."""
     path = RESULTS / "methods_tuning.csv"
     done = {(row["method"], int(row["setting"])): float(row["auc"]) for row in read(path)}
     for name in names:
         for number in range(SETTINGS):
-            if (name, number) not in done and name != "zero_shot":
+            if on and (name, number) not in done and name != "zero_shot":
                 agents, areas = pretrained(name, TUNING_SEEDS, TUNING_SEED), {}
                 for task, physics in DEVELOPMENT.items():
                     tuned = ft.finetune(
@@ -227,6 +228,13 @@ def cell(
     ]
 
 
+def run(methods: dict[str, ft.Method], tasks: dict[str, ft.Task], firsts: Iterable[int]) -> None:
+    """Every cell that is not among the results, written to them as it is finished."""
+    for first in firsts:
+        for rows in cells(methods, tasks, first, SEEDS):
+            append(RESULTS / "methods.csv", rows)
+
+
 def best(names: list[str]) -> list[str]:
     """The methods with the largest mean over the shifts of the interquartile mean area, and the references."""
     areas: dict[str, dict[str, list[float]]] = {}
@@ -241,21 +249,20 @@ def best(names: list[str]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=list(ft.METHODS), metavar="NAME")
-    names = [ft.METHODS.name(name) for name in parser.parse_args().only]
+    parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
+    arguments = parser.parse_args()
+    names = [ft.METHODS.name(name) for name in arguments.only]
     RESULTS.mkdir(exist_ok=True)
-    methods = tune(names)
+    methods = tune(names, "tuning" in arguments.stages)
     shifts = {shift: ft.make_task(SOURCE, shift) for shift in SHIFTS}
     fresh = {name: ft.make_task(SOURCE, **physics) for name, physics in fresh_shifts().items()}
-    references = {name: methods[name] for name in REFERENCES if name in methods}
-    for rows in cells(methods, shifts, 0, SEEDS):
-        append(RESULTS / "methods.csv", rows)
-    chosen = {name: methods[name] for name in best(names)}
-    for first in range(SEEDS, SEEDS + MORE, SEEDS):
-        for rows in cells(chosen, shifts, first, SEEDS):
-            append(RESULTS / "methods.csv", rows)
-    for first in range(0, SEEDS + MORE, SEEDS):
-        for rows in cells(references, fresh, first, SEEDS):
-            append(RESULTS / "methods.csv", rows)
+    later = range(SEEDS, SEEDS + MORE, SEEDS)
+    if "table" in arguments.stages:
+        run(methods, shifts, [0])
+    if "more" in arguments.stages:
+        run({name: methods[name] for name in best(names) if name in methods}, shifts, later)
+    if "fresh" in arguments.stages:
+        run({name: methods[name] for name in REFERENCES if name in methods}, fresh, [0, *later])
 
 
 if __name__ == "__main__":

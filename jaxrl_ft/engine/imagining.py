@@ -12,6 +12,7 @@ from jaxrl_ft.engine.loop import Result, Spec, Start
 from jaxrl_ft.envs.imagined import ImaginedParams, imagined_simulator
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.data import Mixture
 from jaxrl_ft.methods.imagination import Model, fit
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.realignment import Experience
@@ -37,21 +38,29 @@ class Imagined(NamedTuple):
     """factor of the learning rate in the target"""
 
 
-def imagine(spec: Spec, start: Start, look: list[Experience]) -> Imagined:
+def imagine(spec: Spec, start: Start, look: list[Experience], source_look: list[Experience]) -> Imagined:
     """Every run's policy after training in a model of the target: the best in the model of every round and the start.
 
     Args:
         spec: the fine-tune.
         start: where it would start without imagination.
         look: experience of the target, of every run.
+        source_look: experience of the source, of every run; empty unless imagination has a source share.
     """
     imagination, space = spec.method.imagination, spec.task.action_space
-    models = [fit(experience, None if isinstance(space, Box) else space.num_actions) for experience in look]
+    num_actions = None if isinstance(space, Box) else space.num_actions
+    models, sources = ([fit(experience, num_actions) for experience in rows] for rows in (look, source_look))
     accuracy = np.array([model.accuracy for model in models])
+    if sources:
+        accuracy = np.minimum(accuracy, [model.accuracy for model in sources])
     used = np.isfinite(accuracy) & (accuracy >= imagination.accuracy)
     if not used.any():
         return Imagined(start.policy, accuracy, used, np.full(len(models), np.nan), np.ones(len(models), np.float32))
     tasks = tree.stack([_task(spec.task, model, good) for model, good in zip(models, used)])
+    if sources:
+        start = start._replace(sources=tree.stack([_task(spec.source, *pair) for pair in zip(sources, used)]))
+    else:
+        start = start._replace(sources=tasks)
     low, high = spec.task.return_range
     goal, latest, best = low + imagination.goal * (high - low), start.policy, start.policy
     reached = np.full(len(models), np.nan)
@@ -73,7 +82,8 @@ def imagine(spec: Spec, start: Start, look: list[Experience]) -> Imagined:
 
 def _round(spec: Spec, start: Start, number: int) -> Result:
     """Plain training of every run in its imagined task."""
-    method = Method(optimizer=spec.method.optimizer, ent_coef=spec.method.ent_coef)
+    mixture = Mixture(share=spec.method.imagination.source_share)
+    method = Method(optimizer=spec.method.optimizer, ent_coef=spec.method.ent_coef, data=mixture)
     updates = -(-spec.method.imagination.steps // spec.algo.steps_per_update())
     alone = replace(
         spec,

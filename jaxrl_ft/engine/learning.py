@@ -102,11 +102,11 @@ def finetune(
     chosen = specs.resolve_method(method)
     num = agents.num_seeds
     spec = specs.finetune_spec(agents, target, chosen, steps, seed, num_evals, eval_episodes)
+    old = _old_state(agents, spec)
     fresh = Policy(*training.fresh_params(agents.algo, agents.network, target, seed, num), agents.network)
     base = carrying.carry(agents, target, fresh)
     if not chosen.trains:
         return _untouched(agents, spec, base)
-    old = _old_state(agents, spec)
     init_params = carrying.carry(replace(agents, params=agents.init_params), target, fresh).params
     prepared = preparing.prepare(spec, base, fresh, init_params, old)
     result = loop.train(spec, prepared.start, watch)

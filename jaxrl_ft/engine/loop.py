@@ -88,6 +88,8 @@ class Start(NamedTuple):
     """factor of the learning rate of each run, [R]; 1 without"""
     tasks: Task | None = None
     """a task for each run, leaves [R], in the place of the one that all share"""
+    sources: Task | None = None
+    """likewise the source of each run"""
 
 
 class Result(NamedTuple):
@@ -159,10 +161,11 @@ def _begin(spec: Spec, start: Start) -> tuple[Run, State]:
     num, method = spec.num_members, spec.method
     seeds = _seeds(spec)
     tasks = _tasks(spec, start)
+    sources = tree.repeat(spec.source, spec.num_runs) if start.sources is None else start.sources
     rate = np.ones(spec.num_runs, np.float32) if start.rate is None else start.rate
-    policy, source, old, share, rate, tasks = (
+    policy, source, old, share, rate, tasks, sources = (
         jax.tree.map(lambda leaf: np.concatenate([np.asarray(leaf)] * method.population), part)
-        for part in (start.policy, start.source, start.old, start.share, rate, tasks)
+        for part in (start.policy, start.source, start.old, start.share, rate, tasks, sources)
     )
     algo = spec.algo if method.ent_coef is None else replace(spec.algo, ent_coef=method.ent_coef)
     each = (algo, method.adapter, method.penalty, method.training_optimizer(), method.intervention, method.data)
@@ -178,7 +181,7 @@ def _begin(spec: Spec, start: Start) -> tuple[Run, State]:
         intervention=intervention,
         data=data,
         network=spec.network,
-        source=tree.repeat(spec.source, num),
+        source=sources,
         task=tasks,
         base=policy.params,
         statistics=policy.statistics,

@@ -4,24 +4,22 @@ from typing import Any
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import watching
 from jaxrl_ft.engine.loop import Spec
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.methods.realignment import Experience, Realignment, estimate, realigned
 
-SOURCE_STEPS = 128
-"""Steps of each environment on the source, which the model of its dynamics is fitted to."""
 
-
-def realign(spec: Spec, base: Policy, look: list[Experience]) -> tuple[Policy, list[Realignment]]:
+def realign(
+    spec: Spec, base: Policy, source: list[Experience], look: list[Experience]
+) -> tuple[Policy, list[Realignment]]:
     """The base policy in terms of the target's sensors and actions, and what was changed, for every run.
 
     Args:
         spec: the fine-tune.
         base: leaves [R, ...].
-        look: experience of the target, of every run.
+        source: experience of the source, of every run.
+        look: experience of the target.
     """
-    source = watching.watch(spec, base, spec.source, SOURCE_STEPS, watching.ON_SOURCE)[0]
     space = spec.task.action_space
     continuous = isinstance(space, Box)
     num_actions = space.size if isinstance(space, Box) else space.num_actions

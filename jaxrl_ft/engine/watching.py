@@ -15,6 +15,8 @@ from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.realignment import Experience
 
+SOURCE_STEPS = 128
+"""Steps of each environment on the source."""
 ON_SOURCE, ON_TARGET = range(2)
 """Streams of random numbers."""
 

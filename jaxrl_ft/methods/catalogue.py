@@ -91,6 +91,16 @@ METHODS.add(
     "realigned and softened after a paid look, then trained in a linear model of it before the target (Dyna)",
 )
 METHODS.add(
+    "imagine_both",
+    Method(
+        look_steps=64,
+        warm_start=Soften(),
+        imagination=Imagination(steps=20_480, source_share=0.5, rounds=4),
+        penalty=PENALTIES["cloning"],
+    ),
+    "softened, trained in linear models of source and target, then held to the base on source states (retention)",
+)
+METHODS.add(
     "imagine_scratch",
     Method(look_steps=64, warm_start=WARM_STARTS["scratch"], imagination=Imagination(steps=20_480)),
     "a fresh policy trained in a linear model of a paid look before the target (Dyna)",

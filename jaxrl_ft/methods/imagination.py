@@ -36,6 +36,8 @@ class Imagination:
     rate: float = 0.1
     """factor of the learning rate in the target for a run that reaches all of the possible return in the model, which
     has little left to learn and much to lose; in between for one that reaches a share of it"""
+    source_share: float = 0.0
+    """share of the imagined environments that are a model of the source, so that it is not forgotten"""
     accuracy: float = 0.98
     """share that the model must explain, see `Model.accuracy`, or it is not used"""
 
@@ -44,6 +46,7 @@ class Imagination:
         "rounds": (1, 100),
         "goal": (0.0, 1.0),
         "rate": (0.0, 1.0),
+        "source_share": (0.0, 1.0),
         "accuracy": (0.0, 1.0),
     }
 
