@@ -1,4 +1,4 @@
-"""Contracts that every row of METHODS keeps in a real fine-tune; by default of a few rows, of all where slow ones run."""
+"""Contracts that every row of METHODS keeps in a real fine-tune: of a few by default, of all in the slow tests."""
 
 from dataclasses import replace
 
