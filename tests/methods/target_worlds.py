@@ -1,4 +1,6 @@
-"""Looks at CartPoles of many kinds by one policy, in one small program; used by tests of what is learned from a look."""
+"""Looks at CartPoles of many kinds by one policy, in one small program, and linear worlds."""
+
+from functools import partial
 
 import jax
 import numpy as np
@@ -6,21 +8,26 @@ import numpy as np
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import beginning
+from jaxrl_ft.engine import beginning, placement
 from jaxrl_ft.methods.realignment import Experience
 
 NETWORK = ft.MLP(width=8)
-NUM_ENVS, NUM_STEPS, NUM_LOOKS = 8, 64, 3
+NUM_ENVS, NUM_STEPS, NUM_LOOKS, MOST = 8, 64, 3, 20
 
-_watch = jax.jit(jax.vmap(beginning.watch, (None, None, None, None, 0, 0)), static_argnums=(1, 2))
+
+@partial(placement.Program, static=("num_envs", "num_steps"))
+def _watch(num_envs, num_steps, policy, tasks, keys):
+    return jax.vmap(partial(beginning.watch, ft.PPO(), num_envs, num_steps, policy))(tasks, keys)
 
 
 def looks(params, tasks):
     """For every CartPole the experiences of `NUM_LOOKS` looks at it by a policy of these parameters."""
-    stacked = tree.stack([task for task in tasks for _ in range(NUM_LOOKS)])
-    keys = jax.random.split(jax.random.key(0), len(tasks) * NUM_LOOKS)
-    first, steps = tree.to_host(_watch(ft.PPO(), NUM_ENVS, NUM_STEPS, Policy(params, {}, NETWORK), stacked, keys))
-    found = [experience(first[i], tree.take(steps, i)) for i in range(len(keys))]
+    # Always as many, so that one program serves all tests.
+    padded = [*tasks, *[tasks[0]] * (MOST - len(tasks))]
+    stacked = tree.stack([task for task in padded for _ in range(NUM_LOOKS)])
+    keys = jax.random.split(jax.random.key(0), MOST * NUM_LOOKS)
+    first, steps = tree.to_host(_watch(NUM_ENVS, NUM_STEPS, Policy(params, {}, NETWORK), stacked, keys))
+    found = [experience(first[i], tree.take(steps, i)) for i in range(len(tasks) * NUM_LOOKS)]
     return [found[i : i + NUM_LOOKS] for i in range(0, len(found), NUM_LOOKS)]
 
 
