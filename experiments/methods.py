@@ -54,13 +54,13 @@ COEFFICIENT = {
     "probe_soften": "warm_start.scale",
     "realign_soften": "warm_start.scale",
     "imagine": "warm_start.scale",
+    "imagine_both": "penalty.coef",
     "shrink_perturb": "warm_start.shrink",
     "net2wider": "warm_start.spread",
     "entropy_bonus": "ent_coef",
-    **dict.fromkeys("adamw nadamw gap_decay".split(), "optimizer.weight_decay"),
-    **dict.fromkeys(
-        "l1 l1sp l2 l2sp l2init ewc mas kl kl_reverse cloning features infer churn strength pbt".split(), "penalty.coef"
-    ),
+    **dict.fromkeys(("adamw", "nadamw", "gap_decay"), "optimizer.weight_decay"),
+    **dict.fromkeys(ft.PENALTIES, "penalty.coef"),
+    **dict.fromkeys(("strength", "pbt"), "penalty.coef"),
     "adaptive_decay": "optimizer.decay_ratio",
     "adam_rel": "optimizer.beta2",
     "kl_rate": "optimizer.desired_kl",
@@ -110,7 +110,7 @@ def setting(name: str, number: int) -> ft.Method:
 
 
 def fresh_shifts() -> dict[str, dict[str, Any]]:
-    """Four tasks by a rule, not by hand: two quantities each, drawn with a fixed seed from ranges that stay solvable."""
+    """Four tasks by a rule, not by hand: two quantities each, drawn with a fixed seed, and faulty sensors in two."""
     rng = np.random.default_rng(20261122)
     ranges = {
         "half_length": (0.2, 2.5),
