@@ -1,0 +1,179 @@
+"""Laws of what comes before the first update: the look, what it tells, realignment, imagination and its fallback."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+import jaxrl_ft as ft
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.engine import preparing, specs, training, watching
+from jaxrl_ft.engine.episodes import Outcome, possible_share
+from jaxrl_ft.methods.imagination import Imagination, fit
+
+ALIGNED = ft.Method(look_steps=64, warm_start=ft.WarmStart(align=True))
+IMAGINED = ft.Method(look_steps=64, warm_start=ft.Soften(), imagination=Imagination(steps=256, rounds=1, goal=1.0))
+
+
+def outcome(returns, lengths, ended):
+    return Outcome(*(np.array(part, float) for part in (returns, lengths, ended)))
+
+
+@pytest.mark.parametrize(
+    "returns, lengths, ended, share",
+    [
+        # no end in 40 steps of reward 1: it could go on to the limit
+        ([[20, 20]], [[20, 20]], [[0, 0]], 1.0),
+        # an end in 100 steps: 100 steps are expected
+        ([[50, 50]], [[50, 50]], [[1, 0]], 0.2),
+        ([[10, 10]], [[10, 10]], [[1, 1]], 0.02),
+        # the limit caps what is expected
+        ([[600, 600]], [[600, 600]], [[1, 0]], 1.0),
+    ],
+)
+def test_the_possible_share_of_cartpole(returns, lengths, ended, share, source):
+    np.testing.assert_allclose(possible_share(outcome(returns, lengths, ended), source), [share])
+
+
+def test_the_possible_share_where_rewards_are_negative():
+    task = ft.make_task("Acrobot-v1")
+    # every step costs 1, and an episode that ends after 100 steps keeps 400 of 500
+    found = possible_share(outcome([[-100, -100], [-64, -64]], [[100, 100], [64, 64]], [[1, 1], [0, 0]]), task)
+    np.testing.assert_allclose(found, [0.8, 0.0])
+
+
+def spec_of(agents, target, method):
+    return specs.finetune_spec(agents, target, method, 4096, 1, 3, 4)
+
+
+def prepared(agents, target, method):
+    spec = spec_of(agents, target, method)
+    fresh = Policy(*training.fresh_params(agents.algo, agents.network, target, 1, 4), agents.network)
+    base = Policy(agents.params, agents.statistics, agents.network)
+    return spec, fresh, preparing.prepare(spec, base, fresh, agents.init_params, None)
+
+
+@pytest.fixture(scope="module")
+def left(agents):
+    """Agents that always go left."""
+    params = jax.tree.map(np.zeros_like, agents.params)
+    params["policy"]["head"]["bias"] = np.tile(np.float32([50, -50]), (4, 1))
+    return replace(agents, params=params)
+
+
+def test_a_look_shows_the_policy_in_half_of_the_environments_and_chance_in_the_others(left, target):
+    spec = spec_of(left, target, IMAGINED)
+    policy = Policy(left.params, left.statistics, left.network)
+    look, own = watching.watch(spec, policy, target, 64, watching.ON_TARGET)
+    assert len(look) == 4
+    for i, seen in enumerate(look):
+        assert seen.obs.shape == seen.next_obs.shape == (512, 4) and seen.action.shape == (512,)
+        actions, ended = seen.action.reshape(64, 8), seen.terminated.reshape(64, 8)
+        assert not actions[:, 4:].any()
+        assert 0.35 < actions[:, :4].mean() < 0.65
+        np.testing.assert_array_equal(own.terminated[i], ended[:, 4:].sum(axis=0))
+        np.testing.assert_array_equal(own.episode_return[i], 64)
+        np.testing.assert_array_equal(own.episode_length[i], 64)
+        # every observation is the one before's next, unless that ended; then, and at first, an episode starts
+        after, before = seen.obs.reshape(64, 8, 4)[1:], seen.next_obs.reshape(64, 8, 4)[:-1]
+        np.testing.assert_array_equal(np.all(after == before, axis=-1), ~ended[:-1])
+        assert len(seen.starts) == 8 + ended[:-1].sum() and np.abs(seen.starts).max() <= 0.05
+    assert not np.array_equal(look[0].obs, look[1].obs)
+    assert not np.array_equal(watching.watch(spec, policy, target, 64, watching.ON_SOURCE)[0][0].obs, look[0].obs)
+    assert np.all(possible_share(own, target) < 0.05)
+
+
+def test_continuous_actions_are_seen_within_their_bounds(tiny, random_params):
+    task = ft.make_task("Pendulum-v1")
+    params = random_params(task, tiny.network)
+    params["policy"]["log_std"] = np.float32([2.0])
+    layers = [tuple(params["policy"][n][k] for k in ("kernel", "bias")) for n in ("dense_0", "dense_1", "head")]
+    wrapped = ft.wrap({"policy": layers}, task, algo=tiny.algo)
+    params = tree.repeat(params, 1)
+    spec = specs.finetune_spec(wrapped, task, replace(IMAGINED, look_steps=16), 4096, 1, 3, 4)
+    look, _ = watching.watch(spec, Policy(params, {}, tiny.network), task, 16, watching.ON_TARGET)
+    actions = look[0].action.reshape(16, 8)
+    own = np.abs(actions[:, 4:])
+    assert own.max() == 2.0 and (own == 2.0).mean() > 0.5
+    assert np.abs(actions[:, :4]).max() < 2.0 and 0.9 < actions[:, :4].std() < 1.4
+
+
+def test_senses_are_undone_and_source_rows_are_told_as_the_target_would(agents):
+    order = (2, 3, 0, 1)
+    other = ft.make_task("CartPole-v1", obs_permutation=order, flip_actions=True)
+    plain = replace(ALIGNED, penalty=ft.EWC())
+    _, _, found = prepared(agents, other, plain)
+    assert all(change.changes for change in found.changes)
+    before = prepared(agents, other, replace(plain, warm_start=ft.WarmStart()))[2].start.source.data
+    after = found.start.source.data
+    np.testing.assert_array_equal(after.obs, before.obs[..., list(order)])
+    np.testing.assert_array_equal(after.action, 1 - before.action)
+    # what the aligned policy makes of them is what the base made of the source's own
+    for policy, data in ((found.start.policy, after), (Policy(agents.params, {}, agents.network), before)):
+        one = agents.algo.distribution(tree.take(policy, 0), data.obs[0])
+        np.testing.assert_allclose(one.log_prob(data.action[0]), before.log_prob[0], atol=1e-4)
+    assert found.start.probe_steps == 512 and found.source_steps == 128 * 8 + before.obs.shape[1]
+    np.testing.assert_array_equal(found.start.share, 1.0)
+
+
+def test_other_physics_leave_every_bit_of_an_aligned_base(agents, target, same):
+    _, _, found = prepared(agents, target, ALIGNED)
+    assert not any(change.changes for change in found.changes)
+    assert same(found.start.policy.params, agents.params) and found.imagined is None
+    assert np.all(found.start.share < 1.0)
+
+
+def test_a_run_whose_model_is_not_accurate_goes_on_without_it(agents, target, same):
+    # the accuracy that separates two of the four runs
+    spec = spec_of(agents, target, IMAGINED)
+    base = Policy(agents.params, agents.statistics, agents.network)
+    look = watching.watch(spec, base, target, 64, watching.ON_TARGET)[0]
+    accuracy = np.array([fit(experience, 2).accuracy for experience in look])
+    middle = float(np.median(accuracy))
+    method = replace(IMAGINED, imagination=replace(IMAGINED.imagination, accuracy=middle))
+    _, _, found = prepared(agents, target, method)
+    np.testing.assert_array_equal(found.imagined.accuracy, accuracy)
+    np.testing.assert_array_equal(found.imagined.used, accuracy >= middle)
+    assert found.imagined.used.sum() == 2
+    warm = prepared(agents, target, replace(method, imagination=Imagination()))[2].start
+    np.testing.assert_array_equal(np.isnan(found.imagined.reached), ~found.imagined.used)
+    for i, used in enumerate(found.imagined.used):
+        moved = not same(tree.take(found.start.policy.params, i), tree.take(warm.policy.params, i))
+        assert not moved or used
+        assert used or found.start.rate[i] == 1.0
+    assert found.start.probe_steps == warm.probe_steps == 512
+    np.testing.assert_array_equal(found.start.share, warm.share)
+
+
+def test_delayed_actions_are_not_imagined_and_the_look_is_paid_for(agents, same):
+    late = ft.make_task("CartPole-v1", action_delay=3)
+    tuned = ft.finetune(agents, late, IMAGINED, steps=1024, num_evals=3, eval_episodes=4)
+    line = next(line for line in tuned.report if line.startswith("imagined:"))
+    assert "in 0 of 4 runs" in line
+    np.testing.assert_array_equal(tuned.curve_steps[0], [0, 512, 768, 1024])
+    np.testing.assert_array_equal(tuned.env_steps, agents.env_steps + 1024)
+    assert any("512 on the target before the first update" in text for text in tuned.report)
+    assert tuned.status == ("ok",) * 4
+    _, _, found = prepared(agents, late, IMAGINED)
+    warm = prepared(agents, late, replace(IMAGINED, imagination=Imagination()))[2].start
+    assert not found.imagined.used.any() and same(found.start.policy.params, warm.policy.params)
+
+
+def test_a_fresh_policy_looks_for_itself(agents, target, same):
+    method = ft.Method(look_steps=64, warm_start=ft.WARM_STARTS["scratch"])
+    _, fresh, found = prepared(agents, target, method)
+    assert same(found.start.policy.params, fresh.params) and same(found.start.base.params, fresh.params)
+    assert same(found.start.init_params, fresh.params)
+    _, _, kept = prepared(agents, target, ft.Method(look_steps=64))
+    assert same(kept.start.base.params, agents.params) and same(kept.start.init_params, agents.init_params)
+
+
+def test_a_probe_takes_the_place_of_what_the_look_tells(agents, target):
+    looked = prepared(agents, target, ft.Method(look_steps=64))[2].start
+    both = prepared(agents, target, ft.Method(look_steps=64, warm_start=ft.WarmStart(probe_episodes=8)))[2].start
+    alone = prepared(agents, target, ft.Method(warm_start=ft.WarmStart(probe_episodes=8)))[2].start
+    np.testing.assert_array_equal(both.share, alone.share)
+    assert not np.array_equal(both.share, looked.share)
+    assert (looked.probe_steps, both.probe_steps, alone.probe_steps) == (512, 1024, 512)
