@@ -42,7 +42,7 @@ def test_methods_that_differ_in_no_structure_have_one(names):
 
 
 def test_methods_of_several_structures_have_several():
-    names = "full head lora dora l1 l2 kl cloning nadam sgd redo weight_clipping mixture between pbt soup lp_ft"
+    names = "full head lora dora l1 l2 kl cloning nadam muon redo weight_clipping mixture between pbt soup lp_ft"
     assert len({program(ft.METHODS[name]) for name in names.split()}) == len(names.split())
 
 

@@ -26,7 +26,15 @@ def trained(tiny, agents, target):
     return train
 
 
-@pytest.mark.parametrize("name", ["l1", "ewc", "kl", "cloning", "features", "infer", "churn"])
+QUICK = ("ewc", "kl", "churn")
+"""Of three training programs."""
+
+
+def quick(names):
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("name", quick(["l1", "ewc", "kl", "cloning", "features", "infer", "churn"]))
 def test_coefficient_zero_is_no_penalty_bit_for_bit(name, trained, finetuned, same):
     tuned, plain = trained(name, 0.0), finetuned("full")
     assert same(tuned.params, plain.params)
@@ -86,7 +94,7 @@ DISTANCES = {
 }
 
 
-@pytest.mark.parametrize("name", list(DISTANCES))
+@pytest.mark.parametrize("name", quick(DISTANCES))
 def test_a_large_coefficient_holds(name, trained, finetuned, agents):
     held, free = (DISTANCES[name](tuned, agents) for tuned in (trained(name, 100.0), finetuned("full")))
     assert held < 0.9 * free
