@@ -98,7 +98,7 @@ METHODS.add(
         imagination=Imagination(steps=20_480, source_share=0.5, rounds=4),
         penalty=PENALTIES["cloning"],
     ),
-    "softened, trained in linear models of source and target, then held to the base on source states (retention)",
+    "softened, trained in linear models of source and target, then held to the base on source states",
 )
 METHODS.add(
     "imagine_scratch",

@@ -1,4 +1,4 @@
-"""Policy and value networks as pure functions of a dict of parameters. The only module that imports flax.
+"""Policy and value networks as pure functions of a dict of parameters.
 
 Width, depth and parts are read from the parameter tree itself, so a grown or adapted network needs no change of its
 config. A network's tree holds, for hidden layers i = 0, ..., L - 1:
@@ -18,16 +18,13 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
-from jaxrl_ft.nets import initializers
 
-_ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "swish": nn.swish}
+_ACTIVATIONS = {"tanh": jax.nn.tanh, "relu": jax.nn.relu, "swish": jax.nn.swish}
 _ENTRY = re.compile(r"(dense|norm|bottleneck|lateral)_\d+|head|lateral_head|residual|offset|column")
 
 
@@ -47,23 +44,6 @@ class MLP:
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"width": (1, 8192), "depth": (1, 64)}
 
 
-class _Network(nn.Module):
-    """Layers `dense_i`, `norm_i` (optional) and `head`; run for its fresh parameters alone."""
-
-    widths: tuple[int, ...]
-    outputs: int
-    layer_norm: bool
-    head_gain: float
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        for i, width in enumerate(self.widths):
-            x = nn.Dense(width, kernel_init=initializers.orthogonal(float(np.sqrt(2))), name=f"dense_{i}")(x)
-            if self.layer_norm:
-                x = nn.LayerNorm(name=f"norm_{i}")(x)
-        return nn.Dense(self.outputs, kernel_init=initializers.orthogonal(self.head_gain), name="head")(x)
-
-
 def init(key: jax.Array, network: MLP, obs_size: int, outputs: int, head_gain: float) -> tree.Tree:
     """Fresh parameters of one MLP: orthogonal kernels with gain √2 (head: `head_gain`), zero biases.
 
@@ -81,7 +61,10 @@ def fresh(
     key: jax.Array, widths: Sequence[int], obs_size: int, outputs: int, head_gain: float, layer_norm: bool
 ) -> tree.Tree:
     """Fresh parameters as from `init`, of a network with the given widths of hidden layers."""
-    module = _Network(tuple(widths), outputs, layer_norm, head_gain)
+    # Flax takes half a second to import, which `--help` need not wait for.
+    from jaxrl_ft.nets.layers import Network
+
+    module = Network(tuple(widths), outputs, layer_norm, head_gain)
     return module.init(key, jnp.zeros((1, obs_size)))["params"]
 
 
@@ -121,13 +104,15 @@ def _apply(params: tree.Tree, network: MLP, x: jax.Array, below: list[jax.Array]
 
 
 def _hidden(params: tree.Tree, network: MLP, x: jax.Array, below: list[jax.Array]) -> list[jax.Array]:
+    from jaxrl_ft.nets.layers import normalized
+
     activation, hidden = _ACTIVATIONS[network.activation], []
     for i in range(depth(params)):
         x = _dense(params[f"dense_{i}"], x)
         if f"lateral_{i}" in params:
             x = x + jnp.matmul(below[i - 1], params[f"lateral_{i}"]["kernel"])
         if f"norm_{i}" in params:
-            x = nn.LayerNorm().apply({"params": params[f"norm_{i}"]}, x)
+            x = normalized(params[f"norm_{i}"], x)
         x = activation(x)
         if f"bottleneck_{i}" in params:
             part = params[f"bottleneck_{i}"]
