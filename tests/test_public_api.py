@@ -153,7 +153,7 @@ BAD_FINETUNING = [
     ({"method": ft.Method(warm_start=ft.Soften(probe_episodes=17))}, "method.warm_start.probe_episodes: 17"),
     ({"method": ft.Method(adapter="lora")}, "method.adapter: 'lora' is not allowed; it must be of type Adapter"),
     ({"target": "CartPole-v1"}, "target: 'CartPole-v1' is not allowed; it must be a Task"),
-    ({"target": ft.make_task("Acrobot-v1")}, "target: observations of size 6 do not fit"),
+    ({"method": "ewc", "target": ft.make_task("Acrobot-v1")}, "method: asks for source experience, but the target has"),
 ]
 
 

@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 import jaxrl_ft as ft
+from jaxrl_ft.core import tree
 from jaxrl_ft.store.bundle import write_bundle
 
 FIELDS = [field.name for field in dataclasses.fields(ft.Agents)]
@@ -32,10 +36,71 @@ def round_trip(agents, path):
     return ft.load(path)
 
 
-@pytest.mark.parametrize("name", ["zero_shot", "full", "lora", "input_affine", "kl", "probe_soften", "critic_warmup"])
+@pytest.mark.parametrize("name", ["zero_shot", "full", "keep_adam", "lora", "wise", "probe_soften", "critic_warmup"])
 def test_every_field_comes_back_bit_for_bit(name, finetuned, tmp_path, same):
     tuned = finetuned(name)
     assert_same_agents(tuned, round_trip(tuned, tmp_path / "agents"), same)
+
+
+TREES = ["lora", "dora", "sparse", "ia3", "input_affine", "output_affine", "bottleneck", "residual", "plasticity",
+         "progressive", "random_subspace"]  # fmt: skip
+
+
+def merged(agents, adapter):
+    """The agents with an adapter's parts in their trees, as they are before it trains."""
+
+    def one(key, params):
+        freezing, starting = jax.random.split(key)
+        frozen = adapter.freeze(freezing, params)
+        return adapter.merge(frozen, adapter.init(starting, frozen))
+
+    keys = jax.random.split(jax.random.key(5), agents.num_seeds)
+    params = [one(key, jax.tree.map(lambda leaf, i=i: leaf[i], agents.params)) for i, key in enumerate(keys)]
+    return replace(agents, params=tree.stack(params), opt_state=None, method=ft.Method(adapter=adapter))
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_trees_of_every_adapter_come_back_bit_for_bit(name, agents, tmp_path, same):
+    grown = merged(agents, ft.ADAPTERS[name])
+    assert_same_agents(grown, round_trip(grown, tmp_path / "agents"), same)
+
+
+def test_grown_trees_come_back_bit_for_bit(agents, tmp_path, same):
+    for i, warm in enumerate((ft.Net2Wider(width=12), ft.Net2Deeper(width=4))):
+        each = [
+            warm.apply(jax.random.key(seed), params, params, None)
+            for seed in range(agents.num_seeds)
+            for params in [jax.tree.map(lambda leaf, seed=seed: leaf[seed], agents.params)]
+        ]
+        network = warm.network(agents.network)
+        grown = replace(agents, params=tree.stack(each), network=network, opt_state=None)
+        loaded = round_trip(grown, tmp_path / str(i))
+        assert_same_agents(grown, loaded, same)
+        assert loaded.num_parameters > agents.num_parameters
+
+
+def test_source_steps_come_back_and_are_none_in_agents_saved_without(agents, tmp_path):
+    counted = replace(agents, source_steps=2048)
+    assert round_trip(counted, tmp_path / "agents").source_steps == 2048
+    older = rewritten(counted, tmp_path, lambda arrays, metadata: metadata.pop("source_steps"))
+    assert ft.load(older).source_steps == 0
+
+
+LOADING = """
+import sys
+import jaxrl_ft as ft
+agents = ft.load(sys.argv[1])
+print(type(agents.algo).__name__, type(agents.network).__name__, type(agents.method.penalty).__name__, agents.num_seeds)
+"""
+
+
+def test_a_process_may_begin_with_load(agents, tmp_path):
+    ft.save(replace(agents, method=ft.METHODS["strength"], opt_state=None), tmp_path / "agents")
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", LOADING, str(tmp_path / "agents")], capture_output=True, text=True, cwd=root, check=True
+    )
+    assert done.stdout.split() == ["PPO", "MLP", "KL", "4"]
 
 
 def test_pretrained_agents_come_back_and_what_is_saved_twice_is_the_same_bytes(agents, tmp_path, same):
