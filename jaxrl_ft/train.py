@@ -144,7 +144,8 @@ def _report(settings: "Settings", agents: "Agents", comparison: "Comparison", to
 
 def _took(began: float, compilation: "Compilation") -> str:
     total, compiling = time.monotonic() - began, compilation.seconds
-    return f"Took {total:.1f} s, of which {compiling:.1f} s ({compiling / total:.0%}) tracing and compiling."
+    share = f"{compiling:.1f} s ({compiling / total:.0%})"
+    return f"Took {total:.1f} s, of which {share} tracing and compiling {compilation.told()}."
 
 
 def _say(text: str, status: int) -> int:

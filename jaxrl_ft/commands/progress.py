@@ -1,6 +1,7 @@
 """What a long run shows while it works: live bars on a terminal, a few plain lines anywhere else."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -106,10 +107,14 @@ class Display:
 
 
 class Compilation:
-    """Seconds in which JAX traced, lowered or compiled; nested spans count once."""
+    """Seconds in which JAX traced, lowered or compiled, nested spans counted once, and the programs that came of it."""
 
     def __init__(self) -> None:
         self._spans: list[tuple[float, float]] = []
+        self.programs: Counter[str] = Counter()
+        """how often a program of each name was compiled or read from the cache"""
+        self.cache_hits = 0
+        """how many were read from the cache"""
 
     @property
     def seconds(self) -> float:
@@ -124,12 +129,27 @@ class Compilation:
         """Takes in a span that JAX reports, if it is one of compilation."""
         if "/compile/" in event:
             self._spans.append((start_time, end_time))
+        if event.endswith("backend_compile_duration"):
+            self.programs[str(kwargs.get("fun_name")).removeprefix("jit(").removesuffix(")")] += 1
+
+    def note_event(self, event: str, **kwargs: str | int) -> None:
+        """Takes in an event that JAX reports, if it is a hit of the compilation cache."""
+        self.cache_hits += event == "/jax/compilation_cache/cache_hits"
+
+    def told(self) -> str:
+        """The programs in words."""
+        training, others = self.programs["chunk"], self.programs.total() - self.programs["chunk"]
+        cache = jax.config.values["jax_compilation_cache_dir"]
+        hits = f"; {self.cache_hits} came from the cache in {cache}" if cache else ""
+        return f"{training} training program{'s' * (training != 1)} and {others} others{hits}"
 
     @contextmanager
     def listening(self) -> Iterator["Compilation"]:
         """Listens to JAX while the context lasts."""
         jax.monitoring.register_event_time_span_listener(self.note)
+        jax.monitoring.register_event_listener(self.note_event)
         try:
             yield self
         finally:
             jax.monitoring.unregister_event_time_span_listener(self.note)
+            jax.monitoring.unregister_event_listener(self.note_event)
