@@ -26,6 +26,7 @@ from jaxrl_ft.engine.loop import Progress
 from jaxrl_ft.store import bundle
 
 ROOT = Path(__file__).resolve().parent.parent
+RECOMMENDED = ft.RECOMMENDED
 TINY = [
     *("--algo.num-envs", "4", "--algo.num-steps", "16", "--algo.num-epochs", "2", "--algo.num-minibatches", "2"),
     *("--network.width", "8", "--seeds", "4", "--pretrain-steps", "256"),
@@ -67,7 +68,7 @@ def test_help_lists_every_name_and_needs_neither_gymnax_nor_matplotlib(tmp_path)
     assert done.stdout.endswith("[]\n")
     for table in (ft.METHODS, ft.SHIFTS, ft.ALGOS, *AXES.values()):
         for name in table:
-            assert f"  {name:<17} {table.text(name)}\n" in done.stdout
+            assert f"  {name:<22} {table.text(name)}\n" in done.stdout
     for flag in ("--warm-start NAME", "--algo.gamma FLOAT", "--target.half-length FLOAT", "--network.width INT"):
         assert flag in done.stdout
     assert "--method.warm-start.scale FLOAT" in done.stdout, "the flags are those of the recommended method"
@@ -104,6 +105,22 @@ MISTAKES = [
     ("--agents nowhere", "agents: nowhere", "not a bundle"),
     ("--agents nowhere --pretrain-steps 512", "pretrain-steps", "not allowed with --agents"),
     ("--agents nowhere --algo.gamma 0.9", "algo", "not allowed with --agents"),
+    ("--intervention red", "intervention: 'red'", "did you mean 'redo'"),
+    ("--data mixtur", "data: 'mixtur'", "did you mean 'mixture'"),
+    ("--control gap-deca", "control: 'gap-deca'", "did you mean 'gap_decay'"),
+    ("--finish soop", "finish: 'soop'", "did you mean 'soup'"),
+    ("--method norm", r"method.adapter.pattern: '/norm_\\d+/' matches no parameter", "paths: policy/dense_0/bias"),
+    ("--method lora --method.adapter.rank 65", "method.adapter.rank: 65 is above", "at most"),
+    ("--method net2wider --method.warm-start.width 8", "method.warm_start.width: 8 is below the base's 64", "64"),
+    ("--method l2sp --method.penalty.coef -1", "method.penalty.coef: -1.0 is not allowed", "[0, inf)"),
+    ("--method kl --method.penalty.coef nan", "method.penalty.coef: nan is not allowed", "[0, inf)"),
+    ("--method muon --method.optimizer.learning-rate inf", "method.optimizer.learning_rate: inf", "[0, 100]"),
+    ("--method full --intervention redo --adapter lora", "method.intervention: ReDo acts on parameters", "LoRA"),
+    ("--method full --control strength --penalty kl", "method.control: Strength follows a probe", "probe_episodes"),
+    ("--method keep_adam --adapter lora", "method.keep: moments are those of every parameter", "use full"),
+    ("--method full --control pbt --finish soup", "method.control: a population is chosen from", "use one of"),
+    ("--method pbt --finetune-steps 512", "steps: 512", "5 stretches"),
+    ("--method mixture --method.data.share 1.5", "method.data.share: 1.5 is not allowed", "[0, 1]"),
 ]
 
 
@@ -167,12 +184,12 @@ def test_names_choose_configs_and_dotted_flags_change_their_fields():
 
 def test_an_axis_flag_replaces_that_axis_of_the_recommended_method():
     settings = resolve(["--optimizer", "nadamw", "--warm-start", "keep", "--method.optimizer.eps", "0.5"])
-    name = "probe_soften+keep+nadamw+eps=0.5"
+    name = f"{RECOMMENDED}+keep+nadamw+eps=0.5"
     assert list(settings.methods) == ["zero_shot", "scratch", "full", name]
     assert settings.optimizer == ft.OPTIMIZERS["nadamw"]
     changed = settings.methods[name]
     assert changed.optimizer == ft.Adam(nesterov=True, weight_decay=1e-2, eps=0.5)
-    assert (changed.warm_start, changed.adapter) == (ft.WARM_STARTS["keep"], ft.METHODS["probe_soften"].adapter)
+    assert (changed.warm_start, changed.adapter) == (ft.WARM_STARTS["keep"], ft.METHODS[RECOMMENDED].adapter)
 
 
 def test_methods_by_name_run_beside_the_references_once_each():
@@ -213,7 +230,7 @@ def test_agents_bring_the_physics_of_their_own_source(agents, tmp_path):
 
 def test_a_run_leaves_everything_that_it_says(finished):
     out, stdout, stderr = finished
-    names = ["full", "probe_soften", "scratch", "zero_shot"]
+    names = sorted(["full", RECOMMENDED, "scratch", "zero_shot"])
     assert sorted(path.name for path in out.iterdir()) == [
         "agents", "config.json", "curves", "figures", "jaxrl_ft_run.json", "report.md", "runs.csv", "runs.json"
     ]  # fmt: skip
@@ -230,7 +247,7 @@ def test_a_run_leaves_everything_that_it_says(finished):
         assert set(heading.split()) <= set(tables.split())
     assert "251 (100%)" in stdout and "probed zero-shot share" in stdout and str(out / "report.md") in stdout
     assert max(map(len, tables.splitlines())) <= output.WIDTH
-    stages = ["pretraining", "zero_shot", "scratch", "full", "probe_soften"]
+    stages = ["pretraining", "zero_shot", "scratch", "full", RECOMMENDED]
     assert list(dict.fromkeys(line.split(":")[0] for line in stderr.splitlines())) == stages
     assert "pretraining: compiling" in stderr and "env steps (" in stderr and "\x1b" not in stderr
 
@@ -246,10 +263,10 @@ def test_raw_numbers_agree_with_each_other_and_with_the_agents(finished):
     for row, line, key in zip(rows, lines, metadata["rows"]):
         assert float(line["target_return"]) == row["target_return"]
         assert [key[name] for name in ("method", "target", "run")] == [row["method"], "weak-motor", int(line["run"])]
-    tuned = ft.load(out / "agents" / "probe_soften")
-    own = [row["auc"] for row in rows if row["method"] == "probe_soften"]
+    tuned = ft.load(out / "agents" / RECOMMENDED)
+    own = [row["auc"] for row in rows if row["method"] == RECOMMENDED]
     np.testing.assert_allclose(own, area_under_curve(tuned.curve, tuned.curve_steps))
-    assert tuned.method == ft.METHODS["probe_soften"] and tuned.env_steps.tolist() == [256 + 1024] * 4
+    assert tuned.method == ft.METHODS[RECOMMENDED] and tuned.env_steps.tolist() == [256 + 1024] * 4
 
 
 def test_fine_tuning_shares_no_key_with_pretraining(finished, same):
@@ -267,7 +284,7 @@ def test_the_saved_config_is_the_config(finished, tiny):
     assert from_json(config["network"]) == tiny.network
     assert from_json(config["optimizer"]) == ft.Adam()
     assert {name: from_json(method) for name, method in config["methods"].items()} == {
-        name: ft.METHODS[name] for name in ("zero_shot", "scratch", "full", "probe_soften")
+        name: ft.METHODS[name] for name in ("zero_shot", "scratch", "full", RECOMMENDED)
     }
     assert from_json(config["target"]).checked().describe() == "CartPole-v1 force=2"
     assert [entry["kind"] for entry in config["held_out"]].count("interpolation") == 3
@@ -286,7 +303,7 @@ def test_agents_of_an_earlier_run_are_used_instead_of_pretraining(finished, same
     first, second = (ft.load(path / "agents" / "source") for path in (out, tmp_path / "next"))
     assert same(first.params, second.params)
     before, after = (json.loads((path / "runs.json").read_text()) for path in (out, tmp_path / "next"))
-    assert [row for row in before if row["method"] != "probe_soften"] == after
+    assert [row for row in before if row["method"] != RECOMMENDED] == after
 
 
 def test_ctrl_c_ends_in_one_line(tmp_path, monkeypatch):
