@@ -82,8 +82,12 @@ def begin(run: Run, penalty: Penalty, source: Source, old: Any, keep: Keep | Non
         old: state of the optimizer that trained the agent, or None.
         keep: what of it to keep; None for nothing.
     """
-    frozen = run.adapter.freeze(run_key(run, update.FREEZE), run.base)
-    delta = run.adapter.init(run_key(run, update.ADAPTER), frozen)
+    # What an adapter draws is one draw for all members of a population, or their mean would have no meaning.
+    freeze_key, adapter_key = (
+        update.stream_key(run.seed, run.index % update.MEMBER, stream) for stream in (update.FREEZE, update.ADAPTER)
+    )
+    frozen = run.adapter.freeze(freeze_key, run.base)
+    delta = run.adapter.init(adapter_key, frozen)
     policy = Policy(run.adapter.merge(frozen, delta), run.statistics, run.network)
     tasks = run.data.tasks(run_key(run, update.TASKS), run.source, run.task, jnp.zeros(()), run.algo.num_envs)
     carry = run.algo.init_carry(run_key(run, update.CARRY), tasks, policy)

@@ -8,7 +8,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.engine import placement, programs
+from jaxrl_ft.engine import placement, programs, update
 from jaxrl_ft.engine.episodes import Options, Outcome
 from jaxrl_ft.envs.task import Task
 
@@ -23,9 +23,6 @@ VALIDATION_STREAM = 2**31
 """Evaluation streams of probes, of `evaluate` and of a control's validations, which count on from theirs; evaluations
 on the way use the number of updates done."""
 
-MEMBER = 2**24
-"""How far apart the numbers of a population's members are."""
-
 
 class Seeds(NamedTuple):
     """Seed and number of every run, uint32 [R]."""
@@ -36,7 +33,7 @@ class Seeds(NamedTuple):
 
 def seeds_of(seed: int, num_runs: int, population: int = 1, offset: int = 0) -> Seeds:
     """Runs offset, ..., offset + n - 1 of a call with this seed; member m of the r-th of n is at m n + r."""
-    indices = (offset + np.arange(num_runs) + MEMBER * np.arange(population)[:, None]).reshape(-1)
+    indices = (offset + np.arange(num_runs) + update.MEMBER * np.arange(population)[:, None]).reshape(-1)
     return Seeds(np.full(len(indices), seed, np.uint32), indices.astype(np.uint32))
 
 

@@ -22,6 +22,9 @@ from jaxrl_ft.rl.algorithm import Guide, Metrics
 INIT, WARM_START, ADAPTER, PENALTY, CARRY, EVALUATION = range(2**31, 2**31 + 6)
 FREEZE, INTERVENTION, DATA, TASKS, MIXING, STEPS, SOURCE = range(2**31 + 6, 2**31 + 13)
 
+MEMBER = 2**24
+"""How far apart the numbers of a population's members are."""
+
 
 @config
 class Run:

@@ -8,7 +8,7 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import loop, training
+from jaxrl_ft.engine import loop, update
 from jaxrl_ft.engine.loop import Spec, Start
 from jaxrl_ft.methods.penalties import Source
 
@@ -35,7 +35,7 @@ def members(agents, source, target, tiny):
 
     def train(member):
         spec = Spec(tiny.algo, tiny.network, ft.Method(), source, target, 1, 4, UPDATES, 2, 1)
-        alone = loop.train(replace(spec, offset=training.MEMBER * member), start)
+        alone = loop.train(replace(spec, offset=update.MEMBER * member), start)
         return jax.tree.map(lambda leaf: leaf[:2], alone.policy.params)
 
     return train
