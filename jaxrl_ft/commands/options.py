@@ -11,29 +11,10 @@ from jaxrl_ft.core.config import map_fields
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.envs.catalogue import TASK_IDS
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
-from jaxrl_ft.methods.adapters import ADAPTERS
-from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
-from jaxrl_ft.methods.control import CONTROLS
-from jaxrl_ft.methods.data import DATA
-from jaxrl_ft.methods.finish import FINISHES
-from jaxrl_ft.methods.interventions import INTERVENTIONS
+from jaxrl_ft.methods.catalogue import AXES, METHODS, RECOMMENDED
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.methods.optimizers import OPTIMIZERS
-from jaxrl_ft.methods.penalties import PENALTIES
-from jaxrl_ft.methods.warm_starts import WARM_STARTS
 from jaxrl_ft.rl.ppo import ALGOS
 
-AXES: Mapping[str, Table[Any]] = {
-    "warm_start": WARM_STARTS,
-    "adapter": ADAPTERS,
-    "penalty": PENALTIES,
-    "optimizer": OPTIMIZERS,
-    "intervention": INTERVENTIONS,
-    "data": DATA,
-    "control": CONTROLS,
-    "finish": FINISHES,
-}
-"""Flags that replace one axis of the method, each with its table."""
 PROGRAM = "python -m jaxrl_ft.train"
 REFERENCES = ("zero_shot", "scratch", "full")
 """The methods of every run."""

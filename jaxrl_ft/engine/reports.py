@@ -1,6 +1,6 @@
 """The transfer report: what became of every part of an agent, in plain lines."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -15,28 +15,10 @@ from jaxrl_ft.engine.preparing import Prepared
 from jaxrl_ft.engine.specs import same_sizes, sizes
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.adapter import adapts
-from jaxrl_ft.methods.adapters import ADAPTERS
-from jaxrl_ft.methods.control import CONTROLS
-from jaxrl_ft.methods.data import DATA
-from jaxrl_ft.methods.finish import FINISHES
-from jaxrl_ft.methods.interventions import INTERVENTIONS
-from jaxrl_ft.methods.optimizers import OPTIMIZERS
-from jaxrl_ft.methods.penalties import PENALTIES
+from jaxrl_ft.methods.catalogue import AXES
 from jaxrl_ft.methods.realignment import Realignment
 from jaxrl_ft.methods.sparse import Sparse
-from jaxrl_ft.methods.warm_starts import WARM_STARTS
 
-AXES: Mapping[str, Table[Any]] = {
-    "warm_start": WARM_STARTS,
-    "adapter": ADAPTERS,
-    "penalty": PENALTIES,
-    "optimizer": OPTIMIZERS,
-    "intervention": INTERVENTIONS,
-    "data": DATA,
-    "control": CONTROLS,
-    "finish": FINISHES,
-}
-"""The axes of a method, each with the table of its members."""
 _GROUPS = {"policy": "actor", "value": "critic"}
 
 

@@ -4,6 +4,7 @@ Most rows put one member of one axis in the place of plain fine-tuning's, and ta
 table; the rest are recipes of several parts.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from jaxrl_ft.core.table import Table
@@ -19,6 +20,18 @@ from jaxrl_ft.methods.optimizers import OPTIMIZERS, Adam
 from jaxrl_ft.methods.penalties import KL, L2SP, PENALTIES
 from jaxrl_ft.methods.rates import AutoRGN, Rates
 from jaxrl_ft.methods.warm_starts import WARM_STARTS, Soften, WarmStart
+
+AXES: Mapping[str, Table[Any]] = {
+    "warm_start": WARM_STARTS,
+    "adapter": ADAPTERS,
+    "penalty": PENALTIES,
+    "optimizer": OPTIMIZERS,
+    "intervention": INTERVENTIONS,
+    "data": DATA,
+    "control": CONTROLS,
+    "finish": FINISHES,
+}
+"""The axes of a method that have members by name, each with their table."""
 
 METHODS: Table[Method] = Table("method")
 RECOMMENDED = "imagine"
