@@ -80,6 +80,7 @@ def training_spec(
     """
     for name, config in (("algo", algo), ("network", network), ("method", method)):
         check_config(config, name)
+    _named("warm_start", method.warm_start.network, network)
     for name, given in (("source", source), ("task", task)):
         if not isinstance(given, Task):
             raise ValueError(f"{name}: {given!r} is not allowed; it must be a Task, as ft.make_task returns")
@@ -136,8 +137,12 @@ def check_fits(method: Method, params: tree.Tree, fresh: tree.Tree) -> None:
 
 
 def _shape_of(part: str, function: Any, *args: Any) -> Any:
+    return _named(part, jax.eval_shape, function, *args)
+
+
+def _named(part: str, function: Any, *args: Any) -> Any:
     try:
-        return jax.eval_shape(function, *args)
+        return function(*args)
     except ValueError as error:
         raise ValueError(f"method.{part}.{error}") from None
 
