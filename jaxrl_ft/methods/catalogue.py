@@ -56,7 +56,7 @@ METHODS.add("full", Method(), "every parameter trains from the base")
 _rows("adapter", ADAPTERS, "head bias norm", optimizer=_SMALL)
 _rows("adapter", ADAPTERS, "last_k")
 METHODS.add(
-    "freeze_first", Method(adapter=Partial(pattern="/(?!dense_0/)[a-z]")), "all but the first layers train (freezing)"
+    "freeze_first", Method(adapter=Partial(pattern="^[a-z]+/(?!dense_0/)")), "all but the first layers train (freezing)"
 )
 METHODS.add(
     "gradual_unfreezing",
