@@ -30,7 +30,7 @@ def outcome(returns, lengths, ended):
         ([[50, 50]], [[50, 50]], [[1, 0]], 0.2),
         ([[10, 10]], [[10, 10]], [[1, 1]], 0.02),
         # the limit caps what is expected
-        ([[600, 600]], [[600, 600]], [[1, 0]], 1.0),
+        ([[300, 300]], [[600, 600]], [[1, 0]], 0.5),
     ],
 )
 def test_the_possible_share_of_cartpole(returns, lengths, ended, share, source):

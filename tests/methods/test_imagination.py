@@ -162,8 +162,12 @@ def test_the_fewest_sensors_explain_the_ends():
 
 
 def test_ends_that_no_range_explains_lower_the_accuracy():
-    seen = bounded(ended=((0, 0.0), (1, 0.1), (2, 0.2), (0, 5.0)))
-    assert fit(seen, 2).accuracy <= 0.25
+    seen, _ = world()
+    ended = np.zeros(200, bool)
+    # the farthest of all, and three in the middle
+    ended[np.abs(seen.next_obs[:, 0]).argmax()] = True
+    ended[np.square(seen.next_obs).sum(axis=1).argsort()[:3]] = True
+    assert fit(seen._replace(terminated=ended), 2).accuracy == 0.25
 
 
 def test_starts_have_the_moments_of_those_seen():

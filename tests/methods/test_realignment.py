@@ -167,6 +167,23 @@ def test_starts_that_never_vary_are_no_evidence():
         assert not found.changes
 
 
+def test_a_few_starts_that_are_alike_by_chance_are_no_offset():
+    # nothing depends on where the sensors stand, so that the starts alone could tell of an offset
+    rng, made = np.random.default_rng(0), {"slopes": np.zeros((4, 4)), "pushes": np.array([[1.0] * 4, [-1.0] * 4])}
+    source = linear(rng, 400, 4, 2, rng.uniform(-1, 1, (40, 4)), **made)
+    alike, apart = (0.4 + 1e-3 * rng.normal(size=(4, 4)), 4.0 + rng.uniform(-1, 1, (8, 4)))
+    for starts, found in ((alike, False), (apart, True)):
+        assert estimate(source, linear(rng, 200, 4, 2, starts, **made), 2, False).parts["sensors shifted"] == found
+
+
+def test_actions_that_take_effect_late_are_not_taken_for_others():
+    for seed in range(20):
+        source, target = worlds(NONE, seed)
+        # as random as before, so that half of them are right by chance
+        late = np.random.default_rng(seed).permutation(target.action)
+        assert not estimate(source, target._replace(action=late), 2, False).changes
+
+
 def test_pure_noise_tells_nothing():
     for seed in range(20):
         rng = np.random.default_rng(seed)
