@@ -12,6 +12,7 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
 from jaxrl_ft.methods.data import Data
 from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.penalties import InFeR, L2Init
 from jaxrl_ft.methods.warm_starts import Probe
 
 
@@ -39,6 +40,7 @@ def finetune_spec(
     configs = (agents.algo, agents.network, method)
     spec = training_spec(*configs, agents.source, target, agents.num_seeds, steps, seed, num_evals, eval_episodes)
     _check_source(agents, target, method)
+    _check_first(agents, method)
     shapes = _shapes(agents.algo, agents.network, target)
     check_fits(method, tree.take(agents.params, 0) if same_sizes(agents.task, target) else shapes, shapes)
     return spec
@@ -59,6 +61,22 @@ def _check_source(agents: Agents, target: Task, method: Method) -> None:
         raise ValueError(f"method: asks for source experience, but {reason}")
     if type(method.data) is not Data:
         raise ValueError(f"method.data: {type(method.data).__name__} mixes source and target, but {reason}")
+
+
+def _check_first(agents: Agents, method: Method) -> None:
+    """Refuses a penalty towards the parameters before any training where those have other shapes.
+
+    Raises:
+        ValueError: they have; the first such path is named.
+    """
+    if not isinstance(method.penalty, (InFeR, L2Init)):
+        return
+    first, now = tree.flatten(agents.init_params), tree.flatten(agents.params)
+    for path in (path for path in first if path in now and first[path].shape != now[path].shape):
+        raise ValueError(
+            f"method.penalty: {type(method.penalty).__name__} holds near the parameters before any training, in which "
+            f"{path} has shape {first[path].shape[1:]}, not {now[path].shape[1:]}"
+        )
 
 
 def training_spec(

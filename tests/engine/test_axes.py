@@ -95,6 +95,17 @@ def test_combinations_that_make_no_sense_are_refused_with_the_reason(parts, reas
         ft.finetune(agents, target, ft.Method(**parts))
 
 
+@pytest.mark.parametrize("penalty", [ft.L2Init(), ft.InFeR()], ids=["l2init", "infer"])
+def test_what_held_before_the_network_grew_is_refused(penalty, agents, target, nothing_runs):
+    """Agents whose networks are wider than they were before any training, as after Net2Wider."""
+    narrow = jax.tree.map(lambda leaf: leaf[..., :2], agents.init_params)
+    grown = replace(agents, init_params=narrow)
+    with pytest.raises(
+        ValueError, match=r"method\.penalty: .* in which policy/dense_0/bias has shape \(2,\), not \(8,\)"
+    ):
+        ft.finetune(grown, target, ft.Method(penalty=penalty))
+
+
 ALLOWED = [
     {"intervention": ft.ReDo(), "adapter": ft.LastK()},
     {"keep": KEPT, "warm_start": ft.Soften()},
