@@ -76,7 +76,7 @@ def imagine(spec: Spec, start: Start, look: list[Experience], source_look: list[
         if (reached >= goal)[used].all():
             break
     share = np.clip((reached - low) / (high - low), 0.0, 1.0)
-    rate = np.where(used, 1.0 - (1.0 - imagination.rate) * share, 1.0).astype(np.float32)
+    rate = np.where(used, imagination.rate**share, 1.0).astype(np.float32)
     return Imagined(best, accuracy, used, np.where(used, reached, np.nan), rate)
 
 

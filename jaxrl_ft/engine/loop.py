@@ -55,6 +55,13 @@ class Spec:
     eval_episodes: int
     offset: int = 0
     """number of the first run"""
+    last: Task | None = None
+    """the task that the agents were trained on last, whose sensors they read; the source without it"""
+
+    @property
+    def before(self) -> Task:
+        """The task that the agents were trained on last."""
+        return self.source if self.last is None else self.last
 
     @property
     def num_members(self) -> int:
@@ -77,7 +84,7 @@ class Start(NamedTuple):
     source: Source
     """what may be remembered of the agents"""
     share: np.ndarray
-    """probed zero-shot share of the possible return; 1 without a probe"""
+    """probed zero-shot share of the possible return; 0 without a probe"""
     probe_steps: int = 0
     """environment steps of each run that the probe took"""
     old: Any = None

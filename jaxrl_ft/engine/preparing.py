@@ -43,17 +43,15 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
     method, aligned = spec.method, base
     changes: list[Realignment] = []
     look: list[Experience] = []
-    source_look: list[Experience] = []
     scratch = isinstance(method.warm_start, Scratch)
     probe = Probe(np.zeros(spec.num_runs, np.float32))
     if method.look_steps:
         who = fresh if scratch else base
         look, outcome = watching.watch(spec, who, spec.task, method.look_steps, watching.ON_TARGET)
         probe = Probe(possible_share(outcome, spec.task).astype(np.float32))
-    if _looks_back(spec):
-        source_look = watching.watch(spec, base, spec.source, watching.SOURCE_STEPS, watching.ON_SOURCE)[0]
-    if method.warm_start.align and same_sizes(spec.source, spec.task):
-        aligned, changes = realigning.realign(spec, base, source_look, look)
+    if _aligns(spec):
+        before = watching.watch(spec, base, spec.before, watching.SOURCE_STEPS, watching.BEFORE)[0]
+        aligned, changes = realigning.realign(spec, base, before, look)
         # What the look says of the return is not said of a policy that has changed since; it is trusted as it is.
         changed = np.array([change.changes for change in changes])
         probe = Probe(np.where(changed, np.float32(1.0), probe.share))
@@ -71,15 +69,17 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
     )
     if not method.imagination.steps:
         return Prepared(start, source_steps, changes, None)
-    imagined = imagining.imagine(spec, start, look, source_look if method.imagination.source_share else [])
+    source_look: list[Experience] = []
+    if method.imagination.source_share:
+        source_look = watching.watch(spec, base, spec.source, watching.SOURCE_STEPS, watching.ON_SOURCE)[0]
+    imagined = imagining.imagine(spec, start, look, source_look)
     start = start._replace(policy=imagined.policy, rate=imagined.rate)
     return Prepared(start, source_steps, changes, imagined)
 
 
-def _looks_back(spec: Spec) -> bool:
-    """Whether the source is looked at too: to tell what the target's sensors mean, or to imagine it beside."""
-    method = spec.method
-    return same_sizes(spec.source, spec.task) and (method.warm_start.align or method.imagination.source_share > 0)
+def _aligns(spec: Spec) -> bool:
+    """Whether the target's sensors and actions are compared with those that the policy reads and takes."""
+    return spec.method.warm_start.align and same_sizes(spec.before, spec.task)
 
 
 def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy:
@@ -91,11 +91,12 @@ def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy
 
 
 def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[Any, int]:
-    """Source experience that the parts of the method ask for, and the steps of each run on the source in all.
+    """Source experience that the parts of the method ask for, and the steps of each run on earlier tasks in all.
 
     The policy that it is remembered by reads the target's sensors, and so the experience is told as the target would.
     """
-    steps = watching.SOURCE_STEPS * spec.method.LOOK_ENVS if _looks_back(spec) else 0
+    num_looks = _aligns(spec) + (spec.method.imagination.source_share > 0)
+    steps = num_looks * watching.SOURCE_STEPS * spec.method.LOOK_ENVS
     if not spec.method.source_steps:
         return None, steps
     data = training.gather(spec.algo, base, spec.source, spec.seed, spec.num_runs, spec.method.source_steps)

@@ -1,5 +1,6 @@
 """Every check of a call's arguments, before anything compiles, and what the call then runs."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -41,6 +42,7 @@ def finetune_spec(
     spec = training_spec(*configs, agents.source, target, agents.num_seeds, steps, seed, num_evals, eval_episodes)
     _check_source(agents, target, method)
     _check_first(agents, method)
+    spec = replace(spec, last=agents.task)
     shapes = _shapes(agents.algo, agents.network, target)
     check_fits(method, tree.take(agents.params, 0) if same_sizes(agents.task, target) else shapes, shapes)
     return spec
@@ -59,6 +61,8 @@ def _check_source(agents: Agents, target: Task, method: Method) -> None:
     reason = f"the target has other observations or actions ({sizes(target)}) than the agents ({sizes(others[0])})"
     if method.source_steps:
         raise ValueError(f"method: asks for source experience, but {reason}")
+    if method.imagination.source_share:
+        raise ValueError(f"method.imagination.source_share: imagines the source beside the target, but {reason}")
     if type(method.data) is not Data:
         raise ValueError(f"method.data: {type(method.data).__name__} mixes source and target, but {reason}")
 

@@ -17,7 +17,7 @@ from jaxrl_ft.methods.realignment import Experience
 
 SOURCE_STEPS = 128
 """Steps of each environment on the source."""
-ON_SOURCE, ON_TARGET = range(2)
+ON_SOURCE, ON_TARGET, BEFORE = range(3)
 """Streams of random numbers."""
 
 

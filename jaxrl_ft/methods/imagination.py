@@ -33,9 +33,9 @@ class Imagination:
     """most rounds; a run goes on while its policy has not reached the goal in the model, and keeps the best round's"""
     goal: float = 0.95
     """share of the possible return in the model that ends a run's imagined training"""
-    rate: float = 0.1
+    rate: float = 0.03
     """factor of the learning rate in the target for a run that reaches all of the possible return in the model, which
-    has little left to learn and much to lose; in between for one that reaches a share of it"""
+    has little left to learn and much to lose; rate^share for one that reaches a share of it"""
     source_share: float = 0.0
     """share of the imagined environments that are a model of the source, so that it is not forgotten"""
     accuracy: float = 0.98
