@@ -10,8 +10,8 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.methods.growth import Net2Deeper, Net2Wider
 from jaxrl_ft.methods.warm_starts import HeadReset, Probe
+from jaxrl_ft.methods.growth import Net2Deeper, Net2Wider
 from jaxrl_ft.rl import actor_critic
 
 NETWORK = ft.MLP(width=8)
@@ -196,17 +196,26 @@ def test_a_probed_soften_scales_by_the_share_but_by_no_less_than_its_scale(share
     np.testing.assert_allclose(head_factor(warm, trees, share), factor, rtol=1e-5)
 
 
-def test_without_a_probe_soften_scales_by_its_scale_whatever_the_share(trees):
-    assert np.isclose(head_factor(ft.Soften(scale=0.3), trees, share=0.9), 0.3)
+def test_without_a_probe_the_share_is_zero_and_soften_scales_by_its_scale(trees):
+    assert np.isclose(head_factor(ft.Soften(scale=0.3), trees, share=0.0), 0.3)
+
+
+def test_soften_scales_every_layer_that_writes_the_outputs(trees):
+    base = trees[0]
+    added = {**base, "policy": {**base["policy"], "residual": base["policy"]}}
+    start = ft.Soften(scale=0.5).apply(jax.random.key(0), added, trees[1], Probe(0.0))
+    for layer in (start["policy"]["head"], start["policy"]["residual"]["head"]):
+        np.testing.assert_allclose(layer["kernel"], 0.5 * base["policy"]["head"]["kernel"])
+    np.testing.assert_array_equal(start["policy"]["residual"]["dense_0"]["kernel"], base["policy"]["dense_0"]["kernel"])
 
 
 def test_softening_a_gaussian_policy_keeps_its_mean_and_widens_it(random_params, same):
     pendulum = ft.make_task("Pendulum-v1")
     trees = random_params(pendulum, NETWORK, 0), random_params(pendulum, NETWORK, 1)
-    start = apply(ft.Soften(scale=0.1), trees)
+    start = apply(ft.Soften(scale=0.1), trees, share=0.0)
     before, after = (policy(params, OBS[:, :3]) for params in (trees[0], start))
     np.testing.assert_array_equal(after.mode(), before.mode())
     np.testing.assert_allclose(np.exp(after.log_std - before.log_std), 10.0, rtol=1e-5)
     assert same(start["value"], trees[0]["value"])
-    silent = apply(ft.Soften(scale=0.0), trees)
+    silent = apply(ft.Soften(scale=0.0), trees, share=0.0)
     assert np.all(np.isfinite(silent["policy"]["log_std"]))
