@@ -54,10 +54,8 @@ METHODS.add("scratch", Method(warm_start=WARM_STARTS["scratch"]), "a fresh polic
 METHODS.add("full", Method(), "every parameter trains from the base")
 
 _rows("adapter", ADAPTERS, "head bias norm", optimizer=_SMALL)
-_rows("adapter", ADAPTERS, "last_k")
-METHODS.add(
-    "freeze_first", Method(adapter=Partial(pattern="^[a-z]+/(?!dense_0/)")), "all but the first layers train (freezing)"
-)
+_rows("adapter", ADAPTERS, "last_k first_layer")
+METHODS.add("freeze_head", Method(adapter=Partial(pattern="^[a-z]+/(?!head/)")), "all but the output layers train")
 METHODS.add(
     "gradual_unfreezing",
     Method(optimizer=Adam(rates=Rates(layer_start=0.1))),

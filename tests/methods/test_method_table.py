@@ -21,7 +21,7 @@ TRAINED = {
     "bias": (35, "/bias$"),
     "last_k": (171, "/(dense_1|head)/"),
     "freeze_first": (171, "/(dense_1|head)/"),
-    "input_affine": (40, "/input/"),
+    "input_affine": (40, "/dense_0/"),
 }
 """Numbers in the delta of a 4-8-8-2 actor and a 4-8-8-1 critic, and the paths that change."""
 SLOW = ("head", "bias", "last_k", "freeze_first", "input_affine")
