@@ -98,7 +98,10 @@ def setting(name: str, number: int) -> ft.Method:
     method, path = ft.METHODS[name], COEFFICIENT.get(name, "")
     if number == 0:
         return method
-    factors = {"optimizer.learning_rate": 2.0 ** (4 * halton(number, 2) - 1.5), path: 10.0 ** (2 * halton(number, 3) - 1)}
+    factors = {
+        "optimizer.learning_rate": 2.0 ** (4 * halton(number, 2) - 1.5),
+        path: 10.0 ** (2 * halton(number, 3) - 1),
+    }
 
     def change(field: str, value: Any) -> Any:
         if field not in factors or value is None:
