@@ -35,7 +35,7 @@ def main() -> None:
         for name in ("cold", "warm"):
             seconds[name], printed = timed(["--out", str(root / name)], root / "cache")
             if name == "cold":
-                kept = printed.replace(str(root / name), "runs/example")
+                kept = printed.replace(str(root / name), "runs/example").replace(str(root / "cache"), "CACHE")
                 (RESULTS / "main_job.txt").write_text("\n".join(line.rstrip() for line in kept.splitlines()) + "\n")
                 for figure in ("learning_curves.png", "source_target.png"):
                     shutil.copy(root / name / "figures" / figure, RESULTS / figure)
