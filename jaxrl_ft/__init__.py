@@ -49,7 +49,6 @@ if TYPE_CHECKING:
         SoftShrinkPerturb,
         WeightClipping,
     )
-    from jaxrl_ft.methods.keeping import Keep
     from jaxrl_ft.methods.method import Method
     from jaxrl_ft.methods.optimizers import (
         ADOPT,
@@ -68,6 +67,8 @@ if TYPE_CHECKING:
         RMSProp,
         ScheduleFree,
     )
+    from jaxrl_ft.methods.optimizers.keeping import Keep
+    from jaxrl_ft.methods.optimizers.rates import SCHEDULES, AutoRGN, Rates, Schedule
     from jaxrl_ft.methods.penalties import (
         EWC,
         KL,
@@ -84,7 +85,6 @@ if TYPE_CHECKING:
         L2Init,
         Penalty,
     )
-    from jaxrl_ft.methods.rates import SCHEDULES, AutoRGN, Rates, Schedule
     from jaxrl_ft.methods.warm_starts import (
         WARM_STARTS,
         CriticReset,
@@ -122,7 +122,7 @@ _MODULES = {
         "INTERVENTIONS ContinualBackprop Intervention NormalizeProject PeriodicResets ReDo SoftShrinkPerturb "
         "WeightClipping "
     ),
-    "methods.keeping": "Keep",
+    "methods.optimizers.keeping": "Keep",
     "methods.method": "Method",
     "methods.optimizers": (
         "ADOPT OPTIMIZERS SGD TRAC AdEMAMix Adam AdaptiveDecay "
@@ -130,7 +130,7 @@ _MODULES = {
         "ScheduleFree "
     ),
     "methods.penalties": "EWC KL L1 L1SP L2 L2SP MAS PENALTIES Churn Cloning Features InFeR L2Init Penalty",
-    "methods.rates": "SCHEDULES AutoRGN Rates Schedule",
+    "methods.optimizers.rates": "SCHEDULES AutoRGN Rates Schedule",
     "methods.warm_starts": (
         "WARM_STARTS CriticReset HeadReset Net2Deeper Net2Wider Scratch ShrinkPerturb Soften WarmStart "
     ),

@@ -10,7 +10,7 @@ from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.engine import update
 from jaxrl_ft.engine.update import Memory, Run, State, run_key
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.methods.keeping import Keep
+from jaxrl_ft.methods.optimizers.keeping import Keep
 from jaxrl_ft.methods.penalties import Penalty, Source
 from jaxrl_ft.rl import rollout
 from jaxrl_ft.rl.rollout import Transition

@@ -15,7 +15,7 @@ from jaxrl_ft.engine import beginning, placement, update
 from jaxrl_ft.engine.episodes import Options, Outcome, play
 from jaxrl_ft.engine.update import Run, State
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.methods.keeping import Keep
+from jaxrl_ft.methods.optimizers.keeping import Keep
 from jaxrl_ft.methods.penalties import Penalty, Source
 from jaxrl_ft.methods.warm_starts import Probe, WarmStart
 from jaxrl_ft.rl.algorithm import Metrics

@@ -14,10 +14,10 @@ from jaxrl_ft.engine.loop import Result, Spec, Start
 from jaxrl_ft.engine.preparing import Prepared
 from jaxrl_ft.engine.specs import same_sizes, sizes
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.methods.adapter import adapts
+from jaxrl_ft.methods.adapters.adapter import adapts
+from jaxrl_ft.methods.adapters.sparse import Sparse
 from jaxrl_ft.methods.catalogue import AXES
 from jaxrl_ft.methods.realignment import Realignment
-from jaxrl_ft.methods.sparse import Sparse
 
 _GROUPS = {"policy": "actor", "value": "critic"}
 

@@ -14,11 +14,11 @@ from jaxrl_ft.methods.data import DATA, Between
 from jaxrl_ft.methods.finish import FINISHES
 from jaxrl_ft.methods.imagination import Imagination
 from jaxrl_ft.methods.interventions import INTERVENTIONS
-from jaxrl_ft.methods.keeping import Keep
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import OPTIMIZERS, Adam
+from jaxrl_ft.methods.optimizers.keeping import Keep
+from jaxrl_ft.methods.optimizers.rates import AutoRGN, Rates
 from jaxrl_ft.methods.penalties import KL, L2SP, PENALTIES
-from jaxrl_ft.methods.rates import AutoRGN, Rates
 from jaxrl_ft.methods.warm_starts import WARM_STARTS, Soften, WarmStart
 
 AXES: Mapping[str, Table[Any]] = {

@@ -13,7 +13,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods.warm_start import refuse_other_shapes
+from jaxrl_ft.methods.warm_starts.warm_start import refuse_other_shapes
 
 
 @config

@@ -10,8 +10,8 @@ from jaxrl_ft.methods.data import Data
 from jaxrl_ft.methods.finish import Finish
 from jaxrl_ft.methods.imagination import Imagination
 from jaxrl_ft.methods.interventions import Intervention
-from jaxrl_ft.methods.keeping import Keep
 from jaxrl_ft.methods.optimizers import Adam, Optimizer
+from jaxrl_ft.methods.optimizers.keeping import Keep
 from jaxrl_ft.methods.penalties import Penalty
 from jaxrl_ft.methods.warm_starts import WarmStart
 

@@ -14,8 +14,8 @@ import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.methods.growth import Net2Deeper, Net2Wider
 from jaxrl_ft.methods.warm_starts import Probe
+from jaxrl_ft.methods.warm_starts.growth import Net2Deeper, Net2Wider
 from jaxrl_ft.rl import actor_critic
 
 RELU, TANH = ft.MLP(width=6, activation="relu"), ft.MLP(width=6)

@@ -12,8 +12,6 @@ import pytest
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays, from_json, to_json
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.methods import neurons
-from jaxrl_ft.methods.intervention import Intervention
 from jaxrl_ft.methods.interventions import (
     INTERVENTIONS,
     ContinualBackprop,
@@ -22,7 +20,9 @@ from jaxrl_ft.methods.interventions import (
     ReDo,
     SoftShrinkPerturb,
     WeightClipping,
+    neurons,
 )
+from jaxrl_ft.methods.interventions.intervention import Intervention
 
 INF = float("inf")
 OFF = {

@@ -10,9 +10,8 @@ import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.methods import neurons
-from jaxrl_ft.methods.interventions import ContinualBackprop, PeriodicResets, ReDo
-from jaxrl_ft.methods.neurons import Layer
+from jaxrl_ft.methods.interventions import ContinualBackprop, PeriodicResets, ReDo, neurons
+from jaxrl_ft.methods.interventions.neurons import Layer
 from jaxrl_ft.nets import initializers
 
 HIDDEN = [Layer("policy/dense_0", "policy/dense_1"), Layer("policy/dense_1", "policy/head")]

@@ -13,7 +13,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.methods import optimizers
-from jaxrl_ft.methods.keeping import Keep
+from jaxrl_ft.methods.optimizers.keeping import Keep
 
 SHAPES = {"dense_0": {"kernel": (3, 2)}, "dense_1": {"kernel": (2, 2)}, "head": {"bias": (2,)}}
 KL0 = np.float32(0)

@@ -8,8 +8,7 @@ from scipy import special
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.config import as_arrays
-from jaxrl_ft.methods import trac
-from jaxrl_ft.methods.optimizers import TRAC
+from jaxrl_ft.methods.optimizers import TRAC, trac
 
 DISCOUNTS = np.array([0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999])
 START = np.random.default_rng(0).normal(size=7)

@@ -23,8 +23,7 @@ from penalty_worlds import (
 )
 
 import jaxrl_ft as ft
-from jaxrl_ft.methods import importance
-from jaxrl_ft.methods.penalties import EWC, L1SP, MAS, Churn, Cloning, Features, InFeR, Source
+from jaxrl_ft.methods.penalties import EWC, L1SP, MAS, Churn, Cloning, Features, InFeR, Source, importance
 
 OBS = STATES.obs.astype(np.float64)
 

@@ -9,7 +9,7 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
-from jaxrl_ft.methods.rates import AutoRGN, Rates
+from jaxrl_ft.methods.optimizers.rates import AutoRGN, Rates
 
 P = np.linspace(0, 1, 41, dtype=np.float32)
 W = 0.1

@@ -10,8 +10,8 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.methods.growth import Net2Deeper, Net2Wider
 from jaxrl_ft.methods.warm_starts import HeadReset, Probe
+from jaxrl_ft.methods.warm_starts.growth import Net2Deeper, Net2Wider
 from jaxrl_ft.rl import actor_critic
 
 NETWORK = ft.MLP(width=8)

@@ -7,10 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_ft.core.config import config
-from jaxrl_ft.core.table import Table
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods.growth import Net2Deeper, Net2Wider
-from jaxrl_ft.methods.warm_start import Probe, WarmStart, refuse_other_shapes
+from jaxrl_ft.methods.warm_starts.warm_start import Probe, WarmStart, refuse_other_shapes
 from jaxrl_ft.nets import mlp, parts
 
 
@@ -151,17 +149,3 @@ def _blend(base: Tree, fresh: Tree, shrink: jax.Array | float, perturb: jax.Arra
     if not isinstance(base, dict):
         return shrink * base + perturb * fresh
     return {name: _blend(base[name], fresh[name], shrink, perturb) if name in fresh else base[name] for name in base}
-
-
-WARM_STARTS: Table[WarmStart] = Table("warm start")
-WARM_STARTS.add("keep", WarmStart(), "the base as it is")
-WARM_STARTS.add("scratch", Scratch(), "a fresh network")
-WARM_STARTS.add("soften", Soften(), "the policy's last layer scaled down, so that exploration returns")
-WARM_STARTS.add("probe_soften", Soften(probe_episodes=8), "softened by the return that a paid probe measures")
-WARM_STARTS.add("critic_reset", CriticReset(), "a fresh critic beside the base's policy (arXiv:2205.07802)")
-WARM_STARTS.add("shrink_perturb", ShrinkPerturb(), "the base shrunk and mixed with a fresh network (arXiv:1910.08475)")
-WARM_STARTS.add("head_reset", HeadReset(), "fresh output layers of policy and critic (arXiv:2205.07802)")
-WARM_STARTS.add("policy_head_reset", HeadReset(critic=False), "a fresh output layer of the policy (arXiv:2205.07802)")
-WARM_STARTS.add("last_k_reset", HeadReset(k=2), "the last k layers of policy and critic fresh (arXiv:2205.07802)")
-WARM_STARTS.add("net2wider", Net2Wider(), "more units in every hidden layer, the same function (arXiv:1511.05641)")
-WARM_STARTS.add("net2deeper", Net2Deeper(), "one more layer, the identity at first (arXiv:1511.05641)")

@@ -10,10 +10,10 @@ from optax import contrib
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods import keeping
-from jaxrl_ft.methods.adam import Adam
-from jaxrl_ft.methods.chain import Optimizer, OptState, Pace
-from jaxrl_ft.methods.rates import Schedule
+from jaxrl_ft.methods.optimizers import keeping
+from jaxrl_ft.methods.optimizers.adam import Adam
+from jaxrl_ft.methods.optimizers.chain import Optimizer, OptState, Pace
+from jaxrl_ft.methods.optimizers.rates import Schedule
 
 # Newton-Schulz coefficients and steps of Keller Jordan's Muon (2024), as in optax.
 _COEFFICIENTS, _STEPS = (3.4445, -4.7750, 2.0315), 5

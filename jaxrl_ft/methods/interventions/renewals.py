@@ -10,9 +10,9 @@ from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods import neurons
-from jaxrl_ft.methods.intervention import Intervention, Outcome
-from jaxrl_ft.methods.neurons import Groups
+from jaxrl_ft.methods.interventions import neurons
+from jaxrl_ft.methods.interventions.intervention import Intervention, Outcome
+from jaxrl_ft.methods.interventions.neurons import Groups
 from jaxrl_ft.nets import initializers
 
 

@@ -7,11 +7,11 @@ import optax
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.table import Table
-from jaxrl_ft.methods.adam import Adam, AdaptiveDecay
-from jaxrl_ft.methods.chain import Optimizer, OptState
-from jaxrl_ft.methods.contributed import ADOPT, AdEMAMix, DoG, DoWG, Mechanize, Muon, Prodigy, ScheduleFree
-from jaxrl_ft.methods.keeping import Keep
-from jaxrl_ft.methods.trac import TRAC
+from jaxrl_ft.methods.optimizers.adam import Adam, AdaptiveDecay
+from jaxrl_ft.methods.optimizers.chain import Optimizer, OptState
+from jaxrl_ft.methods.optimizers.contributed import ADOPT, AdEMAMix, DoG, DoWG, Mechanize, Muon, Prodigy, ScheduleFree
+from jaxrl_ft.methods.optimizers.keeping import Keep
+from jaxrl_ft.methods.optimizers.trac import TRAC
 
 __all__ = [
     "ADOPT",

@@ -17,9 +17,9 @@ import optax
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods import keeping
-from jaxrl_ft.methods.keeping import Keep
-from jaxrl_ft.methods.rates import Rates, Schedule
+from jaxrl_ft.methods.optimizers import keeping
+from jaxrl_ft.methods.optimizers.keeping import Keep
+from jaxrl_ft.methods.optimizers.rates import Rates, Schedule
 
 O = TypeVar("O", bound="Optimizer")  # noqa: E741
 

@@ -1,4 +1,4 @@
-"""What is done to the parameters between gradient steps: units and layers renewed, weights shrunk, bounded, projected.
+"""Weights shrunk, bounded and projected between gradient steps.
 
 Interventions treat the kernels and biases of `dense_i` and `head`; every number is traced, and each has a value that
 switches it off bit for bit.
@@ -13,12 +13,10 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.core.table import Table
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods import neurons
-from jaxrl_ft.methods.intervention import Intervention, Outcome
-from jaxrl_ft.methods.neurons import Groups
-from jaxrl_ft.methods.renewals import ContinualBackprop, PeriodicResets, ReDo
+from jaxrl_ft.methods.interventions import neurons
+from jaxrl_ft.methods.interventions.intervention import Intervention, Outcome
+from jaxrl_ft.methods.interventions.neurons import Groups
 
 
 @config
@@ -133,20 +131,3 @@ class NormalizeProject(Intervention):
             factor = jnp.maximum(first, 1e-30) / jnp.where(now > 0, now, 1.0)
             flat[path] = flat[path] * factor**power
         return memory, tree.unflatten(flat), None
-
-
-INTERVENTIONS: Table[Intervention] = Table("intervention")
-INTERVENTIONS.add("none", Intervention(), "nothing between gradient steps")
-INTERVENTIONS.add("redo", ReDo(), "dormant units recycled every few updates (arXiv:2302.12902)")
-INTERVENTIONS.add("continual_backprop", ContinualBackprop(), "the least useful units renewed (arXiv:2306.13812)")
-INTERVENTIONS.add(
-    "soft_shrink_perturb", SoftShrinkPerturb(), "weights shrunk and perturbed each step (arXiv:2306.13812)"
-)
-INTERVENTIONS.add("weight_clipping", WeightClipping(), "weights bounded after each step (arXiv:2407.01704)")
-INTERVENTIONS.add("normalize_project", NormalizeProject(), "kernels held at their first norm (arXiv:2407.01800)")
-INTERVENTIONS.add("head_resets", PeriodicResets(), "output layers redrawn now and then (arXiv:2205.07802)")
-INTERVENTIONS.add(
-    "critic_resets",
-    PeriodicResets(groups="value", layers=65),
-    "the whole critic redrawn now and then (arXiv:2205.07802)",
-)
