@@ -80,7 +80,7 @@ def _stages(settings: "Settings") -> dict[str, int]:
 
 
 def _pretrain(settings: "Settings", display: "Display") -> "Agents":
-    from jaxrl_ft.commands.settings import EVAL_EPISODES, PRETRAIN_EVALS
+    from jaxrl_ft.commands.settings import EVAL_EPISODES, NUM_EVALS
     from jaxrl_ft.engine.learning import pretrain
 
     agents = pretrain(
@@ -91,7 +91,7 @@ def _pretrain(settings: "Settings", display: "Display") -> "Agents":
         seeds=settings.flags.seeds,
         steps=settings.flags.pretrain_steps,
         seed=settings.flags.seed,
-        num_evals=PRETRAIN_EVALS,
+        num_evals=NUM_EVALS,
         eval_episodes=EVAL_EPISODES,
         watch=lambda moment: display.tell(PRETRAINING, moment),
     )

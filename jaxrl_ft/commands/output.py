@@ -17,7 +17,7 @@ from jaxrl_ft.analysis import tables
 from jaxrl_ft.analysis.plots import learning_curves, source_target_bars
 from jaxrl_ft.analysis.report import markdown_report
 from jaxrl_ft.analysis.summary import is_ok, ranked
-from jaxrl_ft.commands.settings import EPISODES, EVAL_EPISODES, NUM_EVALS, PRETRAIN_EVALS, Settings
+from jaxrl_ft.commands.settings import EPISODES, EVAL_EPISODES, NUM_EVALS, Settings
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.comparison import Comparison
@@ -55,7 +55,6 @@ def write_config(settings: Settings) -> None:
         "held_out": [{"kind": kind, "task": to_json(task)} for kind, task in settings.held_out],
         "finetune_seed": settings.finetune_seed,
         "num_evals": NUM_EVALS,
-        "pretrain_evals": PRETRAIN_EVALS,
         "episodes": EPISODES,
         "eval_episodes": EVAL_EPISODES,
         "versions": versions(),

@@ -26,7 +26,7 @@ from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.ppo import ALGOS
 from jaxrl_ft.store import checkpoints, run_directory
 
-NUM_EVALS, PRETRAIN_EVALS, EVAL_EPISODES, EPISODES = 21, 11, 16, 64
+NUM_EVALS, EVAL_EPISODES, EPISODES = 11, 16, 64
 """Evaluations of each curve and of pretraining, greedy episodes of each of them, and of the final evaluation."""
 
 

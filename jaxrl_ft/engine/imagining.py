@@ -1,20 +1,23 @@
 """Imagined training: a look at the target, a model of it, and a policy that has trained in the model."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import loop
-from jaxrl_ft.engine.loop import Result, Spec, Start
+from jaxrl_ft.engine import loop, placement
+from jaxrl_ft.engine.loop import Spec, Start
 from jaxrl_ft.envs.imagined import ImaginedParams, imagined_simulator
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.data import Mixture
 from jaxrl_ft.methods.imagination import Model, fit
 from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.realignment import Experience
 
 _OFFSET = 2**30
@@ -56,46 +59,94 @@ def imagine(spec: Spec, start: Start, look: list[Experience], source_look: list[
     used = np.isfinite(accuracy) & (accuracy >= imagination.accuracy)
     if not used.any():
         return Imagined(start.policy, accuracy, used, np.full(len(models), np.nan), np.ones(len(models), np.float32))
-    tasks = tree.stack([_task(spec.task, model, good) for model, good in zip(models, used)])
-    if sources:
-        start = start._replace(sources=tree.stack([_task(spec.source, *pair) for pair in zip(sources, used)]))
-    else:
-        start = start._replace(sources=tasks)
+    tasks = tree.stack([_task(spec.task, *pair) for pair in zip(models, used)])
+    origins = tree.stack([_task(spec.source, *pair) for pair in zip(sources, used)]) if sources else tasks
+    start, alone = start._replace(tasks=tasks, sources=origins), _alone(spec, tasks, origins)
     low, high = spec.task.return_range
     goal, latest, best = low + imagination.goal * (high - low), start.policy, start.policy
     reached = np.full(len(models), np.nan)
+    reached[used] = _reached(alone, start, latest, np.flatnonzero(used))
     for number in range(imagination.rounds):
-        result = _round(spec, start._replace(policy=latest, base=None, old=None, tasks=tasks), number)
-        reached = result.curve[:, 0] if number == 0 else reached
-        latest = result.policy
-        better = used & (reached < goal) & (result.curve[:, -1] > reached)
-        params = tree.choose_rows(better, latest.params, best.params)
-        statistics = tree.choose_rows(better, latest.statistics, best.statistics)
-        best = Policy(params, statistics, latest.network)
-        reached = np.where(better, result.curve[:, -1], reached)
-        if (reached >= goal)[used].all():
+        pending = np.flatnonzero(used & (reached < goal))
+        if not pending.size:
             break
+        trained, returns = _train(alone, start, latest, pending, number)
+        better = returns > reached[pending]
+        latest = _with_rows(latest, pending, trained)
+        best = _with_rows(best, pending[better], tree.take(trained, better))
+        reached[pending] = np.maximum(returns, reached[pending])
     share = np.clip((reached - low) / (high - low), 0.0, 1.0)
     rate = np.where(used, imagination.rate**share, 1.0).astype(np.float32)
-    return Imagined(best, accuracy, used, np.where(used, reached, np.nan), rate)
+    return Imagined(best, accuracy, used, reached, rate)
 
 
-def _round(spec: Spec, start: Start, number: int) -> Result:
-    """Plain training of every run in its imagined task."""
+def _alone(spec: Spec, tasks: Task, sources: Task) -> Spec:
+    """Plain training of as many runs as go well side by side; any task of the kind stands for those of the runs."""
     mixture = Mixture(share=spec.method.imagination.source_share)
-    method = Method(optimizer=spec.method.optimizer, ent_coef=spec.method.ent_coef, data=mixture)
-    updates = -(-spec.method.imagination.steps // spec.algo.steps_per_update())
-    alone = replace(
+    return replace(
         spec,
-        method=method,
-        # Any task of the kind serves where all runs share one: each has its own in `start`.
-        source=tree.take(start.tasks, 0),
-        task=tree.take(start.tasks, 0),
-        num_updates=updates,
+        method=Method(optimizer=spec.method.optimizer, ent_coef=spec.method.ent_coef, data=mixture),
+        source=tree.take(sources, 0),
+        task=tree.take(tasks, 0),
+        num_runs=placement.batch(spec.num_runs),
+        num_updates=-(-spec.method.imagination.steps // spec.algo.steps_per_update()),
         num_evals=2,
-        offset=_OFFSET + number * _ROUND,
     )
-    return loop.train(alone, start)
+
+
+def _reached(alone: Spec, start: Start, policy: Policy, rows: np.ndarray) -> np.ndarray:
+    """Greedy returns of some runs in their imagined tasks."""
+    parts = _parts(alone.num_runs, start, policy, rows, 0)
+    return np.concatenate([loop.mean_return(alone, part, part.policy, 0)[:num] for num, part in parts])
+
+
+def _train(alone: Spec, start: Start, policy: Policy, rows: np.ndarray, number: int) -> tuple[Policy, np.ndarray]:
+    """The policies of some runs after a round in their imagined tasks, and their greedy returns there."""
+    parts = _parts(alone.num_runs, start, policy, rows, number)
+    results = [(num, loop.train(alone, part)) for num, part in parts]
+    policies = [tree.take(result.policy, slice(num)) for num, result in results]
+    trained = jax.tree.map(lambda *leaves: np.concatenate(leaves), *policies)
+    return trained, np.concatenate([result.curve[:num, -1] for num, result in results])
+
+
+def _parts(width: int, start: Start, policy: Policy, rows: np.ndarray, number: int) -> Iterator[tuple[int, Start]]:
+    """Where every batch of runs starts, and how many of its runs are wanted: those that fill it up are not.
+
+    Args:
+        width: of a batch.
+        start: tasks and all, of all runs.
+        policy: of all runs.
+        rows: which runs.
+        number: of the round.
+    """
+    for first in range(0, len(rows), width):
+        chosen = rows[first : first + width]
+        batch = chosen[np.arange(width) % len(chosen)]
+        each = (policy, start.init_params, start.share, start.tasks, start.sources)
+        own, init_params, share, tasks, sources = tree.take(each, batch)
+        yield (
+            len(chosen),
+            Start(
+                policy=own,
+                init_params=init_params,
+                source=Source(own, init_params),
+                share=share,
+                tasks=tasks,
+                sources=sources,
+                numbers=_OFFSET + number * _ROUND + batch,
+            ),
+        )
+
+
+def _with_rows(policy: Policy, rows: np.ndarray, others: Policy) -> Policy:
+    """The policies with some of them replaced."""
+
+    def put(leaf: np.ndarray, other: np.ndarray) -> np.ndarray:
+        changed = np.array(leaf)
+        changed[rows] = other
+        return changed
+
+    return jax.tree.map(put, policy, others)
 
 
 def _task(target: Task, model: Model, good: bool) -> Task:

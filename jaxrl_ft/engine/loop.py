@@ -53,8 +53,6 @@ class Spec:
     """of each member of a population"""
     num_evals: int
     eval_episodes: int
-    offset: int = 0
-    """number of the first run"""
     last: Task | None = None
     """the task that the agents were trained on last, whose sensors they read; the source without it"""
 
@@ -97,6 +95,8 @@ class Start(NamedTuple):
     """a task for each run, leaves [R], in the place of the one that all share"""
     sources: Task | None = None
     """likewise the source of each run"""
+    numbers: np.ndarray | None = None
+    """number of each run, [R], which gives its random numbers; 0, 1, ... without"""
 
 
 class Result(NamedTuple):
@@ -134,18 +134,18 @@ def train(spec: Spec, start: Start, watch: Watcher | None = None) -> Result:
     steersman = steering.Steering(spec.method, spec.num_updates)
     curve, curve_steps, before, paid = [], [], 0, start.probe_steps
     if paid and start.base is not None:
-        curve.append(_mean_return(spec, start, start.base, 0))
+        curve.append(mean_return(spec, start, start.base, 0))
         curve_steps.append(0)
     for point in sorted({*evaluations.tolist(), *steersman.points, spec.num_updates}):
         state, policy, sums = programs.chunk(mesh, run, state, np.int32(before), np.int32(point))
         steersman.note(sums)
         if point in evaluations:
             answer = _answer(spec, start, policy, steersman.scores)
-            curve.append(_mean_return(spec, start, answer, point))
+            curve.append(mean_return(spec, start, answer, point))
             curve_steps.append(paid + point * spec.env_steps_per_update)
         _tell(watch, spec, "training", point, point - before, sums)
         if point in steersman.points:
-            run, state = _steer(spec, steersman, run, state, policy)
+            run, state = _steer(spec, start, steersman, run, state, policy)
             paid += spec.method.control.spent() // (spec.method.control.stretches - 1)
         before = point
     delta_paths = tuple(tree.flatten(state.delta))
@@ -166,7 +166,7 @@ def _columns(curve: list[np.ndarray], num_runs: int) -> np.ndarray:
 def _begin(spec: Spec, start: Start) -> tuple[Run, State]:
     """The run and its state on the devices, for every member of every population."""
     num, method = spec.num_members, spec.method
-    seeds = _seeds(spec)
+    seeds = _seeds(spec, start)
     tasks = _tasks(spec, start)
     sources = tree.repeat(spec.source, spec.num_runs) if start.sources is None else start.sources
     rate = np.ones(spec.num_runs, np.float32) if start.rate is None else start.rate
@@ -206,8 +206,8 @@ def _tasks(spec: Spec, start: Start) -> Task:
     return tree.repeat(spec.task, spec.num_runs) if start.tasks is None else start.tasks
 
 
-def _seeds(spec: Spec) -> training.Seeds:
-    return training.seeds_of(spec.seed, spec.num_runs, spec.method.population, spec.offset)
+def _seeds(spec: Spec, start: Start) -> training.Seeds:
+    return training.seeds_of(spec.seed, spec.num_runs, spec.method.population, start.numbers)
 
 
 def _answer(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Policy:
@@ -229,20 +229,23 @@ def _answer(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Pol
     return Policy(params, jax.tree.map(lambda leaf: leaf[:, 0], members.statistics), spec.network)
 
 
-def _steer(spec: Spec, steersman: steering.Steering, run: Run, state: State, policy: Policy) -> tuple[Run, State]:
+def _steer(
+    spec: Spec, start: Start, steersman: steering.Steering, run: Run, state: State, policy: Policy
+) -> tuple[Run, State]:
     """The run with the numbers, and the states, that the control goes on with."""
     num = spec.num_members
     numbers = Numbers(*placement.trim((run.optimizer, run.penalty), num))
-    (optimizer, penalty), parents = steersman.adjust(spec.algo, policy, run, numbers, _seeds(spec), spec.task)
+    (optimizer, penalty), parents = steersman.adjust(spec.algo, policy, run, numbers, _seeds(spec, start), spec.task)
     optimizer, penalty = placement.put((optimizer, penalty), num)
     if not np.array_equal(parents, np.arange(num)):
         state = placement.put(tree.take(placement.trim(state, num), parents), num)
     return replace(run, optimizer=optimizer, penalty=penalty), state
 
 
-def _mean_return(spec: Spec, start: Start, policy: Policy, point: int) -> np.ndarray:
+def mean_return(spec: Spec, start: Start, policy: Policy, point: int) -> np.ndarray:
+    """Mean greedy return of every run's policy on its task, [R]; equal points meet equal episodes."""
     num = spec.num_runs
-    tasks, seeds = _tasks(spec, start), training.seeds_of(spec.seed, num)
+    tasks, seeds = _tasks(spec, start), training.seeds_of(spec.seed, num, numbers=start.numbers)
     padded = placement.put((policy, tasks, tuple(seeds)), num)
     policy, tasks, seeds = padded[0], padded[1], training.Seeds(*padded[2])
     outcome = training.evaluate_runs(spec.algo, policy, tasks, seeds, episodes=spec.eval_episodes, stream=point)

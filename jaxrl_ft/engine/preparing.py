@@ -47,10 +47,10 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
     probe = Probe(np.zeros(spec.num_runs, np.float32))
     if method.look_steps:
         who = fresh if scratch else base
-        look, outcome = watching.watch(spec, who, spec.task, method.look_steps, watching.ON_TARGET)
+        look, outcome = watching.watch(spec, who, spec.task, watching.ON_TARGET)
         probe = Probe(possible_share(outcome, spec.task).astype(np.float32))
     if _aligns(spec):
-        before = watching.watch(spec, base, spec.before, watching.SOURCE_STEPS, watching.BEFORE)[0]
+        before = watching.watch(spec, base, spec.before, watching.BEFORE)[0]
         aligned, changes = realigning.realign(spec, base, before, look)
         # What the look says of the return is not said of a policy that has changed since; it is trusted as it is.
         changed = np.array([change.changes for change in changes])
@@ -71,7 +71,7 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
         return Prepared(start, source_steps, changes, None)
     source_look: list[Experience] = []
     if method.imagination.source_share:
-        source_look = watching.watch(spec, base, spec.source, watching.SOURCE_STEPS, watching.ON_SOURCE)[0]
+        source_look = watching.watch(spec, base, spec.source, watching.ON_SOURCE)[0]
     imagined = imagining.imagine(spec, start, look, source_look)
     start = start._replace(policy=imagined.policy, rate=imagined.rate)
     return Prepared(start, source_steps, changes, imagined)
@@ -96,7 +96,7 @@ def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[
     The policy that it is remembered by reads the target's sensors, and so the experience is told as the target would.
     """
     num_looks = _aligns(spec) + (spec.method.imagination.source_share > 0)
-    steps = num_looks * watching.SOURCE_STEPS * spec.method.LOOK_ENVS
+    steps = num_looks * spec.method.look_steps * spec.method.LOOK_ENVS
     if not spec.method.source_steps:
         return None, steps
     data = training.gather(spec.algo, base, spec.source, spec.seed, spec.num_runs, spec.method.source_steps)

@@ -31,9 +31,10 @@ class Seeds(NamedTuple):
     indices: np.ndarray
 
 
-def seeds_of(seed: int, num_runs: int, population: int = 1, offset: int = 0) -> Seeds:
-    """Runs offset, ..., offset + n - 1 of a call with this seed; member m of the r-th of n is at m n + r."""
-    indices = (offset + np.arange(num_runs) + update.MEMBER * np.arange(population)[:, None]).reshape(-1)
+def seeds_of(seed: int, num_runs: int, population: int = 1, numbers: Any = None) -> Seeds:
+    """Runs 0, ..., n - 1 of a call with this seed, or those of the n numbers; member m of the r-th is at m n + r."""
+    numbers = np.arange(num_runs) if numbers is None else np.asarray(numbers)
+    indices = (numbers + update.MEMBER * np.arange(population)[:, None]).reshape(-1)
     return Seeds(np.full(len(indices), seed, np.uint32), indices.astype(np.uint32))
 
 

@@ -15,23 +15,20 @@ from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.realignment import Experience
 
-SOURCE_STEPS = 128
-"""Steps of each environment on the source."""
 ON_SOURCE, ON_TARGET, BEFORE = range(3)
 """Streams of random numbers."""
 
 
-def watch(spec: Spec, policy: Policy, task: Task, num_steps: int, stream: int) -> tuple[list[Experience], Outcome]:
-    """The experience of every run, and what the policy's own episodes came to, [R, N / 2].
+def watch(spec: Spec, policy: Policy, task: Task, stream: int) -> tuple[list[Experience], Outcome]:
+    """The experience of every run, `look_steps` long, and what the policy's own episodes came to, [R, N / 2].
 
     Args:
         spec: the runs.
         policy: leaves [R, ...].
         task: where it acts.
-        num_steps: steps in each environment.
         stream: number of the look.
     """
-    num, num_envs = spec.num_runs, spec.method.LOOK_ENVS
+    num, num_envs, num_steps = spec.num_runs, spec.method.LOOK_ENVS, spec.method.look_steps
     each = tree.repeat(as_arrays(spec.algo), num), policy, tree.repeat(task, num)
     streams = np.full(num, stream, np.uint32)
     arguments = placement.put((*each, *training.seeds_of(spec.seed, num), streams), num)

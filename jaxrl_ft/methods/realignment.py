@@ -105,12 +105,14 @@ def estimate(source: Experience, target: Experience, num_actions: int, continuou
     design = np.concatenate([source.obs, _features(source.action, num_actions, continuous)], axis=1)
     model = np.linalg.lstsq(design, source.next_obs - source.obs, rcond=None)[0]
     orders = permutations(range(size)) if size <= _MOST_SENSORS else [tuple(range(size))]
-    candidates = [
-        _aligned(source, target, model, none._replace(order=np.array(order), actions=actions), scaled)
+    maps = [
+        none._replace(order=np.array(order), actions=actions)
         for order in orders
-        for scaled in (False, True)
         for actions in _action_maps(num_actions, continuous)
     ]
+    candidates = [_aligned(source, target, change, change.scale) for change in maps]
+    scales = [_scale(source, target, model, change) for change in maps]
+    candidates += [_aligned(source, target, change, scale) for change, scale in zip(maps, scales) if scale is not None]
     plain = _error(none, target, model)
     gains = np.array([plain - _error(candidate, target, model) for candidate in candidates]) / size
     best = int(np.argmax(gains))
@@ -140,10 +142,9 @@ def _features(action: Any, num_actions: int, continuous: bool) -> Floats:
     return np.concatenate([ones, shown], axis=1)
 
 
-def _aligned(source: Experience, target: Experience, model: Floats, change: Realignment, scaled: bool) -> Realignment:
-    """A candidate with the offset, and if asked the scale, that make episodes begin as they do on the source."""
+def _aligned(source: Experience, target: Experience, change: Realignment, scale: Floats) -> Realignment:
+    """A candidate with a scale, and the offset that makes episodes begin as they do on the source."""
     starts = target.starts[:, change.order]
-    scale = _scale(source, target, model, change) if scaled else change.scale
     offset = starts.mean(axis=0) - scale * source.starts.mean(axis=0)
     # Of a few starts the variance may look small by chance, and the source has more of them.
     ours, theirs = scale**2 * source.starts.var(axis=0), starts.var(axis=0)
@@ -152,8 +153,10 @@ def _aligned(source: Experience, target: Experience, model: Floats, change: Real
     return change._replace(offset=offset, scale=scale)
 
 
-def _scale(source: Experience, target: Experience, model: Floats, change: Realignment) -> Floats:
+def _scale(source: Experience, target: Experience, model: Floats, change: Realignment) -> Floats | None:
     """The scale [O] that the dynamics tell, of sensors whose starts spread otherwise, within what the starts allow.
+
+    None when all spread alike.
 
     With slopes A and intercepts b_a of the source's dynamics, starts of mean c there and e here, and u = 1 / scale:
 
@@ -166,7 +169,7 @@ def _scale(source: Experience, target: Experience, model: Floats, change: Realig
     room = _DEVIATIONS * _SPREAD_ERROR * np.sqrt(1 / len(source.starts) + 1 / len(starts))
     free, size = np.abs(np.log(ratio)) > room, len(change.order)
     if not free.any():
-        return change.scale
+        return None
     obs, following = target.obs[:, change.order], target.next_obs[:, change.order]
     pulled = (obs - starts.mean(axis=0))[:, None, :] * model[:size].T
     slopes = np.eye(size) * (following - obs)[:, :, None] - pulled

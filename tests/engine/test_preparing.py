@@ -66,7 +66,7 @@ def left(agents):
 def test_a_look_shows_the_policy_in_half_of_the_environments_and_chance_in_the_others(left, target):
     spec = spec_of(left, target, IMAGINED)
     policy = Policy(left.params, left.statistics, left.network)
-    look, own = watching.watch(spec, policy, target, 64, watching.ON_TARGET)
+    look, own = watching.watch(spec, policy, target, watching.ON_TARGET)
     assert len(look) == 4
     for i, seen in enumerate(look):
         assert seen.obs.shape == seen.next_obs.shape == (512, 4) and seen.action.shape == (512,)
@@ -81,7 +81,7 @@ def test_a_look_shows_the_policy_in_half_of_the_environments_and_chance_in_the_o
         np.testing.assert_array_equal(np.all(after == before, axis=-1), ~ended[:-1])
         assert len(seen.starts) == 8 + ended[:-1].sum() and np.abs(seen.starts).max() <= 0.05
     assert not np.array_equal(look[0].obs, look[1].obs)
-    assert not np.array_equal(watching.watch(spec, policy, target, 64, watching.ON_SOURCE)[0][0].obs, look[0].obs)
+    assert not np.array_equal(watching.watch(spec, policy, target, watching.ON_SOURCE)[0][0].obs, look[0].obs)
     assert np.all(possible_share(own, target) < 0.05)
 
 
@@ -93,7 +93,7 @@ def test_continuous_actions_are_seen_within_their_bounds(tiny, random_params):
     wrapped = ft.wrap({"policy": layers}, task, algo=tiny.algo)
     params = tree.repeat(params, 1)
     spec = specs.finetune_spec(wrapped, task, replace(IMAGINED, look_steps=16), 4096, 1, 3, 4)
-    look, _ = watching.watch(spec, Policy(params, {}, tiny.network), task, 16, watching.ON_TARGET)
+    look, _ = watching.watch(spec, Policy(params, {}, tiny.network), task, watching.ON_TARGET)
     actions = look[0].action.reshape(16, 8)
     own = np.abs(actions[:, 4:])
     assert own.max() == 2.0 and (own == 2.0).mean() > 0.5
@@ -114,7 +114,7 @@ def test_senses_are_undone_and_source_rows_are_told_as_the_target_would(agents):
     for policy, data in ((found.start.policy, after), (Policy(agents.params, {}, agents.network), before)):
         one = agents.algo.distribution(tree.take(policy, 0), data.obs[0])
         np.testing.assert_allclose(one.log_prob(data.action[0]), before.log_prob[0], atol=1e-4)
-    assert found.start.probe_steps == 512 and found.source_steps == 128 * 8 + before.obs.shape[1]
+    assert found.start.probe_steps == 512 and found.source_steps == 512 + before.obs.shape[1]
     np.testing.assert_array_equal(found.start.share, 1.0)
 
 
@@ -129,7 +129,7 @@ def test_a_run_whose_model_is_not_accurate_goes_on_without_it(agents, target, sa
     # the accuracy that separates two of the four runs
     spec = spec_of(agents, target, IMAGINED)
     base = Policy(agents.params, agents.statistics, agents.network)
-    look = watching.watch(spec, base, target, 64, watching.ON_TARGET)[0]
+    look = watching.watch(spec, base, target, watching.ON_TARGET)[0]
     accuracy = np.array([fit(experience, 2).accuracy for experience in look])
     middle = float(np.median(accuracy))
     method = replace(IMAGINED, imagination=replace(IMAGINED.imagination, accuracy=middle))
