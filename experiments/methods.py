@@ -15,6 +15,7 @@ on from there. `python experiments/leaderboard.py` makes tables and the figure f
 
 import argparse
 import csv
+import functools
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -139,12 +140,15 @@ def pretrained(name: str, seeds: int, seed: int) -> ft.Agents:
     return _pretrained(name == "norm", seeds, seed)
 
 
-def _pretrained(layer_norm: bool, seeds: int, seed: int, known: dict[Any, ft.Agents] = {}) -> ft.Agents:  # noqa: B006
-    key = (layer_norm, seeds, seed)
-    if key not in known:
-        network = ft.MLP(layer_norm=layer_norm)
-        known[key] = ft.pretrain(ft.make_task(SOURCE), network=network, seeds=seeds, seed=seed, num_evals=2)
-    return known[key]
+@functools.cache
+def _pretrained(layer_norm: bool, seeds: int, seed: int) -> ft.Agents:
+    network = ft.MLP(layer_norm=layer_norm)
+    return ft.pretrain(ft.make_task(SOURCE), network=network, seeds=seeds, seed=seed, num_evals=2)
+
+
+def task_of(shift: str) -> ft.Task:
+    """The target of a shift, one of the twelve or a fresh one."""
+    return ft.make_task(SOURCE, shift) if shift in SHIFTS else ft.make_task(SOURCE, **fresh_shifts()[shift])
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -188,32 +192,31 @@ def tune(names: list[str], on: bool) -> dict[str, ft.Method]:
     return {name: setting(name, number) for name, number in best.items()}
 
 
-def cells(methods: dict[str, ft.Method], tasks: dict[str, ft.Task], first: int, num: int) -> Iterator[list[dict]]:
-    """The rows of each cell of methods x tasks with agents first, ..., first + num - 1, as they are finished."""
+def cells(methods: dict[str, ft.Method], shifts: Iterable[str], first: int) -> Iterator[list[dict]]:
+    """The rows of each cell of methods x shifts with 16 agents from `first` on, as they are finished."""
     done = {(row["method"], row["shift"], int(row["agent"])) for row in read(RESULTS / "methods.csv")}
-    for shift, target in tasks.items():
+    for shift in shifts:
         for name, method in methods.items():
             if (name, shift, first) in done:
                 continue
-            agents = pretrained(name, SEEDS + MORE, 0).select(np.arange(first, first + num))
+            agents = pretrained(name, SEEDS + MORE, 0).select(np.arange(first, first + SEEDS))
             began = time.perf_counter()
-            yield cell(agents, name, method, shift, target, first)
+            yield cell(agents, name, method, shift, first)
             print(f"{shift} {name}: {time.perf_counter() - began:.1f} s", flush=True)
 
 
-def cell(
-    agents: ft.Agents, name: str, method: ft.Method, shift: str, target: ft.Task, first: int
-) -> list[dict[str, Any]]:
+def cell(agents: ft.Agents, name: str, method: ft.Method, shift: str, first: int) -> list[dict[str, Any]]:
     """One row per run of a method on a shift."""
-    source, options = agents.source, {"episodes": 32, "seed": 5 + first}
+    source, target, options = agents.source, task_of(shift), {"episodes": 32, "seed": 5 + first}
+    untouched = before(name == "norm", shift, first)
     tuned = ft.finetune(agents, target, method, steps=STEPS, seed=3 + first, num_evals=EVALS)
-    zero_shot = tuned.curve[:, 0] if method.spent_before() else ft.evaluate(agents, target, **options).mean(axis=1)
+    zero_shot = tuned.curve[:, 0] if method.spent_before() else untouched["target"]
     held_out = [ft.evaluate(tuned, task, **{**options, "episodes": 16}) for _, task in ft.held_out_grid(source, target)]
     columns = {
         "auc": area_under_curve(tuned.curve, tuned.curve_steps),
         "target_return": ft.evaluate(tuned, target, **options).mean(axis=1),
         "source_return": ft.evaluate(tuned, source, **options).mean(axis=1),
-        "source_return_before": ft.evaluate(agents, source, **options).mean(axis=1),
+        "source_return_before": untouched["source"],
         "held_out_return": np.mean(held_out, axis=(0, 2)) if held_out else np.full(len(zero_shot), np.nan),
         "dip": dip_area(tuned.curve, tuned.curve_steps, zero_shot[:, None]),
         "env_steps": tuned.env_steps - agents.env_steps,
@@ -231,10 +234,18 @@ def cell(
     ]
 
 
-def run(methods: dict[str, ft.Method], tasks: dict[str, ft.Task], firsts: Iterable[int]) -> None:
+@functools.cache
+def before(layer_norm: bool, shift: str, first: int) -> dict[str, np.ndarray]:
+    """The agents' own returns on source and target, [R]; evaluated once for all methods."""
+    agents = _pretrained(layer_norm, SEEDS + MORE, 0).select(np.arange(first, first + SEEDS))
+    tasks = {"source": agents.source, "target": task_of(shift)}
+    return {where: ft.evaluate(agents, task, episodes=32, seed=5 + first).mean(axis=1) for where, task in tasks.items()}
+
+
+def run(methods: dict[str, ft.Method], shifts: Iterable[str], firsts: Iterable[int]) -> None:
     """Every cell that is not among the results, written to them as it is finished."""
     for first in firsts:
-        for rows in cells(methods, tasks, first, SEEDS):
+        for rows in cells(methods, shifts, first):
             append(RESULTS / "methods.csv", rows)
 
 
@@ -257,15 +268,13 @@ def main() -> None:
     names = [ft.METHODS.name(name) for name in arguments.only]
     RESULTS.mkdir(exist_ok=True)
     methods = tune(names, "tuning" in arguments.stages)
-    shifts = {shift: ft.make_task(SOURCE, shift) for shift in SHIFTS}
-    fresh = {name: ft.make_task(SOURCE, **physics) for name, physics in fresh_shifts().items()}
     later = range(SEEDS, SEEDS + MORE, SEEDS)
     if "table" in arguments.stages:
-        run(methods, shifts, [0])
+        run(methods, SHIFTS, [0])
     if "more" in arguments.stages:
-        run({name: methods[name] for name in best(names) if name in methods}, shifts, later)
+        run({name: methods[name] for name in best(names) if name in methods}, SHIFTS, later)
     if "fresh" in arguments.stages:
-        run({name: methods[name] for name in REFERENCES if name in methods}, fresh, [0, *later])
+        run({name: methods[name] for name in REFERENCES if name in methods}, fresh_shifts(), [0, *later])
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def transfer(
     lines += [*_realignment(prepared.changes), *_imagination(spec, prepared)]
     lines += _leaves(spec, agents, fresh, start, result)
     lines += [_optimizer(spec, start), _normaliser(agents, fresh, start), *_rest(spec)]
-    return (*lines, *_counts(spec, agents, start, result, prepared.source_steps))
+    return (*lines, *_counts(spec, agents, prepared, result))
 
 
 def pretraining(spec: Spec, result: Result, until: Task | None) -> tuple[str, ...]:
@@ -174,16 +174,20 @@ def _rest(spec: Spec) -> Iterator[str]:
     yield f"replay: {'source experience beside the rollout' if method.data.replays else 'none'}"
 
 
-def _counts(spec: Spec, agents: Agents, start: Start, result: Result, source_steps: int) -> Iterator[str]:
+def _counts(spec: Spec, agents: Agents, prepared: Prepared, result: Result) -> Iterator[str]:
+    start = prepared.start
     total = tree.size(tree.take(result.policy.params, 0))
     share = result.delta_size / total
     yield f"trains {result.delta_size:,} numbers for {total:,} parameters ({share:.1%})"
     before = int(agents.env_steps[0])
+    total_steps = int(result.curve_steps[0, -1])
     yield (
-        f"env steps of each seed: {before:,} before the target, {source_steps:,} of source experience for this method, "
-        f"{start.probe_steps:,} on the target before the first update, {int(result.curve_steps[0, -1]):,} on it in all"
+        f"env steps of each seed: {before:,} before the target, {prepared.source_steps:,} of source experience for "
+        f"this method, {start.probe_steps:,} on the target before the first update, {total_steps:,} on it in all"
     )
     yield f"gradient steps skipped as non-finite: {result.skipped:,} over {spec.num_members} runs"
     if spec.method.warm_start.probe_episodes or spec.method.look_steps:
         low, middle, high = np.quantile(np.asarray(start.share), [0.0, 0.5, 1.0])
-        yield f"probed zero-shot share of the possible return: median {middle:.2f}, {low:.2f} to {high:.2f}"
+        changed = sum(change.changes for change in prepared.changes)
+        trusted = f"; taken to be 1 in the {changed} that were realigned" if changed else ""
+        yield f"probed zero-shot share of the possible return: median {middle:.2f}, {low:.2f} to {high:.2f}{trusted}"
