@@ -51,7 +51,10 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
         probe = Probe(possible_share(outcome, spec.task).astype(np.float32))
     if _aligns(spec):
         before = watching.watch(spec, base, spec.before, watching.BEFORE)[0]
-        aligned, changes = realigning.realign(spec, base, before, look)
+        changes = realigning.estimates(spec, before, look)
+        aligned = realigning.realign(base, changes)
+        # What is anchored to the first parameters is anchored to them as they too would read the target.
+        init_params = realigning.realign(Policy(init_params, base.statistics, base.network), changes).params
         # What the look says of the return is not said of a policy that has changed since; it is trusted as it is.
         changed = np.array([change.changes for change in changes])
         probe = Probe(np.where(changed, np.float32(1.0), probe.share))

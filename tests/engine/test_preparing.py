@@ -100,7 +100,7 @@ def test_continuous_actions_are_seen_within_their_bounds(tiny, random_params):
     assert np.abs(actions[:, :4]).max() < 2.0 and 0.9 < actions[:, :4].std() < 1.4
 
 
-def test_senses_are_undone_and_source_rows_are_told_as_the_target_would(agents):
+def test_senses_are_undone_and_source_rows_are_told_as_the_target_would(agents, same):
     order = (2, 3, 0, 1)
     other = ft.make_task("CartPole-v1", obs_permutation=order, flip_actions=True)
     plain = replace(ALIGNED, penalty=ft.EWC())
@@ -114,6 +114,14 @@ def test_senses_are_undone_and_source_rows_are_told_as_the_target_would(agents):
     for policy, data in ((found.start.policy, after), (Policy(agents.params, {}, agents.network), before)):
         one = agents.algo.distribution(tree.take(policy, 0), data.obs[0])
         np.testing.assert_allclose(one.log_prob(data.action[0]), before.log_prob[0], atol=1e-4)
+    # and the parameters that a penalty may be anchored to read the target likewise
+    first = [Policy(params, {}, agents.network) for params in (agents.init_params, found.start.source.init_params)]
+    theirs, ours = (
+        agents.algo.distribution(tree.take(policy, 0), data.obs[0]).log_prob(data.action[0])
+        for policy, data in zip(first, (before, after))
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert same(found.start.init_params, found.start.source.init_params)
     assert found.start.probe_steps == 512 and found.source_steps == 512 + before.obs.shape[1]
     np.testing.assert_array_equal(found.start.share, 1.0)
 
