@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from methods import REFERENCES, SHIFTS
+from methods import COEFFICIENT, REFERENCES, SHIFTS, tune
 
 import jaxrl_ft as ft
 from jaxrl_ft.analysis import drawing
 from jaxrl_ft.analysis.intervals import Interval, probability_interval, stratified_bootstrap
 from jaxrl_ft.analysis.statistics import iqm, per_task
 from jaxrl_ft.analysis.tables import markdown_table
+from jaxrl_ft.core.config import floats
 
 RESULTS = Path(__file__).parent / "results"
 SCRATCH, FULL, RECOMMENDED = REFERENCES
@@ -138,6 +139,13 @@ def retention(runs: Runs, shifts: tuple[str, ...], method: str) -> str:
     )
 
 
+def settings(names: list[str]) -> dict[str, dict[str, float]]:
+    """The learning rate and the own number that tuning chose for every method."""
+    chosen = {name: floats(method) for name, method in tune(names, False).items()}
+    paths = {name: ("optimizer.learning_rate", COEFFICIENT.get(name)) for name in names}
+    return {name: {path: chosen[name][path] for path in paths[name] if path in chosen[name]} for name in names}
+
+
 def draw(runs: Runs, rows: list[dict[str, Any]], shifts: tuple[str, ...]) -> None:
     """Every method's area with its interval, and beside it the area on each shift as a map."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -180,6 +188,7 @@ def main() -> None:
     table, facts = by_shift(runs, SHIFTS)
     (RESULTS / "recommended.md").write_text(table + "\n")
     summary: dict[str, Any] = {"methods": len(rows), "mean": {row["method"]: row["auc"].value for row in rows}}
+    summary["settings"] = settings([row["method"] for row in rows])
     summary["recommended"] = {"method": RECOMMENDED, "shifts": facts}
     fresh = tuple(shift for method, shift in runs if method == RECOMMENDED and shift.startswith("fresh"))
     if fresh:

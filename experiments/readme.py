@@ -9,6 +9,7 @@ import json
 import pathlib
 import re
 import sys
+from collections.abc import Callable
 
 import jaxrl_ft as ft
 
@@ -52,9 +53,27 @@ def measurements() -> str:
     return "\n".join(["| on 2 CPU cores | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)])
 
 
+def table(name: str) -> Callable[[], str]:
+    return lambda: (RESULTS / name).read_text().strip()
+
+
+def compiling() -> str:
+    cold, warm = (read("compiling.json")[state] for state in ("cold", "warm"))
+    return (
+        f"All {cold['methods']} methods, with 16 agents on one target, run {cold['training_programs']} training "
+        f"programs: {cold['compiling_s']:.0f} s of tracing and compiling from an empty cache, "
+        f"{warm['compiling_s']:.0f} s with a warm one (`experiments/compiling.py`)."
+    )
+
+
 BLOCKS = {
     "output": lambda: "```\n" + (RESULTS / "main_job.txt").read_text().strip("\n") + "\n```",
-    "shifts": lambda: (RESULTS / "shifts.md").read_text().strip(),
+    "shifts": table("shifts.md"),
+    "recommended": table("recommended.md"),
+    "fresh": table("fresh_shifts.md"),
+    "retention": table("retention.md"),
+    "leaderboard": table("leaderboard.md"),
+    "compiling": compiling,
     "methods": methods,
     "measurements": measurements,
 }
