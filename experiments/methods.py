@@ -218,7 +218,7 @@ def cell(agents: ft.Agents, name: str, method: ft.Method, shift: str, first: int
         "source_return": ft.evaluate(tuned, source, **options).mean(axis=1),
         "source_return_before": untouched["source"],
         "held_out_return": np.mean(held_out, axis=(0, 2)) if held_out else np.full(len(zero_shot), np.nan),
-        "dip": dip_area(tuned.curve, tuned.curve_steps, zero_shot[:, None]),
+        "dip": dip_area(tuned.curve, tuned.curve_steps, zero_shot),
         "env_steps": tuned.env_steps - agents.env_steps,
     }
     return [
