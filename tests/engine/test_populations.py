@@ -1,7 +1,5 @@
 """Laws of populations: members share the budget, and what becomes of them is a mean or the best."""
 
-from dataclasses import replace
-
 import jax
 import numpy as np
 import pytest
@@ -35,7 +33,7 @@ def members(agents, source, target, tiny):
 
     def train(member):
         spec = Spec(tiny.algo, tiny.network, ft.Method(), source, target, 1, 4, UPDATES, 2, 1)
-        alone = loop.train(replace(spec, offset=update.MEMBER * member), start)
+        alone = loop.train(spec, start._replace(numbers=update.MEMBER * member + np.arange(4)))
         return jax.tree.map(lambda leaf: leaf[:2], alone.policy.params)
 
     return train

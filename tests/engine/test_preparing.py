@@ -9,7 +9,7 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import preparing, specs, training, watching
+from jaxrl_ft.engine import imagining, placement, preparing, specs, training, watching
 from jaxrl_ft.engine.episodes import Outcome, possible_share
 from jaxrl_ft.methods.imagination import Imagination, fit
 
@@ -185,3 +185,41 @@ def test_a_probe_takes_the_place_of_what_the_look_tells(agents, target):
     np.testing.assert_array_equal(both.share, alone.share)
     assert not np.array_equal(both.share, looked.share)
     assert (looked.probe_steps, both.probe_steps, alone.probe_steps) == (512, 1024, 512)
+
+
+def test_what_a_run_imagines_depends_neither_on_the_others_nor_on_its_batch(agents, target, monkeypatch):
+    """Batches of one width, each filled up: one of four runs, two of three, and one that holds a single run."""
+    method = replace(IMAGINED, imagination=replace(IMAGINED.imagination, rounds=2))
+    whole = prepared(agents, target, method)[2]
+    assert whole.imagined.used.all()
+    monkeypatch.setattr(placement, "batch", lambda num_runs: 3)
+    batched = prepared(agents, target, method)[2]
+    np.testing.assert_allclose(batched.imagined.reached, whole.imagined.reached, rtol=0.02)
+    pairs = zip(jax.tree.leaves(batched.start.policy.params), jax.tree.leaves(whole.start.policy.params))
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_a_run_that_does_well_in_the_model_from_the_start_is_not_trained_in_it(agents, target, monkeypatch, same):
+    at_once = replace(IMAGINED, imagination=replace(IMAGINED.imagination, goal=0.0))
+    untrained = prepared(agents, target, at_once)[2]
+    warm = prepared(agents, target, replace(IMAGINED, imagination=Imagination()))[2].start
+    assert same(untrained.start.policy.params, warm.policy.params)
+    low, high = target.return_range
+    first = untrained.imagined.reached
+    middle = (np.median(first) - low) / (high - low)
+    asked = []
+    train = imagining._train
+
+    def spy(alone, start, policy, rows, number):
+        asked.append(rows)
+        return train(alone, start, policy, rows, number)
+
+    monkeypatch.setattr(imagining, "_train", spy)
+    found = prepared(agents, target, replace(IMAGINED, imagination=replace(IMAGINED.imagination, goal=middle)))[2]
+    np.testing.assert_array_equal(np.concatenate(asked), np.flatnonzero(first < np.median(first)))
+    assert 0 < len(asked[0]) < 4
+    for i in set(range(4)) - set(asked[0]):
+        assert same(tree.take(found.start.policy.params, i), tree.take(warm.policy.params, i))
+        assert found.imagined.reached[i] == first[i]
+    assert np.all(found.imagined.reached >= first)
