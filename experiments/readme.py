@@ -57,12 +57,11 @@ def table(name: str) -> Callable[[], str]:
     return lambda: (RESULTS / name).read_text().strip()
 
 
-def compiling() -> str:
-    cold, warm = (read("compiling.json")[state] for state in ("cold", "warm"))
+def extent() -> str:
+    board = read("leaderboard.json")
+    runs = " or ".join(map(str, board["runs"]))
     return (
-        f"All {cold['methods']} methods, with 16 agents on one target, run {cold['training_programs']} training "
-        f"programs: {cold['compiling_s']:.0f} s of tracing and compiling from an empty cache, "
-        f"{warm['compiling_s']:.0f} s with a warm one (`experiments/compiling.py`)."
+        f"{board['methods']} methods on {len(board['shifts'])} shifts, {runs} runs each: {', '.join(board['shifts'])}."
     )
 
 
@@ -70,10 +69,9 @@ BLOCKS = {
     "output": lambda: "```\n" + (RESULTS / "main_job.txt").read_text().strip("\n") + "\n```",
     "shifts": table("shifts.md"),
     "recommended": table("recommended.md"),
-    "fresh": table("fresh_shifts.md"),
     "retention": table("retention.md"),
+    "extent": extent,
     "leaderboard": table("leaderboard.md"),
-    "compiling": compiling,
     "methods": methods,
     "measurements": measurements,
 }
