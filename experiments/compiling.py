@@ -51,7 +51,7 @@ def work() -> dict[str, Any]:
             ft.finetune(agents[name == "norm"], target, method, steps=steps, **budget)
     return {
         "methods": len(ft.METHODS),
-        "training_programs": programs["chunk"],
+        "training_programs": programs["learn"],
         "programs": dict(programs.most_common()),
         "compiling_s": compilation.seconds,
         "parts_s": dict(spent.most_common()),

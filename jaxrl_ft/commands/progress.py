@@ -22,7 +22,7 @@ class _Speed(ProgressColumn):
     """Env steps per second, all runs together."""
 
     def render(self, task: Task) -> Text:
-        """The speed so far, or nothing before the first chunk."""
+        """The speed so far, or nothing before the first updates."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:>9,.0f} env steps/s" if speed else "", style="cyan")
 
@@ -138,7 +138,7 @@ class Compilation:
 
     def told(self) -> str:
         """The programs in words."""
-        training, others = self.programs["chunk"], self.programs.total() - self.programs["chunk"]
+        training, others = self.programs["learn"], self.programs.total() - self.programs["learn"]
         cache = jax.config.values["jax_compilation_cache_dir"]
         hits = f"; {self.cache_hits} came from the cache in {cache}" if cache else ""
         return f"{training} training program{'s' * (training != 1)} and {others} others{hits}"

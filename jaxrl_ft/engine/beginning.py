@@ -1,5 +1,6 @@
 """What happens before the first update: source experience, memories, the state that updates start from."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -7,8 +8,8 @@ import jax.numpy as jnp
 
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.engine import update
-from jaxrl_ft.engine.update import Memory, Run, State, run_key
+from jaxrl_ft.engine import collecting, streams
+from jaxrl_ft.engine.update import Memory, Run, State, evaluated_policy, policy_of, run_key
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.optimizers.keeping import Keep
 from jaxrl_ft.methods.penalties import Penalty, Source
@@ -26,7 +27,7 @@ def gather(algo: Any, num_rollouts: int, policy: Policy, task: Task, key: jax.Ar
         task: where.
         key: PRNG key.
     """
-    tasks = update.environments(task, algo.num_envs)
+    tasks = collecting.environments(task, algo.num_envs)
     carry_key, order_key, *keys = jax.random.split(key, num_rollouts + 2)
     carry = algo.init_carry(carry_key, tasks, policy)
 
@@ -57,7 +58,7 @@ def watch(
         task: where.
         key: PRNG key.
     """
-    tasks = update.environments(task, num_envs)
+    tasks = collecting.environments(task, num_envs)
     start_key, draw_key, noise_key = jax.random.split(key, 3)
     shape = (num_steps, num_envs)
     obs, env_state = rollout.start(start_key, tasks, num_envs)
@@ -72,32 +73,38 @@ def watch(
     return obs, steps
 
 
-def begin(run: Run, penalty: Penalty, source: Source, old: Any, keep: Keep | None) -> tuple[Tree, State]:
-    """What the adapter holds fixed, and the state before the first update.
+def begin(
+    run: Run, carry: Any, penalty: Penalty, source: Source, old: Any, keep: Keep | None
+) -> tuple[Tree, State, Policy, Policy]:
+    """What stands before the first update.
 
     Args:
         run: what the run was given; its base is where training starts.
+        carry: fresh environments.
         penalty: the method's penalty, whose term the run has.
         source: what may be remembered of the agent that is being fine-tuned.
         old: state of the optimizer that trained the agent, or None.
         keep: what of it to keep; None for nothing.
+
+    Returns:
+        frozen: what the adapter holds fixed.
+        state: before the first update.
+        policy: who collects first.
+        answer: the policy to evaluate.
     """
     # What an adapter draws is one draw for all members of a population, or their mean would have no meaning.
     freeze_key, adapter_key = (
-        update.stream_key(run.seed, run.index % update.MEMBER, stream) for stream in (update.FREEZE, update.ADAPTER)
+        streams.stream_key(run.seed, run.index % streams.MEMBER, stream) for stream in (streams.FREEZE, streams.ADAPTER)
     )
     frozen = run.adapter.freeze(freeze_key, run.base)
     delta = run.adapter.init(adapter_key, frozen)
     policy = Policy(run.adapter.merge(frozen, delta), run.statistics, run.network)
-    tasks = run.data.tasks(run_key(run, update.TASKS), run.source, run.task, jnp.zeros(()), run.algo.num_envs)
-    carry = run.algo.init_carry(run_key(run, update.CARRY), tasks, policy)
     memory = Memory(
-        penalty=penalty.init(run_key(run, update.PENALTY), run.algo, policy, source),
-        intervention=run.intervention.init(run_key(run, update.INTERVENTION), run.algo, policy),
-        data=run.data.init(run_key(run, update.DATA), source),
-        guide=(source.policy.params, source.policy.statistics) if run.data.guided else None,
+        penalty=penalty.init(run_key(run, streams.PENALTY), run.algo, policy, source),
+        intervention=run.intervention.init(run_key(run, streams.INTERVENTION), run.algo, policy),
     )
     opt_state = run.optimizer.build().init(delta)
     if keep is not None:
         opt_state = run.optimizer.inherit(opt_state, old, keep)
-    return frozen, State(delta, opt_state, carry, memory)
+    state, run = State(delta, opt_state, carry, memory), replace(run, base=frozen)
+    return frozen, state, policy_of(run, state), evaluated_policy(run, state)

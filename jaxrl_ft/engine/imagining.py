@@ -10,7 +10,7 @@ import numpy as np
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import loop, placement
-from jaxrl_ft.engine.loop import Spec, Start
+from jaxrl_ft.engine.group import Spec, Start
 from jaxrl_ft.envs.imagined import ImaginedParams, imagined_simulator
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task

@@ -11,7 +11,8 @@ from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import carrying, loop, preparing, reports, specs, training
 from jaxrl_ft.engine.agents import Agents
-from jaxrl_ft.engine.loop import Result, Spec, Start, Watcher
+from jaxrl_ft.engine.group import Spec, Start
+from jaxrl_ft.engine.loop import Result, Watcher
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.data import Between, Data
 from jaxrl_ft.methods.method import Method

@@ -10,8 +10,8 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.engine import imagining, placement, probing, programs, realigning, training, watching
 from jaxrl_ft.engine.episodes import possible_share
+from jaxrl_ft.engine.group import Spec, Start
 from jaxrl_ft.engine.imagining import Imagined
-from jaxrl_ft.engine.loop import Spec, Start
 from jaxrl_ft.engine.specs import same_sizes
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.realignment import Experience, Realignment, retold

@@ -6,7 +6,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import training
 from jaxrl_ft.engine.episodes import possible_share
-from jaxrl_ft.engine.loop import Spec
+from jaxrl_ft.engine.group import Spec
 from jaxrl_ft.methods.warm_starts import Probe
 
 

@@ -1,4 +1,4 @@
-"""The compiled programs, eight in all: module-level jits over a leading axis of runs, sharded over the devices.
+"""The compiled programs, ten in all: module-level jits over a leading axis of runs, sharded over the devices.
 
 A second call with the same structure and width never retraces, whatever the seeds, physics and floats.
 """
@@ -11,8 +11,10 @@ from jax.sharding import Mesh
 
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.engine import beginning, placement, update
+from jaxrl_ft.engine import beginning, collecting, placement, streams, update
+from jaxrl_ft.engine.collecting import Rows, World
 from jaxrl_ft.engine.episodes import Options, Outcome, play
+from jaxrl_ft.engine.streams import stream_key
 from jaxrl_ft.engine.update import Run, State
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.optimizers.keeping import Keep
@@ -27,7 +29,7 @@ def fresh(mesh: Mesh, algo: Any, network: Any, tasks: Task, seeds: Any, indices:
     """Freshly initialised parameters and empty statistics of every run."""
 
     def one(algo: Any, network: Any, task: Task, seed: jax.Array, index: jax.Array) -> tuple[Tree, Tree]:
-        return algo.init_params(update.stream_key(seed, index, update.INIT), task, network), algo.init_statistics(task)
+        return algo.init_params(stream_key(seed, index, streams.INIT), task, network), algo.init_statistics(task)
 
     return placement.over_runs(jax.vmap(one), mesh)(algo, network, tasks, seeds, indices)
 
@@ -41,7 +43,7 @@ def warm_start(
     def one(
         warm: WarmStart, seed: jax.Array, index: jax.Array, base: Policy, fresh: Policy, probe: Probe
     ) -> tuple[Tree, Tree]:
-        params = warm.apply(update.stream_key(seed, index, update.WARM_START), base.params, fresh.params, probe)
+        params = warm.apply(stream_key(seed, index, streams.WARM_START), base.params, fresh.params, probe)
         return params, warm.statistics(base.statistics, fresh.statistics)
 
     return placement.over_runs(jax.vmap(one), mesh)(warm, seeds, indices, base, fresh, probe)
@@ -52,7 +54,7 @@ def gather(mesh: Mesh, num_rollouts: int, algo: Any, policies: Policy, tasks: Ta
     """Experience of every run's policy on its task: the algorithm's flat data, [R, M, ...]."""
 
     def one(algo: Any, policy: Policy, task: Task, seed: jax.Array, index: jax.Array) -> Any:
-        return beginning.gather(algo, num_rollouts, policy, task, update.stream_key(seed, index, update.SOURCE))
+        return beginning.gather(algo, num_rollouts, policy, task, stream_key(seed, index, streams.SOURCE))
 
     return placement.over_runs(jax.vmap(one), mesh)(algo, policies, tasks, seeds, indices)
 
@@ -67,17 +69,17 @@ def transitions(
     tasks: Task,
     seeds: Any,
     indices: Any,
-    streams: Any,
+    numbers: Any,
 ) -> tuple[jax.Array, Transition]:
     """First observations [R, N, O] and transitions [R, T, N, ...] of every run's policy, sampled, on its task."""
 
     def one(
-        algo: Any, policy: Policy, task: Task, seed: jax.Array, index: jax.Array, stream: jax.Array
+        algo: Any, policy: Policy, task: Task, seed: jax.Array, index: jax.Array, number: jax.Array
     ) -> tuple[jax.Array, Transition]:
-        key = jax.random.fold_in(update.stream_key(seed, index, update.SOURCE), stream)
+        key = jax.random.fold_in(stream_key(seed, index, streams.SOURCE), number)
         return beginning.watch(algo, num_envs, num_steps, policy, task, key)
 
-    return placement.over_runs(jax.vmap(one), mesh)(algo, policies, tasks, seeds, indices, streams)
+    return placement.over_runs(jax.vmap(one), mesh)(algo, policies, tasks, seeds, indices, numbers)
 
 
 @partial(placement.Program, static=("mesh",))
@@ -91,16 +93,35 @@ def finish(mesh: Mesh, finish: Any, base: Tree, members: Tree) -> Tree:
 
 
 @partial(placement.Program, static=("mesh",))
-def begin(mesh: Mesh, run: Run, penalty: Penalty, source: Source, old: Any, keep: Keep | None) -> tuple[Tree, State]:
-    """What the adapter of every run holds fixed, and its state before the first update."""
-    return placement.over_runs(jax.vmap(beginning.begin), mesh)(run, penalty, source, old, keep)
+def enter(mesh: Mesh, world: World, policy: Policy, source: Source) -> tuple[Any, Tree]:
+    """Fresh environments of every run, and what its data axis remembers."""
+    return placement.over_runs(jax.vmap(collecting.enter), mesh)(world, policy, source)
+
+
+@partial(placement.Program, static=("mesh",))
+def begin(
+    mesh: Mesh, run: Run, carry: Any, penalty: Penalty, source: Source, old: Any, keep: Keep | None
+) -> tuple[Tree, State, Policy, Policy]:
+    """What the adapter of every run holds fixed, its state, and its policies, before the first update."""
+    return placement.over_runs(jax.vmap(beginning.begin), mesh)(run, carry, penalty, source, old, keep)
+
+
+@partial(placement.Program, static=("mesh",))
+def collect(
+    mesh: Mesh, world: World, policy: Policy, carry: Any, memory: Tree, index: Any
+) -> tuple[Any, Tree, Rows, Metrics]:
+    """The experience of update `index` of every run."""
+    body = jax.vmap(collecting.collect, in_axes=(0, 0, 0, 0, None))
+    return placement.over_runs(body, mesh, num_shared=1)(world, policy, carry, memory, index)
 
 
 @partial(placement.Program, static=("mesh",), donate=("state",))
-def chunk(mesh: Mesh, run: Run, state: State, start: Any, stop: Any) -> tuple[State, Policy, Metrics]:
-    """Updates start, ..., stop - 1 of every run; none when the two are equal."""
-    body = jax.vmap(update.chunk, in_axes=(0, 0, None, None))
-    return placement.over_runs(body, mesh, num_shared=2)(run, state, start, stop)
+def learn(
+    mesh: Mesh, run: Run, state: State, statistics: Tree, rows: Rows, index: Any
+) -> tuple[State, Policy, Policy, Metrics]:
+    """The gradient steps of update `index` of every run."""
+    body = jax.vmap(update.learn, in_axes=(0, 0, 0, 0, None))
+    return placement.over_runs(body, mesh, num_shared=1)(run, state, statistics, rows, index)
 
 
 @partial(placement.Program, static=("mesh", "algo", "num_episodes"))
@@ -121,7 +142,7 @@ def evaluate(
     """
 
     def one(policy: Policy, task: Task, seed: jax.Array, index: jax.Array, options: Options) -> Outcome:
-        return play(algo, num_episodes, policy, task, update.stream_key(seed, index, update.EVALUATION), options)
+        return play(algo, num_episodes, policy, task, stream_key(seed, index, streams.EVALUATION), options)
 
     over = jax.vmap(one, in_axes=(0, 0, 0, 0, None))
     return placement.over_runs(over, mesh, num_shared=1)(policies, tasks, seeds, indices, options)

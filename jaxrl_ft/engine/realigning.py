@@ -4,7 +4,7 @@ from typing import Any
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine.loop import Spec
+from jaxrl_ft.engine.group import Spec
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.methods.realignment import Experience, Realignment, estimate, realigned
 

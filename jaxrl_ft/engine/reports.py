@@ -10,7 +10,8 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.engine.agents import Agents
-from jaxrl_ft.engine.loop import Result, Spec, Start
+from jaxrl_ft.engine.group import Spec, Start
+from jaxrl_ft.engine.loop import Result
 from jaxrl_ft.engine.preparing import Prepared
 from jaxrl_ft.engine.specs import same_sizes, sizes
 from jaxrl_ft.envs.task import Task

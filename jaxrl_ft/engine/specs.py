@@ -8,7 +8,7 @@ import jax
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.engine.agents import Agents
-from jaxrl_ft.engine.loop import Spec
+from jaxrl_ft.engine.group import Spec
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
 from jaxrl_ft.methods.data import Data

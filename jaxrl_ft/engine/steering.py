@@ -10,9 +10,9 @@ import numpy as np
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import placement, training
+from jaxrl_ft.engine.collecting import World
 from jaxrl_ft.engine.episodes import Outcome, possible_share
 from jaxrl_ft.engine.training import Seeds
-from jaxrl_ft.engine.update import Run
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.control import Control, Generators, Measures, Numbers
 from jaxrl_ft.methods.method import Method
@@ -31,55 +31,56 @@ class Steering:
     Args:
         method: the method.
         num_updates: length of the budget.
+        num_members: runs of the program, every member of every population.
     """
 
-    def __init__(self, method: Method, num_updates: int) -> None:
+    def __init__(self, method: Method, num_updates: int, num_members: int) -> None:
         self._method = method
         stretches = method.control.stretches
         self.points = sorted({num_updates * i // stretches for i in range(1, stretches)} - {0, num_updates})
-        self.scores = np.zeros(0)
+        self.scores = np.full(num_members, -np.inf)
         """mean return of the training episodes that ended last, of every member; minus infinity before any did"""
-        self._sums = np.zeros((2, 0))
+        self._sums = np.zeros((2, num_members))
         self._acted = 0
 
-    def note(self, sums: dict[str, Any]) -> None:
-        """Takes in the metrics of a chunk."""
-        ended, total = (np.asarray(sums[f"rollout/{name}"]) for name in ("num", "episode_return"))
-        if not self.scores.size:
-            self.scores, self._sums = np.full(len(total), -np.inf), np.zeros((2, len(total)))
-        self.scores = np.where(ended > 0, total / np.maximum(ended, 1), self.scores)
-        self._sums = self._sums + np.stack([ended, total])
+    def note(self, sums: dict[str, np.ndarray]) -> None:
+        """Takes in the summed metrics of some updates, or of none."""
+        if sums:
+            num = len(self.scores)
+            ended, total = (sums[f"rollout/{name}"][:num] for name in ("num", "episode_return"))
+            self.scores = np.where(ended > 0, total / np.maximum(ended, 1), self.scores)
+            self._sums = self._sums + np.stack([ended, total])
 
     def adjust(
-        self, algo: Any, policy: Policy, run: Run, numbers: Numbers, seeds: Seeds, task: Task
+        self, algo: Any, policy: Policy, world: World, numbers: Numbers, seeds: Seeds, task: Task
     ) -> tuple[Numbers, np.ndarray]:
         """The numbers for the next stretch, and whose state each run goes on from.
 
         Args:
             algo: the algorithm.
             policy: of every member, on the devices.
-            run: what the members were given.
+            world: what the members collect in.
             numbers: of every member, on the host.
             seeds: of every member.
             task: the target.
         """
         self._acted += 1
-        ended, total = self._sums[:, : len(seeds.seeds)]
+        ended, total = self._sums
         low, high = task.return_range
         training_share = np.where(ended > 0, (total / np.maximum(ended, 1) - low) / (high - low), np.nan)
         self._sums = np.zeros_like(self._sums)
-        measures = Measures(training_share, self._validate(algo, policy, run, seeds, task))
+        measures = Measures(training_share, self._validate(algo, policy, world, seeds, task))
         adjusted, parents = self._method.control.adjust(numbers, measures, _generators(seeds, self._acted))
         # A member that goes on from another's state is worth what that was.
-        self.scores = np.concatenate([self.scores[parents], self.scores[len(parents) :]])
+        self.scores = self.scores[parents]
         return adjusted, parents
 
-    def _validate(self, algo: Any, policy: Policy, run: Run, seeds: Seeds, task: Task) -> np.ndarray:
+    def _validate(self, algo: Any, policy: Policy, world: World, seeds: Seeds, task: Task) -> np.ndarray:
         """Share of the possible return in sampled episodes, each on a task of its own from training's range, [R]."""
         control, num = self._method.control, len(seeds.seeds)
         if not control.validation_episodes:
             return np.full(num, np.nan)
-        policy, data, source, target = placement.trim((policy, run.data, run.source, run.task), num)
+        policy, data, source, target = placement.trim((policy, world.data, world.source, world.task), num)
         tasks = tree.to_host(_drawn(control.validation_episodes, data, source, target, *seeds))
         stream = training.VALIDATION_STREAM + self._acted * control.validation_episodes
         shares = []

@@ -8,7 +8,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.engine import placement, programs, update
+from jaxrl_ft.engine import placement, programs, streams
 from jaxrl_ft.engine.episodes import Options, Outcome
 from jaxrl_ft.envs.task import Task
 
@@ -34,7 +34,7 @@ class Seeds(NamedTuple):
 def seeds_of(seed: int, num_runs: int, population: int = 1, numbers: Any = None) -> Seeds:
     """Runs 0, ..., n - 1 of a call with this seed, or those of the n numbers; member m of the r-th is at m n + r."""
     numbers = np.arange(num_runs) if numbers is None else np.asarray(numbers)
-    indices = (numbers + update.MEMBER * np.arange(population)[:, None]).reshape(-1)
+    indices = (numbers + streams.MEMBER * np.arange(population)[:, None]).reshape(-1)
     return Seeds(np.full(len(indices), seed, np.uint32), indices.astype(np.uint32))
 
 

@@ -1,4 +1,4 @@
-"""One update as a pure function: collect, then gradient steps. Everything that learns goes through here."""
+"""The second half of an update as a pure function: gradient steps. Everything that learns goes through here."""
 
 from typing import Any, NamedTuple
 
@@ -10,28 +10,21 @@ from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.envs.task import Task
+from jaxrl_ft.engine.collecting import Rows
+from jaxrl_ft.engine.streams import STEPS, stream_key
 from jaxrl_ft.methods.adapters import Adapter
-from jaxrl_ft.methods.data import Data
 from jaxrl_ft.methods.interventions import Intervention
 from jaxrl_ft.methods.optimizers import Optimizer
 from jaxrl_ft.methods.penalties import Penalty
-from jaxrl_ft.rl.algorithm import Guide, Metrics
-
-# Streams of a run's key beside its updates, whose numbers stay below 2^31.
-INIT, WARM_START, ADAPTER, PENALTY, CARRY, EVALUATION = range(2**31, 2**31 + 6)
-FREEZE, INTERVENTION, DATA, TASKS, MIXING, STEPS, SOURCE = range(2**31 + 6, 2**31 + 13)
-
-MEMBER = 2**24
-"""How far apart the numbers of a population's members are."""
+from jaxrl_ft.rl.algorithm import Metrics
 
 
 @config
 class Run:
     """What a run is given and never changes; under vmap every leaf has a leading axis of runs.
 
-    It has no warm start and of the penalty only its term: methods that differ in where they start or in what they
-    remember share the program.
+    It has no task, no warm start and of the penalty only its term: methods that differ in where their experience comes
+    from, in where they start or in what they remember share the program.
     """
 
     algo: Any
@@ -39,12 +32,7 @@ class Run:
     penalty: Penalty
     optimizer: Optimizer
     intervention: Intervention
-    data: Data
     network: Any
-    source: Task
-    """the task the agent was pretrained on"""
-    task: Task
-    """the task to train on"""
     base: Any
     """what the adapter holds fixed: the parameters it adapts, and what it added to them"""
     statistics: Any
@@ -62,9 +50,6 @@ class Memory(NamedTuple):
 
     penalty: Tree
     intervention: Tree
-    data: Tree
-    guide: Any
-    """parameters and statistics of the base policy where it guides; else None"""
 
 
 class State(NamedTuple):
@@ -76,19 +61,9 @@ class State(NamedTuple):
     memory: Memory
 
 
-def stream_key(seed: Any, index: Any, stream: Any) -> jax.Array:
-    """The key of a stream of run `index` of a call: fold_in(fold_in(key(seed), index), stream)."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), stream)
-
-
 def run_key(run: Run, stream: Any) -> jax.Array:
     """The key of a stream of a run."""
     return stream_key(run.seed, run.index, stream)
-
-
-def environments(task: Task, num: int) -> Task:
-    """The task with its physics repeated for each environment, leaves [N]."""
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num, *jnp.shape(leaf))), task)
 
 
 def policy_of(run: Run, state: State) -> Policy:
@@ -102,48 +77,39 @@ def evaluated_policy(run: Run, state: State) -> Policy:
     return policy_of(run, state._replace(delta=delta))
 
 
-def update(run: Run, state: State, index: jax.Array) -> tuple[State, Metrics]:
-    """The state after update `index`, and its metrics.
+def learn(
+    run: Run, state: State, statistics: Tree, rows: Rows, index: jax.Array
+) -> tuple[State, Policy, Policy, Metrics]:
+    """The gradient steps of update `index`.
 
     Args:
         run: what the run was given.
-        state: what updates change.
+        state: what updates change; its carry is the one after the rollout.
+        statistics: of the normaliser, before the rollout.
+        rows: what was collected.
         index: number of the update, from 0.
+
+    Returns:
+        state: after the update.
+        policy: who collects next.
+        answer: the policy to evaluate.
+        metrics: means over the gradient steps.
     """
-    statistics = state.carry.statistics
     progress = index / run.num_updates
-    carry, data, rows, indices, rollout = _collect(run, state, index, progress)
+    indices, whole = rows.indices, rows.data if rows.mixed is None else rows.mixed
     first = index * indices.shape[0]
 
     def step(state: State, inputs: tuple[jax.Array, ...]) -> tuple[State, Metrics]:
         number, chosen, others = inputs
-        batch, other = tree.take(rows, chosen), tree.take(rows, others)
+        batch, other = tree.take(whole, chosen), tree.take(whole, others)
         return _gradient_step(run, state, batch, other, chosen, statistics, Moment(progress, number))
 
     numbers = first + jnp.arange(indices.shape[0], dtype=jnp.int32)
     # A penalty that asks for another minibatch gets the next one of the same rollout.
     others = jnp.roll(indices, -1, axis=0) if run.penalty.other_batch else indices
-    state, metrics = jax.lax.scan(step, state._replace(carry=carry), (numbers, indices, others))
-    state = _after_update(run, state, data, rollout, Moment(progress, first + indices.shape[0]), index)
-    return state, {**jax.tree.map(jnp.mean, metrics), **rollout}
-
-
-def _collect(run: Run, state: State, index: jax.Array, progress: jax.Array) -> tuple[Any, Any, Any, jax.Array, Metrics]:
-    """The carry, the rollout's rows, these with source rows where some are replayed, indices into them, metrics."""
-    keys = {stream: jax.random.fold_in(run_key(run, stream), index) for stream in (TASKS, MIXING)}
-    tasks = run.data.tasks(keys[TASKS], run.source, run.task, progress, run.algo.num_envs)
-    guide = {}
-    if run.data.guided:
-        params, statistics = state.memory.guide
-        base = Policy(params, statistics, run.network)
-        guide = {"guide": Guide(base, run.data.horizon(state.memory.data, progress))}
-    carry, data, indices, rollout = run.algo.collect(
-        run_key(run, index), tasks, policy_of(run, state), state.carry, **guide
-    )
-    rows = data
-    if run.data.replays:
-        rows, indices = run.data.mix(keys[MIXING], state.memory.data, data, indices)
-    return carry, data, rows, indices, rollout
+    state, metrics = jax.lax.scan(step, state, (numbers, indices, others))
+    state = _after_update(run, state, rows.data, Moment(progress, first + indices.shape[0]))
+    return state, policy_of(run, state), evaluated_policy(run, state), jax.tree.map(jnp.mean, metrics)
 
 
 def _gradient_step(
@@ -171,13 +137,10 @@ def _gradient_step(
     return state._replace(carry=carry), metrics
 
 
-def _after_update(run: Run, state: State, data: Any, rollout: Metrics, moment: Moment, index: jax.Array) -> State:
+def _after_update(run: Run, state: State, data: Any, moment: Moment) -> State:
     state = _intervene(run, state, "after_update", data, moment)
-    memory = state.memory._replace(
-        penalty=run.penalty.after_update(state.memory.penalty, run.algo, policy_of(run, state), data),
-        data=run.data.after_update(state.memory.data, rollout),
-    )
-    return state._replace(memory=memory)
+    penalty = run.penalty.after_update(state.memory.penalty, run.algo, policy_of(run, state), data)
+    return state._replace(memory=state.memory._replace(penalty=penalty))
 
 
 def _intervene(run: Run, state: State, hook: str, data: Any, moment: Moment) -> State:
@@ -196,19 +159,3 @@ def _intervene(run: Run, state: State, hook: str, data: Any, moment: Moment) -> 
         marks = jax.tree.map(jnp.logical_and, tree.part(touched, state.delta), moves)
         opt_state = run.optimizer.forget(opt_state, marks)
     return state._replace(delta=delta, opt_state=opt_state, memory=state.memory._replace(intervention=memory))
-
-
-def chunk(run: Run, state: State, start: jax.Array, stop: jax.Array) -> tuple[State, Policy, Metrics]:
-    """The state after updates start, ..., stop - 1, the policy to evaluate, and the metrics summed over them."""
-    # Jitted, so that asking for the shapes and looping share one trace.
-    once = jax.jit(update, inline=True)
-    shapes = jax.eval_shape(once, run, state, start)[1]
-    sums = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
-
-    def body(index: jax.Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
-        state, sums = carry
-        state, metrics = once(run, state, index)
-        return state, jax.tree.map(jnp.add, sums, metrics)
-
-    state, sums = jax.lax.fori_loop(start, stop, body, (state, sums))
-    return state, evaluated_policy(run, state), sums

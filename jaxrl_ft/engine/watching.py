@@ -10,7 +10,7 @@ from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import placement, programs, training
 from jaxrl_ft.engine.episodes import Outcome
-from jaxrl_ft.engine.loop import Spec
+from jaxrl_ft.engine.group import Spec
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.realignment import Experience

@@ -7,15 +7,14 @@ import jaxrl_ft as ft
 
 CLAIMS = [
     "scratch full soften probe_soften critic_reset head_reset shrink_perturb realign entropy_bonus adamw adam_ns "
-    "adam_rel keep_adam kl_rate target_kl discriminative critic_warmup wise",
+    "adam_rel keep_adam kl_rate target_kl discriminative critic_warmup wise mixture between gap_decay jump_start "
+    "jump_start_curriculum",
     "l2sp l2 l2init ewc mas",
     "l1 l1sp",
     "kl kl_reverse",
     "lora rslora",
     "gradual_unfreezing lp_ft",
     "nadam nadamw",
-    "jump_start jump_start_curriculum",
-    "between gap_decay",
 ]
 """Methods that differ in floats, in where they start, in what a penalty remembers or in what is done on the host."""
 QUICK = "full soften keep_adam adamw target_kl wise discriminative"
@@ -23,8 +22,8 @@ QUICK = "full soften keep_adam adamw target_kl wise discriminative"
 
 def program(method):
     """What the training program depends on beside sizes and floats."""
-    parts = (method.adapter, method.penalty.term(), method.training_optimizer(), method.intervention, method.data)
-    return jax.tree.structure(parts), method.population
+    parts = (method.adapter, method.penalty.term(), method.training_optimizer(), method.intervention)
+    return jax.tree.structure(parts), method.data.replays, method.population
 
 
 def groups():
@@ -42,7 +41,7 @@ def test_methods_that_differ_in_no_structure_have_one(names):
 
 
 def test_methods_of_several_structures_have_several():
-    names = "full head lora dora l1 l2 kl cloning nadam muon redo weight_clipping mixture between pbt soup lp_ft"
+    names = "full head lora dora l1 l2 kl cloning nadam muon redo weight_clipping replay pbt soup lp_ft"
     assert len({program(ft.METHODS[name]) for name in names.split()}) == len(names.split())
 
 
@@ -55,4 +54,4 @@ def test_methods_of_one_structure_compile_one_training_program(names, agents, ta
         method = rows(name)
         tuned = ft.finetune(given, target, method, seed=seed, **{**tiny.budget, "steps": enough(method)})
         assert set(tuned.status) == {"ok"}
-        assert compilations.names.count("chunk") <= 1, name
+        assert compilations.names.count("learn") <= 1, name

@@ -6,8 +6,8 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import loop, update
-from jaxrl_ft.engine.loop import Spec, Start
+from jaxrl_ft.engine import loop, streams
+from jaxrl_ft.engine.group import Spec, Start
 from jaxrl_ft.methods.penalties import Source
 
 UPDATES, MEMBERS = 4, 2
@@ -33,7 +33,7 @@ def members(agents, source, target, tiny):
 
     def train(member):
         spec = Spec(tiny.algo, tiny.network, ft.Method(), source, target, 1, 4, UPDATES, 2, 1)
-        alone = loop.train(spec, start._replace(numbers=update.MEMBER * member + np.arange(4)))
+        alone = loop.train(spec, start._replace(numbers=streams.MEMBER * member + np.arange(4)))
         return jax.tree.map(lambda leaf: leaf[:2], alone.policy.params)
 
     return train

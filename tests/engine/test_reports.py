@@ -12,8 +12,9 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import reports, specs
+from jaxrl_ft.engine.group import Start
 from jaxrl_ft.engine.imagining import Imagined
-from jaxrl_ft.engine.loop import Result, Start
+from jaxrl_ft.engine.loop import Result
 from jaxrl_ft.engine.preparing import Prepared
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.realignment import Realignment

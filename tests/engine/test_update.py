@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import jaxrl_ft as ft
+from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import beginning, update
+from jaxrl_ft.engine import beginning, collecting, loop, placement, streams, update
+from jaxrl_ft.engine.group import Position
 from jaxrl_ft.methods.penalties import Source
 
 ALGO = ft.PPO(num_envs=2, num_steps=8, num_epochs=1, num_minibatches=1, normalize_obs=True)
@@ -22,33 +24,49 @@ def run(random_params, source):
     method = as_arrays(ft.Method())
     return update.Run(
         algo=as_arrays(ALGO), adapter=method.adapter, penalty=method.penalty.term(),
-        optimizer=method.training_optimizer(), intervention=method.intervention, data=method.data, network=NETWORK,
-        source=source, task=source, base=random_params(source, NETWORK), statistics=ALGO.init_statistics(source),
-        seed=jnp.uint32(3), index=jnp.uint32(1), num_updates=jnp.int32(4),
+        optimizer=method.training_optimizer(), intervention=method.intervention, network=NETWORK,
+        base=random_params(source, NETWORK), statistics=ALGO.init_statistics(source), seed=jnp.uint32(3),
+        index=jnp.uint32(1), num_updates=jnp.int32(4),
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def chunk():
-    options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
-    return jax.jit(update.chunk, compiler_options=options)
+def world_of(run, source):
+    shared = {name: getattr(run, name) for name in ("algo", "network", "seed", "index", "num_updates")}
+    return collecting.World(**shared, data=ft.DATA["target"], source=source, task=source, guide=None)
 
 
 @pytest.fixture(scope="module")
-def once(chunk):
+def once(source):
     """A function from run, state and number of the update to the state after it, and its metrics."""
 
     def take(run, state, index):
-        after, _, metrics = chunk(run, state, index, index + 1)
+        policy, statistics = update.policy_of(run, state), state.carry.statistics
+        carry, _, rows, _ = collecting.collect(world_of(run, source), policy, state.carry, {}, index)
+        after, _, _, metrics = update.learn(run, state._replace(carry=carry), statistics, rows, index)
         return after, metrics
 
-    return take
+    return placement.Program(take, static=())
 
 
 @pytest.fixture(scope="module")
-def start(run):
-    whole = Source(Policy(run.base, run.statistics, NETWORK), run.base)
-    return jax.jit(beginning.begin)(run, run.penalty, whole, None, None)[1]
+def whole(run):
+    return Source(Policy(run.base, run.statistics, NETWORK), run.base)
+
+
+@pytest.fixture(scope="module")
+def beginnings(run, source, whole):
+    """What stands before the first update: what is fixed, the state, who collects, whom to evaluate."""
+
+    def both(run, source, whole):
+        carry, _ = collecting.enter(world_of(run, source), whole.policy, whole)
+        return beginning.begin(run, carry, run.penalty, whole, None, None)
+
+    return jax.jit(both)(run, source, whole)
+
+
+@pytest.fixture(scope="module")
+def start(beginnings):
+    return beginnings[1]
 
 
 def test_the_probability_ratio_starts_at_one_although_the_statistics_move(run, start, once):
@@ -77,20 +95,25 @@ def test_what_is_trained_is_the_delta_alone(run, start, once, same):
     assert jax.tree.structure(after) == jax.tree.structure(start)
 
 
-def test_a_chunk_is_its_updates_one_after_the_other(run, start, chunk, once, same):
-    state, entropy = start, np.float32(0)
+def test_a_stretch_is_its_updates_one_after_the_other(run, source, beginnings, same):
+    many = placement.put(tree.repeat(jax.tree.map(np.asarray, (world_of(run, source), run)), 2), 2)
+
+    def stand():
+        return placement.put(tree.repeat(jax.tree.map(np.asarray, Position(beginnings[1], {}, *beginnings[2:])), 2), 2)
+
+    position, entropy = stand(), np.float32(0)
     for index in range(3):
-        state, metrics = once(run, state, jnp.int32(index))
+        position, metrics = loop.advance(*many, position, index, index + 1)
         entropy += metrics["policy/entropy"]
-    looped, policy, sums = chunk(run, start, jnp.int32(0), jnp.int32(3))
-    assert same(looped, state)
-    assert sums["policy/entropy"] == entropy
-    assert same(policy.params, looped.delta)
-    nothing, _, zero = chunk(run, start, jnp.int32(2), jnp.int32(2))
-    assert same(nothing, start) and not any(np.any(leaf) for leaf in zero.values())
+    together, sums = loop.advance(*many, stand(), 0, 3)
+    assert same(together, position)
+    np.testing.assert_array_equal(sums["policy/entropy"], entropy)
+    assert same(together.policy.params, together.state.delta) and same(together.policy, together.answer)
+    nothing, none = loop.advance(*many, stand(), 2, 2)
+    assert same(nothing, stand()) and none == {}
 
 
 def test_the_streams_of_a_run_are_distinct_from_its_updates():
     names = "INIT WARM_START ADAPTER PENALTY CARRY EVALUATION FREEZE INTERVENTION DATA TASKS MIXING STEPS SOURCE"
-    streams = [getattr(update, name) for name in names.split()]
-    assert len(set(streams)) == len(streams) and min(streams) >= 2**31 and max(streams) < 2**32
+    found = [getattr(streams, name) for name in names.split()]
+    assert len(set(found)) == len(found) and min(found) >= 2**31 and max(found) < 2**32

@@ -178,13 +178,13 @@ def sums(ended, total):
 
 
 def test_a_steersman_acts_between_equal_stretches():
-    points = {n: steering.Steering(ft.Method(control=ft.Control(stretches=n)), 40).points for n in (1, 2, 5, 40)}
+    points = {n: steering.Steering(ft.Method(control=ft.Control(stretches=n)), 40, 3).points for n in (1, 2, 5, 40)}
     assert points == {1: [], 2: [20], 5: [8, 16, 24, 32], 40: list(range(1, 40))}
-    assert steering.Steering(ft.Method(control=ft.Control(stretches=5)), 3).points == [1, 2]
+    assert steering.Steering(ft.Method(control=ft.Control(stretches=5)), 3, 3).points == [1, 2]
 
 
 def test_scores_are_the_returns_of_the_episodes_that_ended_last():
-    steersman = steering.Steering(ft.Method(control=ft.PBT()), 40)
+    steersman = steering.Steering(ft.Method(control=ft.PBT()), 40, 3)
     steersman.note(sums([0, 2, 1], [0, -10, -7]))
     np.testing.assert_array_equal(steersman.scores, [-np.inf, -5, -7])
     steersman.note(sums([0, 0, 2], [0, 0, -8]))
@@ -201,7 +201,7 @@ def test_a_stretch_is_measured_as_a_share_of_the_possible_and_then_forgotten():
 
     method = ft.Method()
     object.__setattr__(method, "control", Spy(stretches=4))
-    steersman = steering.Steering(method, 40)
+    steersman = steering.Steering(method, 40, 3)
     task = ft.make_task("Acrobot-v1")
     seeds = steering.training.seeds_of(7, 3)
     for ended, total in (([2, 0, 4, 9], [-200, 0, -2000, 1]), ([2, 0, 0, 9], [-600, 0, 0, 1])):
@@ -209,8 +209,8 @@ def test_a_stretch_is_measured_as_a_share_of_the_possible_and_then_forgotten():
     steersman.adjust(None, None, None, None, seeds, task)
     np.testing.assert_allclose(seen[0][0].training, [1 - 200 / 500, np.nan, 0.0])
     assert np.isnan(seen[0][0].validation).all()
-    # whoever goes on from member 1 is worth what member 1 was, padding stays
-    np.testing.assert_array_equal(steersman.scores, [-300, -np.inf, -np.inf, 1 / 9])
+    # whoever goes on from member 1 is worth what member 1 was; the fourth is padding
+    np.testing.assert_array_equal(steersman.scores, [-300, -np.inf, -np.inf])
     steersman.note(sums([0, 1, 0, 0], [0, -50, 0, 0]))
     steersman.adjust(None, None, None, None, seeds, task)
     np.testing.assert_allclose(seen[1][0].training, [np.nan, 0.9, np.nan])

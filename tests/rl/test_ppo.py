@@ -18,7 +18,7 @@ import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import beginning, placement, programs, update
+from jaxrl_ft.engine import beginning, collecting, placement, programs, update
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.rl.ppo import Batch
 
@@ -49,9 +49,19 @@ def first_params():
     return jax.device_get(params)
 
 
+def one_update(run, state, index, task):
+    """What an update collects, and the state after it."""
+    shared = {name: getattr(run, name) for name in ("algo", "network", "seed", "index", "num_updates")}
+    world = collecting.World(**shared, data=ft.DATA["target"], source=task, task=task, guide=None)
+    policy, statistics = update.policy_of(run, state), state.carry.statistics
+    carry, _, rows, metrics = collecting.collect(world, policy, state.carry, {}, index)
+    state, *_ = update.learn(run, state._replace(carry=carry), statistics, rows, index)
+    return (carry, rows.data, rows.indices, metrics), state
+
+
 @functools.cache
 def program_of(name):
-    """A run as the engine takes it, its first state, and the program `(collected, (state, metrics))` of an update."""
+    """A run as the engine takes it, its first state, and the program of an update: `(collected, state)`."""
     algo = VARIANTS[name]
     run = update.Run(
         algo=as_arrays(algo),
@@ -59,10 +69,7 @@ def program_of(name):
         penalty=ft.PENALTIES["none"],
         optimizer=as_arrays(ADAM),
         intervention=ft.INTERVENTIONS["none"],
-        data=ft.DATA["target"],
         network=NETWORK,
-        source=TASK,
-        task=TASK,
         base=first_params(),
         statistics=jax.device_get(algo.init_statistics(TASK)),
         seed=np.uint32(7),
@@ -70,14 +77,10 @@ def program_of(name):
         num_updates=np.int32(NUM_UPDATES),
     )
 
-    def both(run, state, index):
-        key, policy = update.run_key(run, index), update.policy_of(run, state)
-        collected = run.algo.collect(key, update.environments(run.task, algo.num_envs), policy, state.carry)
-        return collected, update.update(run, state, index)
-
     source = Source(Policy(run.base, run.statistics, NETWORK), run.base)
-    _, state = placement.Program(beginning.begin, static=())(run, run.penalty, source, None, None)
-    return run, jax.device_get(state), placement.Program(both, static=())
+    carry = algo.init_carry(jax.random.key(8), collecting.environments(TASK, algo.num_envs), source.policy)
+    _, state, *_ = placement.Program(beginning.begin, static=())(run, carry, run.penalty, source, None, None)
+    return run, jax.device_get(state), placement.Program(one_update, static=())
 
 
 @functools.cache
@@ -86,7 +89,7 @@ def recorded(name):
     run, state, program = program_of(name)
     states, experience = [state], []
     for i in range(NUM_UPDATES):
-        collected, (state, _) = jax.device_get(program(run, state, np.int32(i)))
+        collected, state = jax.device_get(program(run, state, np.int32(i), TASK))
         experience.append(collected)
         states.append(state)
     return states, experience
@@ -212,8 +215,7 @@ def test_advantages_bootstrap_from_the_state_before_the_reset(name, natural):
     run, _, program = program_of(name)
     state = recorded(name)[0][4]
     task = dataclasses.replace(TASK, env_params=dataclasses.replace(TASK.env_params, natural=np.float32(natural)))
-    run = dataclasses.replace(run, task=task)
-    carry, data, _, _ = jax.device_get(program(run, state, np.int32(4))[0])
+    carry, data, _, _ = jax.device_get(program(run, state, np.int32(4), task)[0])
     reward, last, obs = outcomes(data)
     if "reward" in carry.statistics:
         reward = reward / np.sqrt(float(carry.statistics["reward"].variance) + 1e-8)
@@ -255,11 +257,11 @@ def test_every_epoch_is_a_permutation_and_no_two_are_alike():
 
 def test_the_same_key_collects_the_same_and_another_another():
     run, state, program = program_of("plain")
-    first, again, other = (jax.device_get(program(run, state, np.int32(i)))[0] for i in (3, 3, 4))
+    first, again, other = (jax.device_get(program(run, state, np.int32(i), TASK))[0] for i in (3, 3, 4))
     chex.assert_trees_all_equal(first, again)
     assert np.any(first[1].action != other[1].action)
     assert np.any(first[2] != other[2])
-    elsewhere = jax.device_get(program(dataclasses.replace(run, index=np.uint32(1)), state, np.int32(3)))[0]
+    elsewhere = jax.device_get(program(dataclasses.replace(run, index=np.uint32(1)), state, np.int32(3), TASK))[0]
     assert np.any(first[1].action != elsewhere[1].action)
 
 
@@ -276,7 +278,7 @@ def test_actions_are_drawn_from_the_policy():
 def test_no_key_is_used_twice():
     run, state, _ = program_of("plain")
     with jax.debug_key_reuse(True):
-        jax.make_jaxpr(jax.jit(update.update))(run, state, np.int32(0))
+        jax.make_jaxpr(jax.jit(one_update))(run, state, np.int32(0), TASK)
         with pytest.raises(jax.errors.KeyReuseError):
             jax.make_jaxpr(jax.jit(lambda key: jax.random.normal(key) + jax.random.uniform(key)))(jax.random.key(0))
 

@@ -19,7 +19,9 @@ LAPACK = {
     "cholesky_update", "lu", "lu_pivots_to_permutation", "triangular_solve", "tridiagonal", "tridiagonal_solve",
 }  # fmt: skip
 HOST = {"pure_callback", "io_callback", "debug_callback", "infeed", "outfeed", "ffi_call", "debug_print"}
-NAMES = ["fresh", "warm_start", "gather", "transitions", "finish", "begin", "chunk", "evaluate"]
+NAMES = [
+    "fresh", "warm_start", "gather", "transitions", "finish", "enter", "begin", "collect", "learn", "evaluate",
+]  # fmt: skip
 ALGO = ft.PPO(num_envs=2, num_steps=4, num_epochs=2, num_minibatches=2)
 
 
@@ -106,8 +108,9 @@ def test_no_method_needs_lapack_or_the_host(names, recorder):
         assert recorder.names(name), f"{name} was never traced"
     starts = {jax.tree.structure(ft.METHODS[name].warm_start) for name in names if ft.METHODS[name].trains}
     assert len(recorder.names("warm_start")) == len(starts)
-    assert len(recorder.names("chunk")) >= 5
-    assert all({"shard_map", "while", "scan", "dot_general"} <= found for found in recorder.names("chunk"))
+    assert len(recorder.names("learn")) >= 5
+    training = [found for name in ("collect", "learn") for found in recorder.names(name)]
+    assert all({"shard_map", "scan", "dot_general"} <= found for found in training)
     assert_clean(recorder)
 
 
