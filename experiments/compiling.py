@@ -1,4 +1,4 @@
-"""What the whole leaderboard compiles: programs by static structure, and seconds, from an empty cache and a warm one.
+"""What the whole leaderboard compiles: programs by static structure and seconds, from an empty cache and a warm one.
 
     python experiments/compiling.py
 
@@ -51,7 +51,9 @@ def work() -> dict[str, Any]:
             ft.finetune(agents[name == "norm"], target, method, steps=steps, **budget)
     return {
         "methods": len(ft.METHODS),
+        "seeds": SEEDS,
         "training_programs": programs["learn"],
+        "collecting_programs": programs["collect"],
         "programs": dict(programs.most_common()),
         "compiling_s": compilation.seconds,
         "parts_s": dict(spent.most_common()),

@@ -191,6 +191,9 @@ def main() -> None:
     (RESULTS / "recommended.md").write_text(table + "\n")
     summary: dict[str, Any] = {"methods": len(rows), "runs": sorted({row["runs"] for row in rows}), "shifts": shifts}
     summary["mean"] = {row["method"]: row["auc"].value for row in rows}
+    summary["areas"] = {
+        row["method"]: {shift: float(iqm(runs[row["method"], shift]["auc"])) for shift in shifts} for row in rows
+    }
     summary["settings"] = settings([row["method"] for row in rows])
     summary["recommended"] = {"method": RECOMMENDED, "shifts": facts}
     fresh = tuple(shift for method, shift in runs if method == RECOMMENDED and shift.startswith("fresh"))

@@ -65,13 +65,49 @@ def extent() -> str:
     )
 
 
+def findings() -> str:
+    """What the leaderboard says in words, each number from its JSON."""
+    board = read("leaderboard.json")
+    mean, areas = board["mean"], board["areas"]
+    trained = [name for name in mean if name != "zero_shot"]
+    below = [name for name in trained if mean[name] < mean["scratch"]]
+    lost = "biased-sensors"
+    away = [name for name in trained if areas[name][lost] > 0.5 * areas["scratch"][lost] and name != "scratch"]
+    level = abs(mean["imagine"] - mean["imagine_scratch"])
+    return "\n".join(
+        [
+            f"- {len(below)} of {len(trained)} methods that train are below scratch in the mean over shifts: "
+            f"{', '.join(f'`{name}`' for name in below)}.",
+            f"- `imagine_scratch` is within {level:.1f} of `imagine`: on these shifts the gain is the model's, and the "
+            "pretrained policy adds little to it.",
+            f"- On {lost} only {len(away)} of {len(trained)} methods reach half of scratch's area, since a policy that "
+            "is sure of the wrong thing explores nothing: those that soften or redraw the output layer, that pull all "
+            "weights towards zero or their first values, and that look at the target first: "
+            f"{', '.join(f'`{name}`' for name in away)}.",
+        ]
+    )
+
+
+def compiling() -> str:
+    cold, warm = (read("compiling.json")[state] for state in ("cold", "warm"))
+    return (
+        f"All {cold['methods']} methods, with {cold['seeds']} agents on one target, run "
+        f"{cold['training_programs']} programs that learn and {cold['collecting_programs']} that collect: "
+        f"{cold['compiling_s']:.0f} s of tracing and compiling from an empty cache, {warm['compiling_s']:.0f} s with a "
+        "warm one (`experiments/compiling.py`)."
+    )
+
+
 BLOCKS = {
     "output": lambda: "```\n" + (RESULTS / "main_job.txt").read_text().strip("\n") + "\n```",
     "shifts": table("shifts.md"),
     "recommended": table("recommended.md"),
+    "fresh": table("fresh_shifts.md"),
     "retention": table("retention.md"),
     "extent": extent,
     "leaderboard": table("leaderboard.md"),
+    "findings": findings,
+    "compiling": compiling,
     "methods": methods,
     "measurements": measurements,
 }
