@@ -34,6 +34,7 @@ class Progress(NamedTuple):
 
 
 _AHEAD = 32
+"""Updates that may wait for the devices; what they hold of memory is bounded by it"""
 
 Sums = dict[str, np.ndarray]
 """Metrics summed over updates, by run, [R]"""
@@ -67,7 +68,7 @@ def train(spec: Spec, start: Start, watch: Watcher | None = None) -> Result:
     Args:
         spec: what the runs share.
         start: where they start.
-        watch: called after compilation and after every chunk.
+        watch: called before compilation and after every stretch of updates.
     """
     _tell(watch, spec, "compiling", 0)
     world, run, position = group.begin(spec, start)
@@ -177,10 +178,10 @@ def mean_return(spec: Spec, start: Start, policy: Policy, point: int) -> np.ndar
     return outcome.episode_return[:num].mean(axis=1)
 
 
-def _tell(watch: Watcher | None, spec: Spec, phase: str, updates: int, since: int = 0, sums: Any = None) -> None:
+def _tell(
+    watch: Watcher | None, spec: Spec, phase: str, updates: int, since: int = 0, sums: Sums | None = None
+) -> None:
     if watch is not None:
-        means = (
-            placement.trim(jax.tree.map(lambda leaf: np.asarray(leaf) / since, sums), spec.num_members) if since else {}
-        )
+        means = {name: value[: spec.num_members] / since for name, value in (sums or {}).items()}
         env_steps = updates * spec.env_steps_per_update * spec.num_runs
         watch(Progress(phase, updates, spec.num_updates, env_steps, means))
