@@ -78,6 +78,11 @@ def stack(trees: list[Tree]) -> Tree:
     return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
 
 
+def concatenate(trees: list[Tree]) -> Tree:
+    """One tree with the leaves of the given ones one after another along their leading axis, as NumPy arrays."""
+    return jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *trees)
+
+
 def repeat(tree: Tree, num: int) -> Tree:
     """The tree with a new leading axis [num] over which it is constant, as NumPy arrays."""
     return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (num, *np.shape(leaf))), tree)

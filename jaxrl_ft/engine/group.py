@@ -1,5 +1,6 @@
 """A group of runs that train side by side: what they share, where they start, and where they stand on the devices."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from jaxrl_ft.engine.collecting import World
 from jaxrl_ft.engine.update import Run, State
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.control import Control
+from jaxrl_ft.methods.finish import Finish
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.penalties import Source
 
@@ -36,6 +38,13 @@ class Spec:
     eval_episodes: int
     last: Task | None = None
     """the task that the agents were trained on last, whose sensors they read; the source without it"""
+    first: int = 0
+    """number of the first run, from which all have their random numbers"""
+
+    @property
+    def seeds(self) -> training.Seeds:
+        """Seed and number of every run, [R]."""
+        return training.seeds_of(self.seed, self.num_runs, numbers=self.first + np.arange(self.num_runs))
 
     @property
     def before(self) -> Task:
@@ -77,7 +86,19 @@ class Start(NamedTuple):
     sources: Task | None = None
     """likewise the source of each run"""
     numbers: np.ndarray | None = None
-    """number of each run, [R], which gives its random numbers; 0, 1, ... without"""
+    """number of each run, [R], in the place of the spec's"""
+
+
+class Given(NamedTuple):
+    """All that runs are given, on the host, leaves [R, ...]: runs of one structure can train side by side."""
+
+    world: World
+    run: Run
+    policy: Policy
+    penalty: Any
+    source: Source
+    old: Any
+    keep: Any
 
 
 class Position(NamedTuple):
@@ -92,8 +113,8 @@ class Position(NamedTuple):
     """the policy to evaluate"""
 
 
-def begin(spec: Spec, start: Start) -> tuple[World, Run, Position]:
-    """What the runs are given and where they stand, on the devices, for every member of every population."""
+def given(spec: Spec, start: Start) -> Given:
+    """What every member of every run's population is given."""
     num, method = spec.num_members, spec.method
     seeds = seeds_of(spec, start)
     tasks = tasks_of(spec, start)
@@ -128,12 +149,40 @@ def begin(spec: Spec, start: Start) -> tuple[World, Run, Position]:
         statistics=policy.statistics,
     )
     keep = None if old is None else tree.repeat(as_arrays(method.keep), num)
-    world, run, policy, penalty, source, old, keep = placement.put(
-        (world, run, policy, penalty, source, old, keep), num
-    )
+    return Given(world, run, policy, penalty, source, old, keep)
+
+
+def begin(runs: Given) -> tuple[World, Run, Position]:
+    """What the runs go on with and where they stand, on the devices."""
+    world, run, policy, penalty, source, old, keep = placement.put(runs, len(runs.run.seed))
     carry, memory = programs.enter(placement.mesh(), world, policy, source)
     frozen, state, *policies = programs.begin(placement.mesh(), run, carry, penalty, source, old, keep)
     return world, replace(run, base=frozen), Position(state, memory, *policies)
+
+
+def structure(spec: Spec) -> Hashable:
+    """What groups must have in common to train side by side; None for a group that trains by itself.
+
+    Who is steered, or is averaged at the end, is by itself.
+    """
+    method = spec.method
+    if type(method.control) is not Control or type(method.finish) is not Finish:
+        return None
+    return (
+        *program(spec),
+        jax.tree.structure((method.penalty, method.keep)),
+        any(jax.tree.leaves(method.keep)),
+        (spec.num_updates, spec.num_evals, spec.eval_episodes, method.spent_before()),
+    )
+
+
+def program(spec: Spec) -> tuple[Hashable, ...]:
+    """What groups must have in common to share the program that learns, beside their number of runs."""
+    method = spec.method
+    algo = spec.algo if method.ent_coef is None else replace(spec.algo, ent_coef=method.ent_coef)
+    parts = (algo, method.adapter, method.penalty.term(), method.training_optimizer(), method.intervention)
+    rows = (method.data.source_steps if method.data.replays else 0, spec.task.obs_size, str(spec.task.action_space))
+    return jax.tree.structure(as_arrays(parts)), method.warm_start.network(spec.network), rows
 
 
 def tasks_of(spec: Spec, start: Start) -> Task:
@@ -143,4 +192,5 @@ def tasks_of(spec: Spec, start: Start) -> Task:
 
 def seeds_of(spec: Spec, start: Start) -> training.Seeds:
     """The seed and number of every member of every run's population."""
-    return training.seeds_of(spec.seed, spec.num_runs, spec.method.population, start.numbers)
+    numbers = spec.seeds.indices if start.numbers is None else start.numbers
+    return training.seeds_of(spec.seed, spec.num_runs, spec.method.population, numbers)

@@ -96,29 +96,30 @@ def _alone(spec: Spec, tasks: Task, sources: Task) -> Spec:
 
 def _reached(alone: Spec, start: Start, policy: Policy, rows: np.ndarray) -> np.ndarray:
     """Greedy returns of some runs in their imagined tasks."""
-    parts = _parts(alone.num_runs, start, policy, rows, 0)
+    parts = _parts(alone, start, policy, rows, 0)
     return np.concatenate([loop.mean_return(alone, part, part.policy, 0)[:num] for num, part in parts])
 
 
 def _train(alone: Spec, start: Start, policy: Policy, rows: np.ndarray, number: int) -> tuple[Policy, np.ndarray]:
     """The policies of some runs after a round in their imagined tasks, and their greedy returns there."""
-    parts = _parts(alone.num_runs, start, policy, rows, number)
+    parts = _parts(alone, start, policy, rows, number)
     results = [(num, loop.train(alone, part)) for num, part in parts]
     policies = [tree.take(result.policy, slice(num)) for num, result in results]
     trained = jax.tree.map(lambda *leaves: np.concatenate(leaves), *policies)
     return trained, np.concatenate([result.curve[:num, -1] for num, result in results])
 
 
-def _parts(width: int, start: Start, policy: Policy, rows: np.ndarray, number: int) -> Iterator[tuple[int, Start]]:
+def _parts(alone: Spec, start: Start, policy: Policy, rows: np.ndarray, number: int) -> Iterator[tuple[int, Start]]:
     """Where every batch of runs starts, and how many of its runs are wanted: those that fill it up are not.
 
     Args:
-        width: of a batch.
+        alone: how they train; a batch has as many runs.
         start: tasks and all, of all runs.
         policy: of all runs.
         rows: which runs.
         number: of the round.
     """
+    width = alone.num_runs
     for first in range(0, len(rows), width):
         chosen = rows[first : first + width]
         batch = chosen[np.arange(width) % len(chosen)]
@@ -133,7 +134,7 @@ def _parts(width: int, start: Start, policy: Policy, rows: np.ndarray, number: i
                 share=share,
                 tasks=tasks,
                 sources=sources,
-                numbers=_OFFSET + number * _ROUND + batch,
+                numbers=alone.first + _OFFSET + number * _ROUND + batch,
             ),
         )
 

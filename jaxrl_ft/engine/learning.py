@@ -1,7 +1,8 @@
 """Pretraining and fine-tuning: the same call with other arguments."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -64,7 +65,7 @@ def pretrain(
         raise ValueError(f"until: {specs.sizes(until)} do not fit the source's {specs.sizes(source)}")
     if until is not None:
         data.check_tasks(until, source)
-    params, statistics = training.fresh_params(algo, network, source, seed, seeds)
+    params, statistics = training.fresh_params(algo, network, source, spec.seeds)
     policy = Policy(params, statistics, network)
     start = Start(policy, params, Source(policy, params), np.ones(seeds, np.float32))
     result = loop.train(spec, start, watch)
@@ -100,19 +101,81 @@ def finetune(
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
-    chosen = specs.resolve_method(method)
-    num = agents.num_seeds
-    spec = specs.finetune_spec(agents, target, chosen, steps, seed, num_evals, eval_episodes)
-    old = _old_state(agents, spec)
-    fresh = Policy(*training.fresh_params(agents.algo, agents.network, target, seed, num), agents.network)
-    base = carrying.carry(agents, target, fresh)
-    if not chosen.trains:
-        return _untouched(agents, spec, base)
-    init_params = carrying.carry(replace(agents, params=agents.init_params), target, fresh).params
-    prepared = preparing.prepare(spec, base, fresh, init_params, old)
-    result = loop.train(spec, prepared.start, watch)
-    report = reports.transfer(spec, agents, fresh, prepared, result)
-    return _agents(spec, prepared.start, result, agents.source, agents.env_steps, prepared.source_steps, report)
+    cell = Cell(agents, target, specs.resolve_method(method))
+    budget = Budget(steps, seed, num_evals, eval_episodes)
+    return finetune_together([cell], budget, watch=watch)[0]
+
+
+class Cell(NamedTuple):
+    """Agents, a target and a method."""
+
+    agents: Agents
+    target: Task
+    method: Method
+    first: int = 0
+    """number of the first run; the agents of a part of a larger cell go on counting"""
+
+
+class Budget(NamedTuple):
+    """The numbers of a fine-tune, as `finetune` explains them."""
+
+    steps: int = 20_480
+    seed: int = 1
+    num_evals: int = 21
+    eval_episodes: int = 16
+
+
+def spec_of(cell: Cell, budget: Budget) -> Spec:
+    """What the fine-tune of a cell runs.
+
+    Raises:
+        ValueError: an argument is not allowed.
+    """
+    return replace(specs.finetune_spec(cell.agents, cell.target, cell.method, *budget), first=cell.first)
+
+
+def finetune_together(
+    cells: Sequence[Cell], budget: Budget, width: int = 0, watch: Watcher | None = None
+) -> list[Agents]:
+    """The agents of every cell after fine-tuning, as `finetune` would, trained side by side.
+
+    Args:
+        cells: of one `group.structure`, or one cell by itself.
+        budget: of every run.
+        width: the program's number of runs, if it is to be larger than theirs.
+        watch: as in `finetune`, of all cells together.
+
+    Raises:
+        ValueError: an argument is not allowed; raised before anything compiles.
+    """
+    all_specs = [spec_of(cell, budget) for cell in cells]
+    olds = [_old_state(cell.agents, spec) for cell, spec in zip(cells, all_specs)]
+    freshly = [_fresh(cell, spec) for cell, spec in zip(cells, all_specs)]
+    bases = [carrying.carry(cell.agents, cell.target, fresh) for cell, fresh in zip(cells, freshly)]
+    if not cells[0].method.trains:
+        return [_untouched(cell.agents, spec, base) for cell, spec, base in zip(cells, all_specs, bases)]
+    prepared = [
+        preparing.prepare(spec, base, fresh, _first_params(cell, fresh), old)
+        for cell, spec, base, fresh, old in zip(cells, all_specs, bases, freshly, olds)
+    ]
+    jobs = [(spec, ready.start) for spec, ready in zip(all_specs, prepared)]
+    tuned = []
+    for cell, spec, ready, fresh, result in zip(
+        cells, all_specs, prepared, freshly, loop.train_together(jobs, width, watch)
+    ):
+        report, source = reports.transfer(spec, cell.agents, fresh, ready, result), cell.agents.source
+        tuned.append(_agents(spec, ready.start, result, source, cell.agents.env_steps, ready.source_steps, report))
+    return tuned
+
+
+def _fresh(cell: Cell, spec: Spec) -> Policy:
+    algo, network = cell.agents.algo, cell.agents.network
+    return Policy(*training.fresh_params(algo, network, cell.target, spec.seeds), network)
+
+
+def _first_params(cell: Cell, fresh: Policy) -> tree.Tree:
+    """The agents' parameters before any training, as they fit the target."""
+    return carrying.carry(replace(cell.agents, params=cell.agents.init_params), cell.target, fresh).params
 
 
 def _old_state(agents: Agents, spec: Spec) -> Any:
@@ -149,8 +212,7 @@ def _last(agents: Agents) -> str:
 def _untouched(agents: Agents, spec: Spec, base: Policy) -> Agents:
     points = loop.evaluation_updates(spec.num_updates, spec.num_evals)
     tasks = tree.repeat(spec.task, spec.num_runs)
-    seeds = training.seeds_of(spec.seed, spec.num_runs)
-    returns = training.evaluate_runs(spec.algo, base, tasks, seeds, spec.eval_episodes).episode_return
+    returns = training.evaluate_runs(spec.algo, base, tasks, spec.seeds, spec.eval_episodes).episode_return
     curve = np.repeat(returns.mean(axis=1, keepdims=True), len(points), axis=1)
     steps = np.broadcast_to(points * spec.algo.steps_per_update(), curve.shape).copy()
     return replace(

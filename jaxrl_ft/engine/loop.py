@@ -1,6 +1,6 @@
 """The loop that drives chunks of updates, evaluates between them, and lets a control act."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from jaxrl_ft.engine import group, placement, programs, steering, training
 from jaxrl_ft.engine.collecting import World
 from jaxrl_ft.engine.group import Position, Spec, Start
 from jaxrl_ft.engine.update import Run
+from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.control import Numbers
 from jaxrl_ft.methods.finish import Finish
 
@@ -39,6 +40,7 @@ _AHEAD = 32
 Sums = dict[str, np.ndarray]
 """Metrics summed over updates, by run, [R]"""
 
+Job = tuple[Spec, Start]
 Watcher = Callable[[Progress], None]
 
 
@@ -63,43 +65,85 @@ def evaluation_updates(num_updates: int, num_evals: int) -> np.ndarray:
 
 
 def train(spec: Spec, start: Start, watch: Watcher | None = None) -> Result:
-    """Trains every run of a group from its base, and evaluates on the way.
+    """What training every run of a group from its base leaves; it is evaluated on the way.
 
     Args:
         spec: what the runs share.
         start: where they start.
         watch: called before compilation and after every stretch of updates.
     """
-    _tell(watch, spec, "compiling", 0)
-    world, run, position = group.begin(spec, start)
+    return train_together([(spec, start)], watch=watch)[0]
+
+
+def train_together(jobs: Sequence[Job], width: int = 0, watch: Watcher | None = None) -> list[Result]:
+    """The results of groups of one `group.structure`, trained side by side; a group without one comes by itself.
+
+    Args:
+        jobs: what the runs of each group share, and where they start.
+        width: the program's number of runs; filled up with repeated ones, whose results are dropped.
+        watch: as in `train`, of all groups together.
+    """
+    spec, start = jobs[0]
+    _tell(watch, jobs, "compiling", 0)
+    world, run, position = group.begin(_filled(tree.concatenate([group.given(*job) for job in jobs]), width))
+    where = _filled(tree.concatenate([_where(*job) for job in jobs]), width)
+    steersman = steering.Steering(spec.method, spec.num_updates, sum(job.num_members for job, _ in jobs))
     evaluations = evaluation_updates(spec.num_updates, spec.num_evals)
-    steersman = steering.Steering(spec.method, spec.num_updates, spec.num_members)
     curve, curve_steps, before, paid = [], [], 0, start.probe_steps
     if paid and start.base is not None:
-        curve.append(mean_return(spec, start, start.base, 0))
+        untouched = _filled(tree.concatenate([start.base for _, start in jobs]), width)
+        curve.append(_mean_return(spec, untouched, where, 0))
         curve_steps.append(0)
     for point in sorted({*evaluations.tolist(), *steersman.points, spec.num_updates}):
         position, sums = advance(world, run, position, before, point)
         steersman.note(sums)
+        answer = _answer(spec, start, position.answer, steersman.scores)
         if point in evaluations:
-            answer = _answer(spec, start, position.answer, steersman.scores)
-            curve.append(mean_return(spec, start, answer, point))
+            curve.append(_mean_return(spec, answer, where, point))
             curve_steps.append(paid + point * spec.env_steps_per_update)
-        _tell(watch, spec, "training", point, point - before, sums)
+        _tell(watch, jobs, "training", point, point - before, sums)
         if point in steersman.points:
             run, position = _steer(spec, start, steersman, world, run, position)
             paid += spec.method.control.spent() // (spec.method.control.stretches - 1)
         before = point
-    state, answer = position.state, _answer(spec, start, position.answer, steersman.scores)
-    delta_paths = tuple(tree.flatten(state.delta))
-    answer, opt_state = placement.trim((answer, state.opt_state), spec.num_runs)
-    skipped = int(np.sum(placement.trim(state.opt_state.skipped, spec.num_members)))
-    plain = spec.method.adapter.plain and spec.method.population == 1 and type(spec.method.finish) is Finish
-    steps = np.broadcast_to(np.array(curve_steps), (spec.num_runs, len(curve_steps))).copy()
-    size = tree.size(state.delta) // len(run.seed)
-    return Result(
-        answer, opt_state if plain else None, _columns(curve, spec.num_runs), steps, delta_paths, size, skipped
-    )
+    ends = np.stack(curve, axis=1) if curve else np.zeros((len(where[1].seeds), 0))
+    return _results(jobs, position.state, answer, ends, np.array(curve_steps))
+
+
+def _results(
+    jobs: Sequence[Job], state: Any, answer: Policy, curve: np.ndarray, curve_steps: np.ndarray
+) -> list[Result]:
+    """The result of each group, from those of all runs one after another."""
+    delta_paths, size = tuple(tree.flatten(state.delta)), tree.size(state.delta) // len(jax.tree.leaves(state.delta)[0])
+    answer, opt_state = jax.device_get((answer, state.opt_state))
+    results, first, first_member = [], 0, 0
+    for spec, _ in jobs:
+        runs, members = slice(first, first + spec.num_runs), slice(first_member, first_member + spec.num_members)
+        method = spec.method
+        plain = method.adapter.plain and method.population == 1 and type(method.finish) is Finish
+        results.append(
+            Result(
+                policy=jax.tree.map(lambda leaf, runs=runs: leaf[runs], answer),
+                opt_state=jax.tree.map(lambda leaf, runs=runs: leaf[runs], opt_state) if plain else None,
+                curve=curve[runs],
+                curve_steps=np.tile(curve_steps, (spec.num_runs, 1)),
+                delta=delta_paths,
+                delta_size=size,
+                skipped=int(np.sum(opt_state.skipped[members])),
+            )
+        )
+        first, first_member = runs.stop, members.stop
+    return results
+
+
+def _where(spec: Spec, start: Start) -> tuple[Task, training.Seeds]:
+    """The task, seed and number by which each run is evaluated."""
+    seeds = spec.seeds if start.numbers is None else training.seeds_of(spec.seed, spec.num_runs, numbers=start.numbers)
+    return group.tasks_of(spec, start), seeds
+
+
+def _filled(runs: Any, width: int) -> Any:
+    return placement.pad(runs, max(width, len(jax.tree.leaves(runs)[0])))
 
 
 def advance(world: World, run: Run, position: Position, start: int, stop: int) -> tuple[Position, Sums]:
@@ -128,10 +172,6 @@ def advance(world: World, run: Run, position: Position, start: int, stop: int) -
                 sums = {name: sums.get(name, np.float32(0)) + value for name, value in one.items()}
             waiting = []
     return position, sums
-
-
-def _columns(curve: list[np.ndarray], num_runs: int) -> np.ndarray:
-    return np.stack(curve, axis=1) if curve else np.zeros((num_runs, 0))
 
 
 def _answer(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Policy:
@@ -170,18 +210,21 @@ def _steer(
 
 def mean_return(spec: Spec, start: Start, policy: Policy, point: int) -> np.ndarray:
     """Mean greedy return of every run's policy on its task, [R]; equal points meet equal episodes."""
-    num = spec.num_runs
-    tasks, seeds = group.tasks_of(spec, start), training.seeds_of(spec.seed, num, numbers=start.numbers)
-    padded = placement.put((policy, tasks, tuple(seeds)), num)
-    policy, tasks, seeds = padded[0], padded[1], training.Seeds(*padded[2])
+    return _mean_return(spec, policy, _where(spec, start), point)
+
+
+def _mean_return(spec: Spec, policy: Policy, where: tuple[Task, training.Seeds], point: int) -> np.ndarray:
+    num = len(where[1].seeds)
+    policy, (tasks, seeds) = placement.put((policy, where), num)
     outcome = training.evaluate_runs(spec.algo, policy, tasks, seeds, episodes=spec.eval_episodes, stream=point)
     return outcome.episode_return[:num].mean(axis=1)
 
 
 def _tell(
-    watch: Watcher | None, spec: Spec, phase: str, updates: int, since: int = 0, sums: Sums | None = None
+    watch: Watcher | None, jobs: Sequence[Job], phase: str, updates: int, since: int = 0, sums: Sums | None = None
 ) -> None:
     if watch is not None:
-        means = {name: value[: spec.num_members] / since for name, value in (sums or {}).items()}
-        env_steps = updates * spec.env_steps_per_update * spec.num_runs
-        watch(Progress(phase, updates, spec.num_updates, env_steps, means))
+        spec = jobs[0][0]
+        members, runs = sum(job.num_members for job, _ in jobs), sum(job.num_runs for job, _ in jobs)
+        means = {name: value[:members] / since for name, value in (sums or {}).items()}
+        watch(Progress(phase, updates, spec.num_updates, updates * spec.env_steps_per_update * runs, means))

@@ -88,7 +88,7 @@ def _aligns(spec: Spec) -> bool:
 def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy:
     num, method = spec.num_runs, spec.method
     warm = tree.repeat(as_arrays(method.warm_start), num)
-    arguments = placement.put((warm, *training.seeds_of(spec.seed, num), base, fresh, probe), num)
+    arguments = placement.put((warm, *spec.seeds, base, fresh, probe), num)
     params, statistics = placement.trim(programs.warm_start(placement.mesh(), *arguments), num)
     return Policy(params, statistics, method.warm_start.network(spec.network))
 
@@ -102,7 +102,7 @@ def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[
     steps = num_looks * spec.method.look_steps * spec.method.LOOK_ENVS
     if not spec.method.source_steps:
         return None, steps
-    data = training.gather(spec.algo, base, spec.source, spec.seed, spec.num_runs, spec.method.source_steps)
+    data = training.gather(spec.algo, base, spec.source, spec.seeds, spec.method.source_steps)
     collected = steps + data.obs.shape[1]
     if changes:
         told = [retold(data.obs[i], data.action[i], change) for i, change in enumerate(changes)]

@@ -17,7 +17,7 @@ def probe(spec: Spec, base: Policy) -> Probe:
         spec.algo,
         base,
         tree.repeat(spec.task, num),
-        training.seeds_of(spec.seed, num),
+        spec.seeds,
         warm.probe_episodes,
         greedy=False,
         stream=training.PROBE_STREAM,

@@ -38,17 +38,19 @@ def seeds_of(seed: int, num_runs: int, population: int = 1, numbers: Any = None)
     return Seeds(np.full(len(indices), seed, np.uint32), indices.astype(np.uint32))
 
 
-def fresh_params(algo: Any, network: Any, task: Task, seed: int, num_runs: int) -> tuple[Tree, Tree]:
+def fresh_params(algo: Any, network: Any, task: Task, seeds: Seeds) -> tuple[Tree, Tree]:
     """Freshly initialised parameters and statistics of every run, [R, ...] on the host."""
+    num_runs = len(seeds.seeds)
     each = tree.repeat((as_arrays(algo), as_arrays(network), task), num_runs)
-    arguments = placement.put((*each, *seeds_of(seed, num_runs)), num_runs)
+    arguments = placement.put((*each, *seeds), num_runs)
     return placement.trim(programs.fresh(placement.mesh(), *arguments), num_runs)
 
 
-def gather(algo: Any, policies: Policy, task: Task, seed: int, num_runs: int, steps: int) -> Any:
+def gather(algo: Any, policies: Policy, task: Task, seeds: Seeds, steps: int) -> Any:
     """Experience of every run's policy on a task: the algorithm's flat data of at least `steps` rows, [R, M, ...]."""
+    num_runs = len(seeds.seeds)
     each = tree.repeat(as_arrays(algo), num_runs), policies, tree.repeat(task, num_runs)
-    arguments = placement.put((*each, *seeds_of(seed, num_runs)), num_runs)
+    arguments = placement.put((*each, *seeds), num_runs)
     num_rollouts = -(-steps // algo.steps_per_update())
     return placement.trim(programs.gather(placement.mesh(), num_rollouts, *arguments), num_runs)
 

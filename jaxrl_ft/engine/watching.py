@@ -8,7 +8,7 @@ import numpy as np
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import placement, programs, training
+from jaxrl_ft.engine import placement, programs
 from jaxrl_ft.engine.episodes import Outcome
 from jaxrl_ft.engine.group import Spec
 from jaxrl_ft.envs.simulator import Box
@@ -31,7 +31,7 @@ def watch(spec: Spec, policy: Policy, task: Task, stream: int) -> tuple[list[Exp
     num, num_envs, num_steps = spec.num_runs, spec.method.LOOK_ENVS, spec.method.look_steps
     each = tree.repeat(as_arrays(spec.algo), num), policy, tree.repeat(task, num)
     streams = np.full(num, stream, np.uint32)
-    arguments = placement.put((*each, *training.seeds_of(spec.seed, num), streams), num)
+    arguments = placement.put((*each, *spec.seeds, streams), num)
     first, steps = placement.trim(programs.transitions(placement.mesh(), num_envs, num_steps, *arguments), num)
     if isinstance(task.action_space, Box):
         # What the task makes of an action beyond its bounds is what the bound does.

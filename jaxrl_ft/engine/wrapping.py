@@ -69,7 +69,7 @@ def wrap(
     for name, config in (("algo", algo), ("network", network)):
         check_config(config, name)
     algo, statistics = _normalizer(algo, source, num, obs_mean, obs_variance)
-    fresh, empty = training.fresh_params(algo, network, source, seed, num)
+    fresh, empty = training.fresh_params(algo, network, source, training.seeds_of(seed, num))
     merged = {**fresh, **given}
     if "log_std" in fresh["policy"]:
         merged["policy"] = {**merged["policy"], "log_std": fresh["policy"]["log_std"]}

@@ -50,7 +50,7 @@ def spec_of(agents, target, method):
 
 def prepared(agents, target, method):
     spec = spec_of(agents, target, method)
-    fresh = Policy(*training.fresh_params(agents.algo, agents.network, target, 1, 4), agents.network)
+    fresh = Policy(*training.fresh_params(agents.algo, agents.network, target, training.seeds_of(1, 4)), agents.network)
     base = Policy(agents.params, agents.statistics, agents.network)
     return spec, fresh, preparing.prepare(spec, base, fresh, agents.init_params, None)
 
