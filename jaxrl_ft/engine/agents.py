@@ -1,6 +1,6 @@
 """Agents: what training returns, S seeds with a leading axis [S], on the host."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -89,3 +89,18 @@ class Agents:
         arrays = ("params", "statistics", "init_params", "opt_state", "env_steps", "curve", "curve_steps")
         changes = {name: tree.take(getattr(self, name), indices) for name in arrays}
         return replace(self, **changes, status=tuple(self.status[i] for i in indices))
+
+
+def join(parts: Sequence[Agents]) -> Agents:
+    """The agents of one cell, whose seeds were trained apart, as one; reports that differ stand in turn."""
+    if len(parts) == 1:
+        return parts[0]
+    arrays = ("params", "statistics", "init_params", "opt_state", "env_steps", "curve", "curve_steps")
+    changes = {name: tree.concatenate([getattr(part, name) for part in parts]) for name in arrays}
+    reports = list(dict.fromkeys(part.report for part in parts))
+    return replace(
+        parts[0],
+        **changes,
+        status=tuple(status for part in parts for status in part.status),
+        report=tuple(line for report in reports for line in report),
+    )

@@ -1,26 +1,29 @@
 """Comparisons: methods x targets x seeds, with zero-shot and scratch always among them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import floats
 from jaxrl_ft.core.curves import area_under_curve
-from jaxrl_ft.engine import learning, specs
+from jaxrl_ft.engine import specs, sweeping
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.evaluation import evaluate
+from jaxrl_ft.engine.learning import Budget, Cell
 from jaxrl_ft.engine.loop import Progress
+from jaxrl_ft.engine.sweeping import Plan
 from jaxrl_ft.envs.catalogue import held_out_grid
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.catalogue import ALWAYS, METHODS
 from jaxrl_ft.methods.method import Method
 
 _CURVES = ("curve", "curve_steps")
-Grid = Sequence[tuple[str, Task]]
+HeldOut = Sequence[tuple[str, Task]]
 CellWatcher = Callable[[str, str, Progress | None], None]
 """Called with method, target and a moment of training, or None once the cell is evaluated."""
 
@@ -51,11 +54,101 @@ class Comparison:
         return self.cells[method, target]
 
 
+class Finished(NamedTuple):
+    """A cell that has been trained and evaluated."""
+
+    number: int
+    method: str
+    target: str
+    agents: Agents
+    rows: list[dict[str, Any]]
+    """as in `Comparison.runs`"""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A comparison, checked, that has not run yet."""
+
+    names: tuple[tuple[str, str], ...]
+    """method and target of each cell"""
+    plan: Plan
+    num_agents: int
+    episodes: int
+    held_out_episodes: int
+    held_out: Mapping[str, HeldOut]
+
+    def cells(self, skip: Sequence[int] = (), watch: CellWatcher | None = None) -> Iterator[Finished]:
+        """Every cell as it is finished, in the order of training.
+
+        Args:
+            skip: numbers of cells that are finished already.
+            watch: called with every moment of training and after every cell.
+        """
+        start, seed = self.plan.cells[0].agents, self.plan.budget.seed
+        before = evaluate(start, start.source, episodes=self.episodes, seed=seed).mean(axis=1)
+        tell = None if watch is None else partial(self._tell, watch)
+        for number, tuned in sweeping.run(self.plan, skip, tell):
+            name, target = self.names[number]
+            columns = {
+                **_returns(tuned, start.source, self.plan.cells[number].target, self.episodes, seed),
+                "source_return_before": before,
+                **_held_out(tuned, self.held_out[target], self.held_out_episodes, seed),
+            }
+            yield Finished(
+                number, name, target, tuned, _rows(name, target, tuned, start, self.num_agents, seed, columns)
+            )
+            if watch is not None:
+                watch(name, target, None)
+
+    def _tell(self, watch: CellWatcher, numbers: tuple[int, ...], moment: Progress) -> None:
+        for number in numbers:
+            watch(*self.names[number], moment._replace(env_steps=moment.env_steps // len(numbers)))
+
+
+def study(
+    agents: Agents,
+    targets: Mapping[str, Task],
+    methods: Sequence[str] | Mapping[str, Method],
+    *,
+    budget: Budget,
+    grid: grids.Grid | None = None,
+    seeds: int | None = None,
+    episodes: int = 100,
+    held_out_episodes: int = 16,
+    held_out: Mapping[str, HeldOut] | None = None,
+    most: int = 0,
+) -> Study:
+    """A comparison that is ready to run; the arguments are those of `compare`, and `most` runs train at a time.
+
+    Raises:
+        ValueError: an argument is not allowed; nothing has been compiled.
+    """
+    chosen = _methods(methods, grid or {})
+    if not targets:
+        raise ValueError("targets: empty; give at least one task by name")
+    num = checks.count("seeds", agents.num_seeds if seeds is None else seeds)
+    for name, count in (("episodes", episodes), ("held_out_episodes", held_out_episodes)):
+        checks.count(name, count)
+    for target in targets.values():
+        # Every run is evaluated on its source too.
+        specs.check_sizes(agents, target)
+        for method in chosen.values():
+            specs.finetune_spec(agents, target, method, *budget)
+    start = agents.select(np.arange(num) % agents.num_seeds)
+    names = tuple((name, target) for target in targets for name in chosen)
+    cells = [Cell(start, targets[target], chosen[name]) for name, target in names]
+    given = held_out or {}
+    others = {name: given.get(name) or held_out_grid(agents.source, task) for name, task in targets.items()}
+    plan = sweeping.plan(cells, budget, most)
+    return Study(names, plan, agents.num_seeds, episodes, held_out_episodes, others)
+
+
 def compare(
     agents: Agents,
     targets: Mapping[str, Task],
     methods: Sequence[str] | Mapping[str, Method],
     *,
+    grid: grids.Grid | None = None,
     seeds: int | None = None,
     steps: int = 20_480,
     seed: int = 3,
@@ -63,18 +156,21 @@ def compare(
     eval_episodes: int = 16,
     episodes: int = 100,
     held_out_episodes: int = 16,
-    held_out: Mapping[str, Grid] | None = None,
+    held_out: Mapping[str, HeldOut] | None = None,
     watch: CellWatcher | None = None,
 ) -> Comparison:
     """Every method on every target over many seeds, evaluated on source, target and held-out tasks.
 
     Run i starts from agent i mod S, and uses the same keys with every method, so that differences are paired.
-    `zero_shot` and `scratch` are added when they are not among the methods.
+    `zero_shot` and `scratch` are added when they are not among the methods. Cells whose methods have one structure
+    train side by side where they are small.
 
     Args:
         agents: S pretrained agents.
         targets: tasks by name.
         methods: names in `ft.METHODS`, or methods of your own by name.
+        grid: values by the dotted path of a field, such as `{"optimizer.learning_rate": [1e-3, 3e-3]}`; every method
+            runs at every point of the fields that it has.
         seeds: runs of each cell R; S without it.
         steps: environment steps of each run on its target.
         seed: 0 <= seed < 2^32.
@@ -89,37 +185,21 @@ def compare(
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
-    chosen = _methods(methods)
-    if not targets:
-        raise ValueError("targets: empty; give at least one task by name")
-    num = checks.count("seeds", agents.num_seeds if seeds is None else seeds)
-    for name, count in (("episodes", episodes), ("held_out_episodes", held_out_episodes)):
-        checks.count(name, count)
-    for target in targets.values():
-        # Every run is evaluated on its source too.
-        specs.check_sizes(agents, target)
-        for method in chosen.values():
-            specs.finetune_spec(agents, target, method, steps, seed, num_evals, eval_episodes)
-    start = agents.select(np.arange(num) % agents.num_seeds)
-    before = evaluate(start, agents.source, episodes=episodes, seed=seed).mean(axis=1)
-    training = {"steps": steps, "seed": seed, "num_evals": num_evals, "eval_episodes": eval_episodes}
-    rows, cells = [], {}
-    for target_name, target in targets.items():
-        grid = held_out[target_name] if held_out and target_name in held_out else held_out_grid(agents.source, target)
-        for name, method in chosen.items():
-            tell = None if watch is None else partial(watch, name, target_name)
-            tuned = learning.finetune(start, target, method, **training, watch=tell)
-            columns = {
-                **_returns(tuned, agents.source, target, episodes, seed),
-                "source_return_before": before,
-                **_held_out(tuned, grid, held_out_episodes, seed),
-            }
-            rows += _rows(name, target_name, tuned, start, agents.num_seeds, seed, columns)
-            cells[name, target_name] = tuned
-            if tell is not None:
-                tell(None)
-    curves, curve_steps = (_together([getattr(cell, key) for cell in cells.values()]) for key in _CURVES)
-    return Comparison(rows, curves, curve_steps, cells)
+    planned = study(
+        agents,
+        targets,
+        methods,
+        grid=grid,
+        seeds=seeds,
+        budget=Budget(steps, seed, num_evals, eval_episodes),
+        episodes=episodes,
+        held_out_episodes=held_out_episodes,
+        held_out=held_out,
+    )
+    found = sorted(planned.cells(watch=watch), key=lambda cell: cell.number)
+    cells = {(cell.method, cell.target): cell.agents for cell in found}
+    curves, curve_steps = (_together([getattr(agents, key) for agents in cells.values()]) for key in _CURVES)
+    return Comparison([row for cell in found for row in cell.rows], curves, curve_steps, cells)
 
 
 def _together(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -128,12 +208,13 @@ def _together(parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([part[:, np.minimum(np.arange(longest), part.shape[1] - 1)] for part in parts])
 
 
-def _methods(methods: Sequence[str] | Mapping[str, Method]) -> dict[str, Method]:
+def _methods(methods: Sequence[str] | Mapping[str, Method], grid: grids.Grid) -> dict[str, Method]:
     if isinstance(methods, str):
         raise ValueError(f"methods: {methods!r} is not allowed; it must be a sequence of names")
     named = dict(methods) if isinstance(methods, Mapping) else {METHODS.name(name): METHODS[name] for name in methods}
     always = {name: METHODS[name] for name in ALWAYS if name not in named}
-    return {name: specs.resolve_method(method) for name, method in {**always, **named}.items()}
+    points = {**always, **grids.expanded({name: specs.resolve_method(method) for name, method in named.items()}, grid)}
+    return {name: specs.resolve_method(method) for name, method in points.items()}
 
 
 def _returns(tuned: Agents, source: Task, target: Task, episodes: int, seed: int) -> dict[str, np.ndarray]:
@@ -141,7 +222,7 @@ def _returns(tuned: Agents, source: Task, target: Task, episodes: int, seed: int
     return {name: evaluate(tuned, task, episodes=episodes, seed=seed).mean(axis=1) for name, task in tasks.items()}
 
 
-def _held_out(tuned: Agents, grid: Grid, episodes: int, seed: int) -> dict[str, np.ndarray]:
+def _held_out(tuned: Agents, grid: HeldOut, episodes: int, seed: int) -> dict[str, np.ndarray]:
     means: dict[str, list[np.ndarray]] = {"interpolation": [], "extrapolation": []}
     for kind, task in grid:
         means[kind].append(evaluate(tuned, task, episodes=episodes, seed=seed).mean(axis=1))

@@ -120,6 +120,14 @@ def batch(num_runs: int) -> int:
     return min(num_runs, 4 * mesh().size) if jax.default_backend() == "cpu" else num_runs
 
 
+def comfortable() -> int:
+    """How many runs to train side by side where there are many.
+
+    Time on a CPU grows with the number of runs from eight a core; a GPU is filled by thousands of these networks.
+    """
+    return (8 if jax.default_backend() == "cpu" else 2048) * mesh().size
+
+
 def pad(runs: Any, num: int) -> Any:
     """The runs with their first ones repeated until the leading axis is `num`."""
 

@@ -1,0 +1,146 @@
+"""Many fine-tunes with few programs: cells of one structure share a batch, whose width is the same throughout."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxrl_ft.core import checks
+from jaxrl_ft.engine import agents as agents_module
+from jaxrl_ft.engine import group, learning, placement
+from jaxrl_ft.engine.agents import Agents
+from jaxrl_ft.engine.learning import Budget, Cell
+from jaxrl_ft.engine.loop import Progress
+
+BatchWatcher = Callable[[tuple[int, ...], Progress], None]
+"""Called with the numbers of the cells of a batch and a moment of their training."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Cells, or parts of one, that train side by side in one call of the programs."""
+
+    cells: tuple[int, ...]
+    """numbers of the cells"""
+    parts: tuple[tuple[int, int], ...]
+    """first run and number of runs of each"""
+    width: int
+    """runs of the program, those that fill it up included; 0 where the cell trains by itself"""
+    program: int
+    """number of the program that learns; -1 where nothing does"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep runs, in order."""
+
+    cells: tuple[Cell, ...]
+    budget: Budget
+    batches: tuple[Batch, ...]
+
+    @property
+    def num_programs(self) -> int:
+        """Programs that learn; each has its own compilation."""
+        return len({batch.program for batch in self.batches} - {-1})
+
+    @property
+    def num_runs(self) -> int:
+        """Fine-tunes in all."""
+        return sum(cell.agents.num_seeds for cell in self.cells)
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps on the targets in all, those of runs that fill up a batch left out."""
+        return sum(self.steps_of(number) for number in range(len(self.cells)))
+
+    def steps_of(self, number: int) -> int:
+        """Environment steps on its target of all runs of a cell."""
+        cell = self.cells[number]
+        if not cell.method.trains:
+            return 0
+        spec = learning.spec_of(cell, self.budget)
+        return (cell.method.spent() + spec.num_updates * spec.env_steps_per_update) * spec.num_runs
+
+
+def plan(cells: Sequence[Cell], budget: Budget, most: int = 0) -> Plan:
+    """How cells are trained: those of one structure together, as many runs at a time as go well side by side.
+
+    A batch of a structure holds whole cells, or a part of a cell that has more runs than a batch may. Every batch of
+    a structure has one width, so that it is one program.
+
+    Args:
+        cells: agents, target and method of each.
+        budget: of every run.
+        most: runs of a batch; without it what suits the device.
+
+    Raises:
+        ValueError: an argument is not allowed; nothing has been compiled.
+    """
+    most = placement.comfortable() if not most else checks.count("most", most)
+    specs = [learning.spec_of(cell, budget) for cell in cells]
+    programs: dict[object, int] = {}
+    together: dict[object, list[int]] = {}
+    for number, (cell, spec) in enumerate(zip(cells, specs)):
+        structure = group.structure(spec) if cell.method.trains else None
+        together.setdefault(number if structure is None else (structure, spec.num_runs), []).append(number)
+    batches: list[Batch] = []
+    for numbers in together.values():
+        first = specs[numbers[0]]
+        if not first.method.trains:
+            batches += [Batch((number,), ((0, first.num_runs),), 0, -1) for number in numbers]
+            continue
+        alone = group.structure(first) is None
+        parts = [(number, part) for number in numbers for part in _parts(first.num_runs, 0 if alone else most)]
+        held = 1 if alone else max(1, most // first.num_runs)
+        held = min(held, len(parts))
+        width = 0 if alone else held * max(num for _, (_, num) in parts)
+        key = (group.program(first), width or first.num_members)
+        program = programs.setdefault(key, len(programs))
+        for i in range(0, len(parts), held):
+            chosen = parts[i : i + held]
+            batches.append(Batch(tuple(n for n, _ in chosen), tuple(p for _, p in chosen), width, program))
+    return Plan(tuple(cells), budget, tuple(batches))
+
+
+def _parts(runs: int, most: int) -> list[tuple[int, int]]:
+    """Parts of a cell as first run and number of runs, as equal as can be; 0 for no limit."""
+    num = -(-runs // most) if most else 1
+    size = -(-runs // num)
+    return [(first, min(size, runs - first)) for first in range(0, runs, size)]
+
+
+def run(plan: Plan, skip: Sequence[int] = (), watch: BatchWatcher | None = None) -> Iterator[tuple[int, Agents]]:
+    """The number of each cell and its agents after fine-tuning, as they are finished.
+
+    Args:
+        plan: what to run.
+        skip: numbers of cells that are finished already; batches of nothing else are left out.
+        watch: called with every moment of training.
+    """
+    waiting: dict[int, list[Agents]] = {}
+    finished = set(skip)
+    for batch in plan.batches:
+        if finished.issuperset(batch.cells):
+            continue
+        tuned = learning.finetune_together(
+            [_part(plan.cells[number], *part) for number, part in zip(batch.cells, batch.parts)],
+            plan.budget,
+            batch.width,
+            None if watch is None else _telling(watch, batch),
+        )
+        for number, agents in zip(batch.cells, tuned):
+            parts = waiting.setdefault(number, [])
+            parts.append(agents)
+            if number not in finished and sum(p.num_seeds for p in parts) == plan.cells[number].agents.num_seeds:
+                finished.add(number)
+                yield number, agents_module.join(waiting.pop(number))
+
+
+def _part(cell: Cell, first: int, num: int) -> Cell:
+    if num == cell.agents.num_seeds:
+        return cell
+    return cell._replace(agents=cell.agents.select(np.arange(first, first + num)), first=cell.first + first)
+
+
+def _telling(watch: BatchWatcher, batch: Batch) -> Callable[[Progress], None]:
+    return lambda moment: watch(batch.cells, moment)
