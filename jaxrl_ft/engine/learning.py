@@ -148,34 +148,41 @@ def finetune_together(
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
-    all_specs = [spec_of(cell, budget) for cell in cells]
-    olds = [_old_state(cell.agents, spec) for cell, spec in zip(cells, all_specs)]
-    freshly = [_fresh(cell, spec) for cell, spec in zip(cells, all_specs)]
-    bases = [carrying.carry(cell.agents, cell.target, fresh) for cell, fresh in zip(cells, freshly)]
+    ready = [prepare(cell, budget) for cell in cells]
     if not cells[0].method.trains:
-        return [_untouched(cell.agents, spec, base) for cell, spec, base in zip(cells, all_specs, bases)]
-    prepared = [
-        preparing.prepare(spec, base, fresh, _first_params(cell, fresh), old)
-        for cell, spec, base, fresh, old in zip(cells, all_specs, bases, freshly, olds)
-    ]
-    jobs = [(spec, ready.start) for spec, ready in zip(all_specs, prepared)]
+        return [_untouched(cell.agents, spec, base) for cell, (spec, base, _, _) in zip(cells, ready)]
+    results = loop.train_together([(spec, prepared.start) for spec, _, _, prepared in ready], width, watch)
     tuned = []
-    for cell, spec, ready, fresh, result in zip(
-        cells, all_specs, prepared, freshly, loop.train_together(jobs, width, watch)
-    ):
-        report, source = reports.transfer(spec, cell.agents, fresh, ready, result), cell.agents.source
-        tuned.append(_agents(spec, ready.start, result, source, cell.agents.env_steps, ready.source_steps, report))
+    for cell, (spec, _, fresh, prepared), result in zip(cells, ready, results):
+        report = reports.transfer(spec, cell.agents, fresh, prepared, result)
+        spent = cell.agents.env_steps, prepared.source_steps
+        tuned.append(_agents(spec, prepared.start, result, cell.agents.source, *spent, report))
     return tuned
 
 
-def _fresh(cell: Cell, spec: Spec) -> Policy:
-    algo, network = cell.agents.algo, cell.agents.network
-    return Policy(*training.fresh_params(algo, network, cell.target, spec.seeds), network)
+class Ready(NamedTuple):
+    """A cell that can train."""
+
+    spec: Spec
+    base: Policy
+    """the agents' policy as it fits the target"""
+    fresh: Policy
+    """a network just initialised"""
+    prepared: Any
+    """where training starts; None where nothing trains"""
 
 
-def _first_params(cell: Cell, fresh: Policy) -> tree.Tree:
-    """The agents' parameters before any training, as they fit the target."""
-    return carrying.carry(replace(cell.agents, params=cell.agents.init_params), cell.target, fresh).params
+def prepare(cell: Cell, budget: Budget) -> Ready:
+    """A cell with all that is done before its first update."""
+    agents, target = cell.agents, cell.target
+    spec = spec_of(cell, budget)
+    old = _old_state(agents, spec)
+    fresh = Policy(*training.fresh_params(agents.algo, agents.network, target, spec.seeds), agents.network)
+    base = carrying.carry(agents, target, fresh)
+    if not cell.method.trains:
+        return Ready(spec, base, fresh, None)
+    init_params = carrying.carry(replace(agents, params=agents.init_params), target, fresh).params
+    return Ready(spec, base, fresh, preparing.prepare(spec, base, fresh, init_params, old))
 
 
 def _old_state(agents: Agents, spec: Spec) -> Any:

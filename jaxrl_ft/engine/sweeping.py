@@ -84,6 +84,7 @@ def plan(cells: Sequence[Cell], budget: Budget, most: int = 0) -> Plan:
         structure = group.structure(spec) if cell.method.trains else None
         together.setdefault(number if structure is None else (structure, spec.num_runs), []).append(number)
     batches: list[Batch] = []
+    wide = max((_width(specs[numbers[0]], len(numbers), most) for numbers in together.values()), default=0)
     for numbers in together.values():
         first = specs[numbers[0]]
         if not first.method.trains:
@@ -91,15 +92,24 @@ def plan(cells: Sequence[Cell], budget: Budget, most: int = 0) -> Plan:
             continue
         alone = group.structure(first) is None
         parts = [(number, part) for number in numbers for part in _parts(first.num_runs, 0 if alone else most)]
-        held = 1 if alone else max(1, most // first.num_runs)
-        held = min(held, len(parts))
-        width = 0 if alone else held * max(num for _, (_, num) in parts)
+        natural = _width(first, len(numbers), most)
+        # What is filled up costs a little, and another width costs programs of its own.
+        width = wide if 4 * natural >= wide else natural
+        width, held = (0, 1) if alone else (width, max(1, width // max(num for _, (_, num) in parts)))
         key = (group.program(first), width or first.num_members)
         program = programs.setdefault(key, len(programs))
         for i in range(0, len(parts), held):
             chosen = parts[i : i + held]
             batches.append(Batch(tuple(n for n, _ in chosen), tuple(p for _, p in chosen), width, program))
     return Plan(tuple(cells), budget, tuple(batches))
+
+
+def _width(spec: group.Spec, cells: int, most: int) -> int:
+    """The number of runs that so many cells of one structure train at a time, if nothing else is to be thought of."""
+    if not spec.method.trains or group.structure(spec) is None:
+        return 0
+    size = max(num for _, num in _parts(spec.num_runs, most))
+    return size * min(max(1, most // size), cells if size == spec.num_runs else 1)
 
 
 def _parts(runs: int, most: int) -> list[tuple[int, int]]:
