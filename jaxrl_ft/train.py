@@ -39,11 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         if hint:
             raise
-        return _say(f"error: {error}", MISTAKE)
+        return say(f"error: {error}", MISTAKE)
     except OSError as error:
-        return _say(f"error: {error}{hint}", FAILURE)
+        return say(f"error: {error}{hint}", FAILURE)
     except KeyboardInterrupt:
-        return _say(f"interrupted{hint}", INTERRUPTED)
+        return say(f"interrupted{hint}", INTERRUPTED)
     return SUCCESS
 
 
@@ -148,7 +148,8 @@ def _took(began: float, compilation: "Compilation") -> str:
     return f"Took {total:.1f} s, of which {share} tracing and compiling {compilation.told()}."
 
 
-def _say(text: str, status: int) -> int:
+def say(text: str, status: int) -> int:
+    """The status; the text is then on stderr, in one line."""
     print(" ".join(text.split()), file=sys.stderr)
     return status
 

@@ -68,7 +68,7 @@ def write_comparison(settings: Settings, comparison: Comparison) -> None:
     """Nothing; the raw numbers of every run, the curves and the agents of every method are then in the directory."""
     out = settings.out
     run_directory.write_json(out / "runs.json", comparison.runs)
-    run_directory.write_csv(out / "runs.csv", [_flat(row) for row in comparison.runs])
+    run_directory.write_csv(out / "runs.csv", [flat(row) for row in comparison.runs])
     keys = [{name: row[name] for name in ("method", "target", "run", "agent")} for row in comparison.runs]
     arrays = {"curves": comparison.curves, "curve_steps": comparison.curve_steps}
     bundle.write_bundle(out / "curves", arrays, {"rows": keys})
@@ -76,7 +76,8 @@ def write_comparison(settings: Settings, comparison: Comparison) -> None:
         checkpoints.save(agents, agents_path(out, method))
 
 
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a run with its hyperparameters as columns of their own."""
     hyperparameters = row["hyperparameters"].items()
     plain = {name: value for name, value in row.items() if name != "hyperparameters"}
     return plain | {f"hyperparameters.{name}": value for name, value in hyperparameters}
@@ -126,7 +127,8 @@ def print_tables(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     for chosen in TABLES:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for heading in chosen:
-            table.add_column(Text(heading), justify="left" if heading == "method" else "right")
+            is_name = heading == "method"
+            table.add_column(Text(heading), justify="left" if is_name else "right", no_wrap=is_name)
         for line in lines:
             table.add_row(*(Text(line[headings.index(heading)]) for heading in chosen))
         console.print(table)

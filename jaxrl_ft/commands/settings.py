@@ -112,13 +112,22 @@ def _pretraining(flags: Flags) -> dict[str, Any]:
 
 
 def _load(flags: Flags, words: Sequence[str]) -> Agents | None:
-    """The saved agents: a directory that `save` wrote, or the source agents of a run."""
+    """The saved agents, where there are any."""
     if flags.agents is None:
         return None
     for beginning in OF_PRETRAINING:
         if options.given(words, beginning):
             raise ValueError(f"{beginning.strip('-.')}: is not allowed with --agents, whose agents are trained already")
-    path = Path(flags.agents)
+    return load_agents(flags.agents)
+
+
+def load_agents(directory: str) -> Agents:
+    """The saved agents: of a directory that `save` wrote, or the source agents of a run.
+
+    Raises:
+        ValueError: there are none, or they are damaged.
+    """
+    path = Path(directory)
     try:
         return checkpoints.load(path / "agents" / "source" if (path / run_directory.MARKER).exists() else path)
     except (ValueError, OSError) as error:

@@ -212,7 +212,7 @@ def _methods(methods: Sequence[str] | Mapping[str, Method], grid: grids.Grid) ->
     if isinstance(methods, str):
         raise ValueError(f"methods: {methods!r} is not allowed; it must be a sequence of names")
     named = dict(methods) if isinstance(methods, Mapping) else {METHODS.name(name): METHODS[name] for name in methods}
-    always = {name: METHODS[name] for name in ALWAYS if name not in named}
+    always = {name: named.get(name, METHODS[name]) for name in ALWAYS}
     points = {**always, **grids.expanded({name: specs.resolve_method(method) for name, method in named.items()}, grid)}
     return {name: specs.resolve_method(method) for name, method in points.items()}
 

@@ -82,3 +82,13 @@ def available_memory() -> int:
     if all(stats):
         return sum(int(one["bytes_limit"]) - int(one["bytes_in_use"]) for one in stats if one)
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def most_runs(plan: Plan, limit: int) -> int:
+    """How many runs a batch may hold to keep to a limit of memory in bytes; 0 when not even one does."""
+    return min((limit // one.memory_of_a_run for one in estimate(plan).values()), default=1)
+
+
+def memory_of_a_run(plan: Plan) -> int:
+    """Bytes of one run of the largest program."""
+    return max((one.memory_of_a_run for one in estimate(plan).values()), default=0)

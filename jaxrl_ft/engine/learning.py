@@ -73,6 +73,17 @@ def pretrain(
     return _agents(spec, start, result, source, earlier, 0, reports.pretraining(spec, result, until))
 
 
+def untrained(source: Task, algo: Any, network: Any, optimizer: Optimizer, seeds: int, seed: int = 0) -> Agents:
+    """What `pretrain` starts from, as agents that have taken no step; to plan with."""
+    method = Method(warm_start=Scratch(), optimizer=optimizer)
+    spec = specs.training_spec(algo, network, method, source, source, seeds, 1, seed, 2, 1)
+    params, statistics = training.fresh_params(algo, network, source, spec.seeds)
+    policy = Policy(params, statistics, network)
+    start = Start(policy, params, Source(policy, params), np.ones(seeds, np.float32))
+    result = loop.train(replace(spec, num_updates=0), start)
+    return _agents(spec, start, result, source, np.zeros(seeds, np.int64), 0, ("untrained",))
+
+
 def finetune(
     agents: Agents,
     target: Task,

@@ -56,10 +56,13 @@ class Plan:
     def steps_of(self, number: int) -> int:
         """Environment steps on its target of all runs of a cell."""
         cell = self.cells[number]
-        if not cell.method.trains:
-            return 0
         spec = learning.spec_of(cell, self.budget)
-        return (cell.method.spent() + spec.num_updates * spec.env_steps_per_update) * spec.num_runs
+        return (cell.method.spent() + self.updates_of(number) * spec.env_steps_per_update) * spec.num_runs
+
+    def updates_of(self, number: int) -> int:
+        """Updates of each run of a cell."""
+        cell = self.cells[number]
+        return learning.spec_of(cell, self.budget).num_updates if cell.method.trains else 0
 
 
 def plan(cells: Sequence[Cell], budget: Budget, most: int = 0) -> Plan:

@@ -69,8 +69,12 @@ def write_json(path: str | Path, value: Any) -> None:
     Raises:
         ValueError: a key is not a string, or a value has no JSON form.
     """
-    text = json.dumps(_plain(value, "value"), allow_nan=False, indent=2) + "\n"
-    _replace(Path(path), text)
+    _replace(Path(path), as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """What `write_json` writes."""
+    return json.dumps(_plain(value, "value"), allow_nan=False, indent=2) + "\n"
 
 
 def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -1,0 +1,132 @@
+"""What `sweep` says and leaves: the plan, a line for each finished cell, tables, figures and the report."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from jaxrl_ft.analysis.plots import learning_curves, source_target_bars
+from jaxrl_ft.analysis.report import markdown_report
+from jaxrl_ft.analysis.summary import is_ok, ranked, summarise
+from jaxrl_ft.commands import output
+from jaxrl_ft.commands.sweep_settings import PROGRAM, SweepSettings
+from jaxrl_ft.engine.comparison import Finished, Study
+from jaxrl_ft.engine.estimating import Estimate
+from jaxrl_ft.envs.shifts import SHIFTS
+from jaxrl_ft.store import run_directory
+
+Cells = Mapping[int, Mapping[str, Any]]
+
+
+def print_plan(study: Study, estimates: Mapping[int, Estimate]) -> None:
+    """Nothing; prints the programs of a plan, and what it takes."""
+    plan, table = study.plan, Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("program", "methods", "cells", "batches", "runs each", "env steps", "memory", "training"):
+        table.add_column(heading, justify="left" if heading == "methods" else "right")
+    total = 0.0
+    for number, estimate in estimates.items():
+        batches = [batch for batch in plan.batches if batch.program == number]
+        cells = list(dict.fromkeys(cell for batch in batches for cell in batch.cells))
+        updates = max(plan.updates_of(cell) for cell in cells)
+        seconds = estimate.seconds * updates * len(batches)
+        total += seconds
+        names = list(dict.fromkeys(study.names[cell][0] for cell in cells))
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        steps = f"{sum(map(plan.steps_of, cells)):,}"
+        counts = (str(len(cells)), str(len(batches)), str(estimate.width), steps)
+        table.add_row(str(number), shown, *counts, f"{estimate.memory / 1e6:,.0f} MB", f"{seconds:,.0f} s")
+    console = Console(width=None if sys.stdout.isatty() else output.WIDTH)
+    console.print(table)
+    largest = max((estimate.memory for estimate in estimates.values()), default=0)
+    print(
+        f"{plan.num_runs:,} runs in {len(plan.cells)} cells and {len(plan.batches)} batches; {plan.num_programs} "
+        f"programs that learn; {plan.env_steps:,} env steps on the targets.\n"
+        f"About {total:,.0f} s of training, by one update of each program; evaluating and compiling come on top. The "
+        f"largest program takes {largest / 1e6:,.0f} MB."
+    )
+
+
+def tell_beginning(study: Study, finished: int) -> None:
+    """Nothing; says on stderr what begins."""
+    plan = study.plan
+    known = f"; {finished} cells are finished already" if finished else ""
+    print(
+        f"{plan.num_runs:,} runs in {len(plan.cells)} cells, {plan.num_programs} programs that learn{known}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def tell_cell(study: Study, cell: Finished, finished: int) -> None:
+    """Nothing; says on stderr that a cell is finished, and names runs that failed."""
+    areas = [row["auc"] for row in cell.rows if is_ok(row)]
+    failed = [str(row["run"]) for row in cell.rows if not is_ok(row)]
+    area = f"mean area {np.mean(areas):.1f}" if areas else "no run is finite"
+    stopped = f"; not finite: runs {', '.join(failed)}" if failed else ""
+    line = f"[{finished}/{len(study.plan.cells)}] {cell.method} on {cell.target}: {area}{stopped}"
+    print(line, file=sys.stderr, flush=True)
+
+
+def as_stored(cell: Finished) -> dict[str, Any]:
+    """A finished cell as the directory keeps it."""
+    return {
+        "method": cell.method,
+        "target": cell.target,
+        "rows": cell.rows,
+        "curve": cell.agents.curve,
+        "curve_steps": cell.agents.curve_steps,
+        "report": list(cell.agents.report),
+    }
+
+
+def write_report(settings: SweepSettings, study: Study, cells: Cells, took: str) -> None:
+    """Nothing; tables are then printed, and `runs.csv`, figures and `report.md` lie in the directory."""
+    out, ordered = settings.out, [cells[number] for number in sorted(cells)]
+    runs = [row for cell in ordered for row in cell["rows"]]
+    curves, steps = (_together([np.asarray(cell[key], float) for cell in ordered]) for key in ("curve", "curve_steps"))
+    run_directory.write_csv(out / "runs.csv", map(output.flat, runs))
+    rows = summarise(runs, curves, steps)
+    figures = {target: _figures(settings, target, runs, curves, steps, rows) for target in settings.targets}
+    flags = settings.flags
+    text = markdown_report(
+        rows,
+        source=f"`{settings.source.describe()}`",
+        title=f"Fine-tuning to {len(settings.targets)} targets",
+        targets={name: f"{SHIFTS.text(name)}; `{task.describe()}`" for name, task in settings.targets.items()},
+        budgets={"pretraining env steps": flags.pretrain_steps, "fine-tuning env steps": flags.steps},
+        seeds={"agents": study.num_agents, "runs of each cell": flags.seeds, "seed": flags.seed},
+        versions=output.versions(),
+        figures=figures,
+        runs=runs,
+        notes=[took, f"Command: `{shlex.join([*PROGRAM.split(), *settings.command])}`."],
+    )
+    (out / "report.md").write_text(text, encoding="utf-8")
+    console = Console(width=None if sys.stdout.isatty() else output.WIDTH)
+    for target in settings.targets:
+        print(f"\n{target}: {SHIFTS.text(target)}")
+        output.print_tables(console, [row for row in rows if row["target"] == target])
+    print(f"Report: {out / 'report.md'}; raw numbers: {out / 'runs.csv'}\n{took}")
+
+
+def _figures(
+    settings: SweepSettings, target: str, runs: list[dict], curves: np.ndarray, steps: np.ndarray, rows: Any
+) -> list[str]:
+    figures, of_target = settings.out / "figures", [row for row in rows if row["target"] == target]
+    paths = [f"figures/{target}_source_target.png"]
+    methods = list(dict.fromkeys(row["method"] for row in of_target))
+    source_target_bars(settings.out / paths[0], ranked(of_target), target, SHIFTS.text(target), methods)
+    if any(is_ok(row) for row in runs if row["target"] == target):
+        paths.insert(0, f"figures/{target}_learning_curves.png")
+        learning_curves(figures / Path(paths[0]).name, runs, curves, steps, target, SHIFTS.text(target))
+    return paths
+
+
+def _together(parts: list[np.ndarray]) -> np.ndarray:
+    longest = max(part.shape[1] for part in parts)
+    return np.concatenate([part[:, np.minimum(np.arange(longest), part.shape[1] - 1)] for part in parts])

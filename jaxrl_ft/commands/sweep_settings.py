@@ -1,0 +1,199 @@
+"""What a command line of `sweep` asks for, resolved and checked, before anything compiles or is written."""
+
+import dataclasses
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from jaxrl_ft.commands.options import REFERENCES
+from jaxrl_ft.commands.settings import load_agents
+from jaxrl_ft.core import checks, tree
+from jaxrl_ft.core.config import to_json
+from jaxrl_ft.core.table import Table
+from jaxrl_ft.engine import specs
+from jaxrl_ft.engine.agents import Agents
+from jaxrl_ft.envs.catalogue import TASK_IDS, held_out_tasks, make_task
+from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods import grids
+from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
+from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.warm_starts import Scratch
+from jaxrl_ft.nets.mlp import MLP
+from jaxrl_ft.rl.ppo import PPO
+from jaxrl_ft.store import run_directory, sweep_directory
+
+PROGRAM = "python -m jaxrl_ft.sweep"
+NUM_EVALS, EVAL_EPISODES, EPISODES, HELD_OUT_EPISODES = 11, 16, 64, 16
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def _names(default: str) -> Any:
+    return tyro.conf.arg(metavar="NAME ...", help_behavior_hint=f"(default: {default})")
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepFlags:
+    """The flags."""
+
+    agents: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: pretrain)")] = None
+    """saved agents, or the directory of an earlier run, to fine-tune instead of pretraining"""
+    source: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: CartPole-v1)")] = None
+    """environment to pretrain on"""
+    shifts: Annotated[tuple[str, ...], _names(DEFAULT_SHIFT)] = ()
+    """named changes from source to target; `all` for every one"""
+    methods: Annotated[tuple[str, ...], _names(RECOMMENDED)] = ()
+    """fine-tuning methods beside zero_shot, scratch and full; `all` for every one"""
+    grid: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=V,V ...", help_behavior_hint="")] = ()
+    """values of fields of the methods, such as optimizer.learning-rate=1e-4,1e-3; every combination runs"""
+    seeds: int = 16
+    """number of agents pretrained, and of runs of each cell"""
+    seed: int = 0
+    """seed of everything random, from 0 to 2^32 - 1"""
+    pretrain_steps: int = 40_960
+    """env steps of each agent on the source"""
+    steps: int = 20_480
+    """env steps of each run on its target"""
+    memory_limit: Annotated[str | None, tyro.conf.arg(metavar="BYTES", help_behavior_hint="(default: none)")] = None
+    """memory that the programs may take, such as 500M or 4G"""
+    dry_run: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    """say what would run, what it compiles, and about how long and how much memory it takes; nothing trains"""
+    out: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/<time>)")] = None
+    """where to write; a directory that holds the same plan is gone on with"""
+
+    def check(self) -> None:
+        """Refuses numbers outside their ranges.
+
+        Raises:
+            ValueError: names the field, the value and what is allowed.
+        """
+        checks.seed(self.seed)
+        for name in ("seeds", "pretrain_steps", "steps"):
+            checks.count(name, getattr(self, name), 1, 2**31 - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepSettings:
+    """A sweep."""
+
+    command: tuple[str, ...]
+    flags: SweepFlags
+    agents: Agents | None
+    source: Task
+    targets: dict[str, Task]
+    held_out: dict[str, list[tuple[str, Task]]]
+    methods: dict[str, Method]
+    memory_limit: int | None
+    out: Path
+
+    @property
+    def finetune_seed(self) -> int:
+        """The seed of fine-tuning: half of all seeds away from that of pretraining, so that no key is used twice."""
+        return (self.flags.seed + checks.MAX_SEED // 2) % checks.MAX_SEED
+
+    def plan(self) -> dict[str, Any]:
+        """What makes two sweeps the same, as JSON: all but where it is written and what it may take."""
+        flags = self.flags
+        given = {} if self.agents is None else {"agents": sweep_directory.digest(tree.flatten(self.agents.params))}
+        return {
+            **given,
+            "source": to_json(self.source),
+            "targets": {name: to_json(task) for name, task in self.targets.items()},
+            "methods": {name: to_json(method) for name, method in self.methods.items()},
+            "held_out": {name: [[kind, to_json(task)] for kind, task in rows] for name, rows in self.held_out.items()},
+            **{name: getattr(flags, name) for name in ("seeds", "seed", "pretrain_steps", "steps")},
+            "num_evals": NUM_EVALS,
+            "episodes": [EVAL_EPISODES, EPISODES, HELD_OUT_EPISODES],
+        }
+
+
+def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
+    """The settings of a command line; without one, of the program's own.
+
+    Raises:
+        ValueError: something is not allowed; in one line.
+        SystemExit: help was asked for, or the parser refused a flag and has said so.
+    """
+    words = tuple(sys.argv[1:] if argv is None else argv)
+    flags = tyro.cli(SweepFlags, args=words, prog=PROGRAM, description=_description())
+    flags.check()
+    if flags.agents is not None and flags.source is not None:
+        raise ValueError("source: is not allowed with --agents, whose source is known")
+    agents = None if flags.agents is None else load_agents(flags.agents)
+    id = agents.source.describe().split()[0] if agents else flags.source or "CartPole-v1"
+    source = agents.source if agents else make_task(id)
+    shifts = _chosen(flags.shifts or (DEFAULT_SHIFT,), SHIFTS)
+    names = _chosen(flags.methods or (RECOMMENDED,), METHODS)
+    grid = dict(_grid(word) for word in flags.grid)
+    chosen = grids.expanded({name: METHODS[name] for name in names}, grid)
+    settings = SweepSettings(
+        command=words,
+        flags=flags,
+        agents=agents,
+        source=source,
+        targets={name: make_task(id, name) for name in shifts},
+        held_out={name: held_out_tasks(id, name) for name in shifts},
+        methods={
+            **{name: METHODS[name] for name in REFERENCES},
+            **chosen,
+        },
+        memory_limit=None if flags.memory_limit is None else _bytes(flags.memory_limit),
+        out=run_directory.check(flags.out),
+    )
+    _check(settings)
+    return settings
+
+
+def _chosen(names: Sequence[str], table: Table[Any]) -> list[str]:
+    """The names as the table writes them, each once; `all` for every one."""
+    return list(table) if tuple(names) == ("all",) else list(dict.fromkeys(map(table.name, names)))
+
+
+def _description() -> str:
+    return (
+        "Fine-tunes agents by every method to every shift, over many seeds and grids, with as few compiled programs as "
+        "the methods' structures allow, and reports it.\n"
+        f"{', '.join(REFERENCES)} always run.\n\nsource: {', '.join(TASK_IDS)}\nshifts: {', '.join(SHIFTS)}\n"
+        f"methods: {', '.join(METHODS)}"
+    )
+
+
+def _grid(word: str) -> tuple[str, list[str]]:
+    field, equals, values = word.partition("=")
+    found = [value for value in values.split(",") if value]
+    if not equals or not found:
+        raise ValueError(f"grid: {word!r} is not allowed; it must be FIELD=VALUE,VALUE with one value at least")
+    return field.replace("-", "_"), found
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    if not match or not float(match[1]):
+        raise ValueError(f"memory_limit: {text!r} is not allowed; it must be a size such as 500M or 4G")
+    return int(float(match[1]) * UNITS[match[2].upper()])
+
+
+def _check(settings: SweepSettings) -> None:
+    """Checks that the engine would make, so that a mistake is told before anything is written."""
+    flags, agents = settings.flags, settings.agents
+    algo, network = (agents.algo, agents.network) if agents else (PPO(), MLP())
+    pretraining = (Method(warm_start=Scratch()), settings.source, settings.source)
+    counts = (flags.seeds, flags.steps, flags.seed, NUM_EVALS, EVAL_EPISODES)
+    if not agents:
+        specs.training_spec(algo, network, *pretraining, flags.seeds, flags.pretrain_steps, *counts[2:])
+    for name, method in settings.methods.items():
+        try:
+            for target in settings.targets.values():
+                specs.training_spec(algo, network, method, settings.source, target, *counts)
+            if method.trains:
+                specs.check_adapter(algo, network, method, settings.source)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    sweep_directory.check_plan(settings.out, settings.plan())
+    if settings.agents is not None and not np.all([status == "ok" for status in settings.agents.status]):
+        raise ValueError("agents: some of them are not finite; they cannot be fine-tuned")

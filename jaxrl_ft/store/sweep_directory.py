@@ -1,0 +1,83 @@
+"""What a sweep leaves as it goes on: its plan, one file for each finished cell, and a lock while it runs."""
+
+import fcntl
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxrl_ft.store import run_directory
+
+PLAN, CELLS, LOCK = "plan.json", "cells", "lock"
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[Path]:
+    """The directory, for as long as the context lasts in this process alone; it must exist.
+
+    Raises:
+        ValueError: another process has it.
+    """
+    with (path / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(f"out: {str(path)!r} is in use by another process") from error
+        yield path
+
+
+def check_plan(path: Path, plan: Mapping[str, Any]) -> None:
+    """Refuses a directory that holds another plan; nothing is written.
+
+    Raises:
+        ValueError: it does; the first part that differs is named.
+    """
+    file = path / PLAN
+    if not file.exists():
+        return
+    try:
+        theirs = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"out: {str(file)!r} cannot be read: {error}") from None
+    ours = json.loads(run_directory.as_json(plan))
+    for name in [*ours, *(name for name in theirs if name not in ours)]:
+        if ours.get(name) != theirs.get(name):
+            raise ValueError(f"out: {str(path)!r} holds another plan, which differs in {name!r}; give another one")
+
+
+def write_plan(path: Path, plan: Mapping[str, Any]) -> None:
+    """Nothing; the plan is then in the directory, which must hold no other."""
+    check_plan(path, plan)
+    (path / CELLS).mkdir(exist_ok=True)
+    run_directory.write_json(path / PLAN, plan)
+
+
+def digest(tree_of_arrays: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of arrays by name: equal for equal names, shapes, types and bits alone."""
+    found = hashlib.sha256()
+    for name in sorted(tree_of_arrays):
+        leaf = np.ascontiguousarray(tree_of_arrays[name])
+        found.update(f"{name} {leaf.shape} {leaf.dtype} ".encode())
+        found.update(leaf.tobytes())
+    return found.hexdigest()
+
+
+def write_cell(path: Path, number: int, cell: Mapping[str, Any]) -> None:
+    """Nothing; the cell is then finished for every later call. A kill leaves it whole or absent."""
+    run_directory.write_json(path / CELLS / f"{number:06d}.json", cell)
+
+
+def cells(path: Path) -> dict[int, dict[str, Any]]:
+    """The finished cells by number; a number that was not finite is NaN."""
+    found = {}
+    for file in sorted((path / CELLS).glob("[0-9]*.json")):
+        cell = json.loads(file.read_text())
+        for row in cell["rows"]:
+            row.update({name: math.nan for name, value in row.items() if value is None})
+        found[int(file.stem)] = cell
+    return found

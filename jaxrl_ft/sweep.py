@@ -1,0 +1,138 @@
+"""The command `python -m jaxrl_ft.sweep`: methods x shifts x seeds x grids, resumable, with a report.
+
+Heavy imports wait until the flags are checked, so that a mistake is answered at once.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jaxrl_ft.train import FAILURE, INTERRUPTED, MISTAKE, SUCCESS, say
+
+if TYPE_CHECKING:
+    from jaxrl_ft.commands.sweep_settings import SweepSettings
+    from jaxrl_ft.engine.agents import Agents
+    from jaxrl_ft.engine.comparison import Study
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit status: 0, 1 when the output cannot be written, 2 for a mistake in the flags, 130 after Ctrl-C.
+
+    Args:
+        argv: the words after the program's name; without it, those of this process.
+    """
+    began, hint = time.monotonic(), ""
+    try:
+        from jaxrl_ft.commands.sweep_settings import resolve
+
+        settings = resolve(argv)
+        hint = f"; what was finished is in {settings.out}, and the same command goes on from there"
+        if settings.flags.dry_run:
+            _dry_run(settings)
+        else:
+            _run(settings, began)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else MISTAKE
+    except ValueError as error:
+        return say(f"error: {error}", MISTAKE)
+    except OSError as error:
+        return say(f"error: {error}{hint}", FAILURE)
+    except KeyboardInterrupt:
+        return say(f"interrupted{hint}", INTERRUPTED)
+    return SUCCESS
+
+
+def _dry_run(settings: "SweepSettings") -> None:
+    from jaxrl_ft.commands import sweep_output
+    from jaxrl_ft.engine import estimating, placement
+
+    placement.prepare()
+    study = _study(settings, settings.agents or _untrained(settings))
+    sweep_output.print_plan(study, estimating.estimate(study.plan))
+
+
+def _run(settings: "SweepSettings", began: float) -> None:
+    from jaxrl_ft.commands import sweep_output
+    from jaxrl_ft.commands.progress import Compilation
+    from jaxrl_ft.engine import placement
+    from jaxrl_ft.store import run_directory, sweep_directory
+
+    placement.prepare()
+    with sweep_directory.claimed(run_directory.create(settings.out)) as out, Compilation().listening() as compilation:
+        sweep_directory.write_plan(out, settings.plan())
+        study = _study(settings, _agents(settings))
+        finished = sweep_directory.cells(out)
+        sweep_output.tell_beginning(study, len(finished))
+        for cell in study.cells(list(finished)):
+            sweep_directory.write_cell(out, cell.number, sweep_output.as_stored(cell))
+            finished[cell.number] = sweep_output.as_stored(cell)
+            sweep_output.tell_cell(study, cell, len(finished))
+        took = f"Took {time.monotonic() - began:.1f} s, of which {compilation.seconds:.1f} s {compilation.told()}."
+        sweep_output.write_report(settings, study, finished, took)
+
+
+def _agents(settings: "SweepSettings") -> "Agents":
+    """The agents to fine-tune: given, pretrained by an earlier call on this directory, or pretrained now."""
+    from jaxrl_ft.commands.output import agents_path
+    from jaxrl_ft.engine.learning import pretrain
+    from jaxrl_ft.store import checkpoints
+
+    path, flags = agents_path(settings.out, "source"), settings.flags
+    if settings.agents is not None:
+        checkpoints.save(settings.agents, path)
+        return settings.agents
+    if not path.exists():
+        agents = pretrain(settings.source, seeds=flags.seeds, steps=flags.pretrain_steps, seed=flags.seed, num_evals=2)
+        checkpoints.save(agents, path)
+    return checkpoints.load(path)
+
+
+def _untrained(settings: "SweepSettings") -> "Agents":
+    from jaxrl_ft.engine.learning import untrained
+    from jaxrl_ft.methods.optimizers import Adam
+    from jaxrl_ft.nets.mlp import MLP
+    from jaxrl_ft.rl.ppo import PPO
+
+    return untrained(settings.source, PPO(), MLP(), Adam(), settings.flags.seeds, settings.flags.seed)
+
+
+def _study(settings: "SweepSettings", agents: "Agents") -> "Study":
+    """The comparison, in batches that keep to the memory limit.
+
+    Raises:
+        ValueError: one run takes more.
+    """
+    from functools import partial
+
+    from jaxrl_ft.commands import sweep_settings
+    from jaxrl_ft.engine import estimating
+    from jaxrl_ft.engine.comparison import study
+    from jaxrl_ft.engine.learning import Budget
+
+    flags = settings.flags
+    planned = partial(
+        study,
+        agents,
+        settings.targets,
+        settings.methods,
+        budget=Budget(flags.steps, settings.finetune_seed, sweep_settings.NUM_EVALS, sweep_settings.EVAL_EPISODES),
+        seeds=flags.seeds,
+        episodes=sweep_settings.EPISODES,
+        held_out_episodes=sweep_settings.HELD_OUT_EPISODES,
+        held_out=settings.held_out,
+    )
+    found = planned()
+    if settings.memory_limit is None:
+        return found
+    most = estimating.most_runs(found.plan, settings.memory_limit)
+    if not most:
+        raise ValueError(
+            f"memory_limit: {flags.memory_limit} is not allowed; one run takes "
+            f"{estimating.memory_of_a_run(found.plan) / 1e6:,.1f} MB of memory"
+        )
+    return planned(most=most)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""Laws of sweeps: batches change nothing but the time, and every plan holds each run once."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+import jaxrl_ft as ft
+from jaxrl_ft.engine import estimating, group, learning, sweeping
+from jaxrl_ft.engine.comparison import study
+from jaxrl_ft.engine.learning import Budget, Cell
+
+BUDGET = Budget(steps=512, seed=1, num_evals=3, eval_episodes=4)
+SHIFTS = ("long-pole", "weak-motor")
+
+
+@pytest.fixture(scope="module")
+def cells(agents):
+    two = agents.select([0, 1])
+    tasks = [ft.make_task("CartPole-v1", shift) for shift in SHIFTS]
+    names = ("zero_shot", "full", "adamw", "scratch", "lora", "soup")
+    return [Cell(two, task, ft.METHODS[name]) for name in names for task in tasks]
+
+
+def covered(plan):
+    """How often each run of each cell is in a batch."""
+    counts = [np.zeros(cell.agents.num_seeds, int) for cell in plan.cells]
+    for batch in plan.batches:
+        for number, (first, num) in zip(batch.cells, batch.parts):
+            counts[number][first : first + num] += 1
+    return counts
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 7, 100])
+def test_every_run_is_in_one_batch_and_no_batch_holds_more_than_allowed(cells, agents, most):
+    whole = [*cells, Cell(agents, cells[0].target, ft.METHODS["full"])]
+    plan = sweeping.plan(whole, BUDGET, most)
+    assert all(np.all(count == 1) for count in covered(plan))
+    for batch in plan.batches:
+        held = sum(num for _, num in batch.parts)
+        steered = group.structure(learning.spec_of(plan.cells[batch.cells[0]], BUDGET)) is None
+        if plan.cells[batch.cells[0]].method.trains and not steered:
+            assert held <= batch.width <= max(most, 1)
+    assert plan.num_runs == sum(cell.agents.num_seeds for cell in whole)
+
+
+def test_methods_of_one_structure_share_a_program_and_others_do_not(cells):
+    plan = sweeping.plan(cells, BUDGET, 4)
+    programs = {}
+    for batch in plan.batches:
+        for number in batch.cells:
+            programs.setdefault(number // 2, set()).add(batch.program)
+    assert programs[0] == {-1}
+    assert programs[1] == programs[2] == programs[3]
+    assert programs[4] != programs[1]
+    assert plan.num_programs == len(set.union(*programs.values()) - {-1})
+
+
+def test_env_steps_are_those_that_the_agents_tell(cells):
+    plan = sweeping.plan(cells, BUDGET, 4)
+    spent = {
+        number: int((tuned.env_steps - cells[number].agents.env_steps).sum())
+        for number, tuned in sweeping.run(sweeping.plan(cells[:4], BUDGET, 4))
+    }
+    assert spent == {number: plan.steps_of(number) for number in range(4)}
+
+
+@pytest.fixture(scope="module")
+def together(cells):
+    return dict(sweeping.run(sweeping.plan(cells, BUDGET, 4)))
+
+
+def test_a_sweep_is_its_fine_tunes(cells, together):
+    assert sorted(together) == list(range(len(cells)))
+    for number in (0, 2, 5, 9, 11):
+        agents, target, method, _ = cells[number]
+        alone = ft.finetune(agents, target, method, **BUDGET._asdict())
+        np.testing.assert_array_equal(together[number].curve_steps, alone.curve_steps)
+        np.testing.assert_array_equal(together[number].env_steps, alone.env_steps)
+        assert together[number].report == alone.report and together[number].status == alone.status
+        jax.tree.map(
+            lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=1e-4),
+            together[number].params,
+            alone.params,
+        )
+
+
+def test_neighbours_change_no_bit(cells, together, same):
+    reversed_cells = dict(sweeping.run(sweeping.plan(cells[::-1], BUDGET, 4)))
+    for number, agents in together.items():
+        other = reversed_cells[len(cells) - 1 - number]
+        assert same(agents.params, other.params) and same(agents.curve, other.curve)
+
+
+def test_a_run_that_is_not_finite_disturbs_no_other(cells, together, same):
+    broken = jax.tree.map(np.copy, cells[2].agents.params)
+    broken["policy"]["head"]["kernel"][1] = np.nan
+    changed = [*cells]
+    changed[2] = cells[2]._replace(agents=replace(cells[2].agents, params=broken))
+    found = dict(sweeping.run(sweeping.plan(changed, BUDGET, 4)))
+    assert found[2].status == ("ok", "non-finite")
+    for number, agents in found.items():
+        one, other = (jax.tree.map(lambda leaf: leaf[0], a.params) for a in (agents, together[number]))
+        assert same(one, other)
+        assert number == 2 or same(agents.params, together[number].params)
+
+
+def test_the_parts_of_a_cell_are_the_whole(agents, target, same):
+    whole = Cell(agents, target, ft.METHODS["scratch"])
+    ((_, parts),) = sweeping.run(sweeping.plan([whole], BUDGET, 2))
+    assert parts.num_seeds == 4 and parts.status == ("ok",) * 4
+    alone = ft.finetune(agents, target, "scratch", **BUDGET._asdict())
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), parts.params, alone.params)
+    starts = [jax.tree.map(lambda leaf, i=i: leaf[i], parts.init_params) for i in range(4)]
+    assert not any(same(starts[i], starts[j]) for i in range(4) for j in range(i))
+
+
+def test_what_is_finished_is_left_out(cells, together):
+    plan = sweeping.plan(cells, BUDGET, 4)
+    finished = [number for number in together if number not in (6, 7)]
+    assert [number for number, _ in sweeping.run(plan, finished)] == [6, 7]
+
+
+def test_memory_grows_with_the_width_and_limits_it(agents, target):
+    planned = study(agents, {"long": target}, ["full"], budget=BUDGET)
+    small, large = (
+        estimating.estimate(study(agents.select(np.arange(n) % 4), {"long": target}, ["full"], budget=BUDGET).plan)[0]
+        for n in (4, 16)
+    )
+    # Scratch, which always runs, is of one structure with full.
+    assert small.width == 8 and large.width == 16
+    assert 1.5 * small.memory < large.memory < 3 * small.memory
+    assert small.seconds > 0
+    assert estimating.most_runs(planned.plan, small.memory_of_a_run * 3) == 3
+    assert estimating.most_runs(planned.plan, small.memory_of_a_run - 1) == 0
