@@ -113,10 +113,11 @@ def by_shift(runs: Runs, shifts: tuple[str, ...]) -> tuple[str, list[dict[str, A
             "apart_from_full": bool(ours.low > full.high),
         }
         facts.append(fact)
-        zero_shot = f"{iqm(runs['zero_shot', shift]['target_return']):.0f}" if ("zero_shot", shift) in runs else ""
+        untouched = [f"{iqm(runs['zero_shot', shift]['target_return']):.0f}"] if ("zero_shot", shift) in runs else []
         verdicts = ["apart" if fact[key] else "" for key in ("apart_from_scratch", "apart_from_full")]
-        lines.append([shift, zero_shot, *(told(cells[name]) for name in REFERENCES), *verdicts])
-    headings = ["shift", "zero-shot", *REFERENCES, "above scratch", "above full"]
+        lines.append([shift, *untouched, *(told(cells[name]) for name in REFERENCES), *verdicts])
+    first = ["shift", "zero-shot"] if len(lines[0]) == len(REFERENCES) + 4 else ["shift"]
+    headings = [*first, *REFERENCES, "above scratch", "above full"]
     return markdown_table(headings, lines), facts
 
 
@@ -130,7 +131,7 @@ def retention(runs: Runs, shifts: tuple[str, ...], method: str) -> str:
         kept = iqm(ours["source_return"]) / iqm(ours["source_return_before"])
         before = iqm(base["target_return"])
         gains = [iqm(cell["target_return"]) - before for cell in (ours, full)]
-        share = f"{gains[0] / gains[1]:.0%}" if gains[1] > 1 else "full gains nothing"
+        share = f"{gains[0] / gains[1]:.0%}" if gains[1] > 0.1 * gains[0] else "full gains next to nothing"
         both = joint.get(shift)
         possible = f"{both['source']:.0f}, {both['target']:.0f}" if both else ""
         lines.append([shift, possible, f"{kept:.0%}", f"{gains[0]:+.0f}", f"{gains[1]:+.0f}", share])
