@@ -102,9 +102,10 @@ def test_resamples_of_a_seed_are_those_of_its_indices():
 @pytest.mark.parametrize("statistic", [iqm, per_task(mean), lambda scores: iqm(scores)])
 def test_many_methods_at_once_get_what_each_gets_alone(statistic):
     rng = np.random.default_rng(15)
-    scores = {name: rng.normal(size=shape) for name, shape in {"b": (8, 3), "a": (6, 3), "c": (8, 3)}.items()}
+    shapes = {"b": (8, 3), "a": (6, 3), "c": (8, 3), "d": (8, 1)}
+    scores = {name: rng.normal(size=shape) for name, shape in shapes.items()}
     together = intervals.bootstrap_by_name(scores, statistic, repetitions=200, seed=4)
-    assert list(together) == ["b", "a", "c"]
+    assert list(together) == ["b", "a", "c", "d"]
     for name, estimate in together.items():
         alone = intervals.stratified_bootstrap(scores[name], statistic, repetitions=200, seed=4)
         assert np.array_equal(np.array(estimate), np.array(alone))
