@@ -88,6 +88,23 @@ def per_task(statistic: Statistic) -> Statistic:
     return separately if of_counts is None else counted(partial(each_task, of_counts))(separately)
 
 
+def over_tasks(statistic: Statistic) -> Statistic:
+    """A statistic of scores [..., R, T] that returns the mean over tasks of the given one of each, [...].
+
+    Every task weighs the same, whatever its spread; `iqm` itself pools the tasks first, as rliable does, and may trim
+    an easy task away.
+    """
+    separately = per_task(statistic)
+    of_counts = fast_path(separately)
+
+    def averaged(scores: NDArray[Any]) -> Any:
+        return separately(scores).mean(axis=-1)
+
+    if of_counts is None:
+        return averaged
+    return counted(lambda scores, counts: of_counts(scores, counts).mean(axis=1))(averaged)
+
+
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
     """P(X > Y) + P(X = Y)/2 for runs drawn at random, averaged over tasks (Mann and Whitney's U over Rx*Ry).
 

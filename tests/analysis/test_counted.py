@@ -14,6 +14,7 @@ STATISTICS = {
     "optimality_gap": statistics.optimality_gap,
     "profile": statistics.profile([-1.0, 0.0, 0.3, 9.0]),
     "per_task": statistics.per_task(statistics.iqm),
+    "over_tasks": statistics.over_tasks(statistics.iqm),
     "profile_per_task": statistics.per_task(statistics.profile([0.0, 1.0])),
 }
 
