@@ -4,16 +4,23 @@ Runs are resampled within each task, as by Agarwal et al. 2021 (arXiv 2108.13264
 pretrained agent, agents are resampled first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxrl_ft.analysis.resampling import (
+    block_length,
+    blocks,
+    checked_indices,
+    count,
+    distributions,
+    hierarchical_indices,
+    plain_indices,
+)
 from jaxrl_ft.analysis.statistics import Statistic, as_scores, iqm, wins
 from jaxrl_ft.core import checks
-
-CHUNK_ENTRIES = 4_000_000
 
 
 class Interval(NamedTuple):
@@ -22,72 +29,6 @@ class Interval(NamedTuple):
     value: Any
     low: Any
     high: Any
-
-
-def plain_indices(runs: int, repetitions: int, seed: int, tasks: int = 1) -> NDArray[np.int64]:
-    """Resampled runs, uniform with replacement: [B, R], or [B, R, T] with own draws for each of several tasks."""
-    checks.count("repetitions", repetitions)
-    size = (repetitions, runs) if tasks == 1 else (repetitions, runs, tasks)
-    return np.random.default_rng(checks.seed(seed)).integers(0, runs, size)
-
-
-def hierarchical_indices(agents: ArrayLike, repetitions: int, seed: int) -> NDArray[np.int64]:
-    """Resampled runs [B, R]: agents with replacement, then runs with replacement within each drawn agent.
-
-    Runs that share a pretrained agent are not independent, so the agent is the unit that is resampled first. An agent
-    is drawn with a chance proportional to its number of runs (equal when balanced) and fills the places of the agent
-    that stood there, so every resample has R runs and is centred on the estimate. With as many agents as runs this is
-    `plain_indices`, draw for draw.
-
-    Args:
-        agents: which agent each run started from, [R], any hashable-by-numpy labels.
-        repetitions: number of resamples B.
-        seed: a Python int.
-    """
-    checks.count("repetitions", repetitions)
-    labels = np.asarray(agents).reshape(-1)
-    if labels.size == 0:
-        raise ValueError("agents: no runs; it must name the agent of at least one run")
-    rng = np.random.default_rng(checks.seed(seed))
-    _, first, group, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
-    drawn = rng.integers(0, labels.size, (repetitions, len(first)))
-    if len(first) == labels.size:
-        return drawn
-    members = np.argsort(group, kind="stable")
-    starts = np.cumsum(sizes) - sizes
-    agent_of_place = group[drawn][:, group]
-    within = (rng.random(agent_of_place.shape) * sizes[agent_of_place]).astype(np.int64)
-    return members[starts[agent_of_place] + within]
-
-
-def _checked_indices(indices: ArrayLike, runs: int, tasks: int) -> NDArray[np.int64]:
-    """The indices [B, R'] or [B, R', T] as int64.
-
-    Raises:
-        ValueError: another shape, not whole numbers, or a run that does not exist.
-    """
-    array = np.asarray(indices)
-    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == tasks)
-    if not shaped or array.size == 0 or not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(
-            f"indices: {array.dtype} {array.shape} is not allowed; it must be integers [B, R] or [B, R, T]"
-        )
-    if array.min() < 0 or array.max() >= runs:
-        raise ValueError(f"indices: {array.min()} to {array.max()} is not allowed; it must be in [0, {runs - 1}]")
-    return array.astype(np.int64, copy=False)
-
-
-def _resamples(scores: NDArray[Any], indices: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
-    """Resampled scores [b, R, T] in blocks of repetitions that keep memory bounded."""
-    block = max(1, CHUNK_ENTRIES // (indices.shape[1] * scores.shape[1]))
-    for start in range(0, len(indices), block):
-        part = indices[start : start + block]
-        yield scores[part] if part.ndim == 2 else scores[part, np.arange(scores.shape[1])]
-
-
-def _distribution(scores: NDArray[Any], statistic: Statistic, indices: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The statistic of every resample, [B, ...]."""
-    return np.concatenate([np.asarray(statistic(block)) for block in _resamples(scores, indices)])
 
 
 def _percentiles(value: Any, distribution: NDArray[np.float64], confidence: float) -> Interval:
@@ -120,10 +61,39 @@ def stratified_bootstrap(
         ValueError: scores not finite or empty; an argument outside its range.
     """
     array = as_scores(scores)
-    if indices is None:
-        indices = plain_indices(len(array), repetitions, seed, array.shape[1])
-    drawn = _checked_indices(indices, len(array), array.shape[1])
-    return _percentiles(statistic(array), _distribution(array, statistic, drawn), confidence)
+    drawn = blocks(array.shape, repetitions, seed, indices)
+    return _percentiles(*distributions([array], statistic, drawn)[0], confidence)
+
+
+def bootstrap_by_name(
+    scores: Mapping[str, ArrayLike],
+    statistic: Statistic = iqm,
+    repetitions: int = 50_000,
+    seed: int = 0,
+    indices: ArrayLike | None = None,
+    confidence: float = 0.95,
+) -> dict[str, Interval]:
+    """`stratified_bootstrap` of every entry, bit for bit, drawing the resamples once for all entries of a shape.
+
+    Args:
+        scores: name of a method -> its scores, [R] or [R, T]; shapes may differ.
+        statistic: maps [..., R, T] to [...].
+        repetitions: resamples B.
+        seed: a Python int.
+        indices: runs to use in place of random ones, as for `stratified_bootstrap`.
+        confidence: coverage aimed at.
+
+    Raises:
+        ValueError: scores not finite or empty, named by their method; an argument outside its range.
+    """
+    arrays = {name: as_scores(given, f"scores[{name!r}]") for name, given in scores.items()}
+    found: dict[str, Interval] = {}
+    for shape in dict.fromkeys(array.shape for array in arrays.values()):
+        alike = [name for name, array in arrays.items() if array.shape == shape]
+        drawn = blocks(shape, repetitions, seed, indices)
+        estimates = distributions([arrays[name] for name in alike], statistic, drawn)
+        found.update({name: _percentiles(*estimate, confidence) for name, estimate in zip(alike, estimates)})
+    return {name: found[name] for name in arrays}
 
 
 def hierarchical_bootstrap(
@@ -165,6 +135,19 @@ def paired_difference(
     Raises:
         ValueError: shapes differ; scores not finite; an argument outside its range.
     """
+    return _percentiles(*paired_distribution(x, y, statistic, repetitions, seed, agents, indices), confidence)
+
+
+def paired_distribution(
+    x: ArrayLike,
+    y: ArrayLike,
+    statistic: Statistic,
+    repetitions: int,
+    seed: int,
+    agents: ArrayLike | None = None,
+    indices: ArrayLike | None = None,
+) -> tuple[Any, NDArray[np.float64]]:
+    """What `paired_difference` takes its interval from: the difference [...] and that of every resample [B, ...]."""
     left, right = as_scores(x, "x"), as_scores(y, "y")
     if left.shape != right.shape:
         raise ValueError(f"y: shape {right.shape} is not allowed; it must be that of x, {left.shape}")
@@ -172,9 +155,49 @@ def paired_difference(
     _same_length("agents", labels, left)
     if indices is None:
         indices = hierarchical_indices(labels, repetitions, seed)
-    drawn = _checked_indices(indices, *left.shape)
-    distribution = _distribution(left, statistic, drawn) - _distribution(right, statistic, drawn)
-    return _percentiles(statistic(left) - statistic(right), distribution, confidence)
+    drawn = blocks(left.shape, repetitions, seed, indices)
+    (ours, of_x), (theirs, of_y) = distributions([left, right], statistic, drawn)
+    return ours - theirs, of_x - of_y
+
+
+def unpaired_difference(
+    x: ArrayLike,
+    y: ArrayLike,
+    statistic: Statistic = iqm,
+    repetitions: int = 2000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Interval:
+    """statistic(x) - statistic(y) with its interval, runs of x and of y resampled apart, within each task.
+
+    Args:
+        x: [Rx] or [Rx, T].
+        y: [Ry] or [Ry, T]; its runs have nothing in common with those of x.
+        statistic: maps [..., R, T] to [...].
+        repetitions: resamples.
+        seed: a Python int.
+        confidence: coverage aimed at.
+
+    Raises:
+        ValueError: another number of tasks; scores not finite; an argument outside its range.
+    """
+    return _percentiles(*unpaired_distribution(x, y, statistic, repetitions, seed), confidence)
+
+
+def unpaired_distribution(
+    x: ArrayLike, y: ArrayLike, statistic: Statistic, repetitions: int, seed: int
+) -> tuple[Any, NDArray[np.float64]]:
+    """What `unpaired_difference` takes its interval from: the difference [...] and that of every resample [B, ...]."""
+    left, right = as_scores(x, "x"), as_scores(y, "y")
+    if left.shape[1] != right.shape[1]:
+        raise ValueError(
+            f"y: shape {right.shape} is not allowed; it must have the tasks of x, whose shape is {left.shape}"
+        )
+    (ours, of_x), (theirs, of_y) = (
+        distributions([group], statistic, blocks(group.shape, repetitions, own, None))[0]
+        for group, own in zip((left, right), _two_seeds(seed))
+    )
+    return ours - theirs, of_x - of_y
 
 
 def probability_interval(
@@ -198,29 +221,42 @@ def probability_interval(
     left, right = as_scores(x, "x"), as_scores(y, "y")
     tasks = left.shape[1]
     if indices is None:
-        seeds = np.random.SeedSequence(checks.seed(seed)).generate_state(2)
+        seeds = _two_seeds(seed)
         indices = (
-            plain_indices(len(left), repetitions, int(seeds[0]), tasks),
-            plain_indices(len(right), repetitions, int(seeds[1]), tasks),
+            plain_indices(len(left), repetitions, seeds[0], tasks),
+            plain_indices(len(right), repetitions, seeds[1], tasks),
         )
     if len(np.asarray(indices[0])) != len(np.asarray(indices[1])):
         raise ValueError(
             f"indices: {len(np.asarray(indices[0]))} and {len(np.asarray(indices[1]))} resamples; as many of x as of y"
         )
     won = wins(left, right)
-    taken_x = _counts(_checked_indices(indices[0], len(left), tasks), len(left), tasks)
-    taken_y = _counts(_checked_indices(indices[1], len(right), tasks), len(right), tasks)
-    per_pair = ((taken_x @ won) * taken_y).sum(axis=(0, 2))
-    return _percentiles(float(won.mean()), per_pair / tasks, confidence)
+    taken_x, taken_y = checked_indices(indices[0], len(left), tasks), checked_indices(indices[1], len(right), tasks)
+    block = block_length(tasks * (taken_x.shape[1] + taken_y.shape[1]))
+    parts = [slice(start, start + block) for start in range(0, len(taken_x), block)]
+    shares = [_share_won(won, taken_x[part], None if taken_y is taken_x else taken_y[part]) for part in parts]
+    return _percentiles(float(won.mean()), np.concatenate(shares), confidence)
 
 
-def _counts(indices: NDArray[np.int64], runs: int, tasks: int) -> NDArray[np.float64]:
-    """The share each run has in each resample, [T, B, R]: the resample's distribution, without its order."""
-    repetitions = len(indices)
-    drawn = np.broadcast_to(indices[..., None] if indices.ndim == 2 else indices, (*indices.shape[:2], tasks))
-    places = (np.arange(tasks) * repetitions + np.arange(repetitions)[:, None])[:, None, :] * runs + drawn
-    counts = np.bincount(places.ravel(), minlength=tasks * repetitions * runs)
-    return counts.reshape(tasks, repetitions, runs) / indices.shape[1]
+def _share_won(
+    won: NDArray[np.float64], taken_x: NDArray[np.int64], taken_y: NDArray[np.int64] | None
+) -> NDArray[np.float64]:
+    """Mean over pairs and tasks of the wins [T, Rx, Ry] in each resample, [b]; taken_y None takes the runs of x.
+
+    Twice the wins and the counts are whole numbers, so the products are exact and a block leaves no trace in them.
+    """
+    tasks, runs_x, runs_y = won.shape
+    of_x = count(taken_x, runs_x).astype(np.float64).transpose(1, 2, 0)
+    of_y = of_x if taken_y is None else count(taken_y, runs_y).astype(np.float64).transpose(1, 2, 0)
+    halves = ((of_x @ (2.0 * won)) * of_y).sum(axis=(0, 2))
+    drawn = taken_x.shape[1] * (taken_x if taken_y is None else taken_y).shape[1]
+    return halves / (2.0 * drawn * tasks)
+
+
+def _two_seeds(seed: int) -> tuple[int, int]:
+    """A seed for the draws of x and one for those of y."""
+    first, second = np.random.SeedSequence(checks.seed(seed)).generate_state(2)
+    return int(first), int(second)
 
 
 def _same_length(field: str, labels: ArrayLike, scores: ArrayLike) -> None:

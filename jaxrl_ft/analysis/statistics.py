@@ -2,13 +2,17 @@
 
 Scores are [R] (R runs of one task) or [R, T] (T tasks); any axes before those two are a batch of resamples. The
 aggregates are those of Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice" (arXiv 2108.13264).
+Any such function is a statistic; one that is `counted` besides is fast to bootstrap.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from jaxrl_ft.analysis.counted import counted, each_task, fast_path, share_above, trimmed_mean
 
 Statistic = Callable[[NDArray[Any]], Any]
 
@@ -34,6 +38,7 @@ def _pooled(scores: ArrayLike) -> NDArray[np.float64]:
     return array.reshape(*array.shape[:-2], -1)
 
 
+@counted(partial(trimmed_mean, cut=lambda number: number // 4))
 def iqm(scores: ArrayLike) -> Any:
     """Interquartile mean over all N = R*T scores [...]: the mean without the floor(N/4) lowest and highest."""
     pooled = _pooled(scores)
@@ -43,16 +48,19 @@ def iqm(scores: ArrayLike) -> Any:
     return kept.mean(axis=-1)
 
 
+@counted(partial(trimmed_mean, cut=lambda number: 0))
 def mean(scores: ArrayLike) -> Any:
     """Mean over runs and tasks [...]."""
     return _pooled(scores).mean(axis=-1)
 
 
+@counted(partial(trimmed_mean, cut=lambda number: (number - 1) // 2))
 def median(scores: ArrayLike) -> Any:
     """Median over all runs and tasks together [...]; rliable's is the median over tasks of the means over runs."""
     return np.median(_pooled(scores), axis=-1)
 
 
+@counted(lambda scores, counts: 1.0 - trimmed_mean(np.minimum(scores, 1.0), counts, lambda number: 0))
 def optimality_gap(scores: ArrayLike, gamma: float = 1.0) -> Any:
     """How far scores fall short of gamma on average [...]: gamma - mean(min(score, gamma)); lower is better."""
     return gamma - np.minimum(_pooled(scores), gamma).mean(axis=-1)
@@ -64,13 +72,37 @@ def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> NDArray[np.
     return np.stack([(pooled > threshold).mean(axis=-1) for threshold in np.ravel(thresholds)], axis=-1)
 
 
+def profile(thresholds: ArrayLike) -> Statistic:
+    """A statistic of scores [..., R, T] that returns their `performance_profile` at K thresholds, [..., K]."""
+    fixed = np.array(thresholds, np.float64).ravel()
+    return counted(partial(share_above, thresholds=fixed))(lambda scores: performance_profile(scores, fixed))
+
+
 def per_task(statistic: Statistic) -> Statistic:
     """A statistic of scores [..., R, T] that returns the given one for every task by itself, [..., T]."""
 
     def separately(scores: NDArray[Any]) -> Any:
         return statistic(np.swapaxes(as_scores(scores), -1, -2)[..., None])
 
-    return separately
+    of_counts = fast_path(statistic)
+    return separately if of_counts is None else counted(partial(each_task, of_counts))(separately)
+
+
+def over_tasks(statistic: Statistic) -> Statistic:
+    """A statistic of scores [..., R, T] that returns the mean over tasks of the given one of each, [...].
+
+    Every task weighs the same, whatever its spread; `iqm` itself pools the tasks first, as rliable does, and may trim
+    an easy task away.
+    """
+    separately = per_task(statistic)
+    of_counts = fast_path(separately)
+
+    def averaged(scores: NDArray[Any]) -> Any:
+        return separately(scores).mean(axis=-1)
+
+    if of_counts is None:
+        return averaged
+    return counted(lambda scores, counts: of_counts(scores, counts).mean(axis=1))(averaged)
 
 
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxrl_ft.analysis import intervals
+from jaxrl_ft.analysis import intervals, resampling
 from jaxrl_ft.analysis.statistics import iqm, mean, optimality_gap, per_task, probability_of_improvement
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -37,6 +37,20 @@ def test_interval_equals_rliables_on_the_same_resamples(rliable, monkeypatch, st
         np.testing.assert_allclose([[estimate.low], [estimate.high]], ends["x"], **EXACT)
 
 
+def test_a_hundred_matrices_give_rliables_intervals_on_the_same_resamples(rliable, monkeypatch):
+    drawn, rng = recorded(monkeypatch, 12), np.random.default_rng(13)
+    for i in range(100):
+        scores = rng.normal(0.5, 1.0, (rng.integers(1, 20), rng.integers(1, 6)))
+        scores = np.round(scores) if i % 3 == 0 else scores
+        drawn.clear()
+        points, ends = rliable.library.get_interval_estimates(
+            {"x": scores}, lambda s: np.array([rliable.metrics.aggregate_iqm(s)]), reps=20
+        )
+        estimate = intervals.stratified_bootstrap(scores, indices=np.stack(drawn))
+        np.testing.assert_allclose([estimate.value], points["x"], **EXACT)
+        np.testing.assert_allclose([[estimate.low], [estimate.high]], ends["x"], **EXACT)
+
+
 def test_probability_interval_equals_rliables_on_the_same_resamples(rliable, monkeypatch):
     drawn = recorded(monkeypatch, 1)
     rng = np.random.default_rng(2)
@@ -56,11 +70,48 @@ def test_a_seed_names_its_resamples():
     assert once != intervals.stratified_bootstrap(scores, repetitions=300, seed=6)
 
 
-def test_blocks_do_not_change_the_interval(monkeypatch):
-    scores = np.random.default_rng(4).normal(size=(16, 2))
-    whole = intervals.stratified_bootstrap(scores, repetitions=300)
-    monkeypatch.setattr(intervals, "CHUNK_ENTRIES", 7 * scores.size)
-    assert intervals.stratified_bootstrap(scores, repetitions=300) == whole
+@pytest.mark.parametrize("entries", [1, 7 * 32, 64 * 32])
+def test_blocks_do_not_change_the_interval(monkeypatch, entries):
+    x, y = np.random.default_rng(4).normal(size=(2, 16, 2))
+    agents = np.arange(16) % 5
+    calls = [
+        lambda: intervals.stratified_bootstrap(x, repetitions=300),
+        lambda: intervals.stratified_bootstrap(x, lambda scores: iqm(scores), repetitions=300),
+        lambda: intervals.hierarchical_bootstrap(x, agents, repetitions=300),
+        lambda: intervals.paired_difference(x, y, repetitions=300),
+        lambda: intervals.unpaired_difference(x, y, repetitions=300),
+        lambda: intervals.probability_interval(x, y, repetitions=300),
+        lambda: intervals.plain_indices(16, 300, seed=1, tasks=2).tolist(),
+    ]
+    whole = [call() for call in calls]
+    monkeypatch.setattr(resampling, "CHUNK_ENTRIES", entries)
+    assert [call() for call in calls] == whole
+
+
+def test_resamples_of_a_seed_are_those_of_its_indices():
+    scores = np.random.default_rng(14).normal(size=(16, 3))
+    given = intervals.plain_indices(16, 300, seed=5, tasks=3)
+    assert intervals.stratified_bootstrap(scores, repetitions=300, seed=5) == intervals.stratified_bootstrap(
+        scores, indices=given
+    )
+    for block in (1, 13, 300, 1000):
+        drawn = np.concatenate(list(resampling.plain_blocks(16, 300, 5, 3, block)))
+        assert np.array_equal(drawn, given)
+
+
+@pytest.mark.parametrize("statistic", [iqm, per_task(mean), lambda scores: iqm(scores)])
+def test_many_methods_at_once_get_what_each_gets_alone(statistic):
+    rng = np.random.default_rng(15)
+    shapes = {"b": (8, 3), "a": (6, 3), "c": (8, 3), "d": (8, 1)}
+    scores = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    together = intervals.bootstrap_by_name(scores, statistic, repetitions=200, seed=4)
+    assert list(together) == ["b", "a", "c", "d"]
+    for name, estimate in together.items():
+        alone = intervals.stratified_bootstrap(scores[name], statistic, repetitions=200, seed=4)
+        assert np.array_equal(np.array(estimate), np.array(alone))
+    drawn = intervals.plain_indices(8, 50, seed=0)
+    given = intervals.bootstrap_by_name({"b": scores["b"]}, statistic, indices=drawn)["b"]
+    assert np.array_equal(given, intervals.stratified_bootstrap(scores["b"], statistic, indices=drawn))
 
 
 def test_tasks_are_resampled_by_themselves():
@@ -101,6 +152,21 @@ def test_a_95_percent_interval_covers_the_truth_about_95_times_in_100():
     assert 0.90 <= covered <= 0.98
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("tasks", [1, 6])
+def test_every_interval_covers_at_full_size(tasks):
+    """Exponential scores; a true interquartile mean is that of a million of them."""
+    truth = iqm(np.random.default_rng(16).exponential(size=1_000_000))
+
+    def draw(trial):
+        return np.random.default_rng(trial).exponential(size=(2, 32, tasks))
+
+    one = coverage(lambda t: draw(t)[:1], lambda x, t: intervals.stratified_bootstrap(x, iqm, 2000, t), truth, 600)
+    pair = coverage(draw, lambda x, y, t: intervals.paired_difference(x, y + 1, iqm, 2000, t), -1.0, 600)
+    apart = coverage(draw, lambda x, y, t: intervals.unpaired_difference(x, y + 1, iqm, 2000, t), -1.0, 600)
+    assert all(0.91 <= covered <= 0.98 for covered in (one, pair, apart)), (one, pair, apart)
+
+
 def test_only_the_hierarchy_covers_when_runs_share_agents():
     agents = np.arange(64) % 16
 
@@ -137,6 +203,15 @@ def test_pairing_cancels_what_both_share():
     assert estimate.value == pytest.approx(mean(better) - mean(shared))
 
 
+def test_without_pairs_the_spreads_add_up():
+    x, y = np.random.default_rng(17).normal(size=(2, 400))
+    y = 3.0 * y[:100]
+    estimate = intervals.unpaired_difference(x, y, mean, repetitions=5000)
+    expected = 2 * 1.96 * np.sqrt(x.var() / 400 + y.var() / 100)
+    assert estimate.value == pytest.approx(mean(x) - mean(y))
+    assert estimate.high - estimate.low == pytest.approx(expected, rel=0.05)
+
+
 def test_columns_can_keep_their_own_statistic():
     scores = np.random.default_rng(10).normal(size=(12, 3))
     indices = intervals.plain_indices(12, 200, seed=0)
@@ -168,6 +243,8 @@ def test_probability_interval_brackets_its_value_and_keeps_pairs_together():
         (lambda: intervals.hierarchical_indices([], 10, 0), "agents: no runs"),
         (lambda: intervals.paired_difference([1.0, 2.0], [1.0]), r"y: shape \(1, 1\)"),
         (lambda: intervals.paired_difference([1.0], [np.nan]), "y: 1 entries are not finite"),
+        (lambda: intervals.unpaired_difference([1.0], [[1.0, 2.0]]), r"y: shape \(1, 2\)"),
+        (lambda: intervals.bootstrap_by_name({"a": [1.0], "b": [np.nan]}), r"scores\['b'\]: 1 entries"),
         (lambda: intervals.probability_interval([1.0], [1.0], indices=([[0]], [[0], [0]])), "indices: 1 and 2"),
     ],
 )

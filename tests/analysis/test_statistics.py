@@ -74,7 +74,10 @@ def test_a_batch_of_matrices_gives_each_ones_statistic():
         np.testing.assert_allclose(statistic(batch), [statistic(scores) for scores in batch], **EXACT)
         separate = [[statistic(task) for task in scores.T] for scores in batch]
         np.testing.assert_allclose(statistics.per_task(statistic)(batch), separate, **EXACT)
+        averages = [np.mean([statistic(task) for task in scores.T]) for scores in batch]
+        np.testing.assert_allclose(statistics.over_tasks(statistic)(batch), averages, **EXACT)
     profiles = statistics.performance_profile(batch, [0.0, 1.0])
+    np.testing.assert_array_equal(statistics.profile([0.0, 1.0])(batch), profiles)
     np.testing.assert_allclose(profiles, [statistics.performance_profile(scores, [0.0, 1.0]) for scores in batch])
 
 
