@@ -76,7 +76,8 @@ def draw_improvements(
             _dot(axes, methods.index(standing.method) + shift, standing.estimate, looks[standing.method].colour, hollow)
     axes.set_xlim(-0.02, 1.02)
     axes.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0])
-    axes.set_xlabel("Probability that a run's area is above one of the rival's", color=INK)
+    heading = "P(area is larger)" if paper.narrow else "Probability that a run's area is above one of the rival's"
+    axes.set_xlabel(heading, color=INK)
     axes.legend(handles=_rivals(list(over)), loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=2, frameon=False)
     figure.tight_layout()
     return figure

@@ -122,8 +122,10 @@ def label_ends(axes: "Axes", ends: Sequence[tuple[float, str, str]]) -> None:
         axes.figure.add_artist(leader)
         axes.annotate(
             f"{method} {format_number(value)}",
-            xy=(1.035, place),
+            xy=(1.03, place),
+            xytext=(4, 0),
             xycoords="axes fraction",
+            textcoords="offset points",
             color=colour,
             fontsize=11.5,
             fontweight="bold" if method in REFERENCES else "normal",

@@ -23,6 +23,8 @@ from jaxrl_ft.analysis.vectors import DARK, THEMED, inline_svg, variable
 PARTS = Path(__file__).parent / "page"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 """What a browser may load: nothing but what stands in the page."""
+FEW_TARGETS = 3
+"""Paragraphs of findings that are shown without being asked for."""
 LONG_NOTE = 200
 """Characters of a note that is shown without being asked for."""
 
@@ -115,16 +117,22 @@ def _page(title: str, body: str) -> str:
 def _header(title: str, told: Sequence[tuple[str, str]], shown: Sequence[Panel | LeftOut]) -> str:
     """The title, what was run, and where to find what."""
     lines = "".join(f"<dt>{escape(heading)}</dt><dd>{prose(text)}</dd>" for heading, text in told)
-    figures = [(panel.key, panel.title) for panel in shown if isinstance(panel, Panel)]
+    figures = dict.fromkeys((_slug(panel.section), panel.section) for panel in shown if isinstance(panel, Panel))
     places = [("findings", "Findings"), ("table", "Table"), *figures, ("how", "How to read this")]
     links = "".join(f'<a href="#{key}">{escape(text)}</a>' for key, text in places)
     return f'<header><h1>{escape(title)}</h1><dl>{lines}</dl><nav aria-label="contents">{links}</nav></header>'
 
 
 def _findings(rows: Sequence[Row]) -> str:
-    """What the comparison shows, in sentences."""
-    lines = "".join(f"<li>{prose(paragraph)}</li>" for paragraph in findings(rows))
-    return f'<section id="findings"><h2>Findings</h2><ul>{lines}</ul></section>'
+    """What the comparison shows, in sentences; those on single targets unfold where there are many."""
+    paragraphs = [f"<li>{prose(paragraph)}</li>" for paragraph in findings(rows)]
+    if len(paragraphs) <= FEW_TARGETS:
+        return f'<section id="findings"><h2>Findings</h2><ul>{"".join(paragraphs)}</ul></section>'
+    *single, across = paragraphs
+    return (
+        f'<section id="findings"><h2>Findings</h2><ul>{across}</ul><details><summary>Target by target</summary>'
+        f"<ul>{''.join(single)}</ul></details></section>"
+    )
 
 
 def _table(rows: Sequence[Row]) -> str:
@@ -190,25 +198,35 @@ def _failed(runs: Sequence[Row]) -> str:
 
 
 def _figures(shown: Sequence[Panel | LeftOut]) -> str:
-    """All figures with their captions."""
+    """All figures with their captions, those of a kind under one heading."""
+    kinds: dict[str, list[str]] = {}
+    for panel in shown:
+        if isinstance(panel, Panel):
+            kinds.setdefault(panel.section, []).append(_figure(panel))
     return "\n".join(
-        f'<section id="{panel.key}"><h2>{escape(panel.title)}</h2>{_figure(panel)}</section>'
-        for panel in shown
-        if isinstance(panel, Panel)
+        f'<section id="{_slug(section)}"><h2>{escape(section)}</h2>{"".join(figures)}</section>'
+        for section, figures in kinds.items()
     )
+
+
+def _slug(section: str) -> str:
+    """The id of a section."""
+    return "-".join(re.findall(r"[a-z]+", section.lower()))
 
 
 def _figure(panel: Panel) -> str:
     """One figure: drawn twice, for a page and for a phone, of which one is shown."""
+    heading = f"<h3>{escape(panel.title)}</h3>" if panel.title else ""
     caption = f"<figcaption>{prose(panel.caption)}</figcaption>"
     if panel.draw is None:
         film = film_html(panel.film) if panel.film is not None else ""
-        return f'<figure class="film" role="group" aria-label="{escape(panel.alt)}">{film}{caption}</figure>'
+        label = f'class="film" role="group" aria-label="{escape(panel.alt)}"'
+        return f'<figure id="{panel.key}" {label}>{heading}{film}{caption}</figure>'
     drawings = "".join(
         inline_svg(panel.draw(paper), f"{panel.key}-{size}", panel.alt, size)
         for size, paper in (("large", PAGE), ("small", PHONE))
     )
-    return f"<figure>{drawings}{caption}</figure>"
+    return f'<figure id="{panel.key}">{heading}{drawings}{caption}</figure>'
 
 
 def _left_out(shown: Sequence[Panel | LeftOut]) -> str:
@@ -224,7 +242,8 @@ def _how(repetitions: int) -> str:
     """How the numbers were made, and what every column means."""
     columns = "".join(f"<dt>{escape(name)}</dt><dd>{escape(meaning)}</dd>" for name, meaning in tables.meanings())
     how = escape(HOW.format(repetitions=repetitions))
-    return f'<section id="how"><h2>How to read this</h2><p>{how}</p><dl>{columns}</dl></section>'
+    unfold = f"<details><summary>What the columns mean</summary><dl>{columns}</dl></details>"
+    return f'<section id="how"><h2>How to read this</h2><p>{how}</p>{unfold}</section>'
 
 
 def _notes(notes: Sequence[str]) -> str:

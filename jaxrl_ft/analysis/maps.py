@@ -72,14 +72,13 @@ def _heat_cell(axes: "Axes", across: int, down: int, row: Row | None, largest: f
     axes.text(across, down, text, ha="center", va="center", fontsize=size, color=INK, fontweight=weight)
 
 
-def draw_physics_grid(grid: PhysicsGrid, before: str, after: str, heading: str, paper: Paper = PAGE) -> "Figure":
+def draw_physics_grid(grid: PhysicsGrid, before: str, after: str, paper: Paper = PAGE) -> "Figure":
     """A figure of two maps over the same physics: the return before and after fine-tuning, on one scale of colour.
 
     Args:
         grid: what was measured.
         before: heading of the first map.
         after: heading of the second.
-        heading: what the numbers are.
         paper: what to draw on.
     """
     down, across = grid.before.shape

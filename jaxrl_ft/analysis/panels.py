@@ -26,6 +26,7 @@ from jaxrl_ft.analysis.tables import format_interval, format_number
 MOST_LINES, MOST_SIGNS = 8, 16
 """Most methods drawn as lines, and as signs."""
 PROFILE_POINTS = 101
+GRIDS, FILMS = "Returns over physics", "Before and after, in motion"
 
 
 def panels(story: Story) -> Iterator[Panel | LeftOut]:
@@ -59,7 +60,9 @@ def _leaderboard(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
     )
     alt = "Dots with intervals, best first: " + told(ranking)
     heading = "Area under the learning curve (return)"
-    return Panel("leaderboard", title, caption, alt, partial(boards.draw_leaderboard, ranking, story.looks, heading))
+    return Panel(
+        "leaderboard", title, "", caption, alt, partial(boards.draw_leaderboard, ranking, story.looks, heading)
+    )
 
 
 def _improvement(story: Story) -> Panel | LeftOut:
@@ -76,7 +79,7 @@ def _improvement(story: Story) -> Panel | LeftOut:
         "At a half neither is better."
     )
     alt = ". ".join(f"Over {rival}: {told(of_rival)}" for rival, of_rival in over.items())
-    return Panel("improvement", title, caption, alt, partial(boards.draw_improvements, over, story.looks))
+    return Panel("improvement", title, "", caption, alt, partial(boards.draw_improvements, over, story.looks))
 
 
 def _profiles(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
@@ -104,7 +107,7 @@ def _profiles(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
     )
     heading = "Return on the target at the end"
     return Panel(
-        "profiles", title, caption, alt, partial(boards.draw_profiles, lines, thresholds, story.looks, heading)
+        "profiles", title, "", caption, alt, partial(boards.draw_profiles, lines, thresholds, story.looks, heading)
     )
 
 
@@ -124,19 +127,19 @@ def _heat_map(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
         f"{runs_in_words([row['n_ok'] for row in story.rows])} in a cell."
     )
     alt = "; ".join(f"{target}: " + _told_cells(cells, methods, target) for target in story.targets)
-    return Panel("shifts", title, caption, alt, partial(maps.draw_heat_map, cells, methods, story.targets))
+    return Panel("shifts", title, "", caption, alt, partial(maps.draw_heat_map, cells, methods, story.targets))
 
 
 def _curves(story: Story, target: str, number: int) -> Panel | LeftOut:
     text = f" ({story.texts[target]})" if story.texts.get(target) else ""
-    title = f"Learning curves on {target}"
+    section = "Learning curves"
     repetitions = min(1000, story.repetitions)
     try:
         bands = plots.learning_bands(
             story.runs, story.curves, story.curve_steps, target, MOST_LINES, repetitions, story.seed
         )
     except ValueError:
-        return LeftOut(title, "no run on it finished with finite returns")
+        return LeftOut(section, f"on `{target}` no run finished with finite returns")
     caption = (
         f"Greedy return on `{target}`{text} against env steps spent there, probes included; {bands.hidden}lines are "
         f"interquartile means of {bands.counted}. {story.bootstrap('Bands', repetitions)}, at each point by itself. "
@@ -144,7 +147,8 @@ def _curves(story: Story, target: str, number: int) -> Panel | LeftOut:
     )
     ends = ", ".join(f"{name} {format_number(float(band.value[-1]))}" for name, _, band in bands.lines)
     alt = f"Lines of return against env steps on {target}. At the end: {ends}"
-    return Panel(f"curves-{number}", title, caption, alt, lambda paper: plots.draw_bands(bands, "", paper))
+    draw = partial(plots.draw_bands, bands)
+    return Panel(f"curves-{number}", section, target, caption, alt, draw)
 
 
 def _source_target(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
@@ -171,7 +175,12 @@ def _source_target(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut
         for end in ends[1]
     )
     return Panel(
-        "forgetting", title, caption, alt, partial(scatters.draw_source_target, points, ends[0], ends[1], story.looks)
+        "forgetting",
+        title,
+        "",
+        caption,
+        alt,
+        partial(scatters.draw_source_target, points, ends[0], ends[1], story.looks),
     )
 
 
@@ -189,12 +198,12 @@ def _divergence(story: Story) -> Panel | LeftOut:
         f"{story.bootstrap('in brackets', min(500, story.repetitions))}. The points have no intervals."
     )
     alt = f"Points of return lost on the source against divergence; rank correlation {value.value:.2f}"
-    return Panel("divergence", title, caption, alt, partial(scatters.draw_divergence, points, story.looks))
+    return Panel("divergence", title, "", caption, alt, partial(scatters.draw_divergence, points, story.looks))
 
 
 def _grids(story: Story) -> Iterator[Panel | LeftOut]:
     if not story.measurements.grids:
-        yield LeftOut("Returns over physics", "returns over a grid of physics were not measured")
+        yield LeftOut(GRIDS, "returns over a grid of physics were not measured")
     for number, grid in enumerate(story.measurements.grids, 1):
         yield _grid(grid, number)
 
@@ -215,12 +224,12 @@ def _grid(grid: PhysicsGrid, number: int) -> Panel:
     means = f"zero-shot {_mean_in_words(before)}, fine-tuned {_mean_in_words(after)}"
     alt = f"Two maps over {_grid_names(grid)}. Mean over all cells: {means}"
     draw = partial(maps.draw_physics_grid, grid, "zero-shot", f"{grid.method}, fine-tuned")
-    return Panel(f"physics-{number}", f"Returns over physics, fine-tuned on {grid.target}", caption, alt, draw)
+    return Panel(f"physics-{number}", GRIDS, f"{grid.method} on {grid.target}", caption, alt, draw)
 
 
 def _films(story: Story) -> Iterator[Panel | LeftOut]:
     if not story.measurements.films:
-        yield LeftOut("Before and after, in motion", "no episodes were recorded")
+        yield LeftOut(FILMS, "no episodes were recorded")
     for number, film in enumerate(story.measurements.films, 1):
         caption = (
             f"Run {film.run} on `{film.target}`, acting greedily from one start, before fine-tuning and after "
@@ -229,7 +238,7 @@ def _films(story: Story) -> Iterator[Panel | LeftOut]:
         )
         steps = [len(episode.push) for episode in (film.before, film.after)]
         alt = f"Two cart-poles in motion: {steps[0]} steps before fine-tuning, {steps[1]} after"
-        yield Panel(f"film-{number}", f"Before and after on {film.target}", caption, alt, None, film)
+        yield Panel(f"film-{number}", FILMS, f"{film.method} on {film.target}", caption, alt, None, film)
 
 
 def _told_cells(cells: Mapping[tuple[str, str], Row], methods: Sequence[str], target: str) -> str:

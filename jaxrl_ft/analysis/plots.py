@@ -96,7 +96,7 @@ def draw_learning_curves(
         ValueError: the target has no finished run.
     """
     bands = learning_bands(runs, curves, curve_steps, target, max_lines, repetitions, seed)
-    return draw_bands(bands, "Fine-tuning on " + _with(target, description))
+    return draw_bands(bands, SHEET, "Fine-tuning on " + _with(target, description))
 
 
 def learning_bands(
@@ -126,7 +126,7 @@ def learning_bands(
     return Bands(bands, looks([row["method"] for row in runs]), hidden, counted)
 
 
-def draw_bands(bands: Bands, title: str = "", paper: Paper = SHEET) -> "Figure":
+def draw_bands(bands: Bands, paper: Paper = SHEET, title: str = "") -> "Figure":
     """A figure of learning curves: a line per method in its band, labelled at its end."""
     figure, axes = canvas(5.2 if paper.narrow else 6.0, paper)
     for method, grid, band in bands.lines:

@@ -116,7 +116,8 @@ def draw_divergence(points: Points, looks: Mapping[str, Look], paper: Paper = PA
         _sign(axes, x, y, looks[method], method)
     axes.axhline(0.0, color=MUTED, linewidth=1, zorder=1)
     axes.set_xscale("log")
-    axes.set_xlabel("KL(base ‖ tuned) on states the tuned policy visits, nats", color=INK)
+    where = "" if paper.narrow else " on states the tuned policy visits"
+    axes.set_xlabel(f"KL(base ‖ tuned){where}, nats", color=INK)
     axes.set_ylabel("Return lost on the source", color=INK)
     _legend(axes, paper)
     figure.tight_layout()

@@ -22,7 +22,10 @@ class Panel(NamedTuple):
 
     key: str
     """its id in the page"""
+    section: str
+    """heading that it shares with figures of its kind"""
     title: str
+    """its own heading, where there are several of its kind"""
     caption: str
     """Markdown"""
     alt: str

@@ -65,7 +65,9 @@ def inline_svg(figure: "Figure", prefix: str, label: str, css_class: str = "") -
     _shorten(root, prefix)
     box = root.get("viewBox", "0 0 1 1")
     root.attrib.clear()
-    shown = {"viewBox": box, "role": "img", "aria-label": label, "font-family": FONT}
+    # matplotlib leaves out the colour of what is black
+    black = f"var({variable('#000000')})"
+    shown = {"viewBox": box, "role": "img", "aria-label": label, "font-family": FONT, "fill": black}
     root.attrib.update(shown | ({"class": css_class} if css_class else {}))
     return ET.tostring(root, encoding="unicode")
 
@@ -77,7 +79,7 @@ def _plain(root: ET.Element) -> None:
             if _local(child.tag) in ("metadata", "style"):
                 element.remove(child)
         element.tag = _local(element.tag)
-        if element.tag != "text":
+        if element.tag not in ("text", "tspan"):
             element.text = None
         element.tail = None
         for name in list(element.attrib):
