@@ -211,7 +211,7 @@ def _figures(shown: Sequence[Panel | LeftOut]) -> str:
 
 def _slug(section: str) -> str:
     """The id of a section."""
-    return "-".join(re.findall(r"[a-z]+", section.lower()))
+    return "-".join(["section", *re.findall(r"[a-z]+", section.lower())])
 
 
 def _figure(panel: Panel) -> str:

@@ -115,6 +115,8 @@ def _heat_map(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
     title = "Methods and shifts"
     if len(story.targets) < 2:
         return LeftOut(title, "there is one shift, and the leaderboard shows it")
+    if not any(np.isfinite(row["auc"]) for row in story.rows):
+        return LeftOut(title, "no run finished")
     cells = {(row["method"], row["target"]): row for row in story.rows}
     best_first = [standing.method for standing in ranking]
     methods = best_first + [
