@@ -64,7 +64,8 @@ def _run(settings: "SweepSettings", began: float) -> None:
         study = _study(settings, _agents(settings))
         finished = sweep_directory.cells(out)
         sweep_output.tell_beginning(study, len(finished))
-        for cell in study.cells(list(finished)):
+        for cell in study.cells(list(finished), diverged=True):
+            sweep_output.save_agents(settings, cell)
             sweep_directory.write_cell(out, cell.number, sweep_output.as_stored(cell))
             finished[cell.number] = sweep_output.as_stored(cell)
             sweep_output.tell_cell(study, cell, len(finished))

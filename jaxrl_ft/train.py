@@ -126,18 +126,17 @@ def _report(settings: "Settings", agents: "Agents", comparison: "Comparison", to
     from jaxrl_ft.commands import output
 
     rows = summarise(comparison.runs, comparison.curves, comparison.curve_steps)
-    figures = output.write_figures(settings, comparison, rows)
     reports = {method: cell.report for (method, _), cell in comparison.cells.items()}
     notes = [f"`{method}`: {'; '.join(lines)}." for method, lines in reports.items()]
     words = shlex.join(["python", "-m", "jaxrl_ft.train", *settings.command])
-    output.write_report(settings, agents, comparison, rows, figures, [*notes, took, f"Command: `{words}`."])
+    figures = output.write_report(settings, agents, comparison, rows, [*notes, took, f"Command: `{words}`."])
     console = Console(width=None if sys.stdout.isatty() else output.WIDTH)
     print(f"\n{settings.source.describe()} to {settings.target.describe()} ({settings.target_text}).")
     print("Interquartile means over runs, with 95% intervals.\n")
     output.print_tables(console, rows)
     for method, lines in reports.items():
         print("\n  ".join([f"{method}:", *lines]))
-    print(f"\nReport: {settings.out / 'report.md'}")
+    print(f"\nReport: {settings.out / 'report.html'}, {settings.out / 'report.md'}")
     print(f"Figures: {', '.join(str(settings.out / path) for path in figures)}")
     print(f"Agents: {settings.out / 'agents'}; raw numbers: {settings.out / 'runs.csv'}")
 

@@ -232,7 +232,8 @@ def test_a_run_leaves_everything_that_it_says(finished):
     out, stdout, stderr = finished
     names = sorted(["full", RECOMMENDED, "scratch", "zero_shot"])
     assert sorted(path.name for path in out.iterdir()) == [
-        "agents", "config.json", "curves", "figures", "jaxrl_ft_run.json", "report.md", "runs.csv", "runs.json"
+        "agents", "config.json", "curves", "figures", "jaxrl_ft_run.json", "report.html", "report.md", "runs.csv",
+        "runs.json",
     ]  # fmt: skip
     assert sorted(path.name for path in (out / "agents").iterdir()) == sorted([*names, "source"])
     for name in ("learning_curves", "source_target"):
@@ -241,6 +242,9 @@ def test_a_run_leaves_everything_that_it_says(finished):
     report = (out / "report.md").read_text()
     for words in (*names, "figures/learning_curves.png", "figures/source_target.png", "a fifth of the force", "Took"):
         assert words in report
+    page = (out / "report.html").read_text()
+    for words in (*names, "a fifth of the force", "Learning curves", 'href="runs.csv"', "no episodes were recorded"):
+        assert words in page
     tables = stdout.split("\nzero_shot:\n")[0]
     for heading in ("AUC", "AUC - scratch", "target return", "source return", "held-out return", "jumpstart",
                     "target return - scratch", "forgetting", "env steps", "trained"):  # fmt: skip

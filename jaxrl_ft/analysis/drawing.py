@@ -1,4 +1,4 @@
-"""What all figures share: canvas, colours, titles and labels; white background, about 1000 pixels wide, no pyplot.
+"""What all figures share: paper, canvas, colours, titles and labels; drawn without pyplot.
 
 matplotlib is imported when something is drawn, never before.
 """
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
-WIDTH = 10.0
 INK = "#222222"
 MUTED = "#666666"
 GRID = "#e4e4e4"
@@ -26,48 +25,83 @@ GRID = "#e4e4e4"
 FIXED_COLOURS = {"zero_shot": "#7f7f7f", "scratch": "#000000", "full": "#0072B2"}
 OTHER_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+MARKERS = ("o", "s", "^", "D")
+
+
+class Paper(NamedTuple):
+    """What a figure is drawn on."""
+
+    width: float = 10.0
+    """inches"""
+    titled: bool = True
+    """whether the figure carries its title; where a page has a heading and a caption it does not"""
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it is the width of a phone."""
+        return self.width < 7.0
+
+
+SHEET, PAGE, PHONE = Paper(), Paper(10.0, titled=False), Paper(5.0, titled=False)
+"""A file of its own about 1000 pixels wide; a part of a page; the same on a phone."""
 
 
 class Look(NamedTuple):
-    """The colour and line style of one method."""
+    """The colour, line style and marker of one method."""
 
     colour: str
     line: Any
+    marker: str = "o"
 
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:
-    """Colour and line style of every method: fixed for zero_shot, scratch and full, by the alphabet for the rest.
+    """Colour, line and marker of every method: fixed for zero_shot, scratch and full, by the alphabet for the rest.
 
     Give the methods of the whole comparison, in any order, and each looks the same in all of its figures. Beyond five
-    others, colours return with another dash.
+    others, colours return with another dash and marker.
     """
     others = sorted({method for method in methods if method not in FIXED_COLOURS})
     result = {name: Look(FIXED_COLOURS[name], "--" if name == "zero_shot" else "-") for name in FIXED_COLOURS}
     for place, method in enumerate(others):
         turn = place // len(OTHER_COLOURS) % len(DASHES)
-        result[method] = Look(OTHER_COLOURS[place % len(OTHER_COLOURS)], DASHES[turn])
+        result[method] = Look(OTHER_COLOURS[place % len(OTHER_COLOURS)], DASHES[turn], MARKERS[turn])
     return {method: result[method] for method in dict.fromkeys(methods)}
 
 
-def canvas(height: float) -> tuple["Figure", "Axes"]:
+def canvas(height: float, paper: Paper = SHEET) -> tuple["Figure", "Axes"]:
     """An empty white figure on the Agg canvas with one pair of axes."""
+    figure, (axes,) = canvases(height, paper, 1)
+    return figure, axes
+
+
+def canvases(height: float, paper: Paper, number: int, across: bool = True) -> tuple["Figure", list["Axes"]]:
+    """As `canvas`, with several pairs of axes beside each other, or below each other."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
+    figure = Figure(figsize=(paper.width, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot(facecolor="white")
+    shape = (1, number) if across else (number, 1)
+    every = [figure.add_subplot(*shape, place + 1, facecolor="white") for place in range(number)]
+    for axes in every:
+        _style(axes)
+    return figure, every
+
+
+def _style(axes: "Axes") -> None:
+    """Quiet axes."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(MUTED)
     axes.tick_params(labelsize=11, colors=INK)
     axes.xaxis.label.set_fontsize(12)
     axes.yaxis.label.set_fontsize(12)
     axes.set_axisbelow(True)
-    return figure, axes
 
 
-def title_above(axes: "Axes", title: str, how: str) -> None:
-    """A bold title above a line on how the numbers were made."""
+def title_above(axes: "Axes", title: str, how: str, paper: Paper = SHEET) -> None:
+    """A bold title above a line on how the numbers were made; nothing where the paper has no titles."""
+    if not paper.titled:
+        return
     axes.annotate(how, (0, 1), (0, 8), "axes fraction", "offset points", color=MUTED, fontsize=10.5, va="bottom")
     size = 15 * min(1.0, 65 / max(len(title), 1))
     axes.set_title(title, loc="left", fontsize=size, fontweight="bold", color=INK, pad=26)
@@ -75,31 +109,28 @@ def title_above(axes: "Axes", title: str, how: str) -> None:
 
 def label_ends(axes: "Axes", ends: Sequence[tuple[float, str, str]]) -> None:
     """The methods' names right of their lines, moved apart vertically where they would overlap."""
+    from matplotlib.lines import Line2D
+
     low, high = axes.get_ylim()
     low = min(low, 0.0) if low > -0.2 * (high - low) else low
     axes.set_ylim(low, high)
     ordered = sorted(ends)
     wanted = np.array([(value - low) / (high - low) for value, _, _ in ordered])
     for place, (value, method, colour) in zip(spread(wanted, 0.05, 0.015, 0.985), ordered, strict=True):
+        ends_at = [(value - low) / (high - low), place]
+        leader = Line2D([1.0, 1.03], ends_at, color=colour, linewidth=0.9, transform=axes.transAxes)
+        axes.figure.add_artist(leader)
         axes.annotate(
             f"{method} {format_number(value)}",
-            xy=(1.0, (value - low) / (high - low)),
-            xytext=(1.035, place),
+            xy=(1.03, place),
+            xytext=(4, 0),
             xycoords="axes fraction",
-            textcoords="axes fraction",
+            textcoords="offset points",
             color=colour,
             fontsize=11.5,
             fontweight="bold" if method in REFERENCES else "normal",
             va="center",
             annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colour,
-                "linewidth": 0.9,
-                "shrinkA": 1,
-                "shrinkB": 0,
-                "relpos": (0, 0.5),
-            },
         )
 
 

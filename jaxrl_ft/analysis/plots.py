@@ -5,13 +5,25 @@ matplotlib is imported when something is drawn, never before.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxrl_ft.analysis import intervals
-from jaxrl_ft.analysis.drawing import GRID, INK, Look, canvas, label_ends, looks, pale, save, title_above
+from jaxrl_ft.analysis.drawing import (
+    GRID,
+    INK,
+    SHEET,
+    Look,
+    Paper,
+    canvas,
+    label_ends,
+    looks,
+    pale,
+    save,
+    title_above,
+)
 from jaxrl_ft.analysis.statistics import iqm, per_task
 from jaxrl_ft.analysis.summary import REFERENCES, RIVALS, Row, interval, is_ok
 from jaxrl_ft.analysis.tables import format_number
@@ -19,6 +31,19 @@ from jaxrl_ft.analysis.tables import format_number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+class Bands(NamedTuple):
+    """Learning curves as numbers."""
+
+    lines: list[tuple[str, NDArray[Any], intervals.Interval]]
+    """of each method its name, env steps [K], and returns [K] with their interval"""
+    looks: dict[str, Look]
+    """how every method of the comparison looks"""
+    hidden: str
+    """what is not shown, in words; empty when everything is"""
+    counted: str
+    """how many runs and agents, in words"""
 
 
 def learning_curves(
@@ -70,31 +95,52 @@ def draw_learning_curves(
     Raises:
         ValueError: the target has no finished run.
     """
+    bands = learning_bands(runs, curves, curve_steps, target, max_lines, repetitions, seed)
+    return draw_bands(bands, SHEET, "Fine-tuning on " + _with(target, description))
+
+
+def learning_bands(
+    runs: Sequence[Row],
+    curves: ArrayLike,
+    curve_steps: ArrayLike,
+    target: str,
+    max_lines: int = 8,
+    repetitions: int = 1000,
+    seed: int = 0,
+) -> Bands:
+    """The numbers of `draw_learning_curves`, whose arguments these are."""
     lines, steps = np.asarray(curves, np.float64), np.asarray(curve_steps, np.float64)
     groups = _groups(runs, lines, target)
     shown = _shown(groups, runs, max_lines)
-    look = looks([row["method"] for row in runs])
-    figure, axes = canvas(6.0)
-    ends, until = [], max(float(steps[groups[method], -1].max()) for method in shown)
+    until = max(float(steps[groups[method], -1].max()) for method in shown)
+    bands = []
     for method in shown:
         own = groups[method]
         grid, band = _band(lines[own], steps[own], [runs[i].get("agent", i) for i in own], repetitions, seed)
         # the untouched policy spends no steps, and its line spans what the others spend
         grid[-1] = until if method == "zero_shot" else grid[-1]
-        _draw_line(axes, method, look[method], grid, band)
-        ends.append((float(band.value[-1]), method, look[method].colour))
+        bands.append((method, grid, band))
+    used = [i for method in shown for i in groups[method]]
+    hidden = f"{len(shown)} of {len(groups)} methods; " if len(shown) < len(groups) else ""
+    counted = _counted(runs, groups, shown, used)
+    return Bands(bands, looks([row["method"] for row in runs]), hidden, counted)
+
+
+def draw_bands(bands: Bands, paper: Paper = SHEET, title: str = "") -> "Figure":
+    """A figure of learning curves: a line per method in its band, labelled at its end."""
+    figure, axes = canvas(5.2 if paper.narrow else 6.0, paper)
+    for method, grid, band in bands.lines:
+        _draw_line(axes, method, bands.looks[method], grid, band)
     axes.set_xlabel("Target env steps spent", color=INK)
     axes.set_ylabel("Greedy return per episode", color=INK)
     axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_major_locator(_few_ticks(4 if paper.narrow else 9))
     axes.margins(x=0)
     axes.grid(color=GRID, linewidth=0.8)
+    ends = [(float(band.value[-1]), method, bands.looks[method].colour) for method, _, band in bands.lines]
     label_ends(axes, ends)
-    used = [i for method in shown for i in groups[method]]
-    hidden = f"{len(shown)} of {len(groups)} methods; " if len(shown) < len(groups) else ""
-    how = f"lines: interquartile mean of {_counted(runs, groups, shown, used)}"
-    title_above(
-        axes, "Fine-tuning on " + _with(target, description), f"{hidden}{how}; bands: 95% bootstrap, agents then runs"
-    )
+    how = f"{bands.hidden}lines: interquartile mean of {bands.counted}; bands: 95% bootstrap, agents then runs"
+    title_above(axes, title, how, paper)
     figure.tight_layout()
     return figure
 
@@ -199,6 +245,13 @@ def _bar(axes: "Axes", place: float, estimate: intervals.Interval, colour: str) 
         fontsize=10,
         color=INK,
     )
+
+
+def _few_ticks(most: int) -> Any:
+    """Round numbers, at most so many."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
 
 
 def _shades() -> list[Any]:

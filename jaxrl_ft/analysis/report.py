@@ -16,6 +16,7 @@ HOW = (
     "resampled in pairs. Areas are trapezoids over env steps, divided by the budget; what a method spends before its "
     "first update counts. Failed runs are left out of the statistics and listed."
 )
+FAILURE_COLUMNS = ("target", "method", "why", "runs")
 
 
 def markdown_report(
@@ -53,7 +54,8 @@ def markdown_report(
     if not rows:
         raise ValueError("rows: [] is not allowed; a report needs at least one summary row")
     shifts, ordered = targets or {}, ranked(rows)
-    parts = [f"# {title}", _what_was_run(ordered, source, shifts, budgets or {}, seeds or {}, versions or {})]
+    told = facts(ordered, source, shifts, budgets or {}, seeds or {}, versions or {})
+    parts = [f"# {title}", "\n".join(f"- {heading}: {text}" for heading, text in told)]
     parts += ["## Findings", *findings(ordered)]
     for target in dict.fromkeys(row["target"] for row in ordered):
         shift = f": {shifts[target]}" if shifts.get(target) else ""
@@ -61,9 +63,9 @@ def markdown_report(
         of_target = [row for row in ordered if row["target"] == target]
         parts += [_table(of_target, "main"), _table(of_target, "rest")]
         parts += [_figure(target, path) for path in (figures or {}).get(target, ())]
-    failed = [row for row in runs if not is_ok(row)]
+    failed = failures(runs)
     if failed:
-        parts += ["## Failed runs", _failures(failed)]
+        parts += ["## Failed runs", markdown_table(FAILURE_COLUMNS, failed, text_columns=3)]
     parts += ["## How to read this", HOW.format(repetitions=repetitions)]
     parts.append("\n".join(f"- **{heading}**: {meaning}." for heading, meaning in meanings() if heading != "target"))
     remarks = [*cautions(rows), *notes]
@@ -72,25 +74,31 @@ def markdown_report(
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _what_was_run(
+def facts(
     rows: Sequence[Row],
     source: str,
     shifts: Mapping[str, str],
     budgets: Mapping[str, Any],
     seeds: Mapping[str, Any],
     versions: Mapping[str, str],
-) -> str:
-    """The list of what the numbers come from."""
+) -> list[tuple[str, str]]:
+    """What the numbers come from: headings and Markdown."""
     named = dict.fromkeys(row["target"] for row in rows)
     told = [f"`{target}`" + (f" ({shifts[target]})" if shifts.get(target) else "") for target in named]
-    lines = [f"- Source: {source}", f"- Target{'s' if len(told) > 1 else ''}: {', '.join(told)}"]
     methods = dict.fromkeys(row["method"] for row in rows)
-    lines.append("- Methods: " + ", ".join(f"`{method}`" for method in methods))
+    lines = [("Source", source), (f"Target{'s' if len(told) > 1 else ''}", ", ".join(told))]
+    lines.append(("Methods", ", ".join(f"`{method}`" for method in methods)))
     for heading, entries in (("Seeds", seeds), ("Budgets", budgets), ("Versions", versions)):
         if entries:
             amounts = [f"{name} {_amount(value, heading == 'Budgets')}" for name, value in entries.items()]
-            lines.append(f"- {heading}: {', '.join(amounts)}")
-    return "\n".join(lines)
+            lines.append((heading, ", ".join(amounts)))
+    return lines
+
+
+def failures(runs: Sequence[Row]) -> list[list[Any]]:
+    """How many runs of each method failed on each target, and why; a list of cells under `FAILURE_COLUMNS` each."""
+    counted = Counter((row["target"], row["method"], row["status"]) for row in runs if not is_ok(row))
+    return [[target, method, status, count] for (target, method, status), count in sorted(counted.items())]
 
 
 def _amount(value: Any, commas: bool) -> str:
@@ -110,10 +118,3 @@ def _figure(target: str, path: str | PurePath) -> str:
         raise ValueError(f"figures: {str(path)!r} is not allowed; it must be relative to the report")
     words = place.stem.replace("_", " ").replace("-", " ")
     return f"![{target}: {words}](<{place.as_posix()}>)"
-
-
-def _failures(failed: Sequence[Row]) -> str:
-    """A table of how many runs failed, and why."""
-    counted = Counter((row["target"], row["method"], row["status"]) for row in failed)
-    lines = [[target, method, status, count] for (target, method, status), count in sorted(counted.items())]
-    return markdown_table(["target", "method", "why", "runs"], lines, text_columns=3)

@@ -103,6 +103,18 @@ def meanings(part: str = "all") -> list[tuple[str, str]]:
     return [(column.heading, column.meaning) for column in _part(part)]
 
 
+def keys(rows: Sequence[Row], part: str = "all") -> list[list[str | float]]:
+    """What to sort the cells of summary rows by, one list per row, aligned with `cells(rows, part)`."""
+    return [[_key(row, column) for column in _part(part)] for row in rows]
+
+
+def _key(row: Row, column: Column) -> str | float:
+    """The text, or the number without its interval."""
+    if column.style == "text":
+        return str(row[column.key])
+    return float(row["n_ok"]) if column.style == "runs" else float(interval(row, column.key).value)
+
+
 def _part(part: str) -> list[Column]:
     """The columns of a part of the table."""
     checks.choice("part", part, PARTS)

@@ -14,9 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxrl_ft.analysis import tables
-from jaxrl_ft.analysis.plots import learning_curves, source_target_bars
-from jaxrl_ft.analysis.report import markdown_report
-from jaxrl_ft.analysis.summary import is_ok, ranked
+from jaxrl_ft.analysis.summary import ranked
+from jaxrl_ft.commands.reporting import About, flat_row, write_figures, write_reports
 from jaxrl_ft.commands.settings import EPISODES, EVAL_EPISODES, NUM_EVALS, Settings
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.engine.agents import Agents
@@ -68,7 +67,7 @@ def write_comparison(settings: Settings, comparison: Comparison) -> None:
     """Nothing; the raw numbers of every run, the curves and the agents of every method are then in the directory."""
     out = settings.out
     run_directory.write_json(out / "runs.json", comparison.runs)
-    run_directory.write_csv(out / "runs.csv", [flat(row) for row in comparison.runs])
+    run_directory.write_csv(out / "runs.csv", [flat_row(row) for row in comparison.runs])
     keys = [{name: row[name] for name in ("method", "target", "run", "agent")} for row in comparison.runs]
     arrays = {"curves": comparison.curves, "curve_steps": comparison.curve_steps}
     bundle.write_bundle(out / "curves", arrays, {"rows": keys})
@@ -76,49 +75,28 @@ def write_comparison(settings: Settings, comparison: Comparison) -> None:
         checkpoints.save(agents, agents_path(out, method))
 
 
-def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of a run with its hyperparameters as columns of their own."""
-    hyperparameters = row["hyperparameters"].items()
-    plain = {name: value for name, value in row.items() if name != "hyperparameters"}
-    return plain | {f"hyperparameters.{name}": value for name, value in hyperparameters}
-
-
-def write_figures(settings: Settings, comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The paths of the figures, relative to the directory; none of the curves when every run failed."""
-    figures, target, text = settings.out / "figures", settings.target_name, settings.target_text
-    methods = list(settings.methods)
-    source_target_bars(figures / "source_target.png", ranked(rows), target, text, methods)
-    if any(is_ok(row) for row in comparison.runs):
-        curves = (comparison.curves, comparison.curve_steps)
-        learning_curves(figures / "learning_curves.png", comparison.runs, *curves, target, text)
-        return ["figures/learning_curves.png", "figures/source_target.png"]
-    return ["figures/source_target.png"]
-
-
 def write_report(
     settings: Settings,
     agents: Agents,
     comparison: Comparison,
     rows: Sequence[Mapping[str, Any]],
-    figures: Sequence[str],
     notes: Sequence[str],
-) -> None:
-    """Nothing; `report.md` is then in the directory."""
+) -> list[str]:
+    """The paths of the figures, relative to the directory; `report.md` and `report.html` are then there too."""
     flags, target = settings.flags, settings.target_name
-    spent = int(agents.env_steps.max())
-    text = markdown_report(
-        rows,
+    numbers = (rows, comparison.runs, comparison.curves, comparison.curve_steps)
+    about = About(
         source=f"`{settings.source.describe()}`",
         title=f"Fine-tuning to {target}",
         targets={target: f"{settings.target_text}; `{settings.target.describe()}`"},
-        budgets={"pretraining env steps": spent, "fine-tuning env steps": flags.finetune_steps},
+        budgets={"pretraining env steps": int(agents.env_steps.max()), "fine-tuning env steps": flags.finetune_steps},
         seeds={"agents": agents.num_seeds, "runs of each method": flags.seeds, "seed": flags.seed},
         versions=versions(),
-        figures={target: figures},
-        runs=comparison.runs,
         notes=notes,
     )
-    (settings.out / "report.md").write_text(text, encoding="utf-8")
+    figures = write_figures(settings.out, {target: settings.target_text}, *numbers)
+    write_reports(settings.out, about, *numbers, figures, {"runs.csv": "every run"})
+    return figures[target]
 
 
 def print_tables(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -11,15 +11,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from jaxrl_ft.analysis.plots import learning_curves, source_target_bars
-from jaxrl_ft.analysis.report import markdown_report
-from jaxrl_ft.analysis.summary import is_ok, ranked, summarise
+from jaxrl_ft.analysis.findings import best_method
+from jaxrl_ft.analysis.measurements import Measurements
+from jaxrl_ft.analysis.summary import is_ok, summarise
 from jaxrl_ft.commands import output
+from jaxrl_ft.commands.measurements import filmed, measured_grid
+from jaxrl_ft.commands.options import REFERENCES
+from jaxrl_ft.commands.reporting import About, write_all
 from jaxrl_ft.commands.sweep_settings import PROGRAM, SweepSettings
 from jaxrl_ft.engine.comparison import Finished, Study
 from jaxrl_ft.engine.estimating import Estimate
 from jaxrl_ft.envs.shifts import SHIFTS
-from jaxrl_ft.store import run_directory
+from jaxrl_ft.store import checkpoints
 
 Cells = Mapping[int, Mapping[str, Any]]
 
@@ -86,45 +89,50 @@ def as_stored(cell: Finished) -> dict[str, Any]:
 
 
 def write_report(settings: SweepSettings, study: Study, cells: Cells, took: str) -> None:
-    """Nothing; tables are then printed, and `runs.csv`, figures and `report.md` lie in the directory."""
-    out, ordered = settings.out, [cells[number] for number in sorted(cells)]
+    """Nothing; tables are then printed, and reports, figures and the numbers of every run lie in the directory."""
+    out, flags, ordered = settings.out, settings.flags, [cells[number] for number in sorted(cells)]
     runs = [row for cell in ordered for row in cell["rows"]]
     curves, steps = (_together([np.asarray(cell[key], float) for cell in ordered]) for key in ("curve", "curve_steps"))
-    run_directory.write_csv(out / "runs.csv", map(output.flat, runs))
     rows = summarise(runs, curves, steps)
-    figures = {target: _figures(settings, target, runs, curves, steps, rows) for target in settings.targets}
-    flags = settings.flags
-    text = markdown_report(
-        rows,
+    about = About(
         source=f"`{settings.source.describe()}`",
         title=f"Fine-tuning to {len(settings.targets)} targets",
         targets={name: f"{SHIFTS.text(name)}; `{task.describe()}`" for name, task in settings.targets.items()},
         budgets={"pretraining env steps": flags.pretrain_steps, "fine-tuning env steps": flags.steps},
         seeds={"agents": study.num_agents, "runs of each cell": flags.seeds, "seed": flags.seed},
         versions=output.versions(),
-        figures=figures,
-        runs=runs,
-        notes=[took, f"Command: `{shlex.join([*PROGRAM.split(), *settings.command])}`."],
+        notes=(took, f"Command: `{shlex.join([*PROGRAM.split(), *settings.command])}`."),
     )
-    (out / "report.md").write_text(text, encoding="utf-8")
+    write_all(out, about, runs, curves, steps, _measured(settings, study, rows))
     console = Console(width=None if sys.stdout.isatty() else output.WIDTH)
     for target in settings.targets:
         print(f"\n{target}: {SHIFTS.text(target)}")
         output.print_tables(console, [row for row in rows if row["target"] == target])
-    print(f"Report: {out / 'report.md'}; raw numbers: {out / 'runs.csv'}\n{took}")
+    print(f"Report: {out / 'report.html'}, {out / 'report.md'}; every run: {out / 'results.csv'}\n{took}")
 
 
-def _figures(
-    settings: SweepSettings, target: str, runs: list[dict], curves: np.ndarray, steps: np.ndarray, rows: Any
-) -> list[str]:
-    figures, of_target = settings.out / "figures", [row for row in rows if row["target"] == target]
-    paths = [f"figures/{target}_source_target.png"]
-    methods = list(dict.fromkeys(row["method"] for row in of_target))
-    source_target_bars(settings.out / paths[0], ranked(of_target), target, SHIFTS.text(target), methods)
-    if any(is_ok(row) for row in runs if row["target"] == target):
-        paths.insert(0, f"figures/{target}_learning_curves.png")
-        learning_curves(figures / Path(paths[0]).name, runs, curves, steps, target, SHIFTS.text(target))
-    return paths
+def save_agents(settings: SweepSettings, cell: Finished) -> None:
+    """Nothing; the agents of a finished cell are then in the directory."""
+    checkpoints.save(cell.agents, _agents_path(settings, cell.method, cell.target))
+
+
+def _agents_path(settings: SweepSettings, method: str, target: str) -> Path:
+    return output.agents_path(settings.out, f"{target}+{method}")
+
+
+def _measured(settings: SweepSettings, study: Study, rows: Any) -> Measurements:
+    """Grids of physics and films of the best method on every target."""
+    grids, films = [], []
+    for target in settings.targets:
+        best = best_method([row for row in rows if row["target"] == target])
+        if best is None:
+            continue
+        before, after = (
+            checkpoints.load(_agents_path(settings, name, target)) for name in (REFERENCES[0], str(best["method"]))
+        )
+        grids.append(measured_grid(before, after, target, best["method"], study.plan.budget.seed))
+        films.append(filmed(before, after, target, best["method"], study.plan.budget.seed))
+    return Measurements([one for one in grids if one is not None], [one for one in films if one is not None])
 
 
 def _together(parts: list[np.ndarray]) -> np.ndarray:

@@ -58,11 +58,38 @@ def watch(
         task: where.
         key: PRNG key.
     """
+    at_random = jnp.arange(num_envs) < num_envs // 2
+    return _experience(algo, num_envs, num_steps, policy, task, key, at_random)
+
+
+def divergence(
+    algo: Any, num_envs: int, num_steps: int, tuned: Policy, base: Policy, task: Task, key: jax.Array
+) -> jax.Array:
+    """Mean of KL(base ‖ tuned), in nats, over the T N states in which the tuned policy chooses its actions, a scalar.
+
+    It acts by samples in N environments that start anew where episodes end.
+
+    Args:
+        algo: gives the distribution and its noise.
+        num_envs: N.
+        num_steps: T.
+        tuned: who acts.
+        base: what it is compared with, in the same states.
+        task: where.
+        key: PRNG key.
+    """
+    _, steps = _experience(algo, num_envs, num_steps, tuned, task, key, jnp.zeros(num_envs, bool))
+    return algo.distribution(base, steps.obs).kl(algo.distribution(tuned, steps.obs)).mean()
+
+
+def _experience(
+    algo: Any, num_envs: int, num_steps: int, policy: Policy, task: Task, key: jax.Array, at_random: jax.Array
+) -> tuple[jax.Array, Transition]:
+    """First observations and transitions; environments `at_random` [N] see actions drawn without the policy."""
     tasks = collecting.environments(task, num_envs)
     start_key, draw_key, noise_key = jax.random.split(key, 3)
     shape = (num_steps, num_envs)
     obs, env_state = rollout.start(start_key, tasks, num_envs)
-    at_random = jnp.arange(num_envs) < num_envs // 2
 
     def act(obs: jax.Array, noise: jax.Array, _: Any) -> jax.Array:
         own, random = algo.distribution(policy, obs).sample(noise), algo.random_action(tasks, noise)

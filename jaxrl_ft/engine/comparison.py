@@ -15,6 +15,7 @@ from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.evaluation import evaluate
 from jaxrl_ft.engine.learning import Budget, Cell
 from jaxrl_ft.engine.loop import Progress
+from jaxrl_ft.engine.measuring import divergence
 from jaxrl_ft.engine.sweeping import Plan
 from jaxrl_ft.envs.catalogue import held_out_grid
 from jaxrl_ft.envs.task import Task
@@ -77,12 +78,15 @@ class Study:
     held_out_episodes: int
     held_out: Mapping[str, HeldOut]
 
-    def cells(self, skip: Sequence[int] = (), watch: CellWatcher | None = None) -> Iterator[Finished]:
+    def cells(
+        self, skip: Sequence[int] = (), watch: CellWatcher | None = None, diverged: bool = False
+    ) -> Iterator[Finished]:
         """Every cell as it is finished, in the order of training.
 
         Args:
             skip: numbers of cells that are finished already.
             watch: called with every moment of training and after every cell.
+            diverged: measure `kl_from_base` too, as `measuring.divergence` does.
         """
         start, seed = self.plan.cells[0].agents, self.plan.budget.seed
         before = evaluate(start, start.source, episodes=self.episodes, seed=seed).mean(axis=1)
@@ -92,6 +96,7 @@ class Study:
             columns = {
                 **_returns(tuned, start.source, self.plan.cells[number].target, self.episodes, seed),
                 "source_return_before": before,
+                **({"kl_from_base": divergence(tuned, start, tuned.task, seed=seed)} if diverged else {}),
                 **_held_out(tuned, self.held_out[target], self.held_out_episodes, seed),
             }
             yield Finished(

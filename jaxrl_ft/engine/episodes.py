@@ -38,6 +38,21 @@ class Outcome(NamedTuple):
     """whether it came to a natural end"""
 
 
+class Recording(NamedTuple):
+    """The steps of one episode; arrays of JAX inside programs, of NumPy on the host."""
+
+    start: Any
+    """state of the simulator before the first step"""
+    after: Any
+    """state after each step and before any reset, leaves [T, ...]"""
+    action: Any
+    """what the policy did, [T, ...]"""
+    alive: Any
+    """whether the step belongs to the episode, [T]"""
+    outcome: Outcome
+    """what happened in it, scalars"""
+
+
 class _Playing(NamedTuple):
     time: jax.Array
     obs: jax.Array
@@ -60,25 +75,60 @@ def play(algo: Any, num_episodes: int, policy: Policy, task: Task, key: jax.Arra
         key: key of the run's evaluations.
         options: see `Options`.
     """
+    keys, start = _start(num_episodes, task, key, options)
+
+    def block(now: _Playing) -> _Playing:
+        return _block(algo, task, partial(_step, algo, policy, task, options), keys, now)[0]
+
+    return jax.lax.while_loop(lambda now: now.alive.any(), block, start).outcome
+
+
+def record(algo: Any, num_steps: int, policy: Policy, task: Task, key: jax.Array, options: Options) -> Recording:
+    """The first T steps of episode `first`, as `play` plays it; T is `num_steps` rounded up to whole blocks."""
+    keys, start = _start(1, task, key, options)
+
+    def block(now: _Playing, _: None) -> tuple[_Playing, Any]:
+        return _block(algo, task, partial(_recorded_step, algo, policy, task, options), keys, now)
+
+    end, steps = jax.lax.scan(block, start, None, length=-(-num_steps // _BLOCK))
+    after, action, alive = jax.tree.map(lambda leaf: leaf.reshape((-1, *leaf.shape[3:])), steps)
+    first, outcome = jax.tree.map(lambda leaf: leaf[0], (start.env_state, end.outcome))
+    return Recording(first, after, action, alive, outcome)
+
+
+def _start(num_episodes: int, task: Task, key: jax.Array, options: Options) -> tuple[jax.Array, _Playing]:
+    """The keys of the episodes, and where they stand before their first step."""
     numbers = options.first + jnp.arange(num_episodes, dtype=jnp.uint32)
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, options.stream)))(numbers)
     obs, env_state = jax.vmap(lambda key: task.initial(task.draw(jax.random.fold_in(key, 0), ())))(keys)
     outcome = Outcome(jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
+    return keys, _Playing(jnp.int32(0), obs, env_state, numbers < options.last, outcome)
 
-    def block(now: _Playing) -> _Playing:
-        random = jax.vmap(partial(_draw, algo, task), in_axes=(0, None), out_axes=1)(keys, now.time)
-        return jax.lax.scan(partial(_step, algo, policy, task, options), now, random)[0]
 
-    start = _Playing(jnp.int32(0), obs, env_state, numbers < options.last, outcome)
-    return jax.lax.while_loop(lambda now: now.alive.any(), block, start).outcome
+def _block(algo: Any, task: Task, step: Any, keys: jax.Array, now: _Playing) -> tuple[_Playing, Any]:
+    """The episodes after a block of steps, and what the steps put out."""
+    random = jax.vmap(partial(_draw, algo, task), in_axes=(0, None), out_axes=1)(keys, now.time)
+    return jax.lax.scan(step, now, random)
+
+
+def _act(algo: Any, policy: Policy, options: Options, obs: jax.Array, noise: jax.Array) -> jax.Array:
+    distribution = algo.distribution(policy, obs)
+    return jnp.where(options.greedy, distribution.mode(), distribution.sample(noise))
+
+
+def _recorded_step(
+    algo: Any, policy: Policy, task: Task, options: Options, now: _Playing, random: tuple[Any, jax.Array]
+) -> tuple[_Playing, Any]:
+    action = _act(algo, policy, options, now.obs, random[1])
+    after = jax.vmap(task.after)(random[0], now.env_state, action)
+    return _step(algo, policy, task, options, now, random)[0], (after, action, now.alive)
 
 
 def _step(
     algo: Any, policy: Policy, task: Task, options: Options, now: _Playing, random: tuple[Any, jax.Array]
 ) -> tuple[_Playing, None]:
     draws, noise = random
-    distribution = algo.distribution(policy, now.obs)
-    action = jnp.where(options.greedy, distribution.mode(), distribution.sample(noise))
+    action = _act(algo, policy, options, now.obs, noise)
     obs, env_state, reward, terminated, truncated, _ = jax.vmap(task.transition)(draws, now.env_state, action)
     outcome = Outcome(
         now.outcome.episode_return + jnp.where(now.alive, reward, 0.0),

@@ -1,4 +1,4 @@
-"""The compiled programs, ten in all: module-level jits over a leading axis of runs, sharded over the devices.
+"""The compiled programs, twelve in all: module-level jits over a leading axis of runs, sharded over the devices.
 
 A second call with the same structure and width never retraces, whatever the seeds, physics and floats.
 """
@@ -13,7 +13,8 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.engine import beginning, collecting, placement, streams, update
 from jaxrl_ft.engine.collecting import Rows, World
-from jaxrl_ft.engine.episodes import Options, Outcome, play
+from jaxrl_ft.engine.episodes import Options, Outcome, Recording, play
+from jaxrl_ft.engine.episodes import record as record_episode
 from jaxrl_ft.engine.streams import stream_key
 from jaxrl_ft.engine.update import Run, State
 from jaxrl_ft.envs.task import Task
@@ -146,3 +147,37 @@ def evaluate(
 
     over = jax.vmap(one, in_axes=(0, 0, 0, 0, None))
     return placement.over_runs(over, mesh, num_shared=1)(policies, tasks, seeds, indices, options)
+
+
+@partial(placement.Program, static=("mesh", "algo", "num_steps"))
+def record(
+    mesh: Mesh, algo: Any, num_steps: int, policies: Policy, tasks: Task, seeds: Any, indices: Any, options: Options
+) -> Recording:
+    """One episode of every run's policy on its task, step by step, leaves [R, ...]; `evaluate` gives its outcome."""
+
+    def one(policy: Policy, task: Task, seed: jax.Array, index: jax.Array, options: Options) -> Recording:
+        return record_episode(algo, num_steps, policy, task, stream_key(seed, index, streams.EVALUATION), options)
+
+    over = jax.vmap(one, in_axes=(0, 0, 0, 0, None))
+    return placement.over_runs(over, mesh, num_shared=1)(policies, tasks, seeds, indices, options)
+
+
+@partial(placement.Program, static=("mesh", "algo", "num_envs", "num_steps"))
+def diverge(
+    mesh: Mesh,
+    algo: Any,
+    num_envs: int,
+    num_steps: int,
+    tuned: Policy,
+    bases: Policy,
+    tasks: Task,
+    seeds: Any,
+    indices: Any,
+) -> jax.Array:
+    """Divergence [R] of every run's policy from its base, on the states that it visits on its task."""
+
+    def one(tuned: Policy, base: Policy, task: Task, seed: jax.Array, index: jax.Array) -> jax.Array:
+        key = stream_key(seed, index, streams.DIVERGENCE)
+        return beginning.divergence(algo, num_envs, num_steps, tuned, base, task, key)
+
+    return placement.over_runs(jax.vmap(one), mesh)(tuned, bases, tasks, seeds, indices)

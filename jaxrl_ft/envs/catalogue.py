@@ -1,6 +1,7 @@
 """Tasks by name: the one place that builds them."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,11 @@ BEYOND = (1.15, 1.3)
 """Where held-out tasks lie on the way from source (0) to target (1), and further on."""
 NEARBY = {INTERPOLATION: (0.8, 1.25), EXTRAPOLATION: (0.6, 1.6)}
 """Factors of the half-length where nothing between or beyond exists, as for a flip."""
+
+GRID_AXES = ("half_length", "force")
+GRID_SHARES = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+GRID_FACTORS = (0.25, 0.5, 2**-0.5, 1.0, 2**0.5, 2.0, 4.0)
+"""Quantities of a grid of physics where nothing says which, shares of the way from source to target, and factors."""
 
 
 def make_task(id: str, shift: str | None = None, **physics: Any) -> Task:
@@ -76,6 +82,51 @@ def held_out_grid(source: Task, target: Task) -> list[tuple[str, Task]]:
             points = _distinct([_stretched(target, factor) for factor in NEARBY[kind]], source, target, found)
         found += [(kind, task) for task in points]
     return found
+
+
+def physics_grid(task: Task, axes: Mapping[str, Sequence[float]]) -> list[list[Task]]:
+    """Tasks that differ in two quantities, a row for each value of the first, a column for each of the second.
+
+    Args:
+        task: everything else is as here.
+        axes: two quantities by name, each with its values.
+
+    Raises:
+        ValueError: not two quantities, one that the task does not have, or a value out of its range.
+    """
+    if len(axes) != 2:
+        raise ValueError(f"axes: {list(axes)} is not allowed; give two quantities")
+    known = vars(task.env_params)
+    for name in axes:
+        checks.choice("axes", name, known)
+    (down, rows), (across, columns) = axes.items()
+
+    def at(row: float, column: float) -> Task:
+        changed = {name: np.asarray(value, known[name].dtype) for name, value in ((down, row), (across, column))}
+        return dataclasses.replace(task, env_params=dataclasses.replace(task.env_params, **changed)).checked()
+
+    return [[at(row, column) for column in columns] for row in rows]
+
+
+def grid_axes(source: Task, target: Task) -> dict[str, list[float]]:
+    """Two quantities with values around source and target, for `physics_grid`.
+
+    First those that differ, from source past target, geometrically where both are positive; then CartPole's
+    half-length and force, or what the environment has, by factors of the target's. Only single positive real numbers
+    are taken, and values that are not accepted are left out.
+    """
+    fields = vars(target.env_params)
+    plain = [name for name, leaf in fields.items() if leaf.ndim == 0 and leaf.dtype.kind == "f" and leaf > 0]
+    plain = [name for name in plain if float(getattr(source.env_params, name)) > 0]
+    moved = [name for name in plain if getattr(source.env_params, name) != fields[name]]
+    usual = [name for name in GRID_AXES if name in plain]
+    axes = {}
+    for name in list(dict.fromkeys([*moved, *usual, *plain]))[:2]:
+        end, start = float(fields[name]), float(getattr(source.env_params, name))
+        values = [start * (end / start) ** share for share in GRID_SHARES] if name in moved else []
+        values = values or [end * factor for factor in GRID_FACTORS]
+        axes[name] = sorted(value for value in values if _accepted(target, {name: np.float32(value)}) is not None)
+    return axes
 
 
 def _moved(source: Task, target: Task, share: float) -> Task | None:

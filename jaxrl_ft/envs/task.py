@@ -62,6 +62,10 @@ class Task:
         obs, env_state = jax.tree.map(lambda new, old: jnp.where(done, new, old), (obs, fresh), (final_obs, after))
         return obs, env_state, reward, terminated, truncated, final_obs
 
+    def after(self, draws: Any, env_state: Any, action: jax.Array) -> Any:
+        """The env_state after a step and before any reset; `transition` gives the one after it."""
+        return self._simulator.advance(draws, env_state, action, self.env_params)[0]
+
     @property
     def obs_size(self) -> int:
         """The number of entries O of an observation."""

@@ -1,0 +1,93 @@
+"""What a report shows beside the runs of a comparison, where somebody has measured it; plain NumPy."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+KL_COLUMN = "kl_from_base"
+"""Column of the runs: mean KL(base || tuned), in nats, over the states that the tuned policy visits on its target."""
+MOTION = 4
+"""x (m), x_dot (m/s), theta (rad), theta_dot (rad/s)."""
+
+
+class PhysicsGrid(NamedTuple):
+    """Returns over two physical quantities before and after fine-tuning on one target."""
+
+    target: str
+    method: str
+    names: tuple[str, str]
+    """the quantities, down and across, with their units"""
+    values: tuple[Any, Any]
+    """their values, [A] and [B]"""
+    before: Any
+    """mean return of the untouched policies [A, B]; NaN where it was not measured"""
+    after: Any
+    """mean return of the fine-tuned ones [A, B]"""
+    runs: int
+    """runs behind every mean"""
+    episodes: int
+    """episodes of every run"""
+    source: tuple[int, int] | None = None
+    """the cell nearest the source's physics, where the grid has it"""
+    target_cell: tuple[int, int] | None = None
+    """the cell of the target"""
+
+
+class Episode(NamedTuple):
+    """One greedy episode of a cart-pole."""
+
+    motion: Any
+    """x (m), x_dot (m/s), theta (rad), theta_dot (rad/s) before each step, and once after the last, [T + 1, 4]"""
+    push: Any
+    """direction of the force on the cart in each step: -1 left, 0 none, 1 right, [T]"""
+
+
+class Film(NamedTuple):
+    """One run on a target before and after fine-tuning, from the same start."""
+
+    target: str
+    method: str
+    run: int
+    before: Episode
+    after: Episode
+    half_length: float
+    """m"""
+    x_threshold: float
+    """m; where an episode ends"""
+    theta_threshold: float
+    """rad; likewise"""
+    tau: float
+    """seconds between two steps"""
+
+
+class Measurements(NamedTuple):
+    """What was measured beside the runs; each part may be empty, and its figure is then left out."""
+
+    grids: Sequence[PhysicsGrid] = ()
+    films: Sequence[Film] = ()
+
+
+def check(measurements: Measurements) -> Measurements:
+    """The measurements, when their shapes fit.
+
+    Raises:
+        ValueError: a shape that does not.
+    """
+    for grid in measurements.grids:
+        shape = tuple(len(values) for values in grid.values)
+        for name in ("before", "after"):
+            given = np.shape(getattr(grid, name))
+            if given != shape:
+                raise ValueError(f"grids.{name}: shape {given} is not allowed; it must be that of the values, {shape}")
+    for film in measurements.films:
+        for name in ("before", "after"):
+            episode = getattr(film, name)
+            motion, push = np.shape(episode.motion), np.shape(episode.push)
+            if len(motion) != 2 or motion[1] != MOTION or push != (motion[0] - 1,) or not push[0]:
+                raise ValueError(
+                    f"films.{name}: motion {motion} with push {push} is not allowed; give [T + 1, {MOTION}] and [T]"
+                )
+            if not np.isfinite(episode.motion).all():
+                raise ValueError(f"films.{name}.motion: not finite; leave the film out")
+    return measurements

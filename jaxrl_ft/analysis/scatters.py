@@ -1,0 +1,187 @@
+"""Scatter figures: return kept on the source against return on the target, and divergence against forgetting.
+
+matplotlib is imported when something is drawn, never before.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jaxrl_ft.analysis import intervals
+from jaxrl_ft.analysis.drawing import GRID, INK, MUTED, PAGE, Look, Paper, canvas
+from jaxrl_ft.analysis.intervals import Interval
+from jaxrl_ft.analysis.measurements import KL_COLUMN
+from jaxrl_ft.analysis.standings import Standing
+from jaxrl_ft.analysis.statistics import iqm
+from jaxrl_ft.analysis.summary import Row, is_ok
+from jaxrl_ft.analysis.transfer import forgetting
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LEAST_KL = 1e-4
+"""Nats; what diverges less is drawn here."""
+
+
+class Points(NamedTuple):
+    """Runs as points."""
+
+    x: NDArray[Any]
+    """[R]"""
+    y: NDArray[Any]
+    """[R]"""
+    methods: list[str]
+    """of each run"""
+    agents: list[Any]
+    """of each run"""
+
+
+def kept_and_gained(runs: Sequence[Row]) -> Points:
+    """Return on the source against return on the target of every run that has both."""
+    return _points(runs, "source_return", lambda row: row.get("target_return"))
+
+
+def divergence_and_forgetting(runs: Sequence[Row]) -> Points:
+    """KL from the base against return lost on the source, of every run that has both and whose policy was trained."""
+    trained = [row for row in runs if row["method"] != "zero_shot"]
+    return _points(trained, KL_COLUMN, _lost)
+
+
+def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
+    """Spearman's rank correlation: Pearson's of the ranks, ties sharing their mean rank; NaN where one is constant."""
+    ranks = np.stack([_ranks(np.asarray(values, np.float64)) for values in (x, y)])
+    centred = ranks - ranks.mean(axis=1, keepdims=True)
+    size = np.sqrt((centred**2).sum(axis=1).prod())
+    return float((centred[0] * centred[1]).sum() / size) if size > 0 else float("nan")
+
+
+def correlation(points: Points, repetitions: int = 500, seed: int = 0) -> Interval:
+    """`rank_correlation` of points with its 95% percentile interval, which resamples agents, then their points."""
+    value = rank_correlation(points.x, points.y)
+    if not np.isfinite(value):
+        return Interval(value, np.nan, np.nan)
+    drawn = intervals.hierarchical_indices(np.array(points.agents), repetitions, seed)
+    every = np.array([rank_correlation(points.x[own], points.y[own]) for own in drawn])
+    low, high = np.percentile(every[np.isfinite(every)], [2.5, 97.5])
+    return Interval(value, low, high)
+
+
+def draw_source_target(
+    points: Points,
+    on_source: Sequence[Standing],
+    on_target: Sequence[Standing],
+    looks: Mapping[str, Look],
+    paper: Paper = PAGE,
+) -> "Figure":
+    """A figure of return on the source against return on the target: pale runs, and every method with its intervals.
+
+    Args:
+        points: of `kept_and_gained`.
+        on_source: standings of `source_return`.
+        on_target: standings of `target_return`.
+        looks: how every method looks.
+        paper: what to draw on.
+    """
+    figure, axes = _plane(len(on_target), paper)
+    _runs(axes, points, looks)
+    kept = {standing.method: standing.estimate for standing in on_source}
+    for standing in on_target:
+        if standing.method in kept:
+            _cross(axes, kept[standing.method], standing.estimate, looks[standing.method], standing.method)
+    axes.set_xlabel("Return on the source after fine-tuning", color=INK)
+    axes.set_ylabel("Return on the target after fine-tuning", color=INK)
+    _legend(axes, paper)
+    figure.tight_layout()
+    return figure
+
+
+def draw_divergence(points: Points, looks: Mapping[str, Look], paper: Paper = PAGE) -> "Figure":
+    """A figure of KL from the base (log scale) against return lost on the source: a point per run, a sign per method.
+
+    Args:
+        points: of `divergence_and_forgetting`.
+        looks: how every method looks.
+        paper: what to draw on.
+    """
+    methods = list(dict.fromkeys(points.methods))
+    figure, axes = _plane(len(methods), paper)
+    shown = points._replace(x=np.maximum(points.x, LEAST_KL))
+    _runs(axes, shown, looks)
+    for method in methods:
+        own = np.array([name == method for name in points.methods])
+        x, y = (float(iqm(values[own])) for values in (shown.x, shown.y))
+        _sign(axes, x, y, looks[method], method)
+    axes.axhline(0.0, color=MUTED, linewidth=1, zorder=1)
+    axes.set_xscale("log")
+    where = "" if paper.narrow else " on states the tuned policy visits"
+    axes.set_xlabel(f"KL(base ‖ tuned){where}, nats", color=INK)
+    axes.set_ylabel("Return lost on the source", color=INK)
+    _legend(axes, paper)
+    figure.tight_layout()
+    return figure
+
+
+def _points(runs: Sequence[Row], column: str, other: Any) -> Points:
+    """The runs that count with both numbers finite."""
+    found = [(row.get(column), other(row), row["method"], row.get("agent", row["run"])) for row in runs if is_ok(row)]
+    good = [entry for entry in found if all(value is not None and np.isfinite(value) for value in entry[:2])]
+    x, y = (np.array([entry[place] for entry in good], np.float64) for place in range(2))
+    return Points(x, y, [entry[2] for entry in good], [entry[3] for entry in good])
+
+
+def _lost(row: Row) -> Any:
+    """Forgetting of one run, None where it was not measured."""
+    before, after = row.get("source_return_before"), row.get("source_return")
+    return None if before is None or after is None else float(forgetting(before, after))
+
+
+def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Ranks [R] from 0, ties sharing their mean."""
+    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    first = np.cumsum(sizes) - sizes
+    return (first + (sizes - 1) / 2.0)[group]
+
+
+def _plane(methods: int, paper: Paper) -> tuple["Figure", "Axes"]:
+    """Empty axes with room for a legend of so many methods."""
+    lines = -(-methods // (2 if paper.narrow else 4))
+    figure, axes = canvas((4.4 if paper.narrow else 5.4) + 0.28 * lines, paper)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.margins(0.05)
+    return figure, axes
+
+
+def _runs(axes: "Axes", points: Points, looks: Mapping[str, Look]) -> None:
+    """A pale point for every run."""
+    for method in dict.fromkeys(points.methods):
+        own = [place for place, name in enumerate(points.methods) if name == method]
+        look = looks[method]
+        axes.plot(
+            points.x[own], points.y[own], look.marker, color=look.colour, markersize=4, alpha=0.3, markeredgewidth=0
+        )
+
+
+def _cross(axes: "Axes", x: Interval, y: Interval, look: Look, name: str) -> None:
+    """One method: its sign, and its interval on both axes."""
+    for (low, high), level in (((x.low, x.high), "x"), ((y.low, y.high), "y")):
+        if np.isfinite(low) and np.isfinite(high):
+            ends = ([low, high], [y.value] * 2) if level == "x" else ([x.value] * 2, [low, high])
+            axes.plot(*ends, color=look.colour, linewidth=1.8, zorder=4)
+    _sign(axes, x.value, y.value, look, name)
+
+
+def _sign(axes: "Axes", x: float, y: float, look: Look, name: str) -> None:
+    """A large marker with a pale edge."""
+    axes.plot(
+        x, y, look.marker, color=look.colour, markersize=10, markeredgecolor="white", markeredgewidth=1.2, label=name,
+        linestyle="none", zorder=5,
+    )  # fmt: skip
+
+
+def _legend(axes: "Axes", paper: Paper) -> None:
+    """The methods above the axes."""
+    columns = 2 if paper.narrow else 4
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, frameon=False, fontsize=10.5)

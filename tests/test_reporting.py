@@ -1,0 +1,110 @@
+"""A comparison's report as files, with everything that is measured beside the runs."""
+
+import csv
+import importlib.util
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import jaxrl_ft as ft
+from jaxrl_ft.analysis.measurements import KL_COLUMN, check
+from jaxrl_ft.analysis.summary import summarise
+from jaxrl_ft.commands import measurements, reporting
+
+
+@pytest.fixture(scope="module")
+def compared(agents, target):
+    targets = {"long pole/1": target, "flipped": ft.make_task("CartPole-v1", flip_actions=True, action_delay=2)}
+    budget = {"steps": 512, "num_evals": 3, "eval_episodes": 4, "episodes": 4, "held_out_episodes": 2}
+    return ft.compare(agents, targets, ["full"], seeds=4, **budget)
+
+
+@pytest.fixture(scope="module")
+def measured(compared):
+    runs = [dict(row) for row in compared.runs]
+    rows = summarise(runs, compared.curves, compared.curve_steps, repetitions=20)
+    return runs, measurements.measure(compared.cells, runs, rows, seed=5, episodes=2)
+
+
+def test_every_run_gains_its_divergence(measured, compared):
+    runs, _ = measured
+    assert all(np.isfinite(row[KL_COLUMN]) for row in runs)
+    assert {row[KL_COLUMN] for row in runs if row["method"] == "zero_shot"} == {0.0}
+    assert all(row[KL_COLUMN] > 0 for row in runs if row["method"] == "full")
+    scratch = [row[KL_COLUMN] for row in runs if (row["method"], row["target"]) == ("scratch", "flipped")]
+    assert len(set(scratch)) == 4
+
+
+def test_grids_and_films_are_of_the_best_method_on_every_target(measured, compared):
+    _, found = check(measured[1]), measured[1]
+    assert [(grid.target, grid.method) for grid in found.grids] == [("long pole/1", "full"), ("flipped", "full")]
+    long, flipped = found.grids
+    assert long.names == ("half_length (m)", "force (N)") and (long.runs, long.episodes) == (4, 2)
+    i, j = long.target_cell
+    assert (long.values[0][i], long.values[1][j]) == pytest.approx((1.0, 10.0))
+    i, j = long.source
+    assert (long.values[0][i], long.values[1][j]) == pytest.approx((0.5, 10.0))
+    expected = ft.evaluate(compared.agents("full", "long pole/1"), ft.make_task("CartPole-v1"), episodes=2, seed=5)
+    assert long.after[i, j] == pytest.approx(expected.mean())
+    assert flipped.source is None and flipped.target_cell is not None
+
+
+def test_a_film_shows_what_evaluation_plays_and_which_way_the_motor_pushes(measured, compared):
+    for film in measured[1].films:
+        task = compared.agents("full", film.target).task
+        for name, method in (("before", "zero_shot"), ("after", "full")):
+            episode = getattr(film, name)
+            returns = ft.evaluate(compared.agents(method, film.target), task, episodes=1, seed=5)
+            assert len(episode.push) == returns[film.run, 0]
+            speed = np.diff(episode.motion[:, 1])
+            pushed = episode.push != 0
+            np.testing.assert_array_equal(np.sign(speed[pushed]), episode.push[pushed])
+            assert pushed.sum() == max(len(pushed) - int(task.env_params.action_delay), 0)
+        assert film.half_length == pytest.approx(float(task.env_params.half_length))
+
+
+def test_failed_runs_are_neither_filmed_nor_averaged(compared):
+    before, after = (compared.agents(method, "flipped") for method in ("zero_shot", "full"))
+    broken = replace(after, status=("non-finite", "ok", "ok", "ok"))
+    assert measurements.filmed(before, broken, "flipped", "full", 5).run == 1
+    assert measurements.measured_grid(before, broken, "flipped", "full", 5, 1).runs == 3
+    broken = replace(after, status=("non-finite",) * 4)
+    assert measurements.filmed(before, broken, "flipped", "full", 5) is None
+    assert measurements.measured_grid(before, broken, "flipped", "full", 5, 1) is None
+
+
+def test_all_files_are_there_and_name_each_other(measured, compared, tmp_path):
+    runs, extra = measured
+    texts = {"long pole/1": "twice <the> length", "flipped": "left is right"}
+    about = reporting.About(source="`CartPole-v1`", title="Both", targets=texts, repetitions=20)
+    paths = reporting.write_all(tmp_path, about, runs, compared.curves, compared.curve_steps, extra)
+    assert all(path.stat().st_size for path in paths)
+    page, text = ((tmp_path / name).read_text() for name in ("report.html", "report.md"))
+    for path in re.findall(r"\]\(<(.*?)>\)", text):
+        assert (tmp_path / path).read_bytes().startswith(b"\x89PNG")
+    assert len(list((tmp_path / "figures").iterdir())) == 4
+    for href in re.findall(r'href="([^#"]+)"', page):
+        assert (tmp_path / href).exists()
+    assert "<h2>Left out</h2>" not in page and "twice &lt;the&gt; length" in page
+    with (tmp_path / "results.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [float(line["auc"]) for line in lines] == [row["auc"] for row in runs]
+    assert {"hyperparameters.optimizer.learning_rate", KL_COLUMN, "status"} <= set(lines[0])
+
+
+def test_without_pyarrow_there_is_a_csv_and_a_word_about_it(compared, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    names, remark = reporting.write_results(tmp_path, compared.runs)
+    assert names == ["results.csv"] and "pyarrow" in remark
+    assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
+
+
+def test_with_pyarrow_there_is_a_parquet_file_too(compared, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    names, remark = reporting.write_results(tmp_path, compared.runs)
+    assert names == ["results.csv", "results.parquet"] and remark == ""
+    table = parquet.read_table(tmp_path / "results.parquet").to_pydict()
+    assert table["auc"] == [row["auc"] for row in compared.runs]
+    assert table["method"] == [row["method"] for row in compared.runs]
