@@ -193,11 +193,11 @@ def _divergence(story: Story) -> Panel | LeftOut:
         return LeftOut(title, f"the runs have no finite `{KL_COLUMN}`: the divergence from the base was not measured")
     value = scatters.correlation(points, min(500, story.repetitions), story.seed)
     caption = (
-        f"Each pale point is a run ({len(points.x):,} in all), each sign the interquartile mean of a method's runs on "
-        "both axes. Across: KL(base ‖ tuned), the mean over the states that the tuned policy visits on its target when "
-        "it samples its actions. Up: return on the source before fine-tuning less that after. Spearman's rank "
-        f"correlation over runs is {format_interval(*value, signed=True)}; "
-        f"{story.bootstrap('in brackets', min(500, story.repetitions))}. The points have no intervals."
+        f"Each pale point is a run ({len(points.x):,} in all), each sign the interquartile mean of one method's runs "
+        "on one shift. Across: KL(base ‖ tuned), the mean over the states that the tuned policy visits on its target "
+        "when it samples its actions. Up: return on the source before fine-tuning less that after. Spearman's rank "
+        f"correlation over all runs is {format_interval(*value, signed=True)}; "
+        f"{story.bootstrap('in brackets', min(500, story.repetitions))}. Points and signs have no intervals."
     )
     alt = f"Points of return lost on the source against divergence; rank correlation {value.value:.2f}"
     return Panel("divergence", title, "", caption, alt, partial(scatters.draw_divergence, points, story.looks))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LEAST_KL = 1e-4
 """Nats; what diverges less is drawn here."""
+MANY_POINTS = 400
 
 
 class Points(NamedTuple):
@@ -34,6 +35,8 @@ class Points(NamedTuple):
     y: NDArray[Any]
     """[R]"""
     methods: list[str]
+    """of each run"""
+    targets: list[str]
     """of each run"""
     agents: list[Any]
     """of each run"""
@@ -99,21 +102,25 @@ def draw_source_target(
 
 
 def draw_divergence(points: Points, looks: Mapping[str, Look], paper: Paper = PAGE) -> "Figure":
-    """A figure of KL from the base (log scale) against return lost on the source: a point per run, a sign per method.
+    """A figure of KL from the base (log scale) against return lost on the source.
+
+    A point is a run, a sign the interquartile mean of a method's runs on one target.
 
     Args:
         points: of `divergence_and_forgetting`.
         looks: how every method looks.
         paper: what to draw on.
     """
-    methods = list(dict.fromkeys(points.methods))
-    figure, axes = _plane(len(methods), paper)
+    cells = list(zip(points.methods, points.targets, strict=True))
+    figure, axes = _plane(len(set(points.methods)), paper)
     shown = points._replace(x=np.maximum(points.x, LEAST_KL))
     _runs(axes, shown, looks)
-    for method in methods:
-        own = np.array([name == method for name in points.methods])
+    named: set[str] = set()
+    for cell in dict.fromkeys(cells):
+        own = np.array([other == cell for other in cells])
         x, y = (float(iqm(values[own])) for values in (shown.x, shown.y))
-        _sign(axes, x, y, looks[method], method)
+        _sign(axes, x, y, looks[cell[0]], f"_{cell[0]}" if cell[0] in named else cell[0], 8.0)
+        named.add(cell[0])
     axes.axhline(0.0, color=MUTED, linewidth=1, zorder=1)
     axes.set_xscale("log")
     where = "" if paper.narrow else " on states the tuned policy visits"
@@ -126,10 +133,12 @@ def draw_divergence(points: Points, looks: Mapping[str, Look], paper: Paper = PA
 
 def _points(runs: Sequence[Row], column: str, other: Any) -> Points:
     """The runs that count with both numbers finite."""
-    found = [(row.get(column), other(row), row["method"], row.get("agent", row["run"])) for row in runs if is_ok(row)]
+    found = [(row.get(column), other(row), row) for row in runs if is_ok(row)]
     good = [entry for entry in found if all(value is not None and np.isfinite(value) for value in entry[:2])]
     x, y = (np.array([entry[place] for entry in good], np.float64) for place in range(2))
-    return Points(x, y, [entry[2] for entry in good], [entry[3] for entry in good])
+    rows = [row for _, _, row in good]
+    names, targets = ([str(row[name]) for row in rows] for name in ("method", "target"))
+    return Points(x, y, names, targets, [row.get("agent", row["run"]) for row in rows])
 
 
 def _lost(row: Row) -> Any:
@@ -155,12 +164,19 @@ def _plane(methods: int, paper: Paper) -> tuple["Figure", "Axes"]:
 
 
 def _runs(axes: "Axes", points: Points, looks: Mapping[str, Look]) -> None:
-    """A pale point for every run."""
+    """A pale point for every run, the paler the more there are."""
+    size, alpha = (5.0, 0.45) if len(points.x) < MANY_POINTS else (4.0, 0.3)
     for method in dict.fromkeys(points.methods):
         own = [place for place, name in enumerate(points.methods) if name == method]
         look = looks[method]
         axes.plot(
-            points.x[own], points.y[own], look.marker, color=look.colour, markersize=4, alpha=0.3, markeredgewidth=0
+            points.x[own],
+            points.y[own],
+            look.marker,
+            color=look.colour,
+            markersize=size,
+            alpha=alpha,
+            markeredgewidth=0,
         )
 
 
@@ -173,10 +189,10 @@ def _cross(axes: "Axes", x: Interval, y: Interval, look: Look, name: str) -> Non
     _sign(axes, x.value, y.value, look, name)
 
 
-def _sign(axes: "Axes", x: float, y: float, look: Look, name: str) -> None:
+def _sign(axes: "Axes", x: float, y: float, look: Look, name: str, size: float = 10.0) -> None:
     """A large marker with a pale edge."""
     axes.plot(
-        x, y, look.marker, color=look.colour, markersize=10, markeredgecolor="white", markeredgewidth=1.2, label=name,
+        x, y, look.marker, color=look.colour, markersize=size, markeredgecolor="white", markeredgewidth=1.2, label=name,
         linestyle="none", zorder=5,
     )  # fmt: skip
 
