@@ -11,6 +11,8 @@ from jaxrl_ft.analysis.statistics import Statistic
 from jaxrl_ft.core import checks
 
 CHUNK_ENTRIES = 1_500_000
+# the fast path works score by score; with more scores than this, blocks are too short for that to pay
+COUNTED_SCORES = 3_000
 
 
 def plain_indices(runs: int, repetitions: int, seed: int, tasks: int = 1) -> NDArray[np.int64]:
@@ -111,7 +113,7 @@ def distributions(
 
     All groups take the same runs. The fast path gives both, or rounding could put a value outside its own interval.
     """
-    fast = fast_path(statistic)
+    fast = fast_path(statistic) if groups[0].size <= COUNTED_SCORES else None
     parts = [_of_block(groups, statistic, fast, block) for block in drawn]
     resampled = [np.concatenate(part) for part in zip(*parts)]
     once = np.ones((len(groups[0]), 1, 1), np.uint8)

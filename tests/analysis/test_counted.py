@@ -110,6 +110,14 @@ def test_a_statistic_without_a_fast_path_keeps_the_general_one():
     np.testing.assert_allclose(intervals.stratified_bootstrap(scores, generous), expected, **EXACT)
 
 
+def test_many_scores_take_the_general_path(monkeypatch):
+    scores = np.random.default_rng(6).normal(size=(9, 2))
+    expected = intervals.stratified_bootstrap(scores, repetitions=50)
+    monkeypatch.setattr(resampling, "COUNTED_SCORES", 17)
+    monkeypatch.setattr(resampling, "count", None)
+    np.testing.assert_allclose(intervals.stratified_bootstrap(scores, repetitions=50), expected, **EXACT)
+
+
 @pytest.mark.parametrize("name", STATISTICS)
 @pytest.mark.parametrize("shape", [(12,), (11, 3)])
 def test_both_paths_give_one_interval(name, shape):
