@@ -51,6 +51,14 @@ def test_grids_and_films_are_of_the_best_method_on_every_target(measured, compar
     assert flipped.source is None and flipped.target_cell is not None
 
 
+def test_only_the_targets_that_are_wanted_get_a_grid_and_a_film(compared):
+    runs = [dict(row) for row in compared.runs]
+    rows = summarise(runs, compared.curves, compared.curve_steps, repetitions=20)
+    found = measurements.measure(compared.cells, runs, rows, seed=5, episodes=1, targets=["flipped"])
+    assert [part.target for part in (*found.grids, *found.films)] == ["flipped", "flipped"]
+    assert all(KL_COLUMN in row for row in runs)
+
+
 def test_a_film_shows_what_evaluation_plays_and_which_way_the_motor_pushes(measured, compared):
     for film in measured[1].films:
         task = compared.agents("full", film.target).task

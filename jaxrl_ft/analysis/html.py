@@ -222,10 +222,9 @@ def _figure(panel: Panel) -> str:
         film = film_html(panel.film) if panel.film is not None else ""
         label = f'class="film" role="group" aria-label="{escape(panel.alt)}"'
         return f'<figure id="{panel.key}" {label}>{heading}{film}{caption}</figure>'
-    drawings = "".join(
-        inline_svg(panel.draw(paper), f"{panel.key}-{size}", panel.alt, size)
-        for size, paper in (("large", PAGE), ("small", PHONE))
-    )
+    sizes = (("fixed", PAGE),) if panel.wide else (("large", PAGE), ("small", PHONE))
+    drawings = "".join(inline_svg(panel.draw(paper), f"{panel.key}-{size}", panel.alt, size) for size, paper in sizes)
+    drawings = f'<div class="scroll">{drawings}</div>' if panel.wide else drawings
     return f'<figure id="{panel.key}">{heading}{drawings}{caption}</figure>'
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jaxrl_ft.analysis.drawing import INK, PAGE, Paper, canvas, canvases
 from jaxrl_ft.analysis.measurements import PhysicsGrid
 from jaxrl_ft.analysis.summary import REFERENCES, Row
-from jaxrl_ft.analysis.tables import MISSING, format_number
+from jaxrl_ft.analysis.tables import MISSING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +48,9 @@ def draw_heat_map(
     axes.set_xlim(-0.5, len(targets) - 0.5)
     axes.set_ylim(len(methods) - 0.5, -0.5)
     axes.set_yticks(range(len(methods)), methods)
-    axes.set_xticks(range(len(targets)), targets, rotation=35, ha="left", rotation_mode="anchor")
+    axes.set_xticks(
+        range(len(targets)), targets, rotation=35 if len(targets) <= 6 else 60, ha="left", rotation_mode="anchor"
+    )
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -67,7 +69,7 @@ def _heat_cell(axes: "Axes", across: int, down: int, row: Row | None, largest: f
     corner = (across - 0.48, down - 0.46)
     axes.add_patch(Rectangle(corner, 0.96, 0.92, color=ABOVE if gain > 0 else BELOW, alpha=tint, linewidth=0))
     sure = row is not None and (row.get("auc_gain_low", np.nan) > 0 or row.get("auc_gain_high", np.nan) < 0)
-    text = format_number(area) if np.isfinite(area) else MISSING
+    text = f"{area:,.0f}" if np.isfinite(area) else MISSING
     weight = "bold" if sure else "normal"
     axes.text(across, down, text, ha="center", va="center", fontsize=size, color=INK, fontweight=weight)
 

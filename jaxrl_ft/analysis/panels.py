@@ -25,6 +25,8 @@ from jaxrl_ft.analysis.tables import format_interval, format_number
 
 MOST_LINES, MOST_SIGNS = 8, 16
 """Most methods drawn as lines, and as signs."""
+MOST_COLUMNS = 8
+"""Most columns of a map that a phone has room for."""
 PROFILE_POINTS = 101
 GRIDS, FILMS = "Returns over physics", "Before and after, in motion"
 
@@ -39,7 +41,7 @@ def panels(story: Story) -> Iterator[Panel | LeftOut]:
     for number, target in enumerate(story.targets, 1):
         yield _curves(story, target, number)
     yield _source_target(story, ranking)
-    yield _divergence(story)
+    yield _divergence(story, ranking)
     yield from _grids(story)
     yield from _films(story)
 
@@ -129,7 +131,8 @@ def _heat_map(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
         f"{runs_in_words([row['n_ok'] for row in story.rows])} in a cell."
     )
     alt = "; ".join(f"{target}: " + _told_cells(cells, methods, target) for target in story.targets)
-    return Panel("shifts", title, "", caption, alt, partial(maps.draw_heat_map, cells, methods, story.targets))
+    draw = partial(maps.draw_heat_map, cells, methods, story.targets)
+    return Panel("shifts", title, "", caption, alt, draw, wide=len(story.targets) > MOST_COLUMNS)
 
 
 def _curves(story: Story, target: str, number: int) -> Panel | LeftOut:
@@ -186,21 +189,27 @@ def _source_target(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut
     )
 
 
-def _divergence(story: Story) -> Panel | LeftOut:
+def _divergence(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
     title = "Divergence from the base and forgetting"
     points = scatters.divergence_and_forgetting(story.runs)
     if not len(points.x):
         return LeftOut(title, f"the runs have no finite `{KL_COLUMN}`: the divergence from the base was not measured")
     value = scatters.correlation(points, min(500, story.repetitions), story.seed)
+    if len(set(points.methods)) > MOST_SIGNS:
+        chosen = chosen_methods(ranking, MOST_SIGNS)
+        shown = scatters.divergence_and_forgetting([row for row in story.runs if row["method"] in chosen])
+    else:
+        shown = points
     caption = (
-        f"Each pale point is a run ({len(points.x):,} in all), each sign the interquartile mean of one method's runs "
-        "on one shift. Across: KL(base ‖ tuned), the mean over the states that the tuned policy visits on its target "
-        "when it samples its actions. Up: return on the source before fine-tuning less that after. Spearman's rank "
+        f"Each pale point is a run ({len(shown.x):,} of {len(points.x):,}), each sign the interquartile mean of one "
+        "method's runs on one shift. Across: KL(base ‖ tuned), the mean over the states that the tuned policy visits "
+        "on its target when it samples its actions. Up: return on the source before fine-tuning less that after. "
+        "Spearman's rank "
         f"correlation over all runs is {format_interval(*value, signed=True)}; "
         f"{story.bootstrap('in brackets', min(500, story.repetitions))}. Points and signs have no intervals."
     )
     alt = f"Points of return lost on the source against divergence; rank correlation {value.value:.2f}"
-    return Panel("divergence", title, "", caption, alt, partial(scatters.draw_divergence, points, story.looks))
+    return Panel("divergence", title, "", caption, alt, partial(scatters.draw_divergence, shown, story.looks))
 
 
 def _grids(story: Story) -> Iterator[Panel | LeftOut]:

@@ -33,6 +33,8 @@ class Panel(NamedTuple):
     draw: Callable[[Paper], "Figure"] | None
     """None for a film"""
     film: Film | None = None
+    wide: bool = False
+    """whether a phone has to scroll it, for want of room"""
 
 
 class LeftOut(NamedTuple):

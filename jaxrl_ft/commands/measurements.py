@@ -21,7 +21,12 @@ CARTPOLE = "CartPole"
 
 
 def measure(
-    cells: Cells, runs: Sequence[dict[str, Any]], rows: Sequence[Mapping[str, Any]], seed: int, episodes: int = 16
+    cells: Cells,
+    runs: Sequence[dict[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
+    seed: int,
+    episodes: int = 16,
+    targets: Sequence[str] | None = None,
 ) -> Measurements:
     """Grids of physics and films of the best method on every target; the runs gain the column `kl_from_base`.
 
@@ -34,10 +39,11 @@ def measure(
         rows: their summary.
         seed: of the starts and the noise.
         episodes: greedy episodes of each run in each cell of a grid.
+        targets: those that get a grid and a film; all without it. A grid costs some hundred evaluations.
     """
     add_divergence(cells, runs, seed)
     grids, films = [], []
-    for target in dict.fromkeys(row["target"] for row in rows):
+    for target in dict.fromkeys(row["target"] for row in rows) if targets is None else targets:
         best = best_method([row for row in rows if row["target"] == target])
         pair = [cells.get((method, target)) for method in (BASE, "" if best is None else str(best["method"]))]
         if best is None or pair[0] is None or pair[1] is None:

@@ -45,9 +45,9 @@ def test_equal_values_keep_their_order_and_rows_are_found_by_all_words():
     rows = [["a", "1"], ["b", "0"], ["c", "1"], ["d", "0"]]
     found = evaluate(f"[false, true].map((down) => s.sorted({json.dumps(rows)}, (v) => v[1], down).map((v) => v[0]))")
     assert found == [["b", "d", "a", "c"], ["a", "c", "b", "d"]]
-    words = ["", "lo", "LORA weak", "weak lora", "weak full"]
-    matched = evaluate(f"{json.dumps(words)}.map((words) => s.matches('lora weak-motor', words))")
-    assert matched == [True, True, True, True, False]
+    queries = ["", "lo", "LORA weak", "weak lora", "weak full"]
+    found = evaluate(f"{json.dumps(queries)}.map((query) => s.matches('lora weak-motor', query))")
+    assert found == [True, True, True, True, False]
 
 
 @needs_node
