@@ -46,7 +46,9 @@ class _Playing(NamedTuple):
     outcome: Outcome
 
 
-def play(algo: Any, num_episodes: int, policy: Policy, task: Task, key: jax.Array, options: Options) -> Outcome:
+def play(
+    algo: Any, num_episodes: int, policy: Policy, task: Task, key: jax.Array, options: Options, axis: int | None = None
+) -> Outcome:
     """The outcomes of episodes first, ..., first + E - 1; those from `last` on are not played.
 
     Random numbers depend on the key, the stream, the episode's number and the time within it, and on nothing else:
@@ -59,27 +61,39 @@ def play(algo: Any, num_episodes: int, policy: Policy, task: Task, key: jax.Arra
         task: the task.
         key: key of the run's evaluations.
         options: see `Options`.
+        axis: None, or 0 where the task's leaves are [E, ...], and every episode is played on a task of its own.
     """
     numbers = options.first + jnp.arange(num_episodes, dtype=jnp.uint32)
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, options.stream)))(numbers)
-    obs, env_state = jax.vmap(lambda key: task.initial(task.draw(jax.random.fold_in(key, 0), ())))(keys)
+    obs, env_state = jax.vmap(_start, in_axes=(axis, 0))(task, keys)
     outcome = Outcome(jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
 
     def block(now: _Playing) -> _Playing:
-        random = jax.vmap(partial(_draw, algo, task), in_axes=(0, None), out_axes=1)(keys, now.time)
-        return jax.lax.scan(partial(_step, algo, policy, task, options), now, random)[0]
+        random = jax.vmap(partial(_draw, algo), in_axes=(axis, 0, None), out_axes=1)(task, keys, now.time)
+        return jax.lax.scan(partial(_step, algo, policy, task, axis, options), now, random)[0]
 
     start = _Playing(jnp.int32(0), obs, env_state, numbers < options.last, outcome)
     return jax.lax.while_loop(lambda now: now.alive.any(), block, start).outcome
 
 
+def _start(task: Task, key: jax.Array) -> tuple[jax.Array, Any]:
+    return task.initial(task.draw(jax.random.fold_in(key, 0), ()))
+
+
 def _step(
-    algo: Any, policy: Policy, task: Task, options: Options, now: _Playing, random: tuple[Any, jax.Array]
+    algo: Any,
+    policy: Policy,
+    task: Task,
+    axis: int | None,
+    options: Options,
+    now: _Playing,
+    random: tuple[Any, jax.Array],
 ) -> tuple[_Playing, None]:
     draws, noise = random
     distribution = algo.distribution(policy, now.obs)
     action = jnp.where(options.greedy, distribution.mode(), distribution.sample(noise))
-    obs, env_state, reward, terminated, truncated, _ = jax.vmap(task.transition)(draws, now.env_state, action)
+    transition = jax.vmap(Task.transition, in_axes=(axis, 0, 0, 0))
+    obs, env_state, reward, terminated, truncated, _ = transition(task, draws, now.env_state, action)
     outcome = Outcome(
         now.outcome.episode_return + jnp.where(now.alive, reward, 0.0),
         now.outcome.episode_length + now.alive,
