@@ -61,7 +61,9 @@ class _Playing(NamedTuple):
     outcome: Outcome
 
 
-def play(algo: Any, num_episodes: int, policy: Policy, task: Task, key: jax.Array, options: Options) -> Outcome:
+def play(
+    algo: Any, num_episodes: int, policy: Policy, task: Task, key: jax.Array, options: Options, axis: int | None = None
+) -> Outcome:
     """The outcomes of episodes first, ..., first + E - 1; those from `last` on are not played.
 
     Random numbers depend on the key, the stream, the episode's number and the time within it, and on nothing else:
@@ -74,21 +76,22 @@ def play(algo: Any, num_episodes: int, policy: Policy, task: Task, key: jax.Arra
         task: the task.
         key: key of the run's evaluations.
         options: see `Options`.
+        axis: None, or 0 where the task's leaves are [E, ...], and every episode is played on a task of its own.
     """
-    keys, start = _start(num_episodes, task, key, options)
+    keys, start = _start(num_episodes, task, axis, key, options)
 
     def block(now: _Playing) -> _Playing:
-        return _block(algo, task, partial(_step, algo, policy, task, options), keys, now)[0]
+        return _block(algo, task, axis, partial(_step, algo, policy, task, axis, options), keys, now)[0]
 
     return jax.lax.while_loop(lambda now: now.alive.any(), block, start).outcome
 
 
 def record(algo: Any, num_steps: int, policy: Policy, task: Task, key: jax.Array, options: Options) -> Recording:
     """The first T steps of episode `first`, as `play` plays it; T is `num_steps` rounded up to whole blocks."""
-    keys, start = _start(1, task, key, options)
+    keys, start = _start(1, task, None, key, options)
 
     def block(now: _Playing, _: None) -> tuple[_Playing, Any]:
-        return _block(algo, task, partial(_recorded_step, algo, policy, task, options), keys, now)
+        return _block(algo, task, None, partial(_recorded_step, algo, policy, task, options), keys, now)
 
     end, steps = jax.lax.scan(block, start, None, length=-(-num_steps // _BLOCK))
     after, action, alive = jax.tree.map(lambda leaf: leaf.reshape((-1, *leaf.shape[3:])), steps)
@@ -96,18 +99,24 @@ def record(algo: Any, num_steps: int, policy: Policy, task: Task, key: jax.Array
     return Recording(first, after, action, alive, outcome)
 
 
-def _start(num_episodes: int, task: Task, key: jax.Array, options: Options) -> tuple[jax.Array, _Playing]:
+def _start(
+    num_episodes: int, task: Task, axis: int | None, key: jax.Array, options: Options
+) -> tuple[jax.Array, _Playing]:
     """The keys of the episodes, and where they stand before their first step."""
     numbers = options.first + jnp.arange(num_episodes, dtype=jnp.uint32)
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, options.stream)))(numbers)
-    obs, env_state = jax.vmap(lambda key: task.initial(task.draw(jax.random.fold_in(key, 0), ())))(keys)
+    obs, env_state = jax.vmap(_first, in_axes=(axis, 0))(task, keys)
     outcome = Outcome(jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
     return keys, _Playing(jnp.int32(0), obs, env_state, numbers < options.last, outcome)
 
 
-def _block(algo: Any, task: Task, step: Any, keys: jax.Array, now: _Playing) -> tuple[_Playing, Any]:
+def _first(task: Task, key: jax.Array) -> tuple[jax.Array, Any]:
+    return task.initial(task.draw(jax.random.fold_in(key, 0), ()))
+
+
+def _block(algo: Any, task: Task, axis: int | None, step: Any, keys: jax.Array, now: _Playing) -> tuple[_Playing, Any]:
     """The episodes after a block of steps, and what the steps put out."""
-    random = jax.vmap(partial(_draw, algo, task), in_axes=(0, None), out_axes=1)(keys, now.time)
+    random = jax.vmap(partial(_draw, algo), in_axes=(axis, 0, None), out_axes=1)(task, keys, now.time)
     return jax.lax.scan(step, now, random)
 
 
@@ -121,15 +130,22 @@ def _recorded_step(
 ) -> tuple[_Playing, Any]:
     action = _act(algo, policy, options, now.obs, random[1])
     after = jax.vmap(task.after)(random[0], now.env_state, action)
-    return _step(algo, policy, task, options, now, random)[0], (after, action, now.alive)
+    return _step(algo, policy, task, None, options, now, random)[0], (after, action, now.alive)
 
 
 def _step(
-    algo: Any, policy: Policy, task: Task, options: Options, now: _Playing, random: tuple[Any, jax.Array]
+    algo: Any,
+    policy: Policy,
+    task: Task,
+    axis: int | None,
+    options: Options,
+    now: _Playing,
+    random: tuple[Any, jax.Array],
 ) -> tuple[_Playing, None]:
     draws, noise = random
     action = _act(algo, policy, options, now.obs, noise)
-    obs, env_state, reward, terminated, truncated, _ = jax.vmap(task.transition)(draws, now.env_state, action)
+    transition = jax.vmap(Task.transition, in_axes=(axis, 0, 0, 0))
+    obs, env_state, reward, terminated, truncated, _ = transition(task, draws, now.env_state, action)
     outcome = Outcome(
         now.outcome.episode_return + jnp.where(now.alive, reward, 0.0),
         now.outcome.episode_length + now.alive,

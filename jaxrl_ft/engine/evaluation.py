@@ -1,5 +1,6 @@
-"""Evaluation of agents on any task of their sizes."""
+"""Evaluation of agents on any task of their sizes, or on many at once."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,29 +11,61 @@ from jaxrl_ft.engine import specs, training
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.envs.task import Task
 
+EPISODES = 100
+"""Episodes on a task unless told otherwise."""
 
-def evaluate(agents: Agents, task: Task, *, episodes: int = 100, greedy: bool = True, seed: int = 2) -> np.ndarray:
+
+def evaluate(
+    agents: Agents,
+    task: Task | Sequence[Task],
+    *,
+    episodes: int | None = None,
+    greedy: bool = True,
+    seed: int = 2,
+) -> np.ndarray:
     """Undiscounted episode returns, [S, E].
 
     Episode e of agent i meets the same start and the same noise on every task and with every method.
 
     Args:
         agents: S agents.
-        task: the task; observations and actions must have the agents' sizes.
-        episodes: E.
+        task: the task, or a sequence of E tasks, as drawn from a distribution: episode e is played on the e-th, all
+            of them side by side. Observations and actions must have the agents' sizes.
+        episodes: E, 100 by default; a sequence of tasks says it itself.
         greedy: take the most probable action instead of a sample.
         seed: of the starts and the noise; 0 <= seed < 2^32.
 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
-    specs.check_sizes(agents, task)
-    checks.count("episodes", episodes)
+    each = None if isinstance(task, Task) else _checked(agents, task, episodes)
+    if isinstance(task, Task):
+        specs.check_sizes(agents, task)
+    num_episodes = checks.count("episodes", EPISODES if episodes is None else episodes)
     checks.choice("greedy", greedy, (True, False))
     checks.seed(seed)
     policy: Any = Policy(agents.params, agents.statistics, agents.network)
-    tasks = tree.repeat(task, agents.num_seeds)
     seeds = training.seeds_of(seed, agents.num_seeds)
-    return training.evaluate_runs(
-        agents.algo, policy, tasks, seeds, episodes, greedy, training.FINAL_STREAM
-    ).episode_return
+    stream = training.FINAL_STREAM
+    if each is not None:
+        return training.evaluate_each(agents.algo, policy, tree.stack(each), seeds, greedy, stream).episode_return
+    tasks = tree.repeat(task, agents.num_seeds)
+    return training.evaluate_runs(agents.algo, policy, tasks, seeds, num_episodes, greedy, stream).episode_return
+
+
+def _checked(agents: Agents, given: Any, episodes: int | None) -> list[Task]:
+    """The tasks of a sequence, each of the agents' sizes and all of one simulator.
+
+    Raises:
+        ValueError: one of them is not, there is none, or `episodes` is another number than theirs.
+    """
+    tasks = list(given) if isinstance(given, (list, tuple)) else [given]
+    for task in tasks:
+        specs.check_sizes(agents, task)
+    simulators = sorted({task.simulator for task in tasks})
+    if len(simulators) != 1:
+        found = f"those of {' and '.join(simulators)}" if simulators else "an empty sequence"
+        raise ValueError(f"task: {found} is not allowed; it must be tasks of one environment")
+    if episodes not in (None, len(tasks)):
+        raise ValueError(f"episodes: {episodes!r} is not allowed; it must be left out, or {len(tasks)}, one on each")
+    return tasks

@@ -1,4 +1,4 @@
-"""The compiled programs, twelve in all: module-level jits over a leading axis of runs, sharded over the devices.
+"""The compiled programs, thirteen in all: module-level jits over a leading axis of runs, sharded over the devices.
 
 A second call with the same structure and width never retraces, whatever the seeds, physics and floats.
 """
@@ -181,3 +181,27 @@ def diverge(
         return beginning.divergence(algo, num_envs, num_steps, tuned, base, task, key)
 
     return placement.over_runs(jax.vmap(one), mesh)(tuned, bases, tasks, seeds, indices)
+
+
+@partial(placement.Program, static=("mesh", "algo"))
+def evaluate_each(
+    mesh: Mesh, algo: Any, policies: Policy, seeds: Any, indices: Any, tasks: Task, options: Options
+) -> Outcome:
+    """Outcomes [R, E] of one episode of every run's policy on each of E tasks.
+
+    Args:
+        mesh: the devices.
+        algo: class of the algorithm; gives the distribution.
+        policies: [R].
+        seeds: seed of each run, [R].
+        indices: number of each run, [R].
+        tasks: [E], shared by all runs.
+        options: shared by all runs.
+    """
+
+    def one(policy: Policy, seed: jax.Array, index: jax.Array, tasks: Task, options: Options) -> Outcome:
+        key = stream_key(seed, index, streams.EVALUATION)
+        return play(algo, len(jax.tree.leaves(tasks)[0]), policy, tasks, key, options, axis=0)
+
+    over = jax.vmap(one, in_axes=(0, 0, 0, None, None))
+    return placement.over_runs(over, mesh, num_shared=2)(policies, seeds, indices, tasks, options)

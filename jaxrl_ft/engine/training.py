@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
@@ -12,8 +13,9 @@ from jaxrl_ft.engine import placement, programs, streams
 from jaxrl_ft.engine.episodes import Options, Outcome
 from jaxrl_ft.envs.task import Task
 
-EVAL_BLOCK = 16
-"""Episodes that one call of the evaluation program plays; any number is a whole number of blocks, cut to size."""
+EVAL_BLOCK, EACH_BLOCK = 16, 64
+"""Episodes that one call of the evaluation programs plays, on one task and on one each; any number is a whole number
+of blocks, cut to size."""
 
 NO_LIMIT = 2**31 - 1
 
@@ -81,9 +83,38 @@ def evaluate_runs(
     arguments = placement.put((policies, tasks, *seeds), num_runs)
     blocks = []
     for first in range(0, episodes, EVAL_BLOCK):
-        options = Options(
-            np.bool_(greedy), np.uint32(stream), np.uint32(first), np.uint32(episodes), np.int32(max_steps)
-        )
+        options = _options(greedy, stream, first, episodes, max_steps)
         blocks.append(programs.evaluate(placement.mesh(), type(algo), EVAL_BLOCK, *arguments, options))
+    return _joined(blocks, num_runs, episodes)
+
+
+def evaluate_each(
+    algo: Any, policies: Policy, tasks: Task, seeds: Seeds, greedy: bool = True, stream: int = 0
+) -> Outcome:
+    """The outcomes [R, E] of every run's episode e on task e of E, which meets what it would with E of that task.
+
+    Args:
+        algo: the algorithm; its class gives the distribution.
+        policies: leaves [R, ...].
+        tasks: leaves [E, ...], shared by all runs.
+        seeds: of every run.
+        greedy: take the mode of the distribution instead of a sample.
+        stream: number of the evaluation; equal numbers meet equal starts and equal noise.
+    """
+    num_runs, episodes = len(seeds.seeds), len(jax.tree.leaves(tasks)[0])
+    arguments = placement.put((policies, *seeds), num_runs)
+    blocks = []
+    for first in range(0, episodes, EACH_BLOCK):
+        block = placement.pad(tree.take(tasks, slice(first, first + EACH_BLOCK)), EACH_BLOCK)
+        options = _options(greedy, stream, first, episodes, NO_LIMIT)
+        blocks.append(programs.evaluate_each(placement.mesh(), type(algo), *arguments, block, options))
+    return _joined(blocks, num_runs, episodes)
+
+
+def _options(greedy: bool, stream: int, first: int, last: int, max_steps: int) -> Options:
+    return Options(np.bool_(greedy), np.uint32(stream), np.uint32(first), np.uint32(last), np.int32(max_steps))
+
+
+def _joined(blocks: list[Outcome], num_runs: int, episodes: int) -> Outcome:
     parts = [placement.trim(block, num_runs) for block in blocks]
     return Outcome(*(np.concatenate(columns, axis=1)[:, :episodes] for columns in zip(*parts)))

@@ -92,6 +92,56 @@ def test_the_curve_ends_at_the_mean_greedy_return_of_the_final_policy(finetuned,
     assert np.all(np.abs(again - tuned.curve[:, -1]) < 0.5 * again)
 
 
+@pytest.fixture(scope="module")
+def lengths():
+    """More tasks than one call of the program plays, no two alike."""
+    return [ft.make_task("CartPole-v1", half_length=0.3 + 0.01 * i, obs_noise=0.02) for i in range(70)]
+
+
+@pytest.mark.parametrize("greedy", [True, False])
+def test_one_episode_on_each_of_equal_tasks_is_many_on_one(greedy, agents, lengths):
+    options = {"greedy": greedy, "seed": 4}
+    each = ft.evaluate(agents, [lengths[0]] * 70, **options)
+    np.testing.assert_array_equal(each, ft.evaluate(agents, lengths[0], episodes=70, **options))
+    assert len(np.unique(each)) > 3
+
+
+def test_an_episode_is_that_of_its_task_whatever_the_other_tasks(agents, lengths):
+    each = ft.evaluate(agents, lengths, seed=4)
+    assert each.shape == (4, 70)
+    for number in (0, 33, 69):
+        alone = ft.evaluate(agents, lengths[number], episodes=70, seed=4)
+        np.testing.assert_array_equal(each[:, number], alone[:, number])
+        assert np.any(alone != each)
+    np.testing.assert_array_equal(ft.evaluate(agents, lengths[:5], episodes=5, seed=4), each[:, :5])
+
+
+def test_other_tasks_compile_nothing_new(agents, lengths, compilations):
+    ft.evaluate(agents, lengths)
+    compilations.reset()
+    ft.evaluate(agents, lengths[::-1][:7], seed=9, greedy=False)
+    assert not compilations.names
+
+
+@pytest.mark.parametrize(
+    "tasks, changes, message",
+    [
+        ([], {}, "task: an empty sequence is not allowed"),
+        (["CartPole-v1", "CartPole-v1"], {"episodes": 3}, "episodes: 3 is not allowed; it must be left out, or 2"),
+        (["CartPole-v1", "Acrobot-v1"], {}, "6 observations, .* do not fit agents trained on 4 observations"),
+    ],
+)
+def test_sequences_that_make_no_sense_are_refused(tasks, changes, message, agents, nothing_runs):
+    with pytest.raises(ValueError, match=message):
+        ft.evaluate(agents, [ft.make_task(name) for name in tasks], **changes)
+
+
+def test_what_is_no_task_is_refused(agents, source, nothing_runs):
+    for given in ("CartPole-v1", [source, "CartPole-v1"]):
+        with pytest.raises(ValueError, match="task: 'CartPole-v1' is not allowed; it must be a Task"):
+            ft.evaluate(agents, given)
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [({"episodes": 0}, "episodes: 0"), ({"seed": -1}, "seed: -1"), ({"greedy": 2}, "greedy: 2")],

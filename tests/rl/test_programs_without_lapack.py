@@ -21,7 +21,7 @@ LAPACK = {
 HOST = {"pure_callback", "io_callback", "debug_callback", "infeed", "outfeed", "ffi_call", "debug_print"}
 NAMES = [
     "fresh", "warm_start", "gather", "transitions", "finish", "enter", "begin", "collect", "learn", "evaluate",
-    "record", "diverge",
+    "record", "diverge", "evaluate_each",
 ]  # fmt: skip
 ALGO = ft.PPO(num_envs=2, num_steps=4, num_epochs=2, num_minibatches=2)
 
@@ -96,6 +96,7 @@ def finetune_with(names):
     ft.evaluate(agents, ft.make_task("CartPole-v1"), episodes=2)
     measuring.record(agents, target, max_steps=50)
     measuring.divergence(agents, agents, target)
+    ft.evaluate(agents, [ft.make_task("CartPole-v1")])
 
 
 MATRIX_WORK = ["muon", "random_subspace", "normalize_project", "shrink_perturb", "ewc", "soup", "imagine", "net2wider"]
