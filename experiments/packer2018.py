@@ -183,7 +183,7 @@ def controllers() -> None:
     """Random actions, the regulator of the default physics, and the regulator of each task's own, on every version."""
     if CONTROLLERS.exists():
         return
-    undecided = ft.wrap({"policy": [(np.zeros((4, 2)), np.zeros(2))]}, make())
+    undecided = ft.wrap({"policy": [(np.zeros((4, 4)), np.zeros(4)), (np.zeros((4, 2)), np.zeros(2))]}, make())
     default, reached = oracle_gain(make()), {}
     for version in "DRE":
         tasks = draw(version, DRAWS, TEST)

@@ -16,6 +16,7 @@ from jaxrl_ft.analysis.findings import cautions, findings
 from jaxrl_ft.analysis.measurements import Measurements
 from jaxrl_ft.analysis.panels import panels
 from jaxrl_ft.analysis.report import FAILURE_COLUMNS, HOW, facts, failures
+from jaxrl_ft.analysis.standings import detectable
 from jaxrl_ft.analysis.story import LeftOut, Panel, Story
 from jaxrl_ft.analysis.summary import REFERENCES, Row, ranked
 from jaxrl_ft.analysis.vectors import DARK, THEMED, inline_svg, variable
@@ -81,7 +82,7 @@ def html_report(
     parts = [
         _header(title, told, shown),
         "<main>",
-        _findings(ordered),
+        _findings(ordered, detectable(runs, repetitions, seed)),
         _table(ordered),
         _failed(runs),
         _figures(shown),
@@ -123,15 +124,17 @@ def _header(title: str, told: Sequence[tuple[str, str]], shown: Sequence[Panel |
     return f'<header><h1>{escape(title)}</h1><dl>{lines}</dl><nav aria-label="contents">{links}</nav></header>'
 
 
-def _findings(rows: Sequence[Row]) -> str:
+def _findings(rows: Sequence[Row], detectable: Sequence[str]) -> str:
     """What the comparison shows, in sentences; those on single targets unfold where there are many."""
-    paragraphs = [f"<li>{prose(paragraph)}</li>" for paragraph in findings(rows)]
+    paragraphs, others = (
+        [f"<li>{prose(paragraph)}</li>" for paragraph in part] for part in (findings(rows), detectable)
+    )
     if len(paragraphs) <= FEW_TARGETS:
-        return f'<section id="findings"><h2>Findings</h2><ul>{"".join(paragraphs)}</ul></section>'
+        return f'<section id="findings"><h2>Findings</h2><ul>{"".join([*paragraphs, *others])}</ul></section>'
     *single, across = paragraphs
     return (
-        f'<section id="findings"><h2>Findings</h2><ul>{across}</ul><details><summary>Target by target</summary>'
-        f"<ul>{''.join(single)}</ul></details></section>"
+        f'<section id="findings"><h2>Findings</h2><ul>{"".join([across, *others])}</ul>'
+        f"<details><summary>Target by target</summary><ul>{''.join(single)}</ul></details></section>"
     )
 
 

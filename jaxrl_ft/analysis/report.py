@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from jaxrl_ft.analysis.findings import cautions, findings
+from jaxrl_ft.analysis.standings import detectable
 from jaxrl_ft.analysis.summary import Row, is_ok, ranked
 from jaxrl_ft.analysis.tables import cells, columns, markdown_table, meanings
 
@@ -44,7 +45,8 @@ def markdown_report(
         seeds: name -> value, such as {"runs": 16, "seed": 3}; written as they are.
         versions: package -> version.
         figures: target name -> paths of its figures, relative to the report.
-        runs: the rows of single runs; those that failed are listed with their status.
+        runs: the rows of single runs; they tell how small a difference could have been seen, and those that failed are
+            listed with their status.
         notes: further sentences.
         repetitions: resamples behind the intervals.
 
@@ -56,7 +58,7 @@ def markdown_report(
     shifts, ordered = targets or {}, ranked(rows)
     told = facts(ordered, source, shifts, budgets or {}, seeds or {}, versions or {})
     parts = [f"# {title}", "\n".join(f"- {heading}: {text}" for heading, text in told)]
-    parts += ["## Findings", *findings(ordered)]
+    parts += ["## Findings", *findings(ordered), *detectable(runs, repetitions)]
     for target in dict.fromkeys(row["target"] for row in ordered):
         shift = f": {shifts[target]}" if shifts.get(target) else ""
         parts.append(f"## {target}{shift}")

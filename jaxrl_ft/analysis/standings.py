@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxrl_ft.analysis import intervals
 from jaxrl_ft.analysis.intervals import Interval
+from jaxrl_ft.analysis.power import smallest_detectable_difference, told
 from jaxrl_ft.analysis.statistics import Statistic, iqm, per_task, performance_profile
-from jaxrl_ft.analysis.summary import Row, is_ok
+from jaxrl_ft.analysis.summary import REFERENCES, Row, is_ok
 
 Scored = dict[str, dict[str, dict[Any, float]]]
 
@@ -91,6 +92,35 @@ def profiles(
         return performance_profile(scores, thresholds)
 
     return standings(runs, column, repetitions, seed, statistic)
+
+
+def detectable(runs: Sequence[Row], repetitions: int = 2000, seed: int = 0) -> list[str]:
+    """How small a difference in area these runs could have shown: the best method against scratch and the next.
+
+    A sentence for each pair, as `power.told` makes it; none where fewer than two runs of both finished every target.
+
+    Args:
+        runs: one mapping per run.
+        repetitions: bootstrap resamples.
+        seed: a Python int.
+    """
+    found, agents = scored(runs, "auc"), agents_of(runs)
+    means = {method: mean_iqm(values) for method in found if len(values := matrix(found[method])[1])}
+    ranking = sorted(means, key=means.__getitem__, reverse=True)
+    tuned = [method for method in ranking if method not in REFERENCES]
+    rivals = dict.fromkeys(method for method in ("scratch", *tuned[1:2]) if method in means)
+    num_targets = len({row["target"] for row in runs})
+    where = f", averaged over {num_targets} targets" if num_targets > 1 else ""
+    sentences = []
+    for rival in rivals if tuned else ():
+        numbers = sorted(set(matrix(found[tuned[0]])[0]) & set(matrix(found[rival])[0]))
+        if len(numbers) < 2:
+            continue
+        x, y = (matrix(found[method], numbers)[1] for method in (tuned[0], rival))
+        labels = [agents[number] for number in numbers]
+        power = smallest_detectable_difference(x, y, mean_iqm, True, labels, repetitions, seed)
+        sentences.append(f"`{tuned[0]}` against `{rival}` in area{where}: {told(power, 'points of return')}")
+    return sentences
 
 
 def scored(runs: Sequence[Row], column: str) -> Scored:

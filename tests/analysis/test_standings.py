@@ -5,6 +5,7 @@ import pytest
 from synthetic import comparison
 
 from jaxrl_ft.analysis import standings, summary
+from jaxrl_ft.analysis.power import smallest_detectable_difference
 from jaxrl_ft.analysis.statistics import iqm, probability_of_improvement
 
 
@@ -82,3 +83,35 @@ def test_profiles_are_shares_that_fall():
         pooled = scores(runs, profile.method, "target_return").ravel()
         np.testing.assert_allclose(value, [(pooled > threshold).mean() for threshold in thresholds])
         assert (np.diff(value) <= 0).all() and (low <= value + 1e-12).all() and (value <= high + 1e-12).all()
+
+
+def without_what_trains(runs):
+    return [row for row in runs if row["method"] in summary.REFERENCES]
+
+
+def test_what_could_have_been_seen_is_told_of_the_best_method():
+    runs, *_ = several()
+    best, following = [
+        standing.method for standing in standings.standings(runs) if standing.method not in summary.REFERENCES
+    ][:2]
+    sentences = standings.detectable(runs, 300, 1)
+    assert [sentence.split(" in area")[0] for sentence in sentences] == [
+        f"`{best}` against `{rival}`" for rival in ("scratch", following)
+    ]
+    agents = [row["agent"] for row in runs if (row["method"], row["target"]) == (best, "a")]
+    for sentence, rival in zip(sentences, ("scratch", following)):
+        x, y = scores(runs, best), scores(runs, rival)
+        power = smallest_detectable_difference(x, y, standings.mean_iqm, True, agents, 300, 1)
+        assert (
+            f"With these 16 paired runs the smallest difference you could have seen is {power.difference:.3g}"[:-1]
+            in sentence
+        )
+        assert "averaged over 3 targets" in sentence
+
+
+def test_nothing_is_told_where_there_is_nothing_to_compare():
+    runs, *_ = several(("a",))
+    assert "targets" not in standings.detectable(runs, 50)[0]
+    assert standings.detectable(without_what_trains(runs), 50) == []
+    assert standings.detectable([row for row in runs if row["run"] == 0], 50) == []
+    assert standings.detectable([], 50) == []
