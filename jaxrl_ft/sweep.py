@@ -28,10 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         settings = resolve(argv)
         hint = f"; what was finished is in {settings.out}, and the same command goes on from there"
-        if settings.flags.dry_run:
-            _dry_run(settings)
-        else:
-            _run(settings, began)
+        from jaxrl_ft.engine import placement
+
+        with placement.laid_out(settings.flags.layout):
+            if settings.flags.dry_run:
+                _dry_run(settings)
+            else:
+                _run(settings, began)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else MISTAKE
     except ValueError as error:

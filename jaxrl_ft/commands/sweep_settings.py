@@ -17,6 +17,7 @@ from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.engine import specs
 from jaxrl_ft.engine.agents import Agents
+from jaxrl_ft.engine.placement import LAYOUTS
 from jaxrl_ft.envs.catalogue import TASK_IDS, held_out_tasks, make_task
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.envs.task import Task
@@ -59,6 +60,8 @@ class SweepFlags:
     """env steps of each agent on the source"""
     steps: int = 20_480
     """env steps of each run on its target"""
+    layout: Annotated[str, tyro.conf.arg(metavar="|".join(LAYOUTS))] = "fast"
+    """how runs lie on the devices; with `exact` the others of a sweep change no bit of a run, and it takes longer"""
     memory_limit: Annotated[str | None, tyro.conf.arg(metavar="BYTES", help_behavior_hint="(default: none)")] = None
     """memory that the programs may take, such as 500M or 4G"""
     dry_run: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
@@ -73,6 +76,7 @@ class SweepFlags:
             ValueError: names the field, the value and what is allowed.
         """
         checks.seed(self.seed)
+        checks.choice("layout", self.layout, LAYOUTS)
         for name in ("seeds", "pretrain_steps", "steps"):
             checks.count(name, getattr(self, name), 1, 2**31 - 1)
 
@@ -106,7 +110,7 @@ class SweepSettings:
             "targets": {name: to_json(task) for name, task in self.targets.items()},
             "methods": {name: to_json(method) for name, method in self.methods.items()},
             "held_out": {name: [[kind, to_json(task)] for kind, task in rows] for name, rows in self.held_out.items()},
-            **{name: getattr(flags, name) for name in ("seeds", "seed", "pretrain_steps", "steps")},
+            **{name: getattr(flags, name) for name in ("seeds", "seed", "pretrain_steps", "steps", "layout")},
             "num_evals": NUM_EVALS,
             "episodes": [EVAL_EPISODES, EPISODES, HELD_OUT_EPISODES],
         }

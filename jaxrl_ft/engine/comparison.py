@@ -10,7 +10,7 @@ import numpy as np
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import floats
 from jaxrl_ft.core.curves import area_under_curve
-from jaxrl_ft.engine import specs, sweeping
+from jaxrl_ft.engine import placement, specs, sweeping
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.evaluation import evaluate
 from jaxrl_ft.engine.learning import Budget, Cell
@@ -162,6 +162,7 @@ def compare(
     episodes: int = 100,
     held_out_episodes: int = 16,
     held_out: Mapping[str, HeldOut] | None = None,
+    layout: str = "fast",
     watch: CellWatcher | None = None,
 ) -> Comparison:
     """Every method on every target over many seeds, evaluated on source, target and held-out tasks.
@@ -185,11 +186,14 @@ def compare(
         held_out_episodes: greedy episodes on each held-out task.
         held_out: tasks by target, each with `interpolation` or `extrapolation`, that are only ever evaluated on;
             without it, tasks between source and target and beyond the target.
+        layout: `fast`, or `exact`, where a run has the same bits whatever else is compared and however many seeds there
+            are, and which takes longer.
         watch: called with every moment of training and after every cell.
 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
+    checks.choice("layout", layout, placement.LAYOUTS)
     planned = study(
         agents,
         targets,
@@ -201,7 +205,8 @@ def compare(
         held_out_episodes=held_out_episodes,
         held_out=held_out,
     )
-    found = sorted(planned.cells(watch=watch), key=lambda cell: cell.number)
+    with placement.laid_out(layout):
+        found = sorted(planned.cells(watch=watch), key=lambda cell: cell.number)
     cells = {(cell.method, cell.target): cell.agents for cell in found}
     curves, curve_steps = (_together([getattr(agents, key) for agents in cells.values()]) for key in _CURVES)
     return Comparison([row for cell in found for row in cell.rows], curves, curve_steps, cells)

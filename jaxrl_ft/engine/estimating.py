@@ -62,16 +62,16 @@ def _without_paying(cell: Cell) -> Cell:
 
 def _memory(world: group.World, run: group.Run, position: group.Position) -> int:
     """Bytes of the larger of the two programs of an update, on all devices."""
-    index, mesh = np.int32(0), placement.mesh()
+    index, layout = np.int32(0), placement.layout()
     carry = position.state.carry
     collect = (world, position.policy, carry, position.memory, index)
-    rows = programs.collect(mesh, *collect)[2]
+    rows = programs.collect(layout, *collect)[2]
     learn = (run, position.state, carry.statistics, rows, index)
-    return max(_bytes(programs.collect, collect), _bytes(programs.learn, learn)) * mesh.size
+    return max(_bytes(programs.collect, collect), _bytes(programs.learn, learn)) * layout.mesh.size
 
 
 def _bytes(program: placement.Program, args: tuple) -> int:
-    analysis = program.jitted.lower(placement.mesh(), *args).compile().memory_analysis()
+    analysis = program.jitted.lower(placement.layout(), *args).compile().memory_analysis()
     held = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
     return int(held + analysis.temp_size_in_bytes)
 

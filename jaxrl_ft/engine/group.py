@@ -155,8 +155,8 @@ def given(spec: Spec, start: Start) -> Given:
 def begin(runs: Given) -> tuple[World, Run, Position]:
     """What the runs go on with and where they stand, on the devices."""
     world, run, policy, penalty, source, old, keep = placement.put(runs, len(runs.run.seed))
-    carry, memory = programs.enter(placement.mesh(), world, policy, source)
-    frozen, state, *policies = programs.begin(placement.mesh(), run, carry, penalty, source, old, keep)
+    carry, memory = programs.enter(placement.layout(), world, policy, source)
+    frozen, state, *policies = programs.begin(placement.layout(), run, carry, penalty, source, old, keep)
     return world, replace(run, base=frozen), Position(state, memory, *policies)
 
 

@@ -158,13 +158,13 @@ def advance(world: World, run: Run, position: Position, start: int, stop: int) -
         start: number of the first update.
         stop: number after the last one.
     """
-    mesh, waiting = placement.mesh(), []
+    layout, waiting = placement.layout(), []
     sums: Sums = {}
     for number in range(start, stop):
         index, before = np.int32(number), position.state.carry
-        carry, memory, rows, rollout = programs.collect(mesh, world, position.policy, before, position.memory, index)
+        carry, memory, rows, rollout = programs.collect(layout, world, position.policy, before, position.memory, index)
         state = position.state._replace(carry=carry)
-        state, policy, answer, metrics = programs.learn(mesh, run, state, before.statistics, rows, index)
+        state, policy, answer, metrics = programs.learn(layout, run, state, before.statistics, rows, index)
         position = Position(state, memory, policy, answer)
         waiting.append({**metrics, **rollout})
         if len(waiting) == _AHEAD or number == stop - 1:
@@ -189,7 +189,7 @@ def _answer(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Pol
     )
     finish = tree.repeat(as_arrays(method.finish), num)
     arguments = placement.put((finish, start.source.policy.params, members.params), num)
-    params = placement.trim(programs.finish(placement.mesh(), *arguments), num)
+    params = placement.trim(programs.finish(placement.layout(), *arguments), num)
     return Policy(params, jax.tree.map(lambda leaf: leaf[:, 0], members.statistics), spec.network)
 
 

@@ -41,7 +41,7 @@ def divergence(tuned: Agents, base: Agents, task: Task, *, seed: int = 2) -> np.
     checks.seed(seed)
     num = tuned.num_seeds
     arguments = placement.put((_policy(tuned), _policy(base), *_on(task, seed, num)), num)
-    found = programs.diverge(placement.mesh(), type(tuned.algo), NUM_ENVS, NUM_STEPS, *arguments)
+    found = programs.diverge(placement.layout(), type(tuned.algo), NUM_ENVS, NUM_STEPS, *arguments)
     values = np.asarray(placement.trim(found, num), np.float64)
     return np.where(np.isfinite(values), values, np.nan)
 
@@ -91,7 +91,7 @@ def record(agents: Agents, task: Task, *, episode: int = 0, max_steps: int = 500
         np.int32(training.NO_LIMIT),
     )
     arguments = placement.put((_policy(agents), *_on(task, seed, num)), num)
-    found = programs.record(placement.mesh(), type(agents.algo), limit, *arguments, options)
+    found = programs.record(placement.layout(), type(agents.algo), limit, *arguments, options)
     recording: Recording = jax.tree.map(np.asarray, placement.trim(found, num))
     return recording
 

@@ -3,15 +3,24 @@
 import functools
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxrl_ft.core import checks
+
+LAYOUTS = {
+    "fast": "runs side by side in each operation; bits depend on the number of runs of the program",
+    "exact": "one run after another on each device; a run has the bits that it has alone, and takes longer",
+}
 _AXIS = "runs"
+_layout: ContextVar[str] = ContextVar("layout", default="fast")
 _THREADS_FLAG = "--xla_cpu_multi_thread_eigen"
 
 
@@ -89,27 +98,64 @@ class Program:
         return self.jitted(*args)
 
 
-def over_runs(function: Callable[..., Any], mesh: Mesh, num_shared: int = 0) -> Callable[..., Any]:
-    """The function with its runs split over the mesh's devices.
+class Layout(NamedTuple):
+    """How the runs of a program lie on the devices; static, so that every layout has programs of its own."""
 
-    Args:
-        function: takes and returns trees whose leaves have a leading axis of runs.
-        mesh: the devices.
-        num_shared: how many of the last arguments are shared by all runs instead.
+    mesh: Mesh
+    exact: bool = False
+    """one run after another on each device, instead of side by side"""
+
+    def over_runs(self, one: Callable[..., Any], num_shared: int = 0) -> Callable[..., Any]:
+        """The function of one run as one of many, split over the devices: a leading axis of runs on every leaf.
+
+        Args:
+            one: takes and returns trees.
+            num_shared: how many of its last arguments are shared by all runs and have no such axis.
+        """
+
+        def sharded(*args: Any) -> Any:
+            num = len(args) - num_shared
+            specs = (PartitionSpec(_AXIS),) * num + (PartitionSpec(),) * num_shared
+            mapped = jax.shard_map(
+                lambda *args: self._mapped(one, args[:num], args[num:]),
+                mesh=self.mesh,
+                in_specs=specs,
+                out_specs=PartitionSpec(_AXIS),
+                check_vma=False,
+            )
+            return mapped(*args)
+
+        return sharded
+
+    def _mapped(self, one: Callable[..., Any], runs: tuple[Any, ...], shared: tuple[Any, ...]) -> Any:
+        if self.exact:
+            return jax.lax.map(lambda run: one(*run, *shared), runs)
+        return jax.vmap(lambda *run: one(*run, *shared))(*runs)
+
+    def width(self, num_runs: int) -> int:
+        """The number of runs with the padding that makes the devices divide it."""
+        each = -(-num_runs // self.mesh.size)
+        # XLA dissolves a loop of one turn and then fuses across its border, which changes bits.
+        return max(each, 2 if self.exact else 1) * self.mesh.size
+
+
+def layout() -> Layout:
+    """The layout that programs are called with now."""
+    return Layout(mesh(), _layout.get() == "exact")
+
+
+@contextmanager
+def laid_out(name: str) -> Iterator[None]:
+    """Programs have this layout, one of `LAYOUTS`, for as long as the context lasts.
+
+    Raises:
+        ValueError: there is no such layout.
     """
-
-    def sharded(*args: Any) -> Any:
-        num = len(args) - num_shared
-        specs = (PartitionSpec(_AXIS),) * num + (PartitionSpec(),) * num_shared
-        mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(_AXIS), check_vma=False)
-        return mapped(*args)
-
-    return sharded
-
-
-def width(num_runs: int, num_devices: int) -> int:
-    """The number of runs with the padding that makes the devices divide it."""
-    return -(-num_runs // num_devices) * num_devices
+    token = _layout.set(checks.choice("layout", name, LAYOUTS))
+    try:
+        yield
+    finally:
+        _layout.reset(token)
 
 
 def batch(num_runs: int) -> int:
@@ -143,7 +189,7 @@ def put(runs: Any, num: int) -> Any:
     A program is compiled anew for every sharding of its arguments, so host and device arrays go through here alike.
     """
     sharding = NamedSharding(mesh(), PartitionSpec(_AXIS))
-    return jax.device_put(pad(runs, width(num, mesh().size)), sharding)
+    return jax.device_put(pad(runs, layout().width(num)), sharding)
 
 
 def trim(runs: Any, num: int) -> Any:

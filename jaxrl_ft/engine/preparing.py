@@ -89,7 +89,7 @@ def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy
     num, method = spec.num_runs, spec.method
     warm = tree.repeat(as_arrays(method.warm_start), num)
     arguments = placement.put((warm, *spec.seeds, base, fresh, probe), num)
-    params, statistics = placement.trim(programs.warm_start(placement.mesh(), *arguments), num)
+    params, statistics = placement.trim(programs.warm_start(placement.layout(), *arguments), num)
     return Policy(params, statistics, method.warm_start.network(spec.network))
 
 

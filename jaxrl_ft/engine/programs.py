@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
@@ -15,6 +14,7 @@ from jaxrl_ft.engine import beginning, collecting, placement, streams, update
 from jaxrl_ft.engine.collecting import Rows, World
 from jaxrl_ft.engine.episodes import Options, Outcome, Recording, play
 from jaxrl_ft.engine.episodes import record as record_episode
+from jaxrl_ft.engine.placement import Layout
 from jaxrl_ft.engine.streams import stream_key
 from jaxrl_ft.engine.update import Run, State
 from jaxrl_ft.envs.task import Task
@@ -25,19 +25,19 @@ from jaxrl_ft.rl.algorithm import Metrics
 from jaxrl_ft.rl.rollout import Transition
 
 
-@partial(placement.Program, static=("mesh",))
-def fresh(mesh: Mesh, algo: Any, network: Any, tasks: Task, seeds: Any, indices: Any) -> tuple[Tree, Tree]:
+@partial(placement.Program, static=("layout",))
+def fresh(layout: Layout, algo: Any, network: Any, tasks: Task, seeds: Any, indices: Any) -> tuple[Tree, Tree]:
     """Freshly initialised parameters and empty statistics of every run."""
 
     def one(algo: Any, network: Any, task: Task, seed: jax.Array, index: jax.Array) -> tuple[Tree, Tree]:
         return algo.init_params(stream_key(seed, index, streams.INIT), task, network), algo.init_statistics(task)
 
-    return placement.over_runs(jax.vmap(one), mesh)(algo, network, tasks, seeds, indices)
+    return layout.over_runs(one)(algo, network, tasks, seeds, indices)
 
 
-@partial(placement.Program, static=("mesh",))
+@partial(placement.Program, static=("layout",))
 def warm_start(
-    mesh: Mesh, warm: WarmStart, seeds: Any, indices: Any, base: Policy, fresh: Policy, probe: Probe
+    layout: Layout, warm: WarmStart, seeds: Any, indices: Any, base: Policy, fresh: Policy, probe: Probe
 ) -> tuple[Tree, Tree]:
     """The parameters and statistics that training starts from, of every run."""
 
@@ -47,22 +47,24 @@ def warm_start(
         params = warm.apply(stream_key(seed, index, streams.WARM_START), base.params, fresh.params, probe)
         return params, warm.statistics(base.statistics, fresh.statistics)
 
-    return placement.over_runs(jax.vmap(one), mesh)(warm, seeds, indices, base, fresh, probe)
+    return layout.over_runs(one)(warm, seeds, indices, base, fresh, probe)
 
 
-@partial(placement.Program, static=("mesh", "num_rollouts"))
-def gather(mesh: Mesh, num_rollouts: int, algo: Any, policies: Policy, tasks: Task, seeds: Any, indices: Any) -> Any:
+@partial(placement.Program, static=("layout", "num_rollouts"))
+def gather(
+    layout: Layout, num_rollouts: int, algo: Any, policies: Policy, tasks: Task, seeds: Any, indices: Any
+) -> Any:
     """Experience of every run's policy on its task: the algorithm's flat data, [R, M, ...]."""
 
     def one(algo: Any, policy: Policy, task: Task, seed: jax.Array, index: jax.Array) -> Any:
         return beginning.gather(algo, num_rollouts, policy, task, stream_key(seed, index, streams.SOURCE))
 
-    return placement.over_runs(jax.vmap(one), mesh)(algo, policies, tasks, seeds, indices)
+    return layout.over_runs(one)(algo, policies, tasks, seeds, indices)
 
 
-@partial(placement.Program, static=("mesh", "num_envs", "num_steps"))
+@partial(placement.Program, static=("layout", "num_envs", "num_steps"))
 def transitions(
-    mesh: Mesh,
+    layout: Layout,
     num_envs: int,
     num_steps: int,
     algo: Any,
@@ -80,59 +82,64 @@ def transitions(
         key = jax.random.fold_in(stream_key(seed, index, streams.SOURCE), number)
         return beginning.watch(algo, num_envs, num_steps, policy, task, key)
 
-    return placement.over_runs(jax.vmap(one), mesh)(algo, policies, tasks, seeds, indices, numbers)
+    return layout.over_runs(one)(algo, policies, tasks, seeds, indices, numbers)
 
 
-@partial(placement.Program, static=("mesh",))
-def finish(mesh: Mesh, finish: Any, base: Tree, members: Tree) -> Tree:
+@partial(placement.Program, static=("layout",))
+def finish(layout: Layout, finish: Any, base: Tree, members: Tree) -> Tree:
     """The parameters that every run ends with, from its base and its members [R, k, ...]."""
 
     def one(finish: Any, base: Tree, members: Tree) -> Tree:
         return finish.apply(base, members)
 
-    return placement.over_runs(jax.vmap(one), mesh)(finish, base, members)
+    return layout.over_runs(one)(finish, base, members)
 
 
-@partial(placement.Program, static=("mesh",))
-def enter(mesh: Mesh, world: World, policy: Policy, source: Source) -> tuple[Any, Tree]:
+@partial(placement.Program, static=("layout",))
+def enter(layout: Layout, world: World, policy: Policy, source: Source) -> tuple[Any, Tree]:
     """Fresh environments of every run, and what its data axis remembers."""
-    return placement.over_runs(jax.vmap(collecting.enter), mesh)(world, policy, source)
+    return layout.over_runs(collecting.enter)(world, policy, source)
 
 
-@partial(placement.Program, static=("mesh",))
+@partial(placement.Program, static=("layout",))
 def begin(
-    mesh: Mesh, run: Run, carry: Any, penalty: Penalty, source: Source, old: Any, keep: Keep | None
+    layout: Layout, run: Run, carry: Any, penalty: Penalty, source: Source, old: Any, keep: Keep | None
 ) -> tuple[Tree, State, Policy, Policy]:
     """What the adapter of every run holds fixed, its state, and its policies, before the first update."""
-    return placement.over_runs(jax.vmap(beginning.begin), mesh)(run, carry, penalty, source, old, keep)
+    return layout.over_runs(beginning.begin)(run, carry, penalty, source, old, keep)
 
 
-@partial(placement.Program, static=("mesh",))
+@partial(placement.Program, static=("layout",))
 def collect(
-    mesh: Mesh, world: World, policy: Policy, carry: Any, memory: Tree, index: Any
+    layout: Layout, world: World, policy: Policy, carry: Any, memory: Tree, index: Any
 ) -> tuple[Any, Tree, Rows, Metrics]:
     """The experience of update `index` of every run."""
-    body = jax.vmap(collecting.collect, in_axes=(0, 0, 0, 0, None))
-    return placement.over_runs(body, mesh, num_shared=1)(world, policy, carry, memory, index)
+    return layout.over_runs(collecting.collect, num_shared=1)(world, policy, carry, memory, index)
 
 
-@partial(placement.Program, static=("mesh",), donate=("state",))
+@partial(placement.Program, static=("layout",), donate=("state",))
 def learn(
-    mesh: Mesh, run: Run, state: State, statistics: Tree, rows: Rows, index: Any
+    layout: Layout, run: Run, state: State, statistics: Tree, rows: Rows, index: Any
 ) -> tuple[State, Policy, Policy, Metrics]:
     """The gradient steps of update `index` of every run."""
-    body = jax.vmap(update.learn, in_axes=(0, 0, 0, 0, None))
-    return placement.over_runs(body, mesh, num_shared=1)(run, state, statistics, rows, index)
+    return layout.over_runs(update.learn, num_shared=1)(run, state, statistics, rows, index)
 
 
-@partial(placement.Program, static=("mesh", "algo", "num_episodes"))
+@partial(placement.Program, static=("layout", "algo", "num_episodes"))
 def evaluate(
-    mesh: Mesh, algo: Any, num_episodes: int, policies: Policy, tasks: Task, seeds: Any, indices: Any, options: Options
+    layout: Layout,
+    algo: Any,
+    num_episodes: int,
+    policies: Policy,
+    tasks: Task,
+    seeds: Any,
+    indices: Any,
+    options: Options,
 ) -> Outcome:
     """Outcomes [R, E] of E episodes of every run's policy on its task.
 
     Args:
-        mesh: the devices.
+        layout: how the runs lie on the devices.
         algo: class of the algorithm; gives the distribution.
         num_episodes: E, fixed for all calls that are to share the program.
         policies: [R].
@@ -145,26 +152,24 @@ def evaluate(
     def one(policy: Policy, task: Task, seed: jax.Array, index: jax.Array, options: Options) -> Outcome:
         return play(algo, num_episodes, policy, task, stream_key(seed, index, streams.EVALUATION), options)
 
-    over = jax.vmap(one, in_axes=(0, 0, 0, 0, None))
-    return placement.over_runs(over, mesh, num_shared=1)(policies, tasks, seeds, indices, options)
+    return layout.over_runs(one, num_shared=1)(policies, tasks, seeds, indices, options)
 
 
-@partial(placement.Program, static=("mesh", "algo", "num_steps"))
+@partial(placement.Program, static=("layout", "algo", "num_steps"))
 def record(
-    mesh: Mesh, algo: Any, num_steps: int, policies: Policy, tasks: Task, seeds: Any, indices: Any, options: Options
+    layout: Layout, algo: Any, num_steps: int, policies: Policy, tasks: Task, seeds: Any, indices: Any, options: Options
 ) -> Recording:
     """One episode of every run's policy on its task, step by step, leaves [R, ...]; `evaluate` gives its outcome."""
 
     def one(policy: Policy, task: Task, seed: jax.Array, index: jax.Array, options: Options) -> Recording:
         return record_episode(algo, num_steps, policy, task, stream_key(seed, index, streams.EVALUATION), options)
 
-    over = jax.vmap(one, in_axes=(0, 0, 0, 0, None))
-    return placement.over_runs(over, mesh, num_shared=1)(policies, tasks, seeds, indices, options)
+    return layout.over_runs(one, num_shared=1)(policies, tasks, seeds, indices, options)
 
 
-@partial(placement.Program, static=("mesh", "algo", "num_envs", "num_steps"))
+@partial(placement.Program, static=("layout", "algo", "num_envs", "num_steps"))
 def diverge(
-    mesh: Mesh,
+    layout: Layout,
     algo: Any,
     num_envs: int,
     num_steps: int,
@@ -180,17 +185,17 @@ def diverge(
         key = stream_key(seed, index, streams.DIVERGENCE)
         return beginning.divergence(algo, num_envs, num_steps, tuned, base, task, key)
 
-    return placement.over_runs(jax.vmap(one), mesh)(tuned, bases, tasks, seeds, indices)
+    return layout.over_runs(one)(tuned, bases, tasks, seeds, indices)
 
 
-@partial(placement.Program, static=("mesh", "algo"))
+@partial(placement.Program, static=("layout", "algo"))
 def evaluate_each(
-    mesh: Mesh, algo: Any, policies: Policy, seeds: Any, indices: Any, tasks: Task, options: Options
+    layout: Layout, algo: Any, policies: Policy, seeds: Any, indices: Any, tasks: Task, options: Options
 ) -> Outcome:
     """Outcomes [R, E] of one episode of every run's policy on each of E tasks.
 
     Args:
-        mesh: the devices.
+        layout: how the runs lie on the devices.
         algo: class of the algorithm; gives the distribution.
         policies: [R].
         seeds: seed of each run, [R].
@@ -203,5 +208,4 @@ def evaluate_each(
         key = stream_key(seed, index, streams.EVALUATION)
         return play(algo, len(jax.tree.leaves(tasks)[0]), policy, tasks, key, options, axis=0)
 
-    over = jax.vmap(one, in_axes=(0, 0, 0, None, None))
-    return placement.over_runs(over, mesh, num_shared=2)(policies, seeds, indices, tasks, options)
+    return layout.over_runs(one, num_shared=2)(policies, seeds, indices, tasks, options)

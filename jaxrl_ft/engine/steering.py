@@ -81,7 +81,8 @@ class Steering:
         if not control.validation_episodes:
             return np.full(num, np.nan)
         policy, data, source, target = placement.trim((policy, world.data, world.source, world.task), num)
-        tasks = tree.to_host(_drawn(control.validation_episodes, data, source, target, *seeds))
+        arguments = placement.put((data, source, target, *seeds), num)
+        tasks = placement.trim(_drawn(placement.layout(), control.validation_episodes, *arguments), num)
         stream = training.VALIDATION_STREAM + self._acted * control.validation_episodes
         shares = []
         for episode in range(control.validation_episodes):
@@ -100,15 +101,15 @@ class Steering:
         return possible_share(together, task)
 
 
-@partial(placement.Program, static=("num",))
-def _drawn(num: int, data: Any, source: Task, task: Task, seeds: Any, indices: Any) -> Task:
+@partial(placement.Program, static=("layout", "num"))
+def _drawn(layout: placement.Layout, num: int, data: Any, source: Task, task: Task, seeds: Any, indices: Any) -> Task:
     """Validation tasks [R, num] of every run, the same after every stretch."""
 
     def one(data: Any, source: Task, task: Task, seed: jax.Array, index: jax.Array) -> Task:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), training.VALIDATION_STREAM)
         return data.tasks(key, source, task, jnp.zeros(()), num)
 
-    return jax.vmap(one)(data, source, task, seeds, indices)
+    return layout.over_runs(one)(data, source, task, seeds, indices)
 
 
 def _generators(seeds: Seeds, number: int) -> Generators:

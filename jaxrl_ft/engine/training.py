@@ -45,7 +45,7 @@ def fresh_params(algo: Any, network: Any, task: Task, seeds: Seeds) -> tuple[Tre
     num_runs = len(seeds.seeds)
     each = tree.repeat((as_arrays(algo), as_arrays(network), task), num_runs)
     arguments = placement.put((*each, *seeds), num_runs)
-    return placement.trim(programs.fresh(placement.mesh(), *arguments), num_runs)
+    return placement.trim(programs.fresh(placement.layout(), *arguments), num_runs)
 
 
 def gather(algo: Any, policies: Policy, task: Task, seeds: Seeds, steps: int) -> Any:
@@ -54,7 +54,7 @@ def gather(algo: Any, policies: Policy, task: Task, seeds: Seeds, steps: int) ->
     each = tree.repeat(as_arrays(algo), num_runs), policies, tree.repeat(task, num_runs)
     arguments = placement.put((*each, *seeds), num_runs)
     num_rollouts = -(-steps // algo.steps_per_update())
-    return placement.trim(programs.gather(placement.mesh(), num_rollouts, *arguments), num_runs)
+    return placement.trim(programs.gather(placement.layout(), num_rollouts, *arguments), num_runs)
 
 
 def evaluate_runs(
@@ -84,7 +84,7 @@ def evaluate_runs(
     blocks = []
     for first in range(0, episodes, EVAL_BLOCK):
         options = _options(greedy, stream, first, episodes, max_steps)
-        blocks.append(programs.evaluate(placement.mesh(), type(algo), EVAL_BLOCK, *arguments, options))
+        blocks.append(programs.evaluate(placement.layout(), type(algo), EVAL_BLOCK, *arguments, options))
     return _joined(blocks, num_runs, episodes)
 
 
@@ -107,7 +107,7 @@ def evaluate_each(
     for first in range(0, episodes, EACH_BLOCK):
         block = placement.pad(tree.take(tasks, slice(first, first + EACH_BLOCK)), EACH_BLOCK)
         options = _options(greedy, stream, first, episodes, NO_LIMIT)
-        blocks.append(programs.evaluate_each(placement.mesh(), type(algo), *arguments, block, options))
+        blocks.append(programs.evaluate_each(placement.layout(), type(algo), *arguments, block, options))
     return _joined(blocks, num_runs, episodes)
 
 

@@ -32,7 +32,7 @@ def watch(spec: Spec, policy: Policy, task: Task, stream: int) -> tuple[list[Exp
     each = tree.repeat(as_arrays(spec.algo), num), policy, tree.repeat(task, num)
     streams = np.full(num, stream, np.uint32)
     arguments = placement.put((*each, *spec.seeds, streams), num)
-    first, steps = placement.trim(programs.transitions(placement.mesh(), num_envs, num_steps, *arguments), num)
+    first, steps = placement.trim(programs.transitions(placement.layout(), num_envs, num_steps, *arguments), num)
     if isinstance(task.action_space, Box):
         # What the task makes of an action beyond its bounds is what the bound does.
         steps = steps._replace(action=np.clip(steps.action, task.action_space.low, task.action_space.high))

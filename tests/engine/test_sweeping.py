@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxrl_ft as ft
-from jaxrl_ft.engine import estimating, group, learning, sweeping
+from jaxrl_ft.engine import estimating, group, learning, placement, sweeping
 from jaxrl_ft.engine.comparison import study
 from jaxrl_ft.engine.learning import Budget, Cell
 
@@ -104,6 +104,25 @@ def test_a_run_that_is_not_finite_disturbs_no_other(cells, together, same):
         one, other = (jax.tree.map(lambda leaf: leaf[0], a.params) for a in (agents, together[number]))
         assert same(one, other)
         assert number == 2 or same(agents.params, together[number].params)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["full", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ewc", "lora", "redo", "imagine", "pbt"))],
+)
+def test_in_the_exact_layout_a_run_is_what_it_is_alone(name, agents, target, same):
+    method = ft.METHODS[name]
+    cell = Cell(agents, target, method)
+    other = cell._replace(target=ft.make_task("CartPole-v1", "weak-motor"))
+    updates = max(4, method.control.stretches) * method.population
+    budget = BUDGET._replace(steps=method.spent() + updates * agents.algo.steps_per_update())
+    neighbours = [other] if group.structure(learning.spec_of(cell, budget)) else []
+    with placement.laid_out("exact"):
+        many = learning.finetune_together([*neighbours, cell], budget)[-1]
+        (alone,) = learning.finetune_together([cell._replace(agents=agents.select([2]), first=2)], budget)
+    of_many = many.select([2])
+    assert same(of_many.params, alone.params) and same(of_many.opt_state, alone.opt_state)
+    np.testing.assert_array_equal(of_many.curve, alone.curve)
 
 
 def test_the_parts_of_a_cell_are_the_whole(agents, target, same):

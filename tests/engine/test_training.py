@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -173,7 +174,9 @@ def test_pretraining_learns(tiny, source):
 
 @pytest.mark.parametrize("num, devices, expected", [(1, 1, 1), (1, 2, 2), (4, 2, 4), (5, 4, 8), (16, 16, 16)])
 def test_the_width_is_the_next_multiple_of_the_devices(num, devices, expected):
-    assert placement.width(num, devices) == expected
+    mesh = SimpleNamespace(size=devices)
+    assert placement.Layout(mesh).width(num) == expected
+    assert placement.Layout(mesh, exact=True).width(num) == max(expected, 2 * devices)
 
 
 def test_padding_repeats_the_first_runs_and_trimming_takes_it_off(same):
