@@ -135,7 +135,7 @@ class Layout(NamedTuple):
     def width(self, num_runs: int) -> int:
         """The number of runs with the padding that makes the devices divide it."""
         each = -(-num_runs // self.mesh.size)
-        # XLA dissolves a loop of one turn and then fuses across its border, which changes bits.
+        # XLA dissolves a loop of one turn and may then fuse across its border, which would change bits.
         return max(each, 2 if self.exact else 1) * self.mesh.size
 
 
