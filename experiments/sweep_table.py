@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-METHODS = "scratch full head bias lora l2sp kl critic_warmup shrink_perturb imagine".split()
-SHIFTS = "long-pole double-long-pole slow-controller flipped-actions biased-sensors weak-motor".split()
+METHODS = ["scratch", "full", "head", "bias", "lora", "l2sp", "kl", "critic_warmup", "shrink_perturb", "imagine"]
+SHIFTS = ["long-pole", "double-long-pole", "slow-controller", "flipped-actions", "biased-sensors", "weak-motor"]
 SEEDS, STEPS = 16, 20_480
 
 
