@@ -2,8 +2,8 @@
 
     python experiments/sweep_table.py [--out DIR]
 
-Times `python -m jaxrl_ft.sweep` from the start of the process to its end, pretraining included, counts its programs, and
-keeps what it printed. Writes results/sweep_table.json and .txt; the report stays in DIR where one is given.
+Times `python -m jaxrl_ft.sweep` from the start of the process to its end, pretraining included, counts its programs,
+and keeps what it printed. Writes results/sweep_table.json and .txt; the report stays in DIR where one is given.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> None:
         "seconds": round(seconds, 1),
         "runs": len(METHODS) * len(SHIFTS) * SEEDS,
         "programs_that_learn": int(re.search(r"(\d+) programs that learn", said)[1]),
-        "told": printed.splitlines()[-1].replace(str(cache), "CACHE"),
+        "told": printed.splitlines()[-2].replace(str(cache), "CACHE"),
         "peak_resident_bytes": 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,
     }
     (RESULTS / "sweep_table.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -72,8 +72,10 @@ def _run(settings: "SweepSettings", began: float) -> None:
             sweep_directory.write_cell(out, cell.number, sweep_output.as_stored(cell))
             finished[cell.number] = sweep_output.as_stored(cell)
             sweep_output.tell_cell(study, cell, len(finished))
-        took = f"Took {time.monotonic() - began:.1f} s, of which {compilation.seconds:.1f} s {compilation.told()}."
+        seconds = time.monotonic() - began
+        took = f"The runs took {seconds:.1f} s, of which {compilation.seconds:.1f} s {compilation.told()}."
         sweep_output.write_report(settings, study, finished, took)
+        print(f"Took {time.monotonic() - began:.1f} s in all.")
 
 
 def _agents(settings: "SweepSettings") -> "Agents":

@@ -16,6 +16,8 @@ from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.penalties import InFeR, L2Init
 from jaxrl_ft.methods.warm_starts import Probe
 
+_known_shapes: dict[str, tree.Tree] = {}
+
 
 def resolve_method(method: str | Method | None) -> Method:
     """The method of a name, the method itself, or the recommended one for None.
@@ -170,7 +172,11 @@ def _named(part: str, function: Any, *args: Any) -> Any:
 
 
 def _shapes(algo: Any, network: Any, task: Task) -> tree.Tree:
-    return jax.eval_shape(lambda: algo.init_params(jax.random.key(0), task, network))
+    """Shapes of the parameters, which depend on the task by its sizes alone; a sweep asks for the same ones often."""
+    key = repr((algo, network)) + sizes(task)
+    if key not in _known_shapes:
+        _known_shapes[key] = jax.eval_shape(lambda: algo.init_params(jax.random.key(0), task, network))
+    return _known_shapes[key]
 
 
 def check_sizes(agents: Agents, task: Task) -> None:
