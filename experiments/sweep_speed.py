@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results" / "sweep_speed.json"
@@ -56,11 +57,11 @@ def serve() -> None:
 
 
 class Worker:
-    """A process of its own that fine-tunes on the cores given."""
+    """A process of its own that fine-tunes on so many cores, the first of which is given."""
 
-    def __init__(self, cores: int) -> None:
+    def __init__(self, cores: int, first: int = 0) -> None:
         environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(cores)}
-        chosen = sorted(os.sched_getaffinity(0))[:cores]
+        chosen = sorted(os.sched_getaffinity(0))[first : first + cores]
         self._process = subprocess.Popen(
             [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env=environment, preexec_fn=lambda: os.sched_setaffinity(0, chosen),
@@ -113,13 +114,21 @@ def scaling() -> dict:
 
 
 def cores() -> dict:
-    one, two = Worker(1), Worker(2)
-    answers = alternating({"one": lambda: one.fine_tune(64), "two": lambda: two.fine_tune(64)})
-    for worker in (one, two):
+    """Both cores against one, and the machine's own limit: two processes that have a core and half of the work each."""
+    one, two, other = Worker(1), Worker(2), Worker(1, first=1)
+
+    def halves() -> dict:
+        with ThreadPoolExecutor() as pool:
+            return max(pool.map(lambda worker: worker.fine_tune(32), (one, other)), key=lambda one: one["seconds"])
+
+    questions = {"one": lambda: one.fine_tune(64), "two": lambda: two.fine_tune(64), "two processes": halves}
+    answers = alternating(questions)
+    for worker in (one, two, other):
         worker.close()
     return {
         "seconds": {name: seconds(found) for name, found in answers.items()},
         "one_core_over_two": ratio(answers["one"], answers["two"]),
+        "one_core_over_two_processes": ratio(answers["one"], answers["two processes"]),
     }
 
 
