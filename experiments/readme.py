@@ -98,6 +98,59 @@ def compiling() -> str:
     )
 
 
+def sweeps() -> str:
+    speed, table, bootstrap = read("sweep_speed.json"), read("sweep_table.json"), read("bootstrap.json")
+    scaling, cores, peer = speed["scaling"], speed["cores"], speed["peer"]
+    faster = peer["times_faster"]
+    versions = peer["versions"]["stable-baselines3"]
+    rows = [
+        (
+            "PPO fine-tunes of 40,000 env steps, 8 envs x 64 steps, 10 epochs x 4 minibatches, evaluated 11 times, 64 "
+            "at once",
+            f"{scaling['fine_tunes_per_minute_64']['median']:.0f} a minute",
+        ),
+        ("256 of them against 64, time", f"{scaling['time_256_over_64']['median']:.2f} times"),
+        (
+            f"growth of the process, 256 runs under a limit of {scaling['memory_limit_bytes'] / 1e6:.0f} MB",
+            f"{scaling['resident_memory_grew_bytes']['256'] / 1e6:.0f} MB",
+        ),
+        (
+            "one core against both cores, time; the machine's own limit, two processes that share the work",
+            "{:.2f} times; {:.2f} times".format(
+                *(cores[name]["median"] for name in ("one_core_over_two", "one_core_over_two_processes"))
+            ),
+        ),
+        (
+            "`--layout exact` against `fast`, time",
+            f"{speed['layout']['exact_over_fast']['median']:.1f} times",
+        ),
+        (
+            f"one such fine-tune by Stable-Baselines3 {versions}, times 64, against 64 here",
+            f"{faster['min']:.0f} to {faster['max']:.0f} times",
+        ),
+        (
+            f"a table of {table['runs']} runs, 10 methods x 6 shifts x 16 seeds x 20,480 env steps, from the command to "
+            "the report, empty compilation cache",
+            f"{table['seconds'] / 60:.1f} min, {table['programs_that_learn']} programs that learn",
+        ),
+        (
+            f"bootstrap of {bootstrap['methods']} methods x {bootstrap['shifts']} shifts x {bootstrap['seeds']} seeds, "
+            f"{bootstrap['repetitions']:,} repetitions: jaxrl_ft, rliable 1.2",
+            f"{bootstrap['ours_median_s']:.1f} s, {bootstrap['rliable_s']:.0f} s",
+        ),
+    ]
+    return "\n".join(["| on 2 CPU cores | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)])
+
+
+def generalisation() -> str:
+    """The published best, ours and the controllers, from the experiment after Packer et al."""
+    lines = (RESULTS / "packer2018.md").read_text().splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith("|"))
+    table = lines[first : lines.index("", first)]
+    kept = ("A2C, feed-forward (published)", "PPO, feed-forward (published)")
+    return "\n".join(line for line in table if "(published)" not in line or line.split("|")[1].strip() in kept)
+
+
 BLOCKS = {
     "output": lambda: "```\n" + (RESULTS / "main_job.txt").read_text().strip("\n") + "\n```",
     "shifts": table("shifts.md"),
@@ -110,6 +163,8 @@ BLOCKS = {
     "compiling": compiling,
     "methods": methods,
     "measurements": measurements,
+    "sweeps": sweeps,
+    "generalisation": generalisation,
 }
 
 
