@@ -129,8 +129,8 @@ def sweeps() -> str:
             f"{faster['min']:.0f} to {faster['max']:.0f} times",
         ),
         (
-            f"a table of {table['runs']} runs, 10 methods x 6 shifts x 16 seeds x 20,480 env steps, from the command to "
-            "the report, empty compilation cache",
+            f"a table of {table['runs']} runs, 10 methods x 6 shifts x 16 seeds x 20,480 env steps, from the command "
+            "to the report, empty compilation cache",
             f"{table['seconds'] / 60:.1f} min, {table['programs_that_learn']} programs that learn",
         ),
         (
