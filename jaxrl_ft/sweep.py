@@ -82,7 +82,7 @@ def _lead(settings: "SweepSettings", team: "Team", began: float) -> None:
         most = _most(settings, agents)
         study = _study(settings, agents, most)
         finished = sweep_directory.cells(out)
-        sweep_output.tell_beginning(study, len(finished))
+        sweep_output.tell_beginning(study, len(finished), team.count)
         sweep_team.lead(settings, team, agents, most, study, finished)
         took = f"Took {time.monotonic() - began:.1f} s, of which {compilation.seconds:.1f} s {compilation.told()}."
         sweep_output.write_report(settings, study, finished, took)

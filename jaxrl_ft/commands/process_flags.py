@@ -8,20 +8,20 @@ import tyro
 
 from jaxrl_ft.core import checks
 
-_HINT = tyro.conf.arg(help_behavior_hint="")
+_NUMBER = tyro.conf.arg(metavar="N", help_behavior_hint="")
 
 
 @dataclasses.dataclass(frozen=True)
 class ProcessFlags:
     """Several processes: SLURM, MPI and Kubernetes tell who each is, or the last three flags do."""
 
-    distributed: Annotated[bool, _HINT] = False
+    distributed: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
     """this is one of several processes that share the sweep; process 0 writes the directory and the report"""
     coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT", help_behavior_hint="")] = None
     """the machine of process 0, and a port that is free there"""
-    num_processes: Annotated[int | None, _HINT] = None
+    num_processes: Annotated[int | None, _NUMBER] = None
     """how many processes there are"""
-    process_id: Annotated[int | None, _HINT] = None
+    process_id: Annotated[int | None, _NUMBER] = None
     """which of them this is, from 0"""
 
     def check(self) -> None:

@@ -56,12 +56,13 @@ def print_plan(study: Study, estimates: Mapping[int, Estimate]) -> None:
     )
 
 
-def tell_beginning(study: Study, finished: int) -> None:
+def tell_beginning(study: Study, finished: int, processes: int = 1) -> None:
     """Nothing; says on stderr what begins."""
     plan = study.plan
+    shared = f", shared by {processes} processes" if processes > 1 else ""
     known = f"; {finished} cells are finished already" if finished else ""
     print(
-        f"{plan.num_runs:,} runs in {len(plan.cells)} cells, {plan.num_programs} programs that learn{known}",
+        f"{plan.num_runs:,} runs in {len(plan.cells)} cells, {plan.num_programs} programs that learn{shared}{known}",
         file=sys.stderr,
         flush=True,
     )

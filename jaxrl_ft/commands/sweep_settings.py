@@ -104,7 +104,7 @@ class SweepSettings:
     @property
     def hint(self) -> str:
         """Where a sweep that ends early goes on, to follow the reason."""
-        where = "" if not self.flags.processes.distributed else " of process 0"
+        where = " on the machine of process 0" if self.flags.processes.distributed else ""
         return f"; what was finished is in {self.out}{where}, and the same command goes on from there"
 
     def plan(self) -> dict[str, Any]:

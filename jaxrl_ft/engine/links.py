@@ -1,5 +1,6 @@
 """Links: messages between two processes over TCP. Nothing that arrives is executed: JSON and bytes alone."""
 
+import contextlib
 import json
 import socket
 import struct
@@ -64,6 +65,9 @@ class Link:
 
     def close(self) -> None:
         """Nothing; the other process then finds this one gone, once it has received what was sent."""
+        with contextlib.suppress(OSError):
+            # Closing alone would not wake a thread that receives.
+            self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
 
     def wait_at_most(self, seconds: float | None) -> None:

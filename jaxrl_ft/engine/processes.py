@@ -1,5 +1,6 @@
 """Several processes as one team: process 0 has a link to every other one; each computes on devices of its own."""
 
+import contextlib
 import hmac
 import json
 import os
@@ -94,9 +95,8 @@ def _meet(coordinator: str | None, count: int | None, number: int | None, words:
             command, stdin=subprocess.PIPE, stdout=out, stderr=errors, env=variables, text=True, close_fds=False
         )
         try:
-            assert program.stdin is not None
-            program.stdin.write(json.dumps(request) + "\n")
-            program.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):
+                print(json.dumps(request), file=program.stdin, flush=True)
             status = program.wait()
         finally:
             program.kill()
@@ -122,6 +122,12 @@ def _reason(said: str, coordinator: str | None) -> str:
         return f"this process has an id that the coordinator{where} does not expect; num_processes must be equal on all"
     if "ALREADY_EXISTS" in said:
         return f"another process with the same id came{where}"
+    if "Gloo" in said:
+        return f"the processes met{where}, but cannot reach each other for collectives: {_last(said)}"
+    return _last(said)
+
+
+def _last(said: str) -> str:
     lines = [line for line in said.splitlines() if line.strip()] or ["the meeting ended without a word"]
     return lines[-1].strip()
 
@@ -141,6 +147,7 @@ def _join(address: tuple[str, int], token: str, number: int, count: int, facts: 
     except OSError as error:
         raise ValueError(f"distributed: process 0 does not answer at {address[0]}:{address[1]}: {error}") from None
     if problem:
+        link.close()
         raise ValueError(problem)
     return Team(number, count, (link,))
 
@@ -185,6 +192,8 @@ def _welcome(listener: socket.socket, token: str, count: int, facts: Facts) -> T
     for link in links.values():
         link.send(problems[0] if problems else "")
     if problems:
+        for link in links.values():
+            link.close()
         raise ValueError(problems[0])
     return Team(0, count, tuple(links[number] for number in sorted(links)))
 
