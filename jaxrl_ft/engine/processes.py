@@ -111,6 +111,9 @@ def _meet(coordinator: str | None, count: int | None, number: int | None, words:
 def _reason(said: str, coordinator: str | None) -> str:
     """Why a meeting failed, from what JAX said last."""
     where = f" at {coordinator}" if coordinator else ""
+    last = ([line.strip() for line in said.splitlines() if line.strip()] or ["the meeting ended without a word"])[-1]
+    if "Gloo" in last:
+        return f"the processes met{where}, but cannot reach each other: {last}"
     if "should be defined" in said or "must be defined" in said:
         return (
             "no job of SLURM, MPI or Kubernetes was found that tells the processes; give --coordinator HOST:PORT, "
@@ -122,14 +125,7 @@ def _reason(said: str, coordinator: str | None) -> str:
         return f"this process has an id that the coordinator{where} does not expect; num_processes must be equal on all"
     if "ALREADY_EXISTS" in said:
         return f"another process with the same id came{where}"
-    if "Gloo" in said:
-        return f"the processes met{where}, but cannot reach each other for collectives: {_last(said)}"
-    return _last(said)
-
-
-def _last(said: str) -> str:
-    lines = [line for line in said.splitlines() if line.strip()] or ["the meeting ended without a word"]
-    return lines[-1].strip()
+    return last
 
 
 def _join(address: tuple[str, int], token: str, number: int, count: int, facts: Facts) -> Team:

@@ -1,6 +1,9 @@
 """Processes that come together: they know each other, refuse strangers and disagreement, and say why they failed."""
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -90,6 +93,7 @@ SAID = {
     "absl::Status: INVALID_ARGUMENT: Unexpected task registered with task=2": "num_processes must be equal on all",
     "absl::Status: ALREADY_EXISTS: Aborted connect attempt": "the same id",
     "Traceback\nRuntimeError: no such cluster\n": "distributed: RuntimeError: no such cluster",
+    "[Gloo] Rank 0 is connected\nJaxRuntimeError: Gloo AllGather failed: timed out": "cannot reach each other: Jax",
     "": "without a word",
 }
 
@@ -102,3 +106,52 @@ def test_a_failed_meeting_is_explained_in_one_line(said, monkeypatch, tmp_path):
     with pytest.raises(ValueError) as error:
         processes.start("host:1234", 2, 0, dict)
     assert SAID[said] in str(error.value) and "\n" not in str(error.value)
+
+
+def test_without_a_job_jax_finds_none_and_the_flags_are_named():
+    with pytest.raises(ValueError, match=r"no job of SLURM, MPI or Kubernetes was found.*--coordinator HOST:PORT"):
+        processes.start(None, None, None, dict)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_nobody_comes(number, free_port, monkeypatch):
+    monkeypatch.setattr(processes, "SECONDS", 2)
+    with pytest.raises(ValueError, match=f"not all processes met at localhost:{free_port} within 2 s"):
+        processes.start(f"localhost:{free_port}", 2, number, dict)
+
+
+JOBS = {
+    "slurm": {
+        "SLURM_JOB_ID": "77",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": "2",
+        "SLURM_PROCID": "{}",
+        "SLURM_LOCALID": "{}",
+    },
+    "open mpi": {
+        "OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://127.0.0.1:34911",
+        "OMPI_COMM_WORLD_SIZE": "2",
+        "OMPI_COMM_WORLD_RANK": "{}",
+        "OMPI_COMM_WORLD_LOCAL_RANK": "{}",
+    },
+}
+MEMBER = """
+from jaxrl_ft.engine import processes
+team = processes.start(None, None, None, lambda: {"jax": 1})
+for link in team.links:
+    link.send(team.number)
+    print(team.number, team.count, link.receive()[0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", JOBS)
+def test_the_variables_of_a_job_are_enough(job, free_port):
+    members = []
+    for number in range(2):
+        variables = {name: text.format(number) for name, text in JOBS[job].items()}
+        variables |= {"JAX_COORDINATOR_PORT": str(free_port), "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", MEMBER]
+        members.append(subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.PIPE, text=True))
+    assert [member.communicate()[0].strip() for member in members] == ["0 2 1", "1 2 0"]
