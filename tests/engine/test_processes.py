@@ -145,7 +145,6 @@ for link in team.links:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("job", JOBS)
 def test_the_variables_of_a_job_are_enough(job, free_port):
     members = []
