@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jaxrl_ft.commands.sweep_settings import SweepSettings
     from jaxrl_ft.engine.agents import Agents
     from jaxrl_ft.engine.comparison import Study
+    from jaxrl_ft.engine.processes import Team
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from jaxrl_ft.commands.sweep_settings import resolve
 
         settings = resolve(argv)
-        hint = f"; what was finished is in {settings.out}, and the same command goes on from there"
+        hint = settings.hint
         from jaxrl_ft.engine import placement
 
         with placement.laid_out(settings.flags.layout):
@@ -51,31 +52,54 @@ def _dry_run(settings: "SweepSettings") -> None:
     from jaxrl_ft.engine import estimating, placement
 
     placement.prepare()
-    study = _study(settings, settings.agents or _untrained(settings))
+    agents = settings.agents or _untrained(settings)
+    study = _study(settings, agents, _most(settings, agents))
     sweep_output.print_plan(study, estimating.estimate(study.plan))
 
 
 def _run(settings: "SweepSettings", began: float) -> None:
-    from jaxrl_ft.commands import sweep_output
-    from jaxrl_ft.commands.progress import Compilation
+    from jaxrl_ft.commands import sweep_team
     from jaxrl_ft.engine import placement
-    from jaxrl_ft.store import run_directory, sweep_directory
 
     placement.prepare()
+    team = sweep_team.gathered(settings)
+    try:
+        if team.number:
+            _help(settings, team)
+        else:
+            _lead(settings, team, began)
+    except BaseException as error:
+        sweep_team.end_early(team, "interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
+        raise
+
+
+def _lead(settings: "SweepSettings", team: "Team", began: float) -> None:
+    """What process 0, or the only one, does."""
+    from jaxrl_ft.commands import sweep_output, sweep_team
+    from jaxrl_ft.commands.progress import Compilation
+    from jaxrl_ft.store import run_directory, sweep_directory
+
     with sweep_directory.claimed(run_directory.create(settings.out)) as out, Compilation().listening() as compilation:
         sweep_directory.write_plan(out, settings.plan())
-        study = _study(settings, _agents(settings))
+        agents = _agents(settings)
+        most = _most(settings, agents)
+        study = _study(settings, agents, most)
         finished = sweep_directory.cells(out)
-        sweep_output.tell_beginning(study, len(finished))
-        for cell in study.cells(list(finished), diverged=True):
-            sweep_output.save_agents(settings, cell)
-            sweep_directory.write_cell(out, cell.number, sweep_output.as_stored(cell))
-            finished[cell.number] = sweep_output.as_stored(cell)
-            sweep_output.tell_cell(study, cell, len(finished))
+        sweep_output.tell_beginning(study, len(finished), team.count)
+        sweep_team.lead(settings, team, agents, most, study, finished)
         seconds = time.monotonic() - began
         took = f"The runs took {seconds:.1f} s, of which {compilation.seconds:.1f} s {compilation.told()}."
         sweep_output.write_report(settings, study, finished, took)
         print(f"Took {time.monotonic() - began:.1f} s in all.")
+
+
+def _help(settings: "SweepSettings", team: "Team") -> None:
+    """What every other process does."""
+    from jaxrl_ft.commands.sweep_team import Helper
+
+    helper = Helper(settings, team)
+    agents, most, finished = helper.begun()
+    helper.run(_study(settings, agents, most), finished)
 
 
 def _agents(settings: "SweepSettings") -> "Agents":
@@ -103,22 +127,34 @@ def _untrained(settings: "SweepSettings") -> "Agents":
     return untrained(settings.source, PPO(), MLP(), Adam(), settings.flags.seeds, settings.flags.seed)
 
 
-def _study(settings: "SweepSettings", agents: "Agents") -> "Study":
-    """The comparison, in batches that keep to the memory limit.
+def _most(settings: "SweepSettings", agents: "Agents") -> int:
+    """How many runs of a batch keep to the memory limit; 0 without one.
 
     Raises:
         ValueError: one run takes more.
     """
-    from functools import partial
-
-    from jaxrl_ft.commands import sweep_settings
     from jaxrl_ft.engine import estimating
+
+    if settings.memory_limit is None:
+        return 0
+    plan = _study(settings, agents, 0).plan
+    most = estimating.most_runs(plan, settings.memory_limit)
+    if not most:
+        raise ValueError(
+            f"memory_limit: {settings.flags.memory_limit} is not allowed; one run takes "
+            f"{estimating.memory_of_a_run(plan) / 1e6:,.1f} MB of memory"
+        )
+    return most
+
+
+def _study(settings: "SweepSettings", agents: "Agents", most: int) -> "Study":
+    """The comparison, in batches of at most so many runs; 0 for what suits the devices."""
+    from jaxrl_ft.commands import sweep_settings
     from jaxrl_ft.engine.comparison import study
     from jaxrl_ft.engine.learning import Budget
 
     flags = settings.flags
-    planned = partial(
-        study,
+    return study(
         agents,
         settings.targets,
         settings.methods,
@@ -127,17 +163,8 @@ def _study(settings: "SweepSettings", agents: "Agents") -> "Study":
         episodes=sweep_settings.EPISODES,
         held_out_episodes=sweep_settings.HELD_OUT_EPISODES,
         held_out=settings.held_out,
+        most=most,
     )
-    found = planned()
-    if settings.memory_limit is None:
-        return found
-    most = estimating.most_runs(found.plan, settings.memory_limit)
-    if not most:
-        raise ValueError(
-            f"memory_limit: {flags.memory_limit} is not allowed; one run takes "
-            f"{estimating.memory_of_a_run(found.plan) / 1e6:,.1f} MB of memory"
-        )
-    return planned(most=most)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """One small world for the slow half of the suite: tiny agents on CartPole, and a record of what compiles."""
 
 import os
+import socket
 from dataclasses import replace
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -60,6 +61,13 @@ def nothing_runs(monkeypatch):
     monkeypatch.setattr(placement, "put", stop)
     yield
     assert not compilations.names
+
+
+@pytest.fixture
+def free_port():
+    """The number of a port that nothing uses."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

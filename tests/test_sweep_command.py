@@ -81,6 +81,13 @@ MISTAKES = {
     "unknown method": (["--methods", "loar"], "did you mean 'lora'"),
     "unknown shift": (["--shifts", "long-poel"], "did you mean 'long-pole'"),
     "memory": (["--memory-limit", "lots"], "memory_limit: 'lots' is not allowed"),
+    "coordinator alone": (["--coordinator", "host:1"], "coordinator: 'host:1' is not allowed without --distributed"),
+    "id alone": (["--process-id", "0"], "process_id: 0 is not allowed without --distributed"),
+    "no port": (["--distributed", "--coordinator", "host"], "coordinator: 'host' is not allowed; it must be HOST:PORT"),
+    "odd port": (["--distributed", "--coordinator", "host:99999"], "it must be HOST:PORT"),
+    "no processes": (["--distributed", "--num-processes", "0"], "num_processes: 0 is not allowed"),
+    "id of nobody": (["--distributed", "--num-processes", "2", "--process-id", "2"], "process_id: 2 is not allowed"),
+    "shared dry run": (["--distributed", "--dry-run"], "dry_run: is not allowed with --distributed"),
     "no agents": (["--agents", "nowhere"], "agents: "),
 }
 

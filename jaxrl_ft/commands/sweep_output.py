@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from jaxrl_ft.commands.sweep_settings import PROGRAM, SweepSettings
 from jaxrl_ft.engine.comparison import Finished, Study
 from jaxrl_ft.engine.estimating import Estimate
 from jaxrl_ft.envs.shifts import SHIFTS
-from jaxrl_ft.store import checkpoints
+from jaxrl_ft.store import bundle, checkpoints, sweep_directory
 
 Cells = Mapping[int, Mapping[str, Any]]
 
@@ -55,30 +56,32 @@ def print_plan(study: Study, estimates: Mapping[int, Estimate]) -> None:
     )
 
 
-def tell_beginning(study: Study, finished: int) -> None:
+def tell_beginning(study: Study, finished: int, processes: int = 1) -> None:
     """Nothing; says on stderr what begins."""
     plan = study.plan
+    shared = f", shared by {processes} processes" if processes > 1 else ""
     known = f"; {finished} cells are finished already" if finished else ""
     print(
-        f"{plan.num_runs:,} runs in {len(plan.cells)} cells, {plan.num_programs} programs that learn{known}",
+        f"{plan.num_runs:,} runs in {len(plan.cells)} cells, {plan.num_programs} programs that learn{shared}{known}",
         file=sys.stderr,
         flush=True,
     )
 
 
-def tell_cell(study: Study, cell: Finished, finished: int) -> None:
+def tell_cell(study: Study, cell: Mapping[str, Any], finished: int) -> None:
     """Nothing; says on stderr that a cell is finished, and names runs that failed."""
-    areas = [row["auc"] for row in cell.rows if is_ok(row)]
-    failed = [str(row["run"]) for row in cell.rows if not is_ok(row)]
+    areas = [row["auc"] for row in cell["rows"] if is_ok(row)]
+    failed = [str(row["run"]) for row in cell["rows"] if not is_ok(row)]
     area = f"mean area {np.mean(areas):.1f}" if areas else "no run is finite"
     stopped = f"; not finite: runs {', '.join(failed)}" if failed else ""
-    line = f"[{finished}/{len(study.plan.cells)}] {cell.method} on {cell.target}: {area}{stopped}"
+    line = f"[{finished}/{len(study.plan.cells)}] {cell['method']} on {cell['target']}: {area}{stopped}"
     print(line, file=sys.stderr, flush=True)
 
 
 def as_stored(cell: Finished) -> dict[str, Any]:
     """A finished cell as the directory keeps it."""
     return {
+        "number": cell.number,
         "method": cell.method,
         "target": cell.target,
         "rows": cell.rows,
@@ -111,9 +114,26 @@ def write_report(settings: SweepSettings, study: Study, cells: Cells, took: str)
     print(f"Report: {out / 'report.html'}, {out / 'report.md'}; every run: {out / 'results.csv'}\n{took}")
 
 
-def save_agents(settings: SweepSettings, cell: Finished) -> None:
-    """Nothing; the agents of a finished cell are then in the directory."""
-    checkpoints.save(cell.agents, _agents_path(settings, cell.method, cell.target))
+class Keeper:
+    """Writes finished cells, from any thread.
+
+    Args:
+        settings: of the sweep.
+        study: whose cells they are.
+        finished: cells by number, to which they are added.
+    """
+
+    def __init__(self, settings: SweepSettings, study: Study, finished: dict[int, Any]) -> None:
+        self._settings, self._study, self._finished = settings, study, finished
+        self._keeping = threading.Lock()
+
+    def keep(self, cell: dict[str, Any], arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
+        """Nothing; the cell, as the directory keeps it, and its agents, in parts, are then there, and it is told."""
+        with self._keeping:
+            bundle.write_bundle(_agents_path(self._settings, cell["method"], cell["target"]), arrays, metadata)
+            sweep_directory.write_cell(self._settings.out, cell["number"], cell)
+            self._finished[cell["number"]] = sweep_directory.read_back(cell)
+            tell_cell(self._study, cell, len(self._finished))
 
 
 def _agents_path(settings: SweepSettings, method: str, target: str) -> Path:

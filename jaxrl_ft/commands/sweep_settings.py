@@ -11,6 +11,7 @@ import numpy as np
 import tyro
 
 from jaxrl_ft.commands.options import REFERENCES
+from jaxrl_ft.commands.process_flags import ProcessFlags
 from jaxrl_ft.commands.settings import load_agents
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import to_json
@@ -68,6 +69,7 @@ class SweepFlags:
     """say what would run, what it compiles, and about how long and how much memory it takes; nothing trains"""
     out: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/<time>)")] = None
     """where to write; a directory that holds the same plan is gone on with"""
+    processes: Annotated[ProcessFlags, tyro.conf.arg(name="")] = dataclasses.field(default_factory=ProcessFlags)
 
     def check(self) -> None:
         """Refuses numbers outside their ranges.
@@ -79,6 +81,9 @@ class SweepFlags:
         checks.choice("layout", self.layout, LAYOUTS)
         for name in ("seeds", "pretrain_steps", "steps"):
             checks.count(name, getattr(self, name), 1, 2**31 - 1)
+        self.processes.check()
+        if self.dry_run and self.processes.distributed:
+            raise ValueError("dry_run: is not allowed with --distributed; one process tells the plan")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +104,12 @@ class SweepSettings:
     def finetune_seed(self) -> int:
         """The seed of fine-tuning: half of all seeds away from that of pretraining, so that no key is used twice."""
         return (self.flags.seed + checks.MAX_SEED // 2) % checks.MAX_SEED
+
+    @property
+    def hint(self) -> str:
+        """Where a sweep that ends early goes on, to follow the reason."""
+        where = " on the machine of process 0" if self.flags.processes.distributed else ""
+        return f"; what was finished is in {self.out}{where}, and the same command goes on from there"
 
     def plan(self) -> dict[str, Any]:
         """What makes two sweeps the same, as JSON: all but where it is written and what it may take."""

@@ -1,6 +1,6 @@
 """Comparisons: methods x targets x seeds, with zero-shot and scratch always among them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -79,7 +79,11 @@ class Study:
     held_out: Mapping[str, HeldOut]
 
     def cells(
-        self, skip: Sequence[int] = (), watch: CellWatcher | None = None, diverged: bool = False
+        self,
+        skip: Sequence[int] = (),
+        watch: CellWatcher | None = None,
+        diverged: bool = False,
+        chosen: Iterable[int] | None = None,
     ) -> Iterator[Finished]:
         """Every cell as it is finished, in the order of training.
 
@@ -87,11 +91,12 @@ class Study:
             skip: numbers of cells that are finished already.
             watch: called with every moment of training and after every cell.
             diverged: measure `kl_from_base` too, as `measuring.divergence` does.
+            chosen: numbers of the batches of the plan to run; all of them without it.
         """
         start, seed = self.plan.cells[0].agents, self.plan.budget.seed
         before = evaluate(start, start.source, episodes=self.episodes, seed=seed).mean(axis=1)
         tell = None if watch is None else partial(self._tell, watch)
-        for number, tuned in sweeping.run(self.plan, skip, tell):
+        for number, tuned in sweeping.run(self.plan, skip, tell, chosen):
             name, target = self.names[number]
             columns = {
                 **_returns(tuned, start.source, self.plan.cells[number].target, self.episodes, seed),

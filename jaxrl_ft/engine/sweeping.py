@@ -1,6 +1,6 @@
 """Many fine-tunes with few programs: cells of one structure share a batch, whose width is the same throughout."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,17 +122,20 @@ def _parts(runs: int, most: int) -> list[tuple[int, int]]:
     return [(first, min(size, runs - first)) for first in range(0, runs, size)]
 
 
-def run(plan: Plan, skip: Sequence[int] = (), watch: BatchWatcher | None = None) -> Iterator[tuple[int, Agents]]:
+def run(
+    plan: Plan, skip: Sequence[int] = (), watch: BatchWatcher | None = None, chosen: Iterable[int] | None = None
+) -> Iterator[tuple[int, Agents]]:
     """The number of each cell and its agents after fine-tuning, as they are finished.
 
     Args:
         plan: what to run.
         skip: numbers of cells that are finished already; batches of nothing else are left out.
         watch: called with every moment of training.
+        chosen: numbers of the batches to run, taken one at a time when it is their turn; all of them without it.
     """
     waiting: dict[int, list[Agents]] = {}
     finished = set(skip)
-    for batch in plan.batches:
+    for batch in plan.batches if chosen is None else (plan.batches[number] for number in chosen):
         if finished.issuperset(batch.cells):
             continue
         tuned = learning.finetune_together(

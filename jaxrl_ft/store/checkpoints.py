@@ -33,6 +33,11 @@ def save(agents: Agents, path: str | Path) -> None:
     """
     if not isinstance(agents, Agents):
         raise ValueError(f"agents: {type(agents).__name__} is not allowed; it must be Agents")
+    write_bundle(path, *parts(agents))
+
+
+def parts(agents: Agents) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the JSON that `save` writes, from which `restored` makes the same agents."""
     arrays = {f"{name}": np.asarray(getattr(agents, name)) for name in _ARRAYS}
     for name in ("params", "init_params"):
         arrays |= {f"{name}/{key}": np.asarray(leaf) for key, leaf in tree.flatten(getattr(agents, name)).items()}
@@ -48,7 +53,7 @@ def save(agents: Agents, path: str | Path) -> None:
         "status": list(agents.status),
         "report": list(agents.report),
     }
-    write_bundle(path, arrays, metadata)
+    return arrays, metadata
 
 
 def load(path: str | Path) -> Agents:
@@ -57,7 +62,20 @@ def load(path: str | Path) -> Agents:
     Raises:
         ValueError: the directory is missing or damaged, or holds something else; the message says which.
     """
-    arrays, metadata = read_bundle(path)
+    return restored(*read_bundle(path), path)
+
+
+def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Any], path: str | Path) -> Agents:
+    """The agents that `parts` took apart.
+
+    Args:
+        arrays: by name.
+        metadata: JSON values.
+        path: where they come from, for messages.
+
+    Raises:
+        ValueError: they are something else.
+    """
     if metadata.get("kind") != _KIND:
         raise ValueError(f"{path}: holds {metadata.get('kind')!r}, not agents")
     try:

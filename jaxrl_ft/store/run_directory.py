@@ -74,7 +74,16 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def as_json(value: Any) -> str:
     """What `write_json` writes."""
-    return json.dumps(_plain(value, "value"), allow_nan=False, indent=2) + "\n"
+    return json.dumps(plain(value), allow_nan=False, indent=2) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it: NaN and infinities null, NumPy values plain numbers and lists, tuples lists.
+
+    Raises:
+        ValueError: as `write_json`.
+    """
+    return _plain(value, "value")
 
 
 def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -74,10 +74,13 @@ def write_cell(path: Path, number: int, cell: Mapping[str, Any]) -> None:
 
 def cells(path: Path) -> dict[int, dict[str, Any]]:
     """The finished cells by number; a number that was not finite is NaN."""
-    found = {}
-    for file in sorted((path / CELLS).glob("[0-9]*.json")):
-        cell = json.loads(file.read_text())
-        for row in cell["rows"]:
-            row.update({name: math.nan for name, value in row.items() if value is None})
-        found[int(file.stem)] = cell
-    return found
+    return {
+        int(file.stem): read_back(json.loads(file.read_text())) for file in sorted((path / CELLS).glob("[0-9]*.json"))
+    }
+
+
+def read_back(cell: dict[str, Any]) -> dict[str, Any]:
+    """The cell that was written as this JSON, in which NaN is null; in place."""
+    for row in cell["rows"]:
+        row.update({name: math.nan for name, value in row.items() if value is None})
+    return cell
