@@ -1,5 +1,6 @@
 """Every check of a call's arguments, before anything compiles, and what the call then runs."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +27,18 @@ def resolve_method(method: str | Method | None) -> Method:
     chosen = METHODS[RECOMMENDED if method is None else method] if not isinstance(method, Method) else method
     check_config(chosen, "method")
     return chosen
+
+
+def named_methods(methods: Sequence[str] | Mapping[str, Method]) -> dict[str, Method]:
+    """The methods by name: those of these names, or those that are given.
+
+    Raises:
+        ValueError: one name in the place of a sequence, a name that is not known, or a method that is not allowed.
+    """
+    if isinstance(methods, str):
+        raise ValueError(f"methods: {methods!r} is not allowed; it must be a sequence of names")
+    given = methods if isinstance(methods, Mapping) else {METHODS.name(name): METHODS[name] for name in methods}
+    return {name: resolve_method(method) for name, method in given.items()}
 
 
 def finetune_spec(
