@@ -1,4 +1,4 @@
-"""The command `python -m jaxrl_ft.sweep`: methods x shifts x seeds x grids, resumable, with a report.
+"""The command `python -m jaxrl_ft.sweep`: methods x shifts x seeds x grids, or a search, resumable, with a report.
 
 Heavy imports wait until the flags are checked, so that a mistake is answered at once.
 """
@@ -6,6 +6,7 @@ Heavy imports wait until the flags are checked, so that a mistake is answered at
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jaxrl_ft.train import FAILURE, INTERRUPTED, MISTAKE, SUCCESS, say
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from jaxrl_ft.commands.sweep_settings import SweepSettings
     from jaxrl_ft.engine.agents import Agents
     from jaxrl_ft.engine.comparison import Study
+    from jaxrl_ft.engine.sweeping import Plan
+    from jaxrl_ft.engine.trying import Quest
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,16 +47,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dry_run(settings: "SweepSettings") -> None:
-    from jaxrl_ft.commands import sweep_output
+    from jaxrl_ft.commands import search_run, sweep_output
     from jaxrl_ft.engine import estimating, placement
 
     placement.prepare()
-    study = _study(settings, settings.agents or _untrained(settings))
+    agents = settings.agents or _untrained(settings)
+    search = _search(settings, agents)
+    if search is not None:
+        settings = replace(settings, methods=settings.methods | {f"{name}+?": m for name, m in search.methods.items()})
+    study = _study(settings, agents)
     sweep_output.print_plan(study, estimating.estimate(study.plan))
+    if search is not None:
+        print(search_run.told(search))
 
 
 def _run(settings: "SweepSettings", began: float) -> None:
-    from jaxrl_ft.commands import sweep_output
+    from jaxrl_ft.commands import search_run, sweep_output
     from jaxrl_ft.commands.progress import Compilation
     from jaxrl_ft.engine import placement
     from jaxrl_ft.store import run_directory, sweep_directory
@@ -61,7 +70,11 @@ def _run(settings: "SweepSettings", began: float) -> None:
     placement.prepare()
     with sweep_directory.claimed(run_directory.create(settings.out)) as out, Compilation().listening() as compilation:
         sweep_directory.write_plan(out, settings.plan())
-        study = _study(settings, _agents(settings))
+        agents = _agents(settings)
+        search = _search(settings, agents)
+        found, notes = search_run.Outcome({}, ()) if search is None else search_run.run(search, out)
+        settings = replace(settings, methods=settings.methods | found)
+        study = _study(settings, agents)
         finished = sweep_directory.cells(out)
         sweep_output.tell_beginning(study, len(finished))
         for cell in study.cells(list(finished), diverged=True):
@@ -70,7 +83,7 @@ def _run(settings: "SweepSettings", began: float) -> None:
             finished[cell.number] = sweep_output.as_stored(cell)
             sweep_output.tell_cell(study, cell, len(finished))
         took = f"Took {time.monotonic() - began:.1f} s, of which {compilation.seconds:.1f} s {compilation.told()}."
-        sweep_output.write_report(settings, study, finished, took)
+        sweep_output.write_report(settings, study, finished, took, notes)
 
 
 def _agents(settings: "SweepSettings") -> "Agents":
@@ -107,7 +120,6 @@ def _study(settings: "SweepSettings", agents: "Agents") -> "Study":
     from functools import partial
 
     from jaxrl_ft.commands import sweep_settings
-    from jaxrl_ft.engine import estimating
     from jaxrl_ft.engine.comparison import study
     from jaxrl_ft.engine.learning import Budget
 
@@ -124,15 +136,42 @@ def _study(settings: "SweepSettings", agents: "Agents") -> "Study":
         held_out=settings.held_out,
     )
     found = planned()
+    most = _most(settings, found.plan)
+    return planned(most=most) if most else found
+
+
+def _search(settings: "SweepSettings", agents: "Agents") -> "Quest | None":
+    """The search, in batches that keep to the memory limit; None where none is asked for.
+
+    Raises:
+        ValueError: one run takes more.
+    """
+    from jaxrl_ft.commands import search_run
+
+    if settings.search is None:
+        return None
+    found = search_run.planned(settings, settings.search, agents)
+    most = _most(settings, found.plan()) if settings.memory_limit else 0
+    return search_run.planned(settings, settings.search, agents, most) if most else found
+
+
+def _most(settings: "SweepSettings", plan: "Plan") -> int:
+    """How many runs a batch may hold to keep to the memory limit; 0 without a limit.
+
+    Raises:
+        ValueError: one run takes more.
+    """
+    from jaxrl_ft.engine import estimating
+
     if settings.memory_limit is None:
-        return found
-    most = estimating.most_runs(found.plan, settings.memory_limit)
+        return 0
+    most = estimating.most_runs(plan, settings.memory_limit)
     if not most:
         raise ValueError(
-            f"memory_limit: {flags.memory_limit} is not allowed; one run takes "
-            f"{estimating.memory_of_a_run(found.plan) / 1e6:,.1f} MB of memory"
+            f"memory_limit: {settings.flags.memory_limit} is not allowed; one run takes "
+            f"{estimating.memory_of_a_run(plan) / 1e6:,.1f} MB of memory"
         )
-    return planned(most=most)
+    return most
 
 
 if __name__ == "__main__":
