@@ -163,9 +163,10 @@ def _validation(
         return validation_tasks(source, targets, grids_of)
     if not given:
         raise ValueError("validation: empty; give at least one task by name")
-    reported = {**targets, **{f"held out of {name}": task for name, rows in grids_of.items() for _, task in rows}}
+    beside = [(f"held out of {name}", task) for name, rows in grids_of.items() for _, task in rows]
+    reported = [("source", source), *targets.items(), *beside]
     for name, task in given.items():
-        same = [other for other, one in reported.items() if near(task, one)]
+        same = [other for other, one in reported if near(task, one)]
         if same:
             raise ValueError(f"validation: {name!r} is not allowed; the report uses it ({same[0]})")
     return dict(given)
