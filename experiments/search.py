@@ -77,7 +77,8 @@ def search(agents: ft.Agents, targets: dict[str, ft.Task], kind: str, number: in
 
 def best(rows: list[dict[str, str]]) -> dict[str, str]:
     """The trial with the largest score among those of the longest runs."""
-    return max(rows, key=lambda row: (int(row["steps"]), float(row["score"])))
+    finite = [row for row in rows if np.isfinite(float(row["score"]))]
+    return max(finite, key=lambda row: (int(row["steps"]), float(row["score"])))
 
 
 def winners() -> dict[str, dict[str, str]]:
@@ -123,7 +124,7 @@ def table() -> str:
     """A line for the own setting of each method, and for each search."""
     runs, trials, found = read(RUNS), read(TRIALS), winners()
     lines = [
-        "| method | found by | learning rate, entropy coefficient | env steps of the search | score on validation tasks "
+        "| method | found by | learning rate, entropy coefficient | env steps of the search | validation score "
         f"| AUC on {len(SHIFTS)} targets | less the own setting, same agents |",
         "|---|---|---|---|---|---|---|",
     ]
