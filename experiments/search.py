@@ -154,7 +154,7 @@ def told(interval: Any, sign: str = "") -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="searches of each kind")
-    parser.add_argument("--trials", type=int, default=32, metavar="N", help="budget of each, in trials of full length")
+    parser.add_argument("--trials", type=int, default=16, metavar="N", help="budget of each, in trials of full length")
     arguments = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     agents = ft.pretrain(ft.make_task("CartPole-v1"), seeds=AGENTS, num_evals=2)

@@ -8,7 +8,7 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.curves import area_under_curve
-from jaxrl_ft.engine import bayesian, sweeping
+from jaxrl_ft.engine import bayesian, specs, sweeping
 from jaxrl_ft.engine.learning import Budget
 from jaxrl_ft.engine.searching import quest
 from jaxrl_ft.envs.catalogue import near
@@ -145,3 +145,14 @@ def test_optuna_is_missed_at_once(agents, target, nothing_runs, monkeypatch):
     monkeypatch.setattr(bayesian.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"jaxrl_ft\[hpo\]"):
         planned(agents, target, kind="optuna")
+
+
+def test_points_of_one_structure_are_checked_once_and_others_by_themselves(agents, target, monkeypatch):
+    lora = ft.METHODS["lora"]
+    specs.finetune_spec(agents, target, lora, *BUDGET)
+    monkeypatch.setattr(jax, "eval_shape", lambda *_: pytest.fail("traced again"))
+    for rate in (1e-4, 2e-4):
+        faster = replace(lora, optimizer=replace(lora.optimizer, learning_rate=rate))
+        specs.finetune_spec(agents, target, faster, *BUDGET)
+    with pytest.raises(pytest.fail.Exception, match="traced again"):
+        specs.finetune_spec(agents, target, replace(lora, adapter=replace(lora.adapter, rank=3)), *BUDGET)
