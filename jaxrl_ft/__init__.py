@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from jaxrl_ft.engine.comparison import Comparison, compare
     from jaxrl_ft.engine.evaluation import evaluate
     from jaxrl_ft.engine.learning import finetune, pretrain
+    from jaxrl_ft.engine.searching import Searched, search
     from jaxrl_ft.engine.wrapping import wrap
-    from jaxrl_ft.envs.catalogue import held_out_grid, held_out_tasks, make_task
+    from jaxrl_ft.envs.catalogue import held_out_grid, held_out_tasks, make_task, validation_tasks
     from jaxrl_ft.envs.shifts import SHIFTS
     from jaxrl_ft.envs.task import Task
     from jaxrl_ft.methods.adapters import (
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
         L2Init,
         Penalty,
     )
+    from jaxrl_ft.methods.spaces import Range
     from jaxrl_ft.methods.warm_starts import (
         WARM_STARTS,
         CriticReset,
@@ -105,8 +107,9 @@ _MODULES = {
     "engine.comparison": "Comparison compare",
     "engine.evaluation": "evaluate",
     "engine.learning": "finetune pretrain",
+    "engine.searching": "Searched search",
     "engine.wrapping": "wrap",
-    "envs.catalogue": "held_out_grid held_out_tasks make_task",
+    "envs.catalogue": "held_out_grid held_out_tasks make_task validation_tasks",
     "envs.shifts": "SHIFTS",
     "envs.task": "Task",
     "methods.adapters": (
@@ -131,6 +134,7 @@ _MODULES = {
     ),
     "methods.penalties": "EWC KL L1 L1SP L2 L2SP MAS PENALTIES Churn Cloning Features InFeR L2Init Penalty",
     "methods.optimizers.rates": "SCHEDULES AutoRGN Rates Schedule",
+    "methods.spaces": "Range",
     "methods.warm_starts": (
         "WARM_STARTS CriticReset HeadReset Net2Deeper Net2Wider Scratch ShrinkPerturb Soften WarmStart "
     ),
@@ -217,6 +221,7 @@ __all__ = [
     "Prune",
     "RMSProp",
     "RandomSubspace",
+    "Range",
     "Rates",
     "ReDo",
     "Replay",
@@ -224,6 +229,7 @@ __all__ = [
     "Schedule",
     "ScheduleFree",
     "Scratch",
+    "Searched",
     "ShrinkPerturb",
     "SoftShrinkPerturb",
     "Soften",
@@ -243,6 +249,8 @@ __all__ = [
     "make_task",
     "pretrain",
     "save",
+    "search",
+    "validation_tasks",
     "wrap",
 ]
 

@@ -1,4 +1,4 @@
-"""The command `python -m jaxrl_ft.sweep`: methods x shifts x seeds x grids, resumable, with a report.
+"""The command `python -m jaxrl_ft.sweep`: methods x shifts x seeds x grids, or a search, resumable, with a report.
 
 Heavy imports wait until the flags are checked, so that a mistake is answered at once.
 """
@@ -6,6 +6,7 @@ Heavy imports wait until the flags are checked, so that a mistake is answered at
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jaxrl_ft.train import FAILURE, INTERRUPTED, MISTAKE, SUCCESS, say
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from jaxrl_ft.engine.agents import Agents
     from jaxrl_ft.engine.comparison import Study
     from jaxrl_ft.engine.processes import Team
+    from jaxrl_ft.engine.sweeping import Plan
+    from jaxrl_ft.engine.trying import Quest
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,13 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dry_run(settings: "SweepSettings") -> None:
-    from jaxrl_ft.commands import sweep_output
+    from jaxrl_ft.commands import search_run, sweep_output
     from jaxrl_ft.engine import estimating, placement
 
     placement.prepare()
     agents = settings.agents or _untrained(settings)
-    study = _study(settings, agents, _most(settings, agents))
+    search = _search(settings, agents)
+    if search is not None:
+        settings = replace(settings, methods=settings.methods | {f"{name}+?": m for name, m in search.methods.items()})
+    study = _study(settings, agents, _most_runs(settings, agents))
     sweep_output.print_plan(study, estimating.estimate(study.plan))
+    if search is not None:
+        print(search_run.told(search))
 
 
 def _run(settings: "SweepSettings", began: float) -> None:
@@ -75,21 +83,24 @@ def _run(settings: "SweepSettings", began: float) -> None:
 
 def _lead(settings: "SweepSettings", team: "Team", began: float) -> None:
     """What process 0, or the only one, does."""
-    from jaxrl_ft.commands import sweep_output, sweep_team
+    from jaxrl_ft.commands import search_run, sweep_output, sweep_team
     from jaxrl_ft.commands.progress import Compilation
     from jaxrl_ft.store import run_directory, sweep_directory
 
     with sweep_directory.claimed(run_directory.create(settings.out)) as out, Compilation().listening() as compilation:
         sweep_directory.write_plan(out, settings.plan())
         agents = _agents(settings)
-        most = _most(settings, agents)
+        search = _search(settings, agents)
+        found, notes = search_run.Outcome({}, ()) if search is None else search_run.run(search, out)
+        settings = replace(settings, methods=settings.methods | found)
+        most = _most_runs(settings, agents)
         study = _study(settings, agents, most)
         finished = sweep_directory.cells(out)
         sweep_output.tell_beginning(study, len(finished), team.count)
         sweep_team.lead(settings, team, agents, most, study, finished)
         seconds = time.monotonic() - began
         took = f"The runs took {seconds:.1f} s, of which {compilation.seconds:.1f} s {compilation.told()}."
-        sweep_output.write_report(settings, study, finished, took)
+        sweep_output.write_report(settings, study, finished, took, notes)
         print(f"Took {time.monotonic() - began:.1f} s in all.")
 
 
@@ -127,24 +138,13 @@ def _untrained(settings: "SweepSettings") -> "Agents":
     return untrained(settings.source, PPO(), MLP(), Adam(), settings.flags.seeds, settings.flags.seed)
 
 
-def _most(settings: "SweepSettings", agents: "Agents") -> int:
+def _most_runs(settings: "SweepSettings", agents: "Agents") -> int:
     """How many runs of a batch keep to the memory limit; 0 without one.
 
     Raises:
         ValueError: one run takes more.
     """
-    from jaxrl_ft.engine import estimating
-
-    if settings.memory_limit is None:
-        return 0
-    plan = _study(settings, agents, 0).plan
-    most = estimating.most_runs(plan, settings.memory_limit)
-    if not most:
-        raise ValueError(
-            f"memory_limit: {settings.flags.memory_limit} is not allowed; one run takes "
-            f"{estimating.memory_of_a_run(plan) / 1e6:,.1f} MB of memory"
-        )
-    return most
+    return 0 if settings.memory_limit is None else _most(settings, _study(settings, agents, 0).plan)
 
 
 def _study(settings: "SweepSettings", agents: "Agents", most: int) -> "Study":
@@ -165,6 +165,38 @@ def _study(settings: "SweepSettings", agents: "Agents", most: int) -> "Study":
         held_out=settings.held_out,
         most=most,
     )
+
+
+def _search(settings: "SweepSettings", agents: "Agents") -> "Quest | None":
+    """The search, in batches that keep to the memory limit; None where none is asked for.
+
+    Raises:
+        ValueError: one run takes more.
+    """
+    from jaxrl_ft.commands import search_run
+
+    if settings.search is None:
+        return None
+    found = search_run.planned(settings, settings.search, agents)
+    most = _most(settings, found.plan()) if settings.memory_limit else 0
+    return search_run.planned(settings, settings.search, agents, most) if most else found
+
+
+def _most(settings: "SweepSettings", plan: "Plan") -> int:
+    """How many runs of a plan's batches keep to the memory limit that there is.
+
+    Raises:
+        ValueError: one run takes more.
+    """
+    from jaxrl_ft.engine import estimating
+
+    most = estimating.most_runs(plan, settings.memory_limit or 0)
+    if not most:
+        raise ValueError(
+            f"memory_limit: {settings.flags.memory_limit} is not allowed; one run takes "
+            f"{estimating.memory_of_a_run(plan) / 1e6:,.1f} MB of memory"
+        )
+    return most
 
 
 if __name__ == "__main__":

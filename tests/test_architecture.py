@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 RANKS = {"core": 0, "envs": 1, "nets": 1, "rl": 2, "methods": 2, "engine": 3, "store": 4, "analysis": 4, "commands": 5}
-DOORS = {"gymnax": "envs", "flax": "nets", "optax": "methods"}
+DOORS = {"gymnax": "envs", "flax": "nets", "optax": "methods", "optuna": "engine"}
 ARRAYS_ON_DEVICES = {"jax", "jaxlib", "flax", "optax", "chex", "gymnax", "orbax"}
 WITHOUT_JAX = ("jaxrl_ft", "jaxrl_ft.store.bundle", "jaxrl_ft.store.run_directory")
 EXECUTABLE_FORMATS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torch"}

@@ -3,7 +3,7 @@
 import shlex
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,16 @@ def as_stored(cell: Finished) -> dict[str, Any]:
     }
 
 
-def write_report(settings: SweepSettings, study: Study, cells: Cells, took: str) -> None:
-    """Nothing; tables are then printed, and reports, figures and the numbers of every run lie in the directory."""
+def write_report(settings: SweepSettings, study: Study, cells: Cells, took: str, notes: Sequence[str] = ()) -> None:
+    """Nothing; tables are then printed, and reports, figures and the numbers of every run lie in the directory.
+
+    Args:
+        settings: the sweep.
+        study: its comparison.
+        cells: every finished cell by number.
+        took: how long it took, in words.
+        notes: what else the report says.
+    """
     out, flags, ordered = settings.out, settings.flags, [cells[number] for number in sorted(cells)]
     runs = [row for cell in ordered for row in cell["rows"]]
     curves, steps = (_together([np.asarray(cell[key], float) for cell in ordered]) for key in ("curve", "curve_steps"))
@@ -104,13 +112,15 @@ def write_report(settings: SweepSettings, study: Study, cells: Cells, took: str)
         budgets={"pretraining env steps": flags.pretrain_steps, "fine-tuning env steps": flags.steps},
         seeds={"agents": study.num_agents, "runs of each cell": flags.seeds, "seed": flags.seed},
         versions=output.versions(),
-        notes=(took, f"Command: `{shlex.join([*PROGRAM.split(), *settings.command])}`."),
+        notes=(*notes, took, f"Command: `{shlex.join([*PROGRAM.split(), *settings.command])}`."),
     )
     write_all(out, about, runs, curves, steps, _measured(settings, study, rows))
     console = Console(width=None if sys.stdout.isatty() else output.WIDTH)
     for target in settings.targets:
         print(f"\n{target}: {SHIFTS.text(target)}")
         output.print_tables(console, [row for row in rows if row["target"] == target])
+    for note in notes:
+        print(note.replace("`", ""))
     print(f"Report: {out / 'report.html'}, {out / 'report.md'}; every run: {out / 'results.csv'}\n{took}")
 
 

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
+from jaxrl_ft.commands import search_settings
 from jaxrl_ft.commands.options import REFERENCES
 from jaxrl_ft.commands.process_flags import ProcessFlags
+from jaxrl_ft.commands.search_settings import SearchSettings
 from jaxrl_ft.commands.settings import load_agents
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import to_json
@@ -19,6 +21,7 @@ from jaxrl_ft.core.table import Table
 from jaxrl_ft.engine import specs
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.placement import LAYOUTS
+from jaxrl_ft.engine.proposing import MOST_TRIALS, SEARCHES
 from jaxrl_ft.envs.catalogue import TASK_IDS, held_out_tasks, make_task
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.envs.task import Task
@@ -53,6 +56,14 @@ class SweepFlags:
     """fine-tuning methods beside zero_shot, scratch and full; `all` for every one"""
     grid: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=V,V ...", help_behavior_hint="")] = ()
     """values of fields of the methods, such as optimizer.learning-rate=1e-4,1e-3; every combination runs"""
+    search: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: none)")] = None
+    """search the --space of each method on validation tasks, and run the best of each beside it; one of those below"""
+    space: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=LOW:HIGH[:log] ...", help_behavior_hint="")] = ()
+    """what --search may choose for a field of the methods: a range, or choices as FIELD=V,V"""
+    trials: int = 32
+    """budget of --search for each method, in trials of --steps env steps"""
+    search_seeds: int = 4
+    """agents of each trial of --search, and so its runs on each validation task"""
     seeds: int = 16
     """number of agents pretrained, and of runs of each cell"""
     seed: int = 0
@@ -84,6 +95,12 @@ class SweepFlags:
         self.processes.check()
         if self.dry_run and self.processes.distributed:
             raise ValueError("dry_run: is not allowed with --distributed; one process tells the plan")
+        if self.search is not None and self.processes.distributed:
+            raise ValueError(
+                "search: is not allowed with --distributed; search first, and give what it found by --grid"
+            )
+        checks.count("trials", self.trials, 1, MOST_TRIALS)
+        checks.count("search_seeds", self.search_seeds, 1, 2**31 - 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +114,7 @@ class SweepSettings:
     targets: dict[str, Task]
     held_out: dict[str, list[tuple[str, Task]]]
     methods: dict[str, Method]
+    search: SearchSettings | None
     memory_limit: int | None
     out: Path
 
@@ -111,6 +129,11 @@ class SweepSettings:
         where = " on the machine of process 0" if self.flags.processes.distributed else ""
         return f"; what was finished is in {self.out}{where}, and the same command goes on from there"
 
+    @property
+    def search_seed(self) -> int:
+        """The seed of the search, a quarter of all seeds away from both."""
+        return (self.flags.seed + checks.MAX_SEED // 4) % checks.MAX_SEED
+
     def plan(self) -> dict[str, Any]:
         """What makes two sweeps the same, as JSON: all but where it is written and what it may take."""
         flags = self.flags
@@ -124,6 +147,7 @@ class SweepSettings:
             **{name: getattr(flags, name) for name in ("seeds", "seed", "pretrain_steps", "steps", "layout")},
             "num_evals": NUM_EVALS,
             "episodes": [EVAL_EPISODES, EPISODES, HELD_OUT_EPISODES],
+            **({} if self.search is None else {"search": self.search.plan()}),
         }
 
 
@@ -146,17 +170,20 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
     names = _chosen(flags.methods or (RECOMMENDED,), METHODS)
     grid = dict(_grid(word) for word in flags.grid)
     chosen = grids.expanded({name: METHODS[name] for name in names}, grid)
+    targets = {name: make_task(id, name) for name in shifts}
+    held_out = {name: held_out_tasks(id, name) for name in shifts}
     settings = SweepSettings(
         command=words,
         flags=flags,
         agents=agents,
         source=source,
-        targets={name: make_task(id, name) for name in shifts},
-        held_out={name: held_out_tasks(id, name) for name in shifts},
+        targets=targets,
+        held_out=held_out,
         methods={
             **{name: METHODS[name] for name in REFERENCES},
             **chosen,
         },
+        search=search_settings.resolve(flags, {name: METHODS[name] for name in names}, source, targets, held_out),
         memory_limit=None if flags.memory_limit is None else _bytes(flags.memory_limit),
         out=run_directory.check(flags.out),
     )
@@ -174,7 +201,7 @@ def _description() -> str:
         "Fine-tunes agents by every method to every shift, over many seeds and grids, with as few compiled programs as "
         "the methods' structures allow, and reports it.\n"
         f"{', '.join(REFERENCES)} always run.\n\nsource: {', '.join(TASK_IDS)}\nshifts: {', '.join(SHIFTS)}\n"
-        f"methods: {', '.join(METHODS)}"
+        f"methods: {', '.join(METHODS)}\nsearch: {', '.join(SEARCHES)}"
     )
 
 
@@ -201,9 +228,11 @@ def _check(settings: SweepSettings) -> None:
     counts = (flags.seeds, flags.steps, flags.seed, NUM_EVALS, EVAL_EPISODES)
     if not agents:
         specs.training_spec(algo, network, *pretraining, flags.seeds, flags.pretrain_steps, *counts[2:])
-    for name, method in settings.methods.items():
+    search = settings.search
+    corners, validation = ({}, {}) if search is None else (search.corners(), search.validation)
+    for name, method in {**settings.methods, **corners}.items():
         try:
-            for target in settings.targets.values():
+            for target in [*settings.targets.values(), *validation.values()]:
                 specs.training_spec(algo, network, method, settings.source, target, *counts)
             if method.trains:
                 specs.check_adapter(algo, network, method, settings.source)

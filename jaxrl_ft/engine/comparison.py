@@ -224,11 +224,9 @@ def _together(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _methods(methods: Sequence[str] | Mapping[str, Method], grid: grids.Grid) -> dict[str, Method]:
-    if isinstance(methods, str):
-        raise ValueError(f"methods: {methods!r} is not allowed; it must be a sequence of names")
-    named = dict(methods) if isinstance(methods, Mapping) else {METHODS.name(name): METHODS[name] for name in methods}
+    named = specs.named_methods(methods)
     always = {name: named.get(name, METHODS[name]) for name in ALWAYS}
-    points = {**always, **grids.expanded({name: specs.resolve_method(method) for name, method in named.items()}, grid)}
+    points = {**always, **grids.expanded(named, grid)}
     return {name: specs.resolve_method(method) for name, method in points.items()}
 
 

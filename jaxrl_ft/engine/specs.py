@@ -1,5 +1,6 @@
 """Every check of a call's arguments, before anything compiles, and what the call then runs."""
 
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,9 @@ from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.penalties import InFeR, L2Init
 from jaxrl_ft.methods.warm_starts import Probe
 
-_known_shapes: dict[str, tree.Tree] = {}
+# A sweep asks for the same few of thousands of cells, and tracing one takes tens of milliseconds.
+_FITTING: set[Hashable] = set()
+_SHAPES: dict[Hashable, tree.Tree] = {}
 
 
 def resolve_method(method: str | Method | None) -> Method:
@@ -28,6 +31,18 @@ def resolve_method(method: str | Method | None) -> Method:
     chosen = METHODS[RECOMMENDED if method is None else method] if not isinstance(method, Method) else method
     check_config(chosen, "method")
     return chosen
+
+
+def named_methods(methods: Sequence[str] | Mapping[str, Method]) -> dict[str, Method]:
+    """The methods by name: those of these names, or those that are given.
+
+    Raises:
+        ValueError: one name in the place of a sequence, a name that is not known, or a method that is not allowed.
+    """
+    if isinstance(methods, str):
+        raise ValueError(f"methods: {methods!r} is not allowed; it must be a sequence of names")
+    given = methods if isinstance(methods, Mapping) else {METHODS.name(name): METHODS[name] for name in methods}
+    return {name: resolve_method(method) for name, method in given.items()}
 
 
 def finetune_spec(
@@ -139,16 +154,20 @@ def check_adapter(algo: Any, network: Any, method: Method, task: Task) -> None:
 
 
 def check_fits(method: Method, params: tree.Tree, fresh: tree.Tree) -> None:
-    """Refuses a warm start, an adapter, a finish that do not fit these parameters; only shapes are traced.
+    """Refuses a warm start, an adapter, a finish that do not fit these parameters; only shapes are traced, and once.
 
     Args:
-        method: the method.
+        method: the method; its numbers change no shape.
         params: parameters of one agent, or their shapes.
         fresh: those of a network just initialised.
 
     Raises:
         ValueError: names the part of the method.
     """
+    outlines = [(jax.tree.structure(part), *(leaf.shape for leaf in jax.tree.leaves(part))) for part in (params, fresh)]
+    known = (jax.tree.structure(method), *outlines)
+    if known in _FITTING:
+        return
     key = jax.eval_shape(lambda: jax.random.key(0))
     scalar = jax.ShapeDtypeStruct((), "float32")
     start = _shape_of("warm_start", method.warm_start.apply, key, params, fresh, Probe(scalar))
@@ -158,6 +177,7 @@ def check_fits(method: Method, params: tree.Tree, fresh: tree.Tree) -> None:
     members = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((method.population, *leaf.shape), leaf.dtype), merged)
     if method.finish.population == method.population:
         _shape_of("finish", method.finish.apply, params, members)
+    _FITTING.add(known)
 
 
 def _shape_of(part: str, function: Any, *args: Any) -> Any:
@@ -172,11 +192,11 @@ def _named(part: str, function: Any, *args: Any) -> Any:
 
 
 def _shapes(algo: Any, network: Any, task: Task) -> tree.Tree:
-    """Shapes of the parameters, which depend on the task by its sizes alone; a sweep asks for the same ones often."""
-    key = repr((algo, network)) + sizes(task)
-    if key not in _known_shapes:
-        _known_shapes[key] = jax.eval_shape(lambda: algo.init_params(jax.random.key(0), task, network))
-    return _known_shapes[key]
+    """Shapes of the parameters, which depend on the task by its sizes alone."""
+    known = (jax.tree.structure(algo), network, task.obs_size, str(task.action_space))
+    if known not in _SHAPES:
+        _SHAPES[known] = jax.eval_shape(lambda: algo.init_params(jax.random.key(0), task, network))
+    return _SHAPES[known]
 
 
 def check_sizes(agents: Agents, task: Task) -> None:

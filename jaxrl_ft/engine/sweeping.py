@@ -65,7 +65,7 @@ class Plan:
         return learning.spec_of(cell, self.budget).num_updates if cell.method.trains else 0
 
 
-def plan(cells: Sequence[Cell], budget: Budget, most: int = 0) -> Plan:
+def plan(cells: Sequence[Cell], budget: Budget, most: int = 0, wide: int = 0) -> Plan:
     """How cells are trained: those of one structure together, as many runs at a time as go well side by side.
 
     A batch of a structure holds whole cells, or a part of a cell that has more runs than a batch may. Every batch of
@@ -75,10 +75,13 @@ def plan(cells: Sequence[Cell], budget: Budget, most: int = 0) -> Plan:
         cells: agents, target and method of each.
         budget: of every run.
         most: runs of a batch; without it what suits the device.
+        wide: the width of every batch, as `natural_width` tells it, so that plans of other cells share its programs;
+            without it what these cells fill.
 
     Raises:
         ValueError: an argument is not allowed; nothing has been compiled.
     """
+    given = bool(wide)
     most = placement.comfortable() if not most else checks.count("most", most)
     specs = [learning.spec_of(cell, budget) for cell in cells]
     programs: dict[object, int] = {}
@@ -87,7 +90,7 @@ def plan(cells: Sequence[Cell], budget: Budget, most: int = 0) -> Plan:
         structure = group.structure(spec) if cell.method.trains else None
         together.setdefault(number if structure is None else (structure, spec.num_runs), []).append(number)
     batches: list[Batch] = []
-    wide = max((_width(specs[numbers[0]], len(numbers), most) for numbers in together.values()), default=0)
+    wide = wide or max((_width(specs[numbers[0]], len(numbers), most) for numbers in together.values()), default=0)
     for numbers in together.values():
         first = specs[numbers[0]]
         if not first.method.trains:
@@ -97,7 +100,7 @@ def plan(cells: Sequence[Cell], budget: Budget, most: int = 0) -> Plan:
         parts = [(number, part) for number in numbers for part in _parts(first.num_runs, 0 if alone else most)]
         natural = _width(first, len(numbers), most)
         # What is filled up costs a little, and another width costs programs of its own.
-        width = wide if 4 * natural >= wide else natural
+        width = wide if given or 4 * natural >= wide else natural
         width, held = (0, 1) if alone else (width, max(1, width // max(num for _, (_, num) in parts)))
         key = (group.program(first), width or first.num_members)
         program = programs.setdefault(key, len(programs))
@@ -111,8 +114,20 @@ def _width(spec: group.Spec, cells: int, most: int) -> int:
     """The number of runs that so many cells of one structure train at a time, if nothing else is to be thought of."""
     if not spec.method.trains or group.structure(spec) is None:
         return 0
-    size = max(num for _, num in _parts(spec.num_runs, most))
-    return size * min(max(1, most // size), cells if size == spec.num_runs else 1)
+    return natural_width(spec.num_runs, cells, most)
+
+
+def natural_width(runs: int, cells: int, most: int = 0) -> int:
+    """The number of runs that train at a time, of so many cells of one structure with so many runs each.
+
+    Args:
+        runs: of each cell.
+        cells: how many there are.
+        most: as in `plan`.
+    """
+    most = most or placement.comfortable()
+    size = max(num for _, num in _parts(runs, most))
+    return size * min(max(1, most // size), cells if size == runs else 1)
 
 
 def _parts(runs: int, most: int) -> list[tuple[int, int]]:

@@ -21,6 +21,11 @@ BEYOND = (1.15, 1.3)
 NEARBY = {INTERPOLATION: (0.8, 1.25), EXTRAPOLATION: (0.6, 1.6)}
 """Factors of the half-length where nothing between or beyond exists, as for a flip."""
 
+VALIDATION_SHARES = (0.9, 0.6, 0.4, 0.8, 0.3, 0.1)
+VALIDATION_FACTORS = (0.65, 1.5, 0.9, 1.12, 0.45, 1.8)
+VALIDATION_TASKS, APART = 2, 0.02
+"""Where validation tasks lie, the best places first; how many a target has, and by how much they differ from others."""
+
 GRID_AXES = ("half_length", "force")
 GRID_SHARES = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 GRID_FACTORS = (0.25, 0.5, 2**-0.5, 1.0, 2**0.5, 2.0, 4.0)
@@ -82,6 +87,50 @@ def held_out_grid(source: Task, target: Task) -> list[tuple[str, Task]]:
             points = _distinct([_stretched(target, factor) for factor in NEARBY[kind]], source, target, found)
         found += [(kind, task) for task in points]
     return found
+
+
+def validation_tasks(
+    source: Task, targets: Mapping[str, Task], held_out: Mapping[str, Sequence[tuple[str, Task]]]
+) -> dict[str, Task]:
+    """Tasks near the targets to choose hyperparameters on, by name, such as `long-pole@0.9`: none of a report's.
+
+    Two for each target, on the way from the source: first 0.9 of it, then 0.6, and other places where these are taken.
+    All lie between source and target, since beyond the target a task may have no solution. Where nothing lies between,
+    as for a flip, CartPole's half-length is varied about the target, by other factors than held-out tasks have. A place
+    is taken when a task of the report, which is the source, any target or any held-out task, or another validation
+    task, differs from it by less than 2% in every quantity.
+
+    Args:
+        source: what the agents were trained on.
+        targets: tasks by name that the report will use.
+        held_out: tasks by target, each with its kind, that the report will evaluate on.
+
+    Raises:
+        ValueError: a target has no such task.
+    """
+    reported = [source, *targets.values(), *(task for rows in held_out.values() for _, task in rows)]
+    found: dict[str, Task] = {}
+    for name, target in targets.items():
+        places = {f"{name}@{share:g}": _moved(source, target, share) for share in VALIDATION_SHARES}
+        if hasattr(target.env_params, "half_length"):
+            places |= {f"{name}@half_length*{by:g}": _stretched(target, by) for by in VALIDATION_FACTORS}
+        own: dict[str, Task] = {}
+        for place, task in places.items():
+            others = [*reported, *found.values(), *own.values()]
+            if task is not None and len(own) < VALIDATION_TASKS and not any(near(task, other) for other in others):
+                own[place] = task
+        if not own:
+            raise ValueError(f"validation: {name!r} has no task beside it that the report does not use; give some")
+        found |= own
+    return found
+
+
+def near(one: Task, other: Task, apart: float = APART) -> bool:
+    """Whether two tasks are of one environment and differ in no quantity by more than a share of the larger value."""
+    if one.simulator != other.simulator:
+        return False
+    pairs = zip(vars(one.env_params).values(), vars(other.env_params).values())
+    return all(np.all(np.abs(a - b) <= apart * np.maximum(np.abs(a), np.abs(b))) for a, b in pairs)
 
 
 def physics_grid(task: Task, axes: Mapping[str, Sequence[float]]) -> list[list[Task]]:

@@ -1,7 +1,7 @@
 """Grids over the numbers of methods: every combination is a method of its own, named by what differs."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxrl_ft.core import checks
@@ -25,22 +25,52 @@ def expanded(methods: Mapping[str, Method], grid: Grid) -> dict[str, Method]:
         ValueError: a field that no method has (the nearest is named), no values, or a value of another type.
     """
     grid = {path.replace("-", "_"): list(values) for path, values in grid.items()}
-    fields = {name: _fields(method) if method.trains else {} for name, method in methods.items()}
-    known = list(dict.fromkeys(path for found in fields.values() for path in found))
+    fields = known_fields("grid", methods, grid)
     for path, values in grid.items():
-        if path not in known:
-            raise checks.unknown("grid", path, known)
         if not values:
             raise ValueError(f"grid.{path}: no values; give at least one")
     points: dict[str, Method] = {}
     for name, method in methods.items():
         own = {path: values for path, values in grid.items() if path in fields[name]}
         for combination in itertools.product(*own.values()):
-            chosen = {path: _typed(path, value, fields[name][path]) for path, value in zip(own, combination)}
-            points["+".join([name, *(_shown(path, value, grid) for path, value in chosen.items())])] = _with(
-                method, chosen
-            )
+            chosen = {path: typed(f"grid.{path}", value, fields[name][path]) for path, value in zip(own, combination)}
+            points[named(name, chosen, grid)] = changed(method, chosen)
     return points
+
+
+def known_fields(what: str, methods: Mapping[str, Method], paths: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The fields of every method with their values by dotted path; none of a method that does not train.
+
+    Args:
+        what: the argument that names the paths, for the error.
+        methods: methods by name.
+        paths: fields that are asked for.
+
+    Raises:
+        ValueError: no method has one of the paths; the nearest is named.
+    """
+    fields = {name: _fields(method) if method.trains else {} for name, method in methods.items()}
+    known = list(dict.fromkeys(path for found in fields.values() for path in found))
+    for path in paths:
+        if path not in known:
+            raise checks.unknown(what, path, known)
+    return fields
+
+
+def named(name: str, point: Mapping[str, Any], paths: Collection[str]) -> str:
+    """The name of a method at a point, such as `lora+learning_rate=0.001`.
+
+    Args:
+        name: the method's own.
+        point: values by dotted path.
+        paths: all fields that are changed in any method; two of one last word are told apart by their whole paths.
+    """
+    return "+".join([name, *(_shown(path, value, paths) for path, value in point.items())])
+
+
+def changed(method: Method, point: Mapping[str, Any]) -> Method:
+    """The method with these values in its fields, by dotted path."""
+    return map_fields(method, lambda path, value: point.get(path, value))
 
 
 def _fields(method: Method) -> dict[str, Any]:
@@ -49,28 +79,30 @@ def _fields(method: Method) -> dict[str, Any]:
     return found
 
 
-def _with(method: Method, chosen: Mapping[str, Any]) -> Method:
-    return map_fields(method, lambda path, value: chosen.get(path, value))
+def typed(where: str, value: Any, now: Any) -> Any:
+    """The value in the type of the field's present one; what is text comes from a command line.
 
+    Args:
+        where: the argument and the path, for the error.
+        value: the value.
+        now: the field's present value.
 
-def _typed(path: str, value: Any, now: Any) -> Any:
-    """The value in the type of the field's present one; what is text comes from a command line."""
+    Raises:
+        ValueError: it has another type.
+    """
     whole = isinstance(now, int) and not isinstance(now, bool)
     try:
         if isinstance(now, bool):
             return {"true": True, "false": False}[str(value).lower()]
         if whole:
-            return int(value) if isinstance(value, str) else checks.count(f"grid.{path}", value, -(2**31))
+            return int(value) if isinstance(value, str) else checks.count(where, value, -(2**31))
         return float(value) if isinstance(now, float) or now is None else value
     except (KeyError, TypeError, ValueError):
         kind = "true or false" if isinstance(now, bool) else "a whole number" if whole else "a number"
-        raise ValueError(f"grid.{path}: {value!r} is not allowed; it must be {kind}") from None
+        raise ValueError(f"{where}: {value!r} is not allowed; it must be {kind}") from None
 
 
-def _shown(path: str, value: Any, grid: Mapping[str, Any]) -> str:
+def _shown(path: str, value: Any, paths: Collection[str]) -> str:
     short = path.split(".")[-1]
-    # Two fields of one name are told apart by their whole paths.
-    unique = sum(other.split(".")[-1] == short for other in grid) == 1
-    return (
-        f"{short if unique else path}={value:g}" if isinstance(value, float) else f"{short if unique else path}={value}"
-    )
+    shown = short if sum(other.split(".")[-1] == short for other in paths) == 1 else path
+    return f"{shown}={value:g}" if isinstance(value, float) else f"{shown}={value}"

@@ -1,4 +1,4 @@
-"""What a sweep leaves as it goes on: its plan, one file for each finished cell, and a lock while it runs."""
+"""What a sweep leaves as it goes on: its plan, a file for each finished cell and trial, and a lock while it runs."""
 
 import fcntl
 import hashlib
@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from jaxrl_ft.engine.proposing import Proposal, Trial
 from jaxrl_ft.store import run_directory
 
 PLAN, CELLS, LOCK = "plan.json", "cells", "lock"
+SEARCH, STUDY = "search", "optuna.sqlite3"
 
 
 @contextmanager
@@ -84,3 +86,26 @@ def read_back(cell: dict[str, Any]) -> dict[str, Any]:
     for row in cell["rows"]:
         row.update({name: math.nan for name, value in row.items() if value is None})
     return cell
+
+
+def study_path(path: Path) -> Path:
+    """The SQLite file of optuna, beside the trials."""
+    return path / SEARCH / STUDY
+
+
+def write_trial(path: Path, trial: Trial) -> None:
+    """Nothing; the trial of a search is then finished for every later call. A kill leaves it whole or absent."""
+    (path / SEARCH).mkdir(exist_ok=True)
+    told = {**trial._asdict(), "proposal": trial.proposal._asdict()}
+    run_directory.write_json(path / SEARCH / f"{trial.proposal.method}-{trial.proposal.number:06d}.json", told)
+
+
+def trials(path: Path) -> list[Trial]:
+    """The finished trials; a score that was not finite is NaN."""
+    found = []
+    for file in sorted((path / SEARCH).glob("*-[0-9]*.json")):
+        told = json.loads(file.read_text())
+        scores = {task: math.nan if score is None else score for task, score in told["scores"].items()}
+        score = math.nan if told["score"] is None else told["score"]
+        found.append(Trial(**{**told, "proposal": Proposal(**told["proposal"]), "score": score, "scores": scores}))
+    return found

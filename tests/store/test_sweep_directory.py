@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from jaxrl_ft.engine.proposing import Proposal, Trial
 from jaxrl_ft.store import run_directory, sweep_directory
 
 PLAN = {"methods": {"full": {"rate": 1e-3}}, "seeds": 4}
@@ -66,3 +67,15 @@ def test_one_process_at_a_time(out):
     with sweep_directory.claimed(out):
         assert "is in use by another process" in subprocess.run(command, capture_output=True, text=True).stdout
     assert subprocess.run(command, capture_output=True, text=True).stdout == "claimed\n"
+
+
+def test_trials_come_back_with_what_was_not_finite_as_nan(out):
+    point = {"optimizer.learning_rate": 0.0021, "adapter.rank": 2, "optimizer.nesterov": True}
+    good = Trial(Proposal("lora", 0, 0, 512, point), 1.5, {"a": 1.0, "b": 2.0}, 8, 0, 4096)
+    bad = Trial(Proposal("lora", 1, 0, 512, point), math.nan, {"a": math.nan, "b": 2.0}, 8, 2, 4096)
+    assert sweep_directory.trials(out) == []
+    for trial in (bad, good):
+        sweep_directory.write_trial(out, trial)
+    found = sweep_directory.trials(out)
+    assert found[0] == good and found[1].proposal == bad.proposal
+    assert math.isnan(found[1].score) and math.isnan(found[1].scores["a"]) and found[1].scores["b"] == 2.0

@@ -1,0 +1,119 @@
+"""The search of `sweep`: it runs before the sweep, leaves every trial in the directory, and says what it found."""
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxrl_ft.commands import sweep_settings
+from jaxrl_ft.commands.search_settings import SearchSettings
+from jaxrl_ft.commands.sweep_settings import SweepSettings
+from jaxrl_ft.engine import proposing
+from jaxrl_ft.engine.agents import Agents
+from jaxrl_ft.engine.learning import Budget
+from jaxrl_ft.engine.proposing import Trial
+from jaxrl_ft.engine.searching import quest
+from jaxrl_ft.engine.trying import Quest
+from jaxrl_ft.methods.method import Method
+from jaxrl_ft.store import run_directory, sweep_directory
+
+CSV = "search.csv"
+
+
+class Outcome(NamedTuple):
+    """What a search found."""
+
+    methods: dict[str, Method]
+    """the best of every method, by name"""
+    notes: tuple[str, ...]
+    """what it tried and what it took, a sentence or two each"""
+
+
+def planned(settings: SweepSettings, search: SearchSettings, agents: Agents, most: int = 0) -> Quest:
+    """The search, ready to run, `most` runs at a time."""
+    budget = Budget(settings.flags.steps, settings.search_seed, sweep_settings.NUM_EVALS, sweep_settings.EVAL_EPISODES)
+    return quest(
+        agents,
+        settings.targets,
+        search.methods,
+        search.space,
+        kind=search.kind,
+        trials=search.trials,
+        seeds=min(search.seeds, agents.num_seeds),
+        budget=budget,
+        validation=search.validation,
+        held_out=settings.held_out,
+        storage=sweep_directory.study_path(settings.out),
+        most=most,
+    )
+
+
+def told(search: Quest) -> str:
+    """What a search is going to take, in a sentence."""
+    return (
+        f"Search: {search.num_trials:,} trials of {', '.join(search.searches)} on {len(search.validation)} validation "
+        f"tasks ({', '.join(search.validation)}) with {search.agents.num_seeds} agents; {search.env_steps:,} env "
+        f"steps, beside those of the runs; batches of {search.wide}."
+    )
+
+
+def run(search: Quest, out: Path) -> Outcome:
+    """What the search found; every trial is then in the directory, and those that were are not done again."""
+    sweep_directory.study_path(out).parent.mkdir(exist_ok=True)
+    known = {trial.proposal[:2]: trial for trial in sweep_directory.trials(out)}
+    finished = f" {len(known)} are finished already." if known else ""
+    print(told(search) + finished, file=sys.stderr, flush=True)
+    for trial in search.trials(list(known.values())):
+        known[trial.proposal[:2]] = trial
+        sweep_directory.write_trial(out, trial)
+        print(_line(trial, len(known), search.num_trials), file=sys.stderr, flush=True)
+    tried = search.ordered(known.values())
+    run_directory.write_csv(out / CSV, [proposing.row(trial) for trial in tried])
+    return Outcome(search.found(tried), (_whole(search, tried), *_each(search, tried)))
+
+
+def _line(trial: Trial, finished: int, num: int) -> str:
+    ended = f"score {trial.score:.1f} over {trial.num_runs} runs of {trial.proposal.steps:,} env steps"
+    if not math.isfinite(trial.score):
+        ended = f"loses; {trial.num_failed} of {trial.num_runs} runs are not finite"
+    return f"[search {finished}/{num}] {trial.proposal.method} {_point(trial)}: {ended}"
+
+
+def _point(trial: Trial) -> str:
+    values = trial.proposal.point.items()
+    return ", ".join(f"{path}={value:g}" if isinstance(value, float) else f"{path}={value}" for path, value in values)
+
+
+def _whole(search: Quest, tried: Sequence[Trial]) -> str:
+    spent = sum(trial.env_steps for trial in tried)
+    return (
+        f"A search tried {len(tried):,} points in {spent:,} env steps, which no budget or column of this report holds; "
+        f"every one is in `{CSV}`. Scores are areas under the curve, means over {search.agents.num_seeds} agents on "
+        f"each of the validation tasks {', '.join(f'`{name}`' for name in search.validation)}, which nothing else here "
+        "uses. The best of many scores is too good by its luck; the rows of what was found have other seeds, on the "
+        "targets."
+    )
+
+
+def _each(search: Quest, tried: Sequence[Trial]) -> list[str]:
+    """A sentence for each method."""
+    notes = []
+    for name, one in search.searches.items():
+        trials = [trial for trial in tried if trial.proposal.method == name]
+        failed = sum(not math.isfinite(trial.score) for trial in trials)
+        lost = f"; {failed} trials lost by runs that are not finite" if failed else ""
+        points = len({tuple(trial.proposal.point.values()) for trial in trials})
+        best = proposing.best(trials)
+        if best is None:
+            notes.append(f"`{name}`: none of {points} points is finite; nothing was found.")
+            continue
+        longest = [trial for trial in trials if trial.proposal.steps == best.proposal.steps]
+        own = next((trial for trial in longest if trial.proposal.point == one.dimensions.own()), None)
+        beside = "" if own is None else f"; its own setting scored {own.score:.1f}"
+        beside = ", which is its own setting" if own is best else beside
+        ran = f"{best.num_runs} runs of {best.proposal.steps:,} env steps"
+        notes.append(
+            f"`{name}`: {_point(best)} scored {best.score:.1f} over {ran}, the best of {points} points{beside}{lost}."
+        )
+    return notes
