@@ -110,7 +110,7 @@ def halved(trials: int, steps: int, rounds: int = ROUNDS, eta: int = ETA) -> tup
 
     With s + 1 rounds, n = floor(trials eta^s / (s + 1)) points start with steps eta^-s, and floor(n eta^-i) are left in
     round i with steps eta^(i - s) each: every round costs as much (Hyperband's Algorithm 1, which rounds n up, with
-    `trials` for B / R). Budgets are whole, rounded up.
+    `trials` for B / R). Budgets are whole, rounded up; a run takes whole updates, which adds a little to short ones.
 
     Args:
         trials: the budget.
