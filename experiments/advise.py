@@ -6,7 +6,7 @@
 2. More. The methods of `MORE` on the four shifts that the leaderboard leaves out, since only there the untouched agents
    are hard to beat; 16 runs each, with the settings that experiments/methods.py has chosen.
 3. Unseen. The methods of `MENU` with 8 agents of another pretraining seed, on ten tasks drawn by `unseen_shifts`.
-4. Evidence. jaxrl_ft/analysis/evidence/leaderboard.json, from these files alone.
+4. Evidence. jaxrl_ft/analysis/results/leaderboard.json, from these files alone.
 
 Runs go to results/advise.csv, signs to results/advise_signs.csv, each shift as it is finished; a second call goes on
 from there. `python experiments/advise_report.py` then tells how good the advice is.
@@ -20,21 +20,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from methods import EVALS, MORE as LATER, SEEDS, SHIFTS, SOURCE, STEPS, append, pretrained, read, tune
+from methods import EVALS, SEEDS, SHIFTS, SOURCE, STEPS, append, pretrained, read, tune
+from methods import MORE as LATER
 
 import jaxrl_ft as ft
+from jaxrl_ft.analysis.evidence import LEADERBOARD, Evidence, fitted, to_json
+from jaxrl_ft.core.config import floats
+from jaxrl_ft.engine.comparison import study
 from jaxrl_ft.engine.examining import examine
+from jaxrl_ft.engine.learning import Budget
 
 RESULTS = Path(__file__).parent / "results"
 RUNS, SIGNS = RESULTS / "advise.csv", RESULTS / "advise_signs.csv"
-EVIDENCE = Path(ft.__file__).parent / "analysis" / "evidence" / "leaderboard.json"
 STAGES = ("signs", "more", "unseen", "evidence")
-MORE = tuple(
-    "zero_shot scratch full imagine imagine_both imagine_scratch realign_soften realign head_reset soften probe_soften "
-    "shrink_perturb critic_warmup lora last_k head bias l2 l2sp l2init ewc kl cloning churn entropy_bonus".split()
-)
-MENU = tuple("zero_shot scratch full lora kl l2sp shrink_perturb soften head_reset imagine".split())
+_MORE = """
+zero_shot scratch full imagine imagine_both realign_soften head_reset soften probe_soften shrink_perturb lora kl l2sp
+l2init
+"""
+MORE = tuple(_MORE.split())
+_MENU = "zero_shot scratch full lora kl l2sp shrink_perturb soften head_reset imagine"
+MENU = tuple(_MENU.split())
 UNSEEN_SEEDS, UNSEEN_SEED = 8, 2000
+COLUMNS = ("auc", "target_return", "source_return", "source_return_before")
+USED = ("zero_shot", "explained", "changed_meaning", "state_kl", "entropy", "value_error", "gradient")
 KINDS = ("mild", "strong", "noisy", "delayed", "faulty")
 PHYSICS = {"gravity": 9.8, "cart_mass": 1.0, "pole_mass": 0.1, "half_length": 0.5, "force": 10.0, "tau": 0.02}
 MILD, STRONG = (1.1, 1.6), (2.0, 5.0)
@@ -105,32 +113,78 @@ def measure_signs() -> None:
 
 
 def train(stage: str, names: tuple[str, ...]) -> None:
-    """Every shift of a stage that is not among the results yet, with all of these methods."""
-    done = {row["shift"] for row in read(RUNS) if row["stage"] == stage}
+    """Every cell of a stage that is not among the results yet, each written as it is finished."""
+    done = {(row["shift"], row["method"]) for row in read(RUNS) if row["stage"] == stage}
     methods = tune(list(names), False)
-    columns = ("auc", "target_return", "source_return", "source_return_before")
     for shift, task in tasks_of(stage).items():
-        if shift in done:
-            continue
-        began = time.perf_counter()
         # What becomes of other tasks is no part of the question, and comparisons want at least one.
         held_out = {shift: [("interpolation", task)]}
-        options = {"steps": STEPS, "num_evals": EVALS, "episodes": 32, "held_out_episodes": 1, "held_out": held_out}
-        result = ft.compare(agents_of(stage), {shift: task}, methods, **options)
-        rows = [
-            {
-                "stage": stage,
-                "method": row["method"],
-                "shift": shift,
-                "agent": row["agent"],
-                **{name: f"{row[name]:.6g}" for name in columns},
-                "env_steps": row["env_steps"],
-                "status": row["status"],
-            }
-            for row in result.runs
-        ]
-        append(RUNS, rows)
-        print(f"{stage} {shift}: {time.perf_counter() - began:.0f} s", flush=True)
+        options = {"budget": Budget(STEPS, 3, EVALS, 16), "episodes": 32, "held_out_episodes": 1, "held_out": held_out}
+        planned = study(agents_of(stage), {shift: task}, methods, **options)
+        skip = [number for number, (name, _) in enumerate(planned.names) if (shift, name) in done]
+        for cell in planned.cells(skip) if len(skip) < len(planned.names) else ():
+            append(RUNS, [told(stage, row) for row in cell.rows])
+            print(f"{time.strftime('%X')} {stage} {shift} {cell.method}", flush=True)
+
+
+def told(stage: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A run as it is kept."""
+    names = {"stage": stage, "method": row["method"], "shift": row["target"], "agent": row["agent"]}
+    numbers = {name: f"{row[name]:.6g}" for name in COLUMNS}
+    return {**names, **numbers, "env_steps": row["env_steps"], "status": row["status"]}
+
+
+def evidence() -> Evidence:
+    """What the results say of every method on all sixteen shifts; bandwidth as the evidence itself chooses it.
+
+    Runs that became non-finite count as 0. `norm` is left out: its agents were others, with layer norms.
+    """
+    rows = [row for row in read(RESULTS / "methods.csv") if row["shift"] in SHIFTS and int(row["agent"]) < SEEDS]
+    rows += [row for row in read(RUNS) if row["stage"] == "more"]
+    names = [name for name in ft.METHODS if name not in ("zero_shot", "norm")]
+    low, high = ft.make_task(SOURCE).return_range
+    columns = {column: np.full((len(names), len(ft.SHIFTS), SEEDS), np.nan) for column in COLUMNS}
+    places = {name: i for i, name in enumerate(names)}, {shift: i for i, shift in enumerate(ft.SHIFTS)}
+    for row in rows:
+        if row["method"] in names:
+            cell = places[0][row["method"]], places[1][row["shift"]], int(row["agent"])
+            for column, values in columns.items():
+                values[cell] = np.nan_to_num(float(row[column]))
+    points = np.zeros((len(ft.SHIFTS), SEEDS, len(USED)))
+    for row in read(SIGNS):
+        if row["shift"] in ft.SHIFTS:
+            points[places[1][row["shift"]], int(row["agent"])] = [float(row[name]) for name in USED]
+    found = Evidence(
+        methods=tuple(names),
+        shifts=tuple(ft.SHIFTS),
+        signs=USED,
+        points=points,
+        areas=(columns["auc"] - low) / (high - low),
+        ends=(columns["target_return"].mean(axis=2) - low) / (high - low),
+        kept=columns["source_return"].mean(axis=2) / columns["source_return_before"].mean(axis=2),
+        settings=settings(names),
+        steps=STEPS,
+    )
+    return fitted(found)
+
+
+def settings(names: list[str]) -> dict[str, dict[str, float]]:
+    """The learning rate and the own number that tuning chose for every method, where they are not the method's own."""
+    chosen = {name: floats(method) for name, method in tune(names, False).items()}
+    usual = {name: floats(ft.METHODS[name]) for name in names}
+    return {
+        name: {path: float(f"{value:.6g}") for path, value in chosen[name].items() if value != usual[name][path]}
+        for name in names
+    }
+
+
+def written() -> str:
+    """The evidence as it travels with the package: a line for each method."""
+    kept = to_json(evidence())
+    methods = kept.pop("methods")
+    head = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in kept.items()]
+    lines = [f" {json.dumps(name)}: {json.dumps(value, separators=(',', ':'))}" for name, value in methods.items()]
+    return "{" + ",\n".join(head) + ',\n"methods": {\n' + ",\n".join(lines) + "\n}}\n"
 
 
 def main() -> None:
@@ -139,12 +193,12 @@ def main() -> None:
     stages = parser.parse_args().stages
     if "signs" in stages:
         measure_signs()
-    if "more" in stages:
-        train("more", MORE)
-    if "unseen" in stages:
-        train("unseen", MENU)
+    for stage, names in (("unseen", MENU), ("more", MORE)):
+        if stage in stages:
+            train(stage, names)
     if "evidence" in stages:
-        write_evidence()
+        LEADERBOARD.parent.mkdir(exist_ok=True)
+        LEADERBOARD.write_text(written())
 
 
 if __name__ == "__main__":

@@ -122,6 +122,7 @@ def study(
     held_out_episodes: int = 16,
     held_out: Mapping[str, HeldOut] | None = None,
     most: int = 0,
+    paid: Mapping[str, int] | None = None,
 ) -> Study:
     """A comparison that is ready to run; the arguments are those of `compare`, and `most` runs train at a time.
 
@@ -141,7 +142,7 @@ def study(
             specs.finetune_spec(agents, target, method, *budget)
     start = agents.select(np.arange(num) % agents.num_seeds)
     names = tuple((name, target) for target in targets for name in chosen)
-    cells = [Cell(start, targets[target], chosen[name]) for name, target in names]
+    cells = [Cell(start, targets[target], chosen[name], paid=(paid or {}).get(name, 0)) for name, target in names]
     given = held_out or {}
     others = {name: given.get(name) or held_out_grid(agents.source, task) for name, task in targets.items()}
     plan = sweeping.plan(cells, budget, most)
@@ -162,6 +163,7 @@ def compare(
     episodes: int = 100,
     held_out_episodes: int = 16,
     held_out: Mapping[str, HeldOut] | None = None,
+    paid: Mapping[str, int] | None = None,
     watch: CellWatcher | None = None,
 ) -> Comparison:
     """Every method on every target over many seeds, evaluated on source, target and held-out tasks.
@@ -185,6 +187,8 @@ def compare(
         held_out_episodes: greedy episodes on each held-out task.
         held_out: tasks by target, each with `interpolation` or `extrapolation`, that are only ever evaluated on;
             without it, tasks between source and target and beyond the target.
+        paid: environment steps on the target by method that went into choosing it, as `advise` tells; its budget pays
+            for them.
         watch: called with every moment of training and after every cell.
 
     Raises:
@@ -200,6 +204,7 @@ def compare(
         episodes=episodes,
         held_out_episodes=held_out_episodes,
         held_out=held_out,
+        paid=paid,
     )
     found = sorted(planned.cells(watch=watch), key=lambda cell: cell.number)
     cells = {(cell.method, cell.target): cell.agents for cell in found}
