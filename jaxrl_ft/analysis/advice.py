@@ -22,6 +22,7 @@ _FAR = 2.0
 """Bandwidths from the nearest run beyond which the evidence is called far."""
 _CHANGES = ("changed_meaning", "state_kl", "entropy", "value_error", "gradient")
 _SHOWN = 6
+_REFERENCES = (UNTRAINED, "scratch", ANCHOR)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,10 @@ class Advice:
     recipe: Any = None
     """the `ft.Method` of that name with those numbers"""
 
+    def told(self) -> str:
+        """The method and the reason, in a sentence or two."""
+        return f"{self.method}: {self.reason}"
+
     def __str__(self) -> str:
         """The advice, the candidates and the probe, in lines of about 100 characters."""
         shown = [row for i, row in enumerate(self.evidence) if i < _SHOWN or row.method in (UNTRAINED, ANCHOR)]
@@ -79,7 +84,7 @@ class Advice:
         left = len(self.evidence) - len(shown)
         return "\n".join(
             [
-                f"{self.method}: {self.reason}",
+                self.told(),
                 *(f"  {line}" for line in text),
                 *([f"  and {left} more in `.evidence`"] if left else []),
                 f"probe: {_measured(self.probe)}",
@@ -136,6 +141,27 @@ def choose(
         probe=probe,
         env_steps=np.zeros(1, np.int64),
         source_steps=np.zeros(1, np.int64),
+    )
+
+
+def outcome(advice: Advice, rows: Sequence[Mapping[str, Any]]) -> str:
+    """What became of the advice, in a sentence.
+
+    Args:
+        advice: of before training.
+        rows: the summary of a comparison on one target; the advised method is the row of its name, or of its name with
+            the numbers that were changed behind it.
+    """
+    came = {str(row["method"]): float(row["auc"]) for row in rows}
+    ours = next((name for name in came if name.split("+")[0] == advice.method and name not in _REFERENCES), None)
+    ours = advice.method if ours is None else ours
+    hoped = next(row for row in advice.evidence if row.method == advice.method)
+    others = sorted((name for name in came if name != ours), key=lambda name: -came[name])
+    verdict = "held" if all(came[ours] >= came[name] for name in others) else "did not hold"
+    beside = ", ".join(f"{name} {format_number(came[name])}" for name in others)
+    return (
+        f"The advice {verdict}: {ours} was expected to come to {format_number(hoped.area)} and came to "
+        f"{format_number(came[ours])} (interquartile mean over runs); beside it {beside}."
     )
 
 

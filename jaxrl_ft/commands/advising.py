@@ -10,7 +10,7 @@ from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import map_fields
 from jaxrl_ft.engine import specs
 from jaxrl_ft.engine.agents import Agents
-from jaxrl_ft.engine.examining import examine
+from jaxrl_ft.engine.examining import examine, most_steps
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.methods.method import Method
@@ -52,19 +52,31 @@ def advise(
     """
     checks.choice("models", models, (True, False))
     checks.number("keep_source", keep_source, 0.0, 1.0)
-    checks.count("steps", steps)
     specs.check_sizes(agents, target)
-    names = _names(methods, models)
+    check_steps("steps", steps, agents.algo, target)
+    names = candidates(methods, models)
     if methods is not None:
         for name in names:
             specs.finetune_spec(agents, target, recipe(name), steps, seed, 2, 1)
     found = examine(agents, target, seed=seed)
+    left = steps - int(found.env_steps.max())
     while True:
-        advice = choose(leaderboard(), found.signs, names, target.return_range, keep_source, steps)
-        if methods is not None or _fits(agents, target, advice.method, steps):
+        advice = choose(leaderboard(), found.signs, names or [UNTRAINED], target.return_range, keep_source, steps)
+        if advice.method == UNTRAINED or _fits(agents, target, advice.method, left):
             break
         names.remove(advice.method)
     return replace(advice, env_steps=found.env_steps, source_steps=found.source_steps, recipe=recipe(advice.method))
+
+
+def check_steps(field: str, steps: int, algo: Any, target: Task) -> None:
+    """Refuses a budget that the probe alone may take up.
+
+    Raises:
+        ValueError: it may.
+    """
+    most = most_steps(algo, target)
+    if checks.count(field, steps) <= most:
+        raise ValueError(f"{field}: {steps} is not allowed; the probe that advice rests on may take {most} of them")
 
 
 def recipe(name: str) -> Method:
@@ -81,8 +93,8 @@ def recipe(name: str) -> Method:
     return map_fields(METHODS[name], change)
 
 
-def _names(methods: Sequence[str] | None, models: bool) -> list[str]:
-    """The methods to choose from.
+def candidates(methods: Sequence[str] | None, models: bool = True) -> list[str]:
+    """The methods to choose from; the arguments are those of `advise`.
 
     Raises:
         ValueError: an unknown method, one without evidence, or none.

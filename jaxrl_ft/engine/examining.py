@@ -92,6 +92,12 @@ def examine(agents: Agents, target: Task, *, seed: int = 4) -> Examination:
     return Examination({name: np.asarray(sign, np.float64) for name, sign in signs.items()}, there.steps, here.steps)
 
 
+def most_steps(algo: Any, target: Task) -> int:
+    """Environment steps on the target that an examination may take, of each agent."""
+    method = METHODS[RECOMMENDED]
+    return method.LOOK_ENVS * method.look_steps + int(algo.steps_per_update()) + EPISODES * int(target.episode_limit)
+
+
 def _see(spec: Spec, policy: Policy, task: Task) -> _Seen:
     num = spec.num_runs
     tasks = tree.repeat(task, num)
