@@ -135,9 +135,14 @@ def expected(evidence: Evidence, signs: ArrayLike) -> dict[str, Expected]:
         area = sum w full + (sum_C w (method - full)) / sum_C w,
 
     which is the plain weighted mean where it has run on all.
+
+    Raises:
+        ValueError: signs that are not allowed, or `full` has not run on every shift.
     """
     share = weights(evidence, signs).mean(axis=0)
     anchor = evidence.methods.index(ANCHOR)
+    if not np.isfinite(evidence.areas[anchor]).all():
+        raise ValueError(f"evidence: {ANCHOR} must have run on every shift")
     found = {}
     for i, name in enumerate(evidence.methods):
         areas = evidence.areas[i]

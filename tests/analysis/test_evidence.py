@@ -151,3 +151,10 @@ def test_the_file_gives_back_what_it_was_given(random):
 def test_signs_of_another_kind_are_refused(random, signs, message):
     with pytest.raises(ValueError, match=message):
         weights(random, signs)
+
+
+def test_full_must_have_run_everywhere(random):
+    areas = random.areas.copy()
+    areas[0, 2] = np.nan
+    with pytest.raises(ValueError, match="full must have run on every shift"):
+        expected(dataclasses.replace(random, areas=areas), [[0.0, 0.0]])
