@@ -109,8 +109,8 @@ def advice() -> str:
         told = beside if not better else f"more than {', '.join(f'{name} ({regret[name]:.0f})' for name in better)}"
         right = sum(row["advised"] == row["best"] for row in one["rows"])
         lines.append(
-            f"- Unseen tasks, {what}: the advice gives up {regret['the advice']:.0f} of 500 in the mean, {told}; it names "
-            f"the best method on {right} of {one['shifts']}."
+            f"- Unseen tasks, {what}: the advice gives up {regret['the advice']:.0f} of 500 in the mean, {told}; it "
+            f"names the best method on {right} of {one['shifts']}."
         )
     lines.append(
         f"- {found['left out']['coverage']:.0%} of single runs on a shift that was left out are within the intervals "

@@ -135,14 +135,15 @@ def study(
     num = checks.count("seeds", agents.num_seeds if seeds is None else seeds)
     for name, count in (("episodes", episodes), ("held_out_episodes", held_out_episodes)):
         checks.count(name, count)
+    spent = paid or {}
     for target in targets.values():
         # Every run is evaluated on its source too.
         specs.check_sizes(agents, target)
-        for method in chosen.values():
-            specs.finetune_spec(agents, target, method, *budget)
+        for name, method in chosen.items():
+            specs.finetune_spec(agents, target, method, *budget._replace(steps=budget.steps - spent.get(name, 0)))
     start = agents.select(np.arange(num) % agents.num_seeds)
     names = tuple((name, target) for target in targets for name in chosen)
-    cells = [Cell(start, targets[target], chosen[name], paid=(paid or {}).get(name, 0)) for name, target in names]
+    cells = [Cell(start, targets[target], chosen[name], paid=spent.get(name, 0)) for name, target in names]
     given = held_out or {}
     others = {name: given.get(name) or held_out_grid(agents.source, task) for name, task in targets.items()}
     plan = sweeping.plan(cells, budget, most)
