@@ -24,7 +24,7 @@ from methods import EVALS, SEEDS, SHIFTS, SOURCE, STEPS, append, pretrained, rea
 from methods import MORE as LATER
 
 import jaxrl_ft as ft
-from jaxrl_ft.analysis.evidence import LEADERBOARD, Evidence, fitted, to_json
+from jaxrl_ft.analysis.evidence import ANCHOR, LEADERBOARD, Evidence, fitted, to_json
 from jaxrl_ft.core.config import floats
 from jaxrl_ft.engine.comparison import study
 from jaxrl_ft.engine.examining import examine
@@ -135,28 +135,29 @@ def told(stage: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def evidence() -> Evidence:
-    """What the results say of every method on all sixteen shifts; bandwidth as the evidence itself chooses it.
+    """What the results say of every method on every shift on which `full` has run, with the bandwidth that they choose.
 
     Runs that became non-finite count as 0. `norm` is left out: its agents were others, with layer norms.
     """
     rows = [row for row in read(RESULTS / "methods.csv") if row["shift"] in SHIFTS and int(row["agent"]) < SEEDS]
     rows += [row for row in read(RUNS) if row["stage"] == "more"]
     names = [name for name in ft.METHODS if name not in ("zero_shot", "norm")]
+    shifts = tuple(shift for shift in ft.SHIFTS if (ANCHOR, shift) in {(row["method"], row["shift"]) for row in rows})
     low, high = ft.make_task(SOURCE).return_range
-    columns = {column: np.full((len(names), len(ft.SHIFTS), SEEDS), np.nan) for column in COLUMNS}
-    places = {name: i for i, name in enumerate(names)}, {shift: i for i, shift in enumerate(ft.SHIFTS)}
+    columns = {column: np.full((len(names), len(shifts), SEEDS), np.nan) for column in COLUMNS}
+    places = {name: i for i, name in enumerate(names)}, {shift: i for i, shift in enumerate(shifts)}
     for row in rows:
-        if row["method"] in names:
+        if row["method"] in names and row["shift"] in shifts:
             cell = places[0][row["method"]], places[1][row["shift"]], int(row["agent"])
             for column, values in columns.items():
                 values[cell] = np.nan_to_num(float(row[column]))
-    points = np.zeros((len(ft.SHIFTS), SEEDS, len(USED)))
+    points = np.zeros((len(shifts), SEEDS, len(USED)))
     for row in read(SIGNS):
-        if row["shift"] in ft.SHIFTS:
+        if row["shift"] in shifts:
             points[places[1][row["shift"]], int(row["agent"])] = [float(row[name]) for name in USED]
     found = Evidence(
         methods=tuple(names),
-        shifts=tuple(ft.SHIFTS),
+        shifts=shifts,
         signs=USED,
         points=points,
         areas=(columns["auc"] - low) / (high - low),

@@ -98,7 +98,7 @@ def regrets(menu: list[str], known: Evidence, probe: dict[str, np.ndarray], area
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean regret of every choice over shifts with its interval, and the worst."""
     found = {}
-    for what in rows[0]["regret"]:
+    for what in common(rows):
         values = np.array([row["regret"][what] for row in rows])
         found[what] = {**stratified_bootstrap(values, mean)._asdict(), "worst": float(values.max())}
     return {"shifts": len(rows), "choices": {w: {k: float(v) for k, v in f.items()} for w, f in found.items()}}
@@ -122,6 +122,7 @@ def left_out(known: Evidence, probe: dict[str, Any], menus: dict[str, list[list[
 
 
 def common(each: list[dict[str, Any]]) -> list[str]:
+    """The choices that could be made every time."""
     return [what for what in each[0]["regret"] if all(what in one["regret"] for one in each)]
 
 

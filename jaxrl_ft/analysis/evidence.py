@@ -139,56 +139,59 @@ def expected(evidence: Evidence, signs: ArrayLike) -> dict[str, Expected]:
     Raises:
         ValueError: signs that are not allowed, or `full` has not run on every shift.
     """
-    share = weights(evidence, signs).mean(axis=0)
-    anchor = evidence.methods.index(ANCHOR)
-    if not np.isfinite(evidence.areas[anchor]).all():
+    share = weights(evidence, signs).mean(axis=0).ravel()
+    areas = evidence.areas.reshape(len(evidence.methods), -1)
+    there = np.isfinite(areas)
+    area, end = (np.clip(_filled(evidence, values, share), 0.0, 1.0) for values in (evidence.areas, evidence.ends))
+    kept = np.maximum(_filled(evidence, evidence.kept, share), 0.0)
+    low, high = _quantiles(areas, share)
+    columns = area, np.minimum(low, area), np.maximum(high, area), end, kept, np.where(there, share, 0.0).sum(axis=1)
+    rows = zip(*(column.tolist() for column in columns), there.sum(axis=1).tolist())
+    return {name: Expected(*row) for name, row in zip(evidence.methods, rows)}
+
+
+def _filled(evidence: Evidence, shares: Floats, share: Floats) -> Floats:
+    """What is expected of every method, [M], from values of each run [M, T, A] or of each shift [M, T]."""
+    each = shares if shares.ndim == 3 else np.broadcast_to(shares[:, :, None], evidence.areas.shape)
+    values = each.reshape(len(each), -1)
+    anchor = values[evidence.methods.index(ANCHOR)]
+    if not np.isfinite(anchor).all():
         raise ValueError(f"evidence: {ANCHOR} must have run on every shift")
-    found = {}
-    for i, name in enumerate(evidence.methods):
-        areas = evidence.areas[i]
-        there = np.isfinite(areas)
-        own = np.where(there, share, 0.0)
-        low, high = _quantiles(areas[there], own[there] if own.any() else np.ones(there.sum()))
-        area, end, kept = (
-            _filled(values[i], values[anchor], share)
-            for values in (evidence.areas, _by_run(evidence, "ends"), _by_run(evidence, "kept"))
-        )
-        area, end = (float(np.clip(value, 0.0, 1.0)) for value in (area, end))
-        found[name] = Expected(
-            area, min(low, area), max(high, area), end, max(kept, 0.0), float(own.sum()), int(there.sum())
-        )
-    return found
-
-
-def _by_run(evidence: Evidence, name: str) -> Floats:
-    return np.broadcast_to(getattr(evidence, name)[:, :, None], evidence.areas.shape)
-
-
-def _filled(values: Floats, anchor: Floats, share: Floats) -> float:
     there = np.isfinite(values)
     own = np.where(there, share, 0.0)
     # Where all the weight is on other shifts, what it has counts alike.
-    own = own if own.sum() > 1e-12 else there.astype(np.float64)
+    own = np.where(own.sum(axis=1, keepdims=True) > 1e-12, own, there)
     apart = np.where(there, values - anchor, 0.0)
-    return float((share * anchor).sum() + (own * apart).sum() / own.sum())
+    found: Floats = share @ anchor + (own * apart).sum(axis=1) / own.sum(axis=1)
+    return found
 
 
-def _quantiles(values: Floats, weight: Floats) -> tuple[float, float]:
-    """The smallest values [N] below or at which 2.5% and 97.5% of the weight [N] lie."""
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weight[order]) / weight.sum()
-    places = np.minimum(np.searchsorted(reached, [0.025, 0.975]), len(order) - 1)
-    return float(values[order[places[0]]]), float(values[order[places[1]]])
+def _quantiles(values: Floats, share: Floats) -> tuple[Floats, Floats]:
+    """The smallest of each row of values [M, N] at or below which 2.5% and 97.5% of its weight lie, [M] each.
+
+    What is NaN has no weight; where nothing else has any, all count alike.
+    """
+    there = np.isfinite(values)
+    weight = np.where(there, share, 0.0)
+    weight = np.where(weight.sum(axis=1, keepdims=True) > 0, weight, there)
+    order = np.argsort(values, axis=1, kind="stable")
+    reached = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1) / weight.sum(axis=1, keepdims=True)
+    ranked = np.take_along_axis(values, order, axis=1)
+    last = there.sum(axis=1) - 1
+    low, high = (np.minimum((reached < level).sum(axis=1), last) for level in (0.025, 0.975))
+    rows = np.arange(len(values))
+    return ranked[rows, low], ranked[rows, high]
 
 
 def left_out_error(evidence: Evidence) -> float:
     """Mean absolute error of the area expected of every method on each shift from those of the others alone."""
     errors = []
     for number, shift in enumerate(evidence.shifts):
-        rest = expected(evidence.without([shift]), evidence.points[number])
-        mean = {name: evidence.areas[i, number].mean() for i, name in enumerate(evidence.methods)}
-        errors += [abs(rest[name].area - value) for name, value in mean.items() if np.isfinite(value)]
-    return float(np.mean(errors))
+        rest = evidence.without([shift])
+        share = weights(rest, evidence.points[number]).mean(axis=0).ravel()
+        error = np.abs(np.clip(_filled(rest, rest.areas, share), 0.0, 1.0) - evidence.areas[:, number].mean(axis=1))
+        errors.append(error[np.isfinite(error)])
+    return float(np.concatenate(errors).mean())
 
 
 def fitted(evidence: Evidence) -> Evidence:
