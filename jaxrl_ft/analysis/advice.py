@@ -21,6 +21,8 @@ _SAME = 1e-6
 _FAR = 2.0
 """Bandwidths from the nearest run beyond which the evidence is called far."""
 _CHANGES = ("changed_meaning", "state_kl", "entropy", "value_error", "gradient")
+_COVERED = 0.75
+"""Weight of the shifts on which a method has run below which it is not advised while another method is covered."""
 _SHOWN = 6
 _REFERENCES = (UNTRAINED, "scratch", ANCHOR)
 
@@ -44,8 +46,10 @@ class Candidate:
     """the shifts that it is taken from, with the weight of each, heaviest first; none where it was measured"""
     runs: int
     """runs behind it"""
+    covered: float
+    """weight of the shifts on which it has run; on the others it is guessed from `full`"""
     allowed: bool
-    """whether it keeps what is asked of the source return"""
+    """whether it keeps what is asked of the source return, and is covered by at least three quarters where any is"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +91,7 @@ class Advice:
                 self.told(),
                 *(f"  {line}" for line in text),
                 *([f"  and {left} more in `.evidence`"] if left else []),
+                *(["  (in brackets: not allowed)"] if any(not row.allowed for row in shown) else []),
                 f"probe: {_measured(self.probe)}",
                 f"it took {int(np.max(self.env_steps)):,} env steps of each agent on the target and "
                 f"{int(np.max(self.source_steps)):,} on the source at most; nothing was trained",
@@ -105,8 +110,9 @@ def choose(
     """The advice for agents that showed these signs; what they took is to be filled in.
 
     The method with the largest expected area is advised, among those expected to keep `keep_source` of the source
-    return; unless it is expected to gain no more than 1% of the possible return on the untouched agents, whose return
-    was measured, or unless nothing on the target differs from the source at all: then `zero_shot` is.
+    return and that have run where most of the weight lies, if there are any such. But `zero_shot` is where it is
+    expected to gain no more than 1% of the possible return on the untouched agents, whose return was measured, and
+    where nothing on the target differs from the source at all.
 
     Args:
         evidence: what is known.
@@ -180,11 +186,14 @@ def _candidates(
         order = np.argsort(-own, kind="stable")
         shifts = tuple((evidence.shifts[i], float(own[i])) for i in order if own[i] > 0)
         area, low, high, end = (lowest + value * (highest - lowest) for value in one[:4])
-        rows.append(Candidate(name, area, low, high, end, one.kept, shifts, one.runs, one.kept >= keep_source))
+        kept = one.kept >= keep_source
+        rows.append(Candidate(name, area, low, high, end, one.kept, shifts, one.runs, one.covered, kept))
+    if any(row.allowed and row.covered >= _COVERED for row in rows):
+        rows = [dataclasses.replace(row, allowed=row.allowed and row.covered >= _COVERED) for row in rows]
     measured = lowest + np.asarray(probe[UNTRAINED]) * (highest - lowest)
     low, high = (float(end) for end in np.quantile(measured, [0.025, 0.975]))
     mean = float(measured.mean())
-    rows.append(Candidate(UNTRAINED, mean, low, high, mean, 1.0, (), len(measured), True))
+    rows.append(Candidate(UNTRAINED, mean, low, high, mean, 1.0, (), len(measured), 1.0, True))
     return sorted(rows, key=lambda row: (not row.allowed, -row.area))
 
 
@@ -246,10 +255,11 @@ def _cautions(evidence: Evidence, probe: Signs, steps: int) -> list[str]:
 
 def _line(row: Candidate) -> list[str]:
     shifts = ", ".join(f"{name} {weight:.0%}" for name, weight in row.shifts[:3])
-    source = f"{row.source_kept:.0%}" + ("" if row.allowed else ", too little")
     where = shifts or ("measured" if row.method == UNTRAINED else "no run near")
+    where += "" if row.covered > 0.999 else f", {row.covered:.0%} covered"
     area = format_interval(row.area, row.low, row.high)
-    return [row.method, area, format_number(row.end_return), source, f"{where} ({row.runs} runs)"]
+    name = row.method if row.allowed else f"({row.method})"
+    return [name, area, format_number(row.end_return), f"{row.source_kept:.0%}", f"{where} ({row.runs} runs)"]
 
 
 def _measured(probe: Signs) -> str:

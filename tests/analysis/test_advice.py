@@ -135,7 +135,7 @@ def test_the_page_shows_the_choice_the_rows_the_probe_and_what_it_cost(evidence)
 
 
 def test_the_outcome_compares_with_what_was_expected():
-    row = Candidate("two", 400.0, 300.0, 450.0, 480.0, 1.0, (), 9, True)
+    row = Candidate("two", 400.0, 300.0, 450.0, 480.0, 1.0, (), 9, 1.0, True)
     advice = Advice("two", {}, "", (row,), {}, np.zeros(1, int), np.zeros(1, int))
     rows = [
         {"method": "full", "auc": 300.0},
@@ -147,3 +147,17 @@ def test_the_outcome_compares_with_what_was_expected():
         "beside it full 300, scratch 100."
     )
     assert "did not hold" in outcome(advice, [{"method": "two", "auc": 1.0}, {"method": "full", "auc": 2.0}])
+
+
+def test_a_method_that_has_not_run_near_by_is_advised_only_where_no_other_has(evidence):
+    areas = evidence.areas.copy()
+    # guessed from near, where it would be far better than full
+    areas[1] = [[0.99] * 3, [np.nan] * 3]
+    areas[2] = 0.55
+    guessed = dataclasses.replace(evidence, areas=areas)
+    advice = choose(guessed, FAR, ALL, RANGE)
+    row = next(row for row in advice.evidence if row.method == "one")
+    assert row.area > advice.evidence[0].area and not row.allowed and row.covered < 0.1
+    assert advice.method == "two" and "(one)" in str(dataclasses.replace(advice, env_steps=np.ones(1)))
+    assert choose(guessed, FAR, ("one",), RANGE).method == "one"
+    assert choose(guessed, NEAR, ALL, RANGE).method == "one"
