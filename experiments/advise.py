@@ -8,7 +8,7 @@
 3. Unseen. The methods of `MENU` with 8 agents of another pretraining seed, on ten tasks drawn by `unseen_shifts`.
 4. Evidence. jaxrl_ft/analysis/results/leaderboard.json, from these files alone.
 
-Runs go to results/advise.csv, signs to results/advise_signs.csv, each shift as it is finished; a second call goes on
+Runs go to results/advise.csv, signs to results/advise_signs.csv, each piece as it is finished; a second call goes on
 from there. `python experiments/advise_report.py` then tells how good the advice is.
 """
 
@@ -24,7 +24,7 @@ from methods import EVALS, SEEDS, SHIFTS, SOURCE, STEPS, append, pretrained, rea
 from methods import MORE as LATER
 
 import jaxrl_ft as ft
-from jaxrl_ft.analysis.evidence import ANCHOR, LEADERBOARD, Evidence, fitted, to_json
+from jaxrl_ft.analysis.evidence import LEADERBOARD, Evidence, fitted, to_json
 from jaxrl_ft.core.config import floats
 from jaxrl_ft.engine.comparison import study
 from jaxrl_ft.engine.examining import examine
@@ -42,6 +42,7 @@ _MENU = "zero_shot scratch full lora kl l2sp shrink_perturb soften head_reset im
 MENU = tuple(_MENU.split())
 UNSEEN_SEEDS, UNSEEN_SEED = 8, 2000
 COLUMNS = ("auc", "target_return", "source_return", "source_return_before")
+# Hardly a tanh unit is ever dormant: that sign is shown, and tells nothing apart.
 USED = ("zero_shot", "explained", "changed_meaning", "state_kl", "entropy", "value_error", "gradient")
 KINDS = ("mild", "strong", "noisy", "delayed", "faulty")
 PHYSICS = {"gravity": 9.8, "cart_mass": 1.0, "pole_mass": 0.1, "half_length": 0.5, "force": 10.0, "tau": 0.02}
@@ -135,14 +136,15 @@ def told(stage: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def evidence() -> Evidence:
-    """What the results say of every method on every shift on which `full` has run, with the bandwidth that they choose.
+    """What the results say of every method on the shifts on which those of `MORE` have run, bandwidth included.
 
     Runs that became non-finite count as 0. `norm` is left out: its agents were others, with layer norms.
     """
     rows = [row for row in read(RESULTS / "methods.csv") if row["shift"] in SHIFTS and int(row["agent"]) < SEEDS]
     rows += [row for row in read(RUNS) if row["stage"] == "more"]
     names = [name for name in ft.METHODS if name not in ("zero_shot", "norm")]
-    shifts = tuple(shift for shift in ft.SHIFTS if (ANCHOR, shift) in {(row["method"], row["shift"]) for row in rows})
+    ran = {(row["method"], row["shift"]) for row in rows}
+    shifts = tuple(shift for shift in ft.SHIFTS if all((name, shift) in ran for name in MORE))
     low, high = ft.make_task(SOURCE).return_range
     columns = {column: np.full((len(names), len(shifts), SEEDS), np.nan) for column in COLUMNS}
     places = {name: i for i, name in enumerate(names)}, {shift: i for i, shift in enumerate(shifts)}
