@@ -77,7 +77,7 @@ def untouched() -> dict[str, float]:
 
 def regrets(menu: list[str], known: Evidence, probe: dict[str, np.ndarray], areas: Areas) -> dict[str, Any]:
     """What the advice and every fixed choice gave up on one shift."""
-    allowed = {name: areas[name] for name in {*menu, UNTRAINED}}
+    allowed = {name: areas[name] for name in dict.fromkeys([UNTRAINED, *menu])}
     best = max(allowed.values())
     names = [name for name in menu if name != UNTRAINED]
     advice = choose(known, probe, names, RANGE)
