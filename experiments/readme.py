@@ -110,7 +110,8 @@ def advice() -> str:
         still = sum(row["advised"] == "zero_shot" for row in one["rows"])
         lines.append(
             f"- Unseen tasks, {what}: the advice gives up {ours:.0f} of 500 in the mean, {apart} {level} with "
-            f"{regret[level]:.0f}. It names the best method on {right} of {one['shifts']}, on {still} of them not to train."
+            f"{regret[level]:.0f}. It names the best method on {right} of {one['shifts']}, on {still} of them "
+            "not to train."
         )
     lines.append(
         f"- {found['left out']['coverage']:.0%} of single runs on a shift that was left out are within the intervals "
