@@ -151,6 +151,28 @@ def generalisation() -> str:
     return "\n".join(line for line in table if "(published)" not in line or line.split("|")[1].strip() in kept)
 
 
+def advice() -> str:
+    """What the regrets say in words, each number from its JSON."""
+    found = read("advise.json")
+    lines = []
+    for what, one in found["unseen"].items():
+        regret = {name: choice["value"] for name, choice in one["choices"].items()}
+        ours, level = regret.pop("the advice"), min(regret, key=lambda name: regret[name])
+        apart = "no more than chance apart from" if abs(ours - regret[level]) < 5 else "where the best fixed choice is"
+        right = sum(row["advised"] == row["best"] for row in one["rows"])
+        still = sum(row["advised"] == "zero_shot" for row in one["rows"])
+        lines.append(
+            f"- Unseen tasks, {what}: the advice gives up {ours:.0f} of 500 in the mean, {apart} {level} with "
+            f"{regret[level]:.0f}. It names the best method on {right} of {one['shifts']}, on {still} of them "
+            "not to train."
+        )
+    lines.append(
+        f"- {found['left out']['coverage']:.0%} of single runs on a shift that was left out are within the intervals "
+        "given for them, which aim at 95%."
+    )
+    return "\n".join(lines)
+
+
 BLOCKS = {
     "output": lambda: "```\n" + (RESULTS / "main_job.txt").read_text().strip("\n") + "\n```",
     "shifts": table("shifts.md"),
@@ -165,6 +187,9 @@ BLOCKS = {
     "measurements": measurements,
     "sweeps": sweeps,
     "generalisation": generalisation,
+    "advice_left_out": table("advise_left_out.md"),
+    "advice_unseen": table("advise_unseen.md"),
+    "advice_findings": advice,
 }
 
 

@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jaxrl_ft.analysis.advice import Advice
+    from jaxrl_ft.commands.advising import advise
     from jaxrl_ft.engine.agents import Agents
     from jaxrl_ft.engine.comparison import Comparison, compare
     from jaxrl_ft.engine.evaluation import evaluate
@@ -103,6 +105,8 @@ if TYPE_CHECKING:
     from jaxrl_ft.store.checkpoints import load, save
 
 _MODULES = {
+    "analysis.advice": "Advice",
+    "commands.advising": "advise",
     "engine.agents": "Agents",
     "engine.comparison": "Comparison compare",
     "engine.evaluation": "evaluate",
@@ -176,6 +180,7 @@ __all__ = [
     "Adam",
     "Adapter",
     "AdaptiveDecay",
+    "Advice",
     "Agents",
     "AutoRGN",
     "Between",
@@ -240,6 +245,7 @@ __all__ = [
     "WarmStart",
     "WeightClipping",
     "WiSE",
+    "advise",
     "compare",
     "evaluate",
     "finetune",

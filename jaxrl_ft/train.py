@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from jaxrl_ft.analysis.advice import Advice
     from jaxrl_ft.commands.progress import Compilation, Display
     from jaxrl_ft.commands.settings import Settings
     from jaxrl_ft.engine.agents import Agents
     from jaxrl_ft.engine.comparison import Comparison
 
-PRETRAINING = "pretraining"
+PRETRAINING, ADVISED = "pretraining", "advised"
 SUCCESS, FAILURE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -58,6 +59,7 @@ def run(settings: "Settings", began: float) -> None:
 
     from jaxrl_ft.commands import output
     from jaxrl_ft.commands.progress import Compilation, Display
+    from jaxrl_ft.commands.settings import followed
     from jaxrl_ft.engine import placement
     from jaxrl_ft.store import checkpoints
 
@@ -66,9 +68,13 @@ def run(settings: "Settings", began: float) -> None:
     with Compilation().listening() as compilation, Display(_stages(settings), Console(stderr=True)) as display:
         agents = settings.agents or _pretrain(settings, display)
         checkpoints.save(agents, output.agents_path(settings.out, "source"))
-        comparison = _compare(settings, agents, display)
+        advice = _advise(settings, agents) if settings.flags.advise else None
+        if advice is not None:
+            settings = followed(settings, advice)
+            output.write_advice(settings, advice)
+        comparison = _compare(settings, agents, advice, display)
     output.write_comparison(settings, comparison)
-    _report(settings, agents, comparison, _took(began, compilation))
+    _report(settings, agents, comparison, advice, _took(began, compilation))
     print(_took(began, compilation))
 
 
@@ -76,7 +82,8 @@ def _stages(settings: "Settings") -> dict[str, int]:
     from jaxrl_ft.commands.settings import budget
 
     stages = {} if settings.agents else {PRETRAINING: budget(settings, None)}
-    return stages | {name: budget(settings, method) for name, method in settings.methods.items()}
+    stages |= {name: budget(settings, method) for name, method in settings.methods.items()}
+    return stages | ({ADVISED: budget(settings, settings.methods["full"])} if settings.flags.advise else {})
 
 
 def _pretrain(settings: "Settings", display: "Display") -> "Agents":
@@ -99,11 +106,27 @@ def _pretrain(settings: "Settings", display: "Display") -> "Agents":
     return agents
 
 
-def _compare(settings: "Settings", agents: "Agents", display: "Display") -> "Comparison":
+def _advise(settings: "Settings", agents: "Agents") -> "Advice":
+    from jaxrl_ft.commands.advising import advise
+
+    flags = settings.flags
+    return advise(
+        agents,
+        settings.target,
+        settings.candidates,
+        keep_source=flags.keep_source or 0.0,
+        steps=flags.finetune_steps,
+        seed=settings.probe_seed,
+    )
+
+
+def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", display: "Display") -> "Comparison":
+    from jaxrl_ft.commands.options import REFERENCES
     from jaxrl_ft.commands.settings import EPISODES, EVAL_EPISODES, NUM_EVALS
     from jaxrl_ft.engine.comparison import compare
 
-    return compare(
+    advised = set() if advice is None else set(settings.methods) - set(REFERENCES)
+    comparison = compare(
         agents,
         {settings.target_name: settings.target},
         settings.methods,
@@ -114,26 +137,36 @@ def _compare(settings: "Settings", agents: "Agents", display: "Display") -> "Com
         eval_episodes=EVAL_EPISODES,
         episodes=EPISODES,
         held_out={settings.target_name: settings.held_out},
-        watch=lambda method, _, moment: display.tell(method, moment),
+        paid={name: int(advice.env_steps.max()) for name in advised if advice},
+        watch=lambda method, _, moment: display.tell(ADVISED if method in advised else method, moment),
     )
+    if advice is not None and not advised:
+        display.tell(ADVISED, None)
+    return comparison
 
 
-def _report(settings: "Settings", agents: "Agents", comparison: "Comparison", took: str) -> None:
+def _report(
+    settings: "Settings", agents: "Agents", comparison: "Comparison", advice: "Advice | None", took: str
+) -> None:
     """Writes figures and report, and prints what they hold."""
     from rich.console import Console
 
+    from jaxrl_ft.analysis.advice import outcome
     from jaxrl_ft.analysis.summary import summarise
     from jaxrl_ft.commands import output
 
     rows = summarise(comparison.runs, comparison.curves, comparison.curve_steps)
     reports = {method: cell.report for (method, _), cell in comparison.cells.items()}
     notes = [f"`{method}`: {'; '.join(lines)}." for method, lines in reports.items()]
+    told = [] if advice is None else [f"Advice before training: {advice.told()}", outcome(advice, rows)]
     words = shlex.join(["python", "-m", "jaxrl_ft.train", *settings.command])
-    figures = output.write_report(settings, agents, comparison, rows, [*notes, took, f"Command: `{words}`."])
+    figures = output.write_report(settings, agents, comparison, rows, [*told, *notes, took, f"Command: `{words}`."])
     console = Console(width=None if sys.stdout.isatty() else output.WIDTH)
     print(f"\n{settings.source.describe()} to {settings.target.describe()} ({settings.target_text}).")
     print("Interquartile means over runs, with 95% intervals.\n")
     output.print_tables(console, rows)
+    if advice is not None:
+        print(f"Advice before training: {advice}\n\n{told[-1]}\n")
     for method, lines in reports.items():
         print("\n  ".join([f"{method}:", *lines]))
     print(f"\nReport: {settings.out / 'report.html'}, {settings.out / 'report.md'}")

@@ -37,7 +37,11 @@ class Flags:
     shift: Annotated[str | None, _name(DEFAULT_SHIFT)] = None
     """named change from source to target; CartPole alone has them. Without it, `--target` flags change the source"""
     method: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="")] = ()
-    """fine-tuning methods beside zero_shot, scratch and full"""
+    """fine-tuning methods beside zero_shot, scratch and full; with --advise, those to choose from"""
+    advise: bool = False
+    """probe the agents on the target, and fine-tune with the method that the leaderboard then advises"""
+    keep_source: float | None = None
+    """with --advise, the share of the source return that the method must be expected to keep, 0 to 1"""
     algo: Annotated[str | None, _name("ppo")] = None
     """algorithm"""
     optimizer: Annotated[str | None, _name("adam, and the method's own")] = None
@@ -76,6 +80,10 @@ class Flags:
         checks.seed(self.seed)
         for name in ("seeds", "pretrain_steps", "finetune_steps"):
             checks.count(name, getattr(self, name), 1, 2**31 - 1)
+        if self.keep_source is not None:
+            checks.number("keep_source", self.keep_source, 0.0, 1.0)
+            if not self.advise:
+                raise ValueError(f"keep_source: {self.keep_source!r} is not allowed without --advise")
 
 
 def first_pass(argv: Sequence[str]) -> tuple[Flags, list[str]]:
@@ -144,6 +152,21 @@ def chosen_methods(flags: Flags, rest: Sequence[str]) -> dict[str, Method]:
         return {name: METHODS[name] for name in names}
     parts: dict[str, Any] = {axis: AXES[axis][name] for axis, name in axes.items()}
     return {"+".join([names[0], *axes.values()]): dataclasses.replace(METHODS[names[0]], **parts)}
+
+
+def to_choose_from(flags: Flags, rest: Sequence[str]) -> tuple[str, ...] | None:
+    """The methods that advice is to choose from, by name; None for all.
+
+    Raises:
+        ValueError: an unknown name, or a flag that changes a method.
+    """
+    # --optimizer is that of pretraining too, and so stays.
+    axes = [axis for axis in AXES if axis != "optimizer" and getattr(flags, axis) is not None]
+    axes += ["method.*"] * given(rest, "--method.")
+    if axes:
+        what = axes[0].replace("_", "-")
+        raise ValueError(f"{what}: is not allowed with --advise, which chooses among methods as they are")
+    return tuple(dict.fromkeys(METHODS.name(name) for name in flags.method)) or None
 
 
 def renamed(name: str, default: Any, changed: Any) -> str:

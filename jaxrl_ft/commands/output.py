@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from jaxrl_ft.analysis import tables
+from jaxrl_ft.analysis.advice import Advice
 from jaxrl_ft.analysis.summary import ranked
 from jaxrl_ft.commands.reporting import About, flat_row, write_figures, write_reports
 from jaxrl_ft.commands.settings import EPISODES, EVAL_EPISODES, NUM_EVALS, Settings
@@ -61,6 +63,16 @@ def write_config(settings: Settings) -> None:
         "platform": platform.platform(),
     }
     run_directory.write_json(settings.out / "config.json", description)
+
+
+def write_advice(settings: Settings, advice: Advice) -> None:
+    """Nothing; `advice.json` then holds the advice with all that was measured, and `config.json` what is run."""
+    plain = {name: value for name, value in vars(advice).items() if name not in ("recipe", "evidence")}
+    arrays = {name: np.asarray(plain[name]).tolist() for name in ("env_steps", "source_steps")}
+    probe = {name: np.asarray(sign).tolist() for name, sign in advice.probe.items()}
+    rows = [vars(row) for row in advice.evidence]
+    run_directory.write_json(settings.out / "advice.json", {**plain, **arrays, "probe": probe, "evidence": rows})
+    write_config(settings)
 
 
 def write_comparison(settings: Settings, comparison: Comparison) -> None:

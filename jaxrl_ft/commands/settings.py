@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl_ft.commands import options
+from jaxrl_ft.analysis.advice import Advice
+from jaxrl_ft.commands import advising, options
 from jaxrl_ft.commands.options import OF_PRETRAINING, REFERENCES, Flags
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.validation import check_config
@@ -60,11 +61,18 @@ class Settings:
     """all methods by name, the references first"""
     out: Path
     """where to write; not made yet"""
+    candidates: tuple[str, ...] | None = None
+    """the methods that advice is to choose from; None for all"""
 
     @property
     def finetune_seed(self) -> int:
         """The seed of fine-tuning: half of all seeds away from that of pretraining, so that no key is used twice."""
         return (self.flags.seed + checks.MAX_SEED // 2) % checks.MAX_SEED
+
+    @property
+    def probe_seed(self) -> int:
+        """The seed of the probe that advice rests on: a quarter of all seeds away, for the same reason."""
+        return (self.flags.seed + checks.MAX_SEED // 4) % checks.MAX_SEED
 
 
 def resolve(argv: Sequence[str] | None = None) -> Settings:
@@ -76,15 +84,16 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
     """
     words = tuple(sys.argv[1:] if argv is None else argv)
     flags, rest = options.first_pass(words)
-    chosen = options.chosen_methods(flags, rest)
+    candidates = options.to_choose_from(flags, rest) if flags.advise else None
+    chosen = {} if flags.advise else options.chosen_methods(flags, rest)
     agents = _load(flags, words)
     change = _Change.of(flags, agents, shifted=not options.given(rest, "--target."))
     defaults = {
-        "method": next(iter(chosen.values())),
+        **({"method": next(iter(chosen.values()))} if len(chosen) == 1 else {}),
         **({} if agents else _pretraining(flags)),
         "target": _physics(change.task({}).env_params),
     }
-    parsed = options.second_pass(words, {k: v for k, v in defaults.items() if k != "method" or len(chosen) == 1})
+    parsed = options.second_pass(words, defaults)
     if len(chosen) == 1:
         name, default = next(iter(chosen.items()))
         chosen = {options.renamed(name, default, parsed["method"]): parsed["method"]}
@@ -101,9 +110,16 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
         optimizer=agents.method.optimizer if agents else parsed["optimizer"],
         methods={**{name: METHODS[name] for name in REFERENCES}, **chosen},
         out=run_directory.check(flags.out),
+        candidates=candidates,
     )
     _check(settings)
     return settings
+
+
+def followed(settings: Settings, advice: Advice) -> Settings:
+    """The settings with the advised method among the methods, where it is none of the references as they are."""
+    name = options.renamed(advice.method, METHODS[advice.method], advice.recipe)
+    return dataclasses.replace(settings, methods={**settings.methods, **{name: advice.recipe}})
 
 
 def _pretraining(flags: Flags) -> dict[str, Any]:
@@ -231,6 +247,9 @@ def _check(settings: Settings) -> None:
     if settings.agents is None:
         check_config(settings.optimizer, "optimizer")
         budget(settings, None)
+    if settings.flags.advise:
+        advising.candidates(settings.candidates)
+        advising.check_steps("finetune_steps", settings.flags.finetune_steps, settings.algo, settings.target)
     for method in settings.methods.values():
         budget(settings, method)
         specs.check_adapter(settings.algo, settings.network, method, settings.target)

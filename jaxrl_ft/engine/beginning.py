@@ -6,15 +6,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.engine import collecting, streams
 from jaxrl_ft.engine.update import Memory, Run, State, evaluated_policy, policy_of, run_key
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.interventions.neurons import dormancy
 from jaxrl_ft.methods.optimizers.keeping import Keep
 from jaxrl_ft.methods.penalties import Penalty, Source
 from jaxrl_ft.rl import rollout
 from jaxrl_ft.rl.rollout import Transition
+
+DORMANT = 0.1
+"""Score up to which a unit counts as dormant, a tenth of its layer's mean."""
 
 
 def gather(algo: Any, num_rollouts: int, policy: Policy, task: Task, key: jax.Array) -> Any:
@@ -80,6 +85,44 @@ def divergence(
     """
     _, steps = _experience(algo, num_envs, num_steps, tuned, task, key, jnp.zeros(num_envs, bool))
     return algo.distribution(base, steps.obs).kl(algo.distribution(tuned, steps.obs)).mean()
+
+
+def signs(algo: Any, policy: Policy, task: Task, key: jax.Array) -> dict[str, jax.Array]:
+    """What one rollout of a policy shows before it learns: of the states it meets, and of what learning would meet.
+
+    Args:
+        algo: the algorithm.
+        policy: who acts, by samples.
+        task: where; in environments just begun.
+        key: PRNG key.
+
+    Returns:
+        obs_mean, obs_covariance: moments of the observations [O] and [O, O].
+        entropy: mean of the policy's entropy in these states, in nats.
+        value_loss: the algorithm's own loss of the critic; 0 where it has none.
+        gradient: norm of the loss's gradient on the whole rollout over the norm of the parameters.
+        dormant: share of hidden units with a score of at most 0.1 (Sokar et al. 2023, arXiv:2302.12902).
+    """
+    tasks = collecting.environments(task, algo.num_envs)
+    carry_key, collect_key = jax.random.split(key)
+    carry = algo.init_carry(carry_key, tasks, policy)
+    _, data, _, _ = algo.collect(collect_key, tasks, policy, carry)
+
+    def loss(params: Tree) -> tuple[jax.Array, Any]:
+        return algo.loss(policy._replace(params=params), carry, data)
+
+    gradient, metrics = jax.grad(loss, has_aux=True)(policy.params)
+    mean = data.obs.mean(axis=0)
+    centred = data.obs - mean
+    scores = [dormancy(layer) for layer in algo.features(policy, data.obs).values()]
+    return {
+        "obs_mean": mean,
+        "obs_covariance": centred.T @ centred / len(centred),
+        "entropy": algo.distribution(policy, data.obs).entropy().mean(),
+        "value_loss": metrics.get("loss/value", jnp.zeros(())),
+        "gradient": jnp.linalg.norm(tree.ravel(gradient)) / jnp.linalg.norm(tree.ravel(policy.params)),
+        "dormant": (jnp.concatenate(scores) <= DORMANT).mean(),
+    }
 
 
 def _experience(

@@ -127,6 +127,7 @@ def study(
     held_out_episodes: int = 16,
     held_out: Mapping[str, HeldOut] | None = None,
     most: int = 0,
+    paid: Mapping[str, int] | None = None,
 ) -> Study:
     """A comparison that is ready to run; the arguments are those of `compare`, and `most` runs train at a time.
 
@@ -139,14 +140,15 @@ def study(
     num = checks.count("seeds", agents.num_seeds if seeds is None else seeds)
     for name, count in (("episodes", episodes), ("held_out_episodes", held_out_episodes)):
         checks.count(name, count)
+    spent = paid or {}
     for target in targets.values():
         # Every run is evaluated on its source too.
         specs.check_sizes(agents, target)
-        for method in chosen.values():
-            specs.finetune_spec(agents, target, method, *budget)
+        for name, method in chosen.items():
+            specs.finetune_spec(agents, target, method, *budget._replace(steps=budget.steps - spent.get(name, 0)))
     start = agents.select(np.arange(num) % agents.num_seeds)
     names = tuple((name, target) for target in targets for name in chosen)
-    cells = [Cell(start, targets[target], chosen[name]) for name, target in names]
+    cells = [Cell(start, targets[target], chosen[name], paid=spent.get(name, 0)) for name, target in names]
     given = held_out or {}
     others = {name: given.get(name) or held_out_grid(agents.source, task) for name, task in targets.items()}
     plan = sweeping.plan(cells, budget, most)
@@ -168,6 +170,7 @@ def compare(
     held_out_episodes: int = 16,
     held_out: Mapping[str, HeldOut] | None = None,
     layout: str = "fast",
+    paid: Mapping[str, int] | None = None,
     watch: CellWatcher | None = None,
 ) -> Comparison:
     """Every method on every target over many seeds, evaluated on source, target and held-out tasks.
@@ -193,6 +196,8 @@ def compare(
             without it, tasks between source and target and beyond the target.
         layout: `fast`, or `exact`, where a run has the same bits whatever else is compared and however many seeds there
             are, and which takes longer.
+        paid: environment steps on the target by method that went into choosing it, as `advise` tells; its budget pays
+            for them.
         watch: called with every moment of training and after every cell.
 
     Raises:
@@ -209,6 +214,7 @@ def compare(
         episodes=episodes,
         held_out_episodes=held_out_episodes,
         held_out=held_out,
+        paid=paid,
     )
     with placement.laid_out(layout):
         found = sorted(planned.cells(watch=watch), key=lambda cell: cell.number)

@@ -40,6 +40,8 @@ class Spec:
     """the task that the agents were trained on last, whose sensors they read; the source without it"""
     first: int = 0
     """number of the first run, from which all have their random numbers"""
+    paid: int = 0
+    """environment steps on the target that each run's budget has paid for before the method begins"""
 
     @property
     def seeds(self) -> training.Seeds:
@@ -172,7 +174,7 @@ def structure(spec: Spec) -> Hashable:
         *program(spec),
         jax.tree.structure((method.penalty, method.keep)),
         any(jax.tree.leaves(method.keep)),
-        (spec.num_updates, spec.num_evals, spec.eval_episodes, method.spent_before()),
+        (spec.num_updates, spec.num_evals, spec.eval_episodes, method.spent_before() + spec.paid),
     )
 
 

@@ -125,6 +125,8 @@ class Cell(NamedTuple):
     method: Method
     first: int = 0
     """number of the first run; the agents of a part of a larger cell go on counting"""
+    paid: int = 0
+    """environment steps on the target that went into choosing the method, and that its budget pays for"""
 
 
 class Budget(NamedTuple):
@@ -142,7 +144,9 @@ def spec_of(cell: Cell, budget: Budget) -> Spec:
     Raises:
         ValueError: an argument is not allowed.
     """
-    return replace(specs.finetune_spec(cell.agents, cell.target, cell.method, *budget), first=cell.first)
+    rest = budget._replace(steps=budget.steps - cell.paid)
+    spec = specs.finetune_spec(cell.agents, cell.target, cell.method, *rest)
+    return replace(spec, first=cell.first, paid=cell.paid)
 
 
 def finetune_together(

@@ -66,7 +66,7 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
         init_params=fresh.params if scratch else init_params,
         source=Source(aligned, init_params, data),
         share=np.asarray(probe.share),
-        probe_steps=method.spent_before(),
+        probe_steps=method.spent_before() + spec.paid,
         old=old,
         base=fresh if scratch else base,
     )

@@ -1,4 +1,4 @@
-"""The compiled programs, thirteen in all: module-level jits over a leading axis of runs, sharded over the devices.
+"""The compiled programs, fourteen in all: module-level jits over a leading axis of runs, sharded over the devices.
 
 A second call with the same structure and width never retraces, whatever the seeds, physics and floats.
 """
@@ -83,6 +83,16 @@ def transitions(
         return beginning.watch(algo, num_envs, num_steps, policy, task, key)
 
     return layout.over_runs(one)(algo, policies, tasks, seeds, indices, numbers)
+
+
+@partial(placement.Program, static=("layout",))
+def signs(layout: Layout, algo: Any, policies: Policy, tasks: Task, seeds: Any, indices: Any) -> dict[str, jax.Array]:
+    """What one rollout of every run's policy on its task shows of both, leaves [R, ...]."""
+
+    def one(algo: Any, policy: Policy, task: Task, seed: jax.Array, index: jax.Array) -> dict[str, jax.Array]:
+        return beginning.signs(algo, policy, task, stream_key(seed, index, streams.SIGNS))
+
+    return layout.over_runs(one)(algo, policies, tasks, seeds, indices)
 
 
 @partial(placement.Program, static=("layout",))

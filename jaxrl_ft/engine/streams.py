@@ -6,7 +6,7 @@ import jax
 
 # Streams of a run's key beside its updates, whose numbers stay below 2^31.
 INIT, WARM_START, ADAPTER, PENALTY, CARRY, EVALUATION = range(2**31, 2**31 + 6)
-FREEZE, INTERVENTION, DATA, TASKS, MIXING, STEPS, SOURCE, DIVERGENCE = range(2**31 + 6, 2**31 + 14)
+FREEZE, INTERVENTION, DATA, TASKS, MIXING, STEPS, SOURCE, DIVERGENCE, SIGNS = range(2**31 + 6, 2**31 + 15)
 
 MEMBER = 2**24
 """How far apart the numbers of a population's members are."""

@@ -57,7 +57,8 @@ class Plan:
         """Environment steps on its target of all runs of a cell."""
         cell = self.cells[number]
         spec = learning.spec_of(cell, self.budget)
-        return (cell.method.spent() + self.updates_of(number) * spec.env_steps_per_update) * spec.num_runs
+        paid = cell.paid if cell.method.trains else 0
+        return (paid + cell.method.spent() + self.updates_of(number) * spec.env_steps_per_update) * spec.num_runs
 
     def updates_of(self, number: int) -> int:
         """Updates of each run of a cell."""

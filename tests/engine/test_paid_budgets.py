@@ -1,0 +1,49 @@
+"""What was spent on choosing a method counts against its budget."""
+
+import numpy as np
+import pytest
+
+import jaxrl_ft as ft
+from jaxrl_ft.engine import sweeping
+from jaxrl_ft.engine.learning import Budget, Cell
+
+
+def compared(agents, target, tiny, **options):
+    numbers = {**tiny.budget, "seed": 3, "episodes": 2, "held_out_episodes": 1}
+    return ft.compare(agents, {"there": target}, ["full"], **numbers, **options)
+
+
+@pytest.fixture(scope="module")
+def plain(agents, target, tiny):
+    return compared(agents, target, tiny)
+
+
+@pytest.fixture(scope="module")
+def paying(agents, target, tiny):
+    return compared(agents, target, tiny, paid={"full": 100})
+
+
+def test_a_method_that_has_paid_trains_for_the_rest_of_its_budget(paying):
+    tuned = paying.agents("full", "there")
+    # 412 steps are left, which are 7 updates of 64
+    assert tuned.curve_steps[0].tolist() == [0, 100, 100 + 4 * 64, 100 + 7 * 64]
+    np.testing.assert_array_equal(tuned.curve[:, 0], tuned.curve[:, 1])
+    assert {row["env_steps"] for row in paying.runs if row["method"] == "full"} == {548}
+
+
+def test_the_others_pay_nothing(plain, paying):
+    for result, of_full in ((plain, 512), (paying, 548)):
+        steps = {row["method"]: row["env_steps"] for row in result.runs}
+        assert steps == {"zero_shot": 0, "scratch": 512, "full": of_full}
+
+
+def test_a_plan_counts_what_was_paid(agents, target, tiny):
+    budget = Budget(512, 3, 3, 4)
+    for paid, steps in ((0, 512), (100, 548)):
+        plan = sweeping.plan([Cell(agents, target, ft.METHODS["full"], paid=paid)], budget)
+        assert plan.env_steps == steps * agents.num_seeds
+
+
+def test_what_was_paid_must_leave_something(agents, target, tiny, nothing_runs):
+    with pytest.raises(ValueError, match="steps: 0 is not allowed"):
+        compared(agents, target, tiny, paid={"full": 512})
