@@ -87,6 +87,10 @@ MISTAKES = {
     "odd port": (["--distributed", "--coordinator", "host:99999"], "it must be HOST:PORT"),
     "no processes": (["--distributed", "--num-processes", "0"], "num_processes: 0 is not allowed"),
     "id of nobody": (["--distributed", "--num-processes", "2", "--process-id", "2"], "process_id: 2 is not allowed"),
+    "shared search": (
+        ["--distributed", "--search", "random", "--space", "optimizer.learning-rate=1e-4,1e-3"],
+        "search: is not allowed with --distributed",
+    ),
     "shared dry run": (["--distributed", "--dry-run"], "dry_run: is not allowed with --distributed"),
     "no agents": (["--agents", "nowhere"], "agents: "),
 }

@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxrl_ft as ft
-from jaxrl_ft.engine import measuring, placement, programs
+from jaxrl_ft.engine import examining, measuring, placement, programs
 
 LAPACK = {
     "qr", "geqrf", "geqp3", "householder_product", "ormqr", "svd", "eig", "eigh", "schur", "hessenberg", "cholesky",
@@ -21,7 +21,7 @@ LAPACK = {
 HOST = {"pure_callback", "io_callback", "debug_callback", "infeed", "outfeed", "ffi_call", "debug_print"}
 NAMES = [
     "fresh", "warm_start", "gather", "transitions", "finish", "enter", "begin", "collect", "learn", "evaluate",
-    "record", "diverge", "evaluate_each",
+    "record", "diverge", "evaluate_each", "signs",
 ]  # fmt: skip
 ALGO = ft.PPO(num_envs=2, num_steps=4, num_epochs=2, num_minibatches=2)
 
@@ -97,6 +97,7 @@ def finetune_with(names):
     measuring.record(agents, target, max_steps=50)
     measuring.divergence(agents, agents, target)
     ft.evaluate(agents, [ft.make_task("CartPole-v1")])
+    examining.examine(agents, target)
 
 
 MATRIX_WORK = ["muon", "random_subspace", "normalize_project", "shrink_perturb", "ewc", "soup", "imagine", "net2wider"]
