@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import PartitionSpec
 
 import jaxrl_ft as ft
 from jaxrl_ft.engine import examining, measuring, placement, programs
@@ -52,7 +52,7 @@ class Recorder:
 
     def standing_in(self, name, program):
         def call(*args):
-            static = tuple(i for i, arg in enumerate(args) if isinstance(arg, (Mesh, type, int)))
+            static = tuple(i for i, arg in enumerate(args) if isinstance(arg, (placement.Layout, type, int)))
             leaves, structure = jax.tree.flatten([arg for i, arg in enumerate(args) if i not in static])
             found = (name, structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves))
             if found not in self.seen:
