@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from methods import EVALS, SEEDS, SHIFTS, SOURCE, STEPS, append, pretrained, read, tune
+from appending import append, read
+from methods import EVALS, SEEDS, SHIFTS, SOURCE, STEPS, pretrained, tune
 from methods import MORE as LATER
 
 import jaxrl_ft as ft

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from advise import MENU, RUNS, SIGNS
-from methods import read
+from appending import read
 
 import jaxrl_ft as ft
 from jaxrl_ft.analysis.advice import choose

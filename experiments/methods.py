@@ -14,7 +14,6 @@ on from there. `python experiments/leaderboard.py` makes tables and the figure f
 """
 
 import argparse
-import csv
 import functools
 import time
 from collections.abc import Iterable, Iterator
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from appending import append, read
 
 import jaxrl_ft as ft
 from jaxrl_ft.analysis.statistics import iqm
@@ -149,22 +149,6 @@ def _pretrained(layer_norm: bool, seeds: int, seed: int) -> ft.Agents:
 def task_of(shift: str) -> ft.Task:
     """The target of a shift, one of the twelve or a fresh one."""
     return ft.make_task(SOURCE, shift) if shift in SHIFTS else ft.make_task(SOURCE, **fresh_shifts()[shift])
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def append(path: Path, rows: list[dict[str, Any]]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
 
 
 def tune(names: list[str], on: bool) -> dict[str, ft.Method]:

@@ -21,14 +21,13 @@ on from there; the tables are results/packer2018.md, the numbers behind them res
 """
 
 import argparse
-import csv
 import itertools
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import packer2018_report as report
+from appending import append, read
 
 import jaxrl_ft as ft
 from jaxrl_ft.envs.oracle import oracle_gain, rollout
@@ -123,22 +122,6 @@ def train(recipe: str, name: str, version: str) -> tuple[ft.Agents, np.ndarray]:
     )  # fmt: skip
     last = seen[-1]
     return agents, last.metrics["rollout/num"] * last.updates
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def append(path: Path, rows: list[dict[str, Any]]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
 
 
 def measure(agents: ft.Agents, version: str) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from appending import read
 
 import jaxrl_ft as ft
 from jaxrl_ft.analysis.intervals import paired_difference, stratified_bootstrap
@@ -31,13 +32,6 @@ SPACE = {"optimizer.learning_rate": "3e-4:3e-2:log", "ent_coef": "1e-4:1e-1:log"
 AGENTS, SEARCH_AGENTS, STEPS = 16, 2, 10_240
 COMPARED_SEED, SEARCH_SEED = 3, 1_000
 """Of the runs on the targets, and of the first search; pretraining has 0."""
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
