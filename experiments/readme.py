@@ -185,6 +185,7 @@ BLOCKS = {
     "compiling": compiling,
     "methods": methods,
     "measurements": measurements,
+    "search": table("search.md"),
     "sweeps": sweeps,
     "generalisation": generalisation,
     "advice_left_out": table("advise_left_out.md"),
