@@ -17,6 +17,7 @@ from jaxrl_ft.store import checkpoints, packing, run_directory
 from jaxrl_ft.train import FAILURE, say
 
 _ENDING = threading.Lock()
+_SOON = 10.0
 
 
 def gathered(settings: SweepSettings) -> Team:
@@ -110,5 +111,7 @@ def _stop(settings: SweepSettings) -> sharing.Told:
 
 def end_early(team: Team, text: str) -> None:
     """Nothing; the other processes then know why this one ends, and no other thread of this one speaks any more."""
-    _ENDING.acquire()
-    sharing.tell_the_end(team, text)
+    if team.links:
+        # Who holds it ends the process at once.
+        _ENDING.acquire(timeout=_SOON)
+        sharing.tell_the_end(team, text)
