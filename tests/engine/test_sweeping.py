@@ -74,7 +74,7 @@ def together(cells):
 def test_a_sweep_is_its_fine_tunes(cells, together):
     assert sorted(together) == list(range(len(cells)))
     for number in (0, 2, 5, 9, 11):
-        agents, target, method, _ = cells[number]
+        agents, target, method, *_ = cells[number]
         alone = ft.finetune(agents, target, method, **BUDGET._asdict())
         np.testing.assert_array_equal(together[number].curve_steps, alone.curve_steps)
         np.testing.assert_array_equal(together[number].env_steps, alone.env_steps)
