@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jaxrl_ft.train import FAILURE, INTERRUPTED, MISTAKE, SUCCESS, say
+from jaxrl_ft.train import SUCCESS, ended
 
 if TYPE_CHECKING:
     from jaxrl_ft.commands.sweep_settings import SweepSettings
@@ -29,24 +29,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     began, hint = time.monotonic(), ""
     try:
         from jaxrl_ft.commands.sweep_settings import resolve
+        from jaxrl_ft.engine import placement
 
         settings = resolve(argv)
         hint = settings.hint
-        from jaxrl_ft.engine import placement
-
         with placement.laid_out(settings.flags.layout):
             if settings.flags.dry_run:
                 _dry_run(settings)
             else:
                 _run(settings, began)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else MISTAKE
-    except ValueError as error:
-        return say(f"error: {error}", MISTAKE)
-    except OSError as error:
-        return say(f"error: {error}{hint}", FAILURE)
-    except KeyboardInterrupt:
-        return say(f"interrupted{hint}", INTERRUPTED)
+    except (SystemExit, ValueError, OSError, KeyboardInterrupt) as error:
+        return ended(error, hint)
     return SUCCESS
 
 

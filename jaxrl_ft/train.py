@@ -35,17 +35,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         run_directory.create(settings.out)
         hint = f"; what was finished is in {settings.out}"
         run(settings, began)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else MISTAKE
-    except ValueError as error:
-        if hint:
+    except (SystemExit, ValueError, OSError, KeyboardInterrupt) as error:
+        if hint and isinstance(error, ValueError):
             raise
-        return say(f"error: {error}", MISTAKE)
-    except OSError as error:
-        return say(f"error: {error}{hint}", FAILURE)
-    except KeyboardInterrupt:
-        return say(f"interrupted{hint}", INTERRUPTED)
+        return ended(error, hint)
     return SUCCESS
+
+
+def ended(error: BaseException, hint: str) -> int:
+    """The exit status of a command that an exception ends: a mistake, no output, Ctrl-C, or what the parser said.
+
+    Args:
+        error: SystemExit, ValueError, OSError or KeyboardInterrupt.
+        hint: what is told behind the reason where the user made no mistake.
+    """
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else MISTAKE
+    if isinstance(error, ValueError):
+        return say(f"error: {error}", MISTAKE)
+    if isinstance(error, OSError):
+        return say(f"error: {error}{hint}", FAILURE)
+    return say(f"interrupted{hint}", INTERRUPTED)
 
 
 def run(settings: "Settings", began: float) -> None:

@@ -107,6 +107,16 @@ def agents(tiny, source):
 
 
 @pytest.fixture(scope="session")
+def saved(agents, tmp_path_factory):
+    """The path of these agents, saved."""
+    import jaxrl_ft as ft
+
+    path = tmp_path_factory.mktemp("agents") / "tiny"
+    ft.save(agents, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def rows():
     """A function from the name of a method to the row, with what is sized for usual networks fitted to tiny ones."""
     import jaxrl_ft as ft

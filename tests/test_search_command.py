@@ -17,13 +17,6 @@ RATE = "optimizer.learning_rate"
 
 
 @pytest.fixture(scope="module")
-def saved(agents, tmp_path_factory):
-    path = tmp_path_factory.mktemp("agents") / "tiny"
-    ft.save(agents, path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def words(saved, tmp_path_factory):
     out = tmp_path_factory.mktemp("sweep") / "out"
     return [*FLAGS, "--search", "optuna", "--trials", "9", "--agents", str(saved), "--out", str(out)], out

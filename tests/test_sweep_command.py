@@ -5,18 +5,10 @@ import json
 
 import pytest
 
-import jaxrl_ft as ft
 from jaxrl_ft import sweep
 from jaxrl_ft.engine import learning
 
 FLAGS = ["--shifts", "long-pole", "weak-motor", "--methods", "adamw", "--seeds", "4", "--steps", "512"]
-
-
-@pytest.fixture(scope="module")
-def saved(agents, tmp_path_factory):
-    path = tmp_path_factory.mktemp("agents") / "tiny"
-    ft.save(agents, path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """What a command measures beside the runs of a comparison, for figures that need more than returns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,18 +42,38 @@ def measure(
         targets: those that get a grid and a film; all without it. A grid costs some hundred evaluations.
     """
     add_divergence(cells, runs, seed)
+    chosen = dict.fromkeys(row["target"] for row in rows) if targets is None else targets
+    return grids_and_films(lambda method, target: cells.get((method, target)), rows, chosen, seed, episodes)
+
+
+def grids_and_films(
+    agents: Callable[[str, str], Agents | None],
+    rows: Sequence[Mapping[str, Any]],
+    targets: Iterable[str],
+    seed: int,
+    episodes: int = 16,
+) -> Measurements:
+    """Grids of physics and films of the best method on every target, where its agents and the untouched ones are.
+
+    Args:
+        agents: those of a method and a target, asked for when it is their turn.
+        rows: the summary of the runs.
+        targets: by name.
+        seed: of the starts and the noise.
+        episodes: greedy episodes of each run in each cell of a grid.
+    """
     grids, films = [], []
-    for target in dict.fromkeys(row["target"] for row in rows) if targets is None else targets:
+    for target in targets:
         best = best_method([row for row in rows if row["target"] == target])
-        pair = [cells.get((method, target)) for method in (BASE, "" if best is None else str(best["method"]))]
-        if best is None or pair[0] is None or pair[1] is None:
+        if best is None:
             continue
-        before, after = pair[0], pair[1]
-        grid = measured_grid(before, after, target, best["method"], seed, episodes)
-        film = filmed(before, after, target, best["method"], seed)
-        grids += [] if grid is None else [grid]
-        films += [] if film is None else [film]
-    return Measurements(grids, films)
+        method = str(best["method"])
+        before, after = agents(BASE, target), agents(method, target)
+        if before is None or after is None:
+            continue
+        grids.append(measured_grid(before, after, target, method, seed, episodes))
+        films.append(filmed(before, after, target, method, seed))
+    return Measurements([one for one in grids if one is not None], [one for one in films if one is not None])
 
 
 def add_divergence(cells: Cells, runs: Sequence[dict[str, Any]], seed: int) -> None:

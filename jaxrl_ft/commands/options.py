@@ -22,6 +22,11 @@ OF_PRETRAINING = ("--algo", "--network", "--optimizer.", "--pretrain-steps")
 """How flags begin that say how to pretrain."""
 
 
+def seed_away(seed: int, parts: int) -> int:
+    """The seed that is one of so many equal parts of all seeds away, so that streams of both use no key twice."""
+    return (seed + checks.MAX_SEED // parts) % checks.MAX_SEED
+
+
 def _name(default: str) -> Any:
     return tyro.conf.arg(metavar="NAME", help_behavior_hint=f"(default: {default})")
 

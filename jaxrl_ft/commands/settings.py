@@ -11,8 +11,7 @@ import numpy as np
 
 from jaxrl_ft.analysis.advice import Advice
 from jaxrl_ft.commands import advising, options
-from jaxrl_ft.commands.options import OF_PRETRAINING, REFERENCES, Flags
-from jaxrl_ft.core import checks
+from jaxrl_ft.commands.options import OF_PRETRAINING, REFERENCES, Flags, seed_away
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.engine import specs
 from jaxrl_ft.engine.agents import Agents
@@ -67,12 +66,12 @@ class Settings:
     @property
     def finetune_seed(self) -> int:
         """The seed of fine-tuning: half of all seeds away from that of pretraining, so that no key is used twice."""
-        return (self.flags.seed + checks.MAX_SEED // 2) % checks.MAX_SEED
+        return seed_away(self.flags.seed, 2)
 
     @property
     def probe_seed(self) -> int:
         """The seed of the probe that advice rests on: a quarter of all seeds away, for the same reason."""
-        return (self.flags.seed + checks.MAX_SEED // 4) % checks.MAX_SEED
+        return seed_away(self.flags.seed, 4)
 
 
 def resolve(argv: Sequence[str] | None = None) -> Settings:

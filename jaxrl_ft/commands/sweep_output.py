@@ -12,14 +12,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from jaxrl_ft.analysis.findings import best_method
 from jaxrl_ft.analysis.measurements import Measurements
 from jaxrl_ft.analysis.summary import is_ok, summarise
 from jaxrl_ft.commands import output
-from jaxrl_ft.commands.measurements import filmed, measured_grid
-from jaxrl_ft.commands.options import REFERENCES
+from jaxrl_ft.commands.measurements import grids_and_films
 from jaxrl_ft.commands.reporting import About, write_all
 from jaxrl_ft.commands.sweep_settings import PROGRAM, SweepSettings
+from jaxrl_ft.core.curves import together
+from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.comparison import Finished, Study
 from jaxrl_ft.engine.estimating import Estimate
 from jaxrl_ft.envs.shifts import SHIFTS
@@ -103,7 +103,7 @@ def write_report(settings: SweepSettings, study: Study, cells: Cells, took: str,
     """
     out, flags, ordered = settings.out, settings.flags, [cells[number] for number in sorted(cells)]
     runs = [row for cell in ordered for row in cell["rows"]]
-    curves, steps = (_together([np.asarray(cell[key], float) for cell in ordered]) for key in ("curve", "curve_steps"))
+    curves, steps = (together([np.asarray(cell[key], float) for cell in ordered]) for key in ("curve", "curve_steps"))
     rows = summarise(runs, curves, steps)
     about = About(
         source=f"`{settings.source.describe()}`",
@@ -152,19 +152,8 @@ def _agents_path(settings: SweepSettings, method: str, target: str) -> Path:
 
 def _measured(settings: SweepSettings, study: Study, rows: Any) -> Measurements:
     """Grids of physics and films of the best method on every target."""
-    grids, films = [], []
-    for target in settings.targets:
-        best = best_method([row for row in rows if row["target"] == target])
-        if best is None:
-            continue
-        before, after = (
-            checkpoints.load(_agents_path(settings, name, target)) for name in (REFERENCES[0], str(best["method"]))
-        )
-        grids.append(measured_grid(before, after, target, best["method"], study.plan.budget.seed))
-        films.append(filmed(before, after, target, best["method"], study.plan.budget.seed))
-    return Measurements([one for one in grids if one is not None], [one for one in films if one is not None])
 
+    def agents(method: str, target: str) -> Agents:
+        return checkpoints.load(_agents_path(settings, method, target))
 
-def _together(parts: list[np.ndarray]) -> np.ndarray:
-    longest = max(part.shape[1] for part in parts)
-    return np.concatenate([part[:, np.minimum(np.arange(longest), part.shape[1] - 1)] for part in parts])
+    return grids_and_films(agents, rows, settings.targets, study.plan.budget.seed)

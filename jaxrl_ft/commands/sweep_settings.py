@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 
 from jaxrl_ft.commands import search_settings
-from jaxrl_ft.commands.options import REFERENCES
+from jaxrl_ft.commands.options import REFERENCES, seed_away
 from jaxrl_ft.commands.process_flags import ProcessFlags
 from jaxrl_ft.commands.search_settings import SearchSettings
 from jaxrl_ft.commands.settings import load_agents
@@ -121,7 +121,7 @@ class SweepSettings:
     @property
     def finetune_seed(self) -> int:
         """The seed of fine-tuning: half of all seeds away from that of pretraining, so that no key is used twice."""
-        return (self.flags.seed + checks.MAX_SEED // 2) % checks.MAX_SEED
+        return seed_away(self.flags.seed, 2)
 
     @property
     def hint(self) -> str:
@@ -132,7 +132,7 @@ class SweepSettings:
     @property
     def search_seed(self) -> int:
         """The seed of the search, a quarter of all seeds away from both."""
-        return (self.flags.seed + checks.MAX_SEED // 4) % checks.MAX_SEED
+        return seed_away(self.flags.seed, 4)
 
     def plan(self) -> dict[str, Any]:
         """What makes two sweeps the same, as JSON: all but where it is written and what it may take."""

@@ -4,6 +4,7 @@ Time is counted from the start of the budget: a curve whose first point comes la
 its first value from step 0.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,15 @@ def curve_and_steps(curve: ArrayLike, curve_steps: ArrayLike) -> tuple[NDArray[n
         raise ValueError("curve_steps: steps that are negative or decrease are not allowed; they count env steps spent")
     values, steps = np.broadcast_arrays(values, steps)
     return values, steps
+
+
+def together(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Curves, or their steps, [R, K] each, one below the other, [sum of R, longest K]; the shorter repeat their last.
+
+    A short budget has as many evaluations as updates; the last repeated adds no area.
+    """
+    longest = max(part.shape[1] for part in parts)
+    return np.concatenate([part[:, np.minimum(np.arange(longest), part.shape[1] - 1)] for part in parts])
 
 
 def held_from_zero(values: NDArray[Any], steps: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -13,6 +13,9 @@ from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.method import Method
 
+_BY_SEED = ("params", "statistics", "init_params", "opt_state", "env_steps", "curve", "curve_steps")
+"""Fields whose arrays have a leading axis of seeds."""
+
 
 @dataclass(frozen=True)
 class Agents:
@@ -86,8 +89,7 @@ class Agents:
     def select(self, indices: Any) -> "Agents":
         """The agents at the given places, repeated where an index is."""
         indices = np.asarray(indices)
-        arrays = ("params", "statistics", "init_params", "opt_state", "env_steps", "curve", "curve_steps")
-        changes = {name: tree.take(getattr(self, name), indices) for name in arrays}
+        changes = {name: tree.take(getattr(self, name), indices) for name in _BY_SEED}
         return replace(self, **changes, status=tuple(self.status[i] for i in indices))
 
 
@@ -95,8 +97,7 @@ def join(parts: Sequence[Agents]) -> Agents:
     """The agents of one cell, whose seeds were trained apart, as one; reports that differ stand in turn."""
     if len(parts) == 1:
         return parts[0]
-    arrays = ("params", "statistics", "init_params", "opt_state", "env_steps", "curve", "curve_steps")
-    changes = {name: tree.concatenate([getattr(part, name) for part in parts]) for name in arrays}
+    changes = {name: tree.concatenate([getattr(part, name) for part in parts]) for name in _BY_SEED}
     reports = list(dict.fromkeys(part.report for part in parts))
     return replace(
         parts[0],

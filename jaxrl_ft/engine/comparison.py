@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import floats
-from jaxrl_ft.core.curves import area_under_curve
+from jaxrl_ft.core.curves import area_under_curve, together
 from jaxrl_ft.engine import placement, specs, sweeping
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.evaluation import evaluate
@@ -144,8 +144,6 @@ def study(
     for target in targets.values():
         # Every run is evaluated on its source too.
         specs.check_sizes(agents, target)
-        for name, method in chosen.items():
-            specs.finetune_spec(agents, target, method, *budget._replace(steps=budget.steps - spent.get(name, 0)))
     start = agents.select(np.arange(num) % agents.num_seeds)
     names = tuple((name, target) for target in targets for name in chosen)
     cells = [Cell(start, targets[target], chosen[name], paid=spent.get(name, 0)) for name, target in names]
@@ -219,14 +217,8 @@ def compare(
     with placement.laid_out(layout):
         found = sorted(planned.cells(watch=watch), key=lambda cell: cell.number)
     cells = {(cell.method, cell.target): cell.agents for cell in found}
-    curves, curve_steps = (_together([getattr(agents, key) for agents in cells.values()]) for key in _CURVES)
+    curves, curve_steps = (together([getattr(agents, key) for agents in cells.values()]) for key in _CURVES)
     return Comparison([row for cell in found for row in cell.rows], curves, curve_steps, cells)
-
-
-def _together(parts: Sequence[np.ndarray]) -> np.ndarray:
-    # A short budget has as many evaluations as updates; the last repeated adds no area.
-    longest = max(part.shape[1] for part in parts)
-    return np.concatenate([part[:, np.minimum(np.arange(longest), part.shape[1] - 1)] for part in parts])
 
 
 def _methods(methods: Sequence[str] | Mapping[str, Method], grid: grids.Grid) -> dict[str, Method]:

@@ -1,6 +1,5 @@
 """What a plan will take: memory from the compiled programs themselves, time from one update that is thrown away."""
 
-import os
 import time
 from dataclasses import replace
 from typing import NamedTuple
@@ -53,11 +52,7 @@ def _measured(plan: Plan, batch: Batch) -> Estimate:
 def _without_paying(cell: Cell) -> Cell:
     """The cell with a method of the same program that neither looks, probes nor imagines before it trains."""
     warm = replace(cell.method.warm_start, align=False, probe_episodes=0)
-    return cell._replace(
-        method=replace(
-            cell.method, look_steps=0, imagination=Imagination(), warm_start=warm, control=cell.method.control
-        )
-    )
+    return cell._replace(method=replace(cell.method, look_steps=0, imagination=Imagination(), warm_start=warm))
 
 
 def _memory(world: group.World, run: group.Run, position: group.Position) -> int:
@@ -74,14 +69,6 @@ def _bytes(program: placement.Program, args: tuple) -> int:
     analysis = program.jitted.lower(placement.layout(), *args).compile().memory_analysis()
     held = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
     return int(held + analysis.temp_size_in_bytes)
-
-
-def available_memory() -> int:
-    """Bytes that are free for programs: on the devices, or in the machine where the CPU computes."""
-    stats = [device.memory_stats() for device in placement.mesh().devices.flat]
-    if all(stats):
-        return sum(int(one["bytes_limit"]) - int(one["bytes_in_use"]) for one in stats if one)
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def most_runs(plan: Plan, limit: int) -> int:

@@ -38,34 +38,33 @@ def evaluate(
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
-    each = None if isinstance(task, Task) else _checked(agents, task, episodes)
-    if isinstance(task, Task):
-        specs.check_sizes(agents, task)
+    each = _checked(agents, task, episodes)
     num_episodes = checks.count("episodes", EPISODES if episodes is None else episodes)
     checks.choice("greedy", greedy, (True, False))
     checks.seed(seed)
     policy: Any = Policy(agents.params, agents.statistics, agents.network)
     seeds = training.seeds_of(seed, agents.num_seeds)
     stream = training.FINAL_STREAM
-    if each is not None:
+    if not isinstance(task, Task):
         return training.evaluate_each(agents.algo, policy, tree.stack(each), seeds, greedy, stream).episode_return
     tasks = tree.repeat(task, agents.num_seeds)
     return training.evaluate_runs(agents.algo, policy, tasks, seeds, num_episodes, greedy, stream).episode_return
 
 
 def _checked(agents: Agents, given: Any, episodes: int | None) -> list[Task]:
-    """The tasks of a sequence, each of the agents' sizes and all of one simulator.
+    """The task, or those of a sequence, each of the agents' sizes and all of one simulator.
 
     Raises:
-        ValueError: one of them is not, there is none, or `episodes` is another number than theirs.
+        ValueError: one of them is not, there is none, or `episodes` is another number than that of a sequence.
     """
-    tasks = list(given) if isinstance(given, (list, tuple)) else [given]
+    sequence = isinstance(given, (list, tuple))
+    tasks = list(given) if sequence else [given]
     for task in tasks:
         specs.check_sizes(agents, task)
     simulators = sorted({task.simulator for task in tasks})
     if len(simulators) != 1:
         found = f"those of {' and '.join(simulators)}" if simulators else "an empty sequence"
         raise ValueError(f"task: {found} is not allowed; it must be tasks of one environment")
-    if episodes not in (None, len(tasks)):
+    if sequence and episodes not in (None, len(tasks)):
         raise ValueError(f"episodes: {episodes!r} is not allowed; it must be left out, or {len(tasks)}, one on each")
     return tasks

@@ -17,6 +17,8 @@ from jaxrl_ft.methods.imagination import fit
 
 EPISODES = 2
 """Greedy episodes of each agent on each of the two tasks."""
+_TINY = 1e-6
+"""What keeps the logarithm of nothing finite, and a sensor that never moves from having all the divergence."""
 
 
 class Examination(NamedTuple):
@@ -94,8 +96,8 @@ def examine(agents: Agents, target: Task, *, seed: int = 4) -> Examination:
 
 def most_steps(algo: Any, target: Task) -> int:
     """Environment steps on the target that an examination may take, of each agent."""
-    method = METHODS[RECOMMENDED]
-    return method.LOOK_ENVS * method.look_steps + int(algo.steps_per_update()) + EPISODES * int(target.episode_limit)
+    look = METHODS[RECOMMENDED].look_env_steps
+    return look + int(algo.steps_per_update()) + EPISODES * int(target.episode_limit)
 
 
 def _see(spec: Spec, policy: Policy, task: Task) -> _Seen:
@@ -106,7 +108,7 @@ def _see(spec: Spec, policy: Policy, task: Task) -> _Seen:
     arguments = placement.put((tree.repeat(as_arrays(spec.algo), num), policy, tasks, *spec.seeds), num)
     signs = placement.trim(programs.signs(placement.layout(), *arguments), num)
     low, high = task.return_range
-    fixed = spec.method.LOOK_ENVS * spec.method.look_steps + spec.algo.steps_per_update()
+    fixed = spec.method.look_env_steps + spec.algo.steps_per_update()
     return _Seen(
         np.clip((outcome.episode_return.mean(axis=1) - low) / (high - low), 0.0, 1.0),
         signs,
@@ -117,10 +119,6 @@ def _see(spec: Spec, policy: Policy, task: Task) -> _Seen:
 
 def _log_ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.log((above + _TINY) / (below + _TINY))
-
-
-_TINY = 1e-6
-"""What keeps the logarithm of nothing finite, and a sensor that never moves from having all the divergence."""
 
 
 def _normal_kl(there: dict[str, np.ndarray], here: dict[str, np.ndarray]) -> np.ndarray:

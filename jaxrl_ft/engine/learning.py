@@ -65,9 +65,7 @@ def pretrain(
         raise ValueError(f"until: {specs.sizes(until)} do not fit the source's {specs.sizes(source)}")
     if until is not None:
         data.check_tasks(until, source)
-    params, statistics = training.fresh_params(algo, network, source, spec.seeds)
-    policy = Policy(params, statistics, network)
-    start = Start(policy, params, Source(policy, params), np.ones(seeds, np.float32))
+    start = _fresh(spec, source)
     result = loop.train(spec, start, watch)
     earlier = np.zeros(seeds, np.int64)
     return _agents(spec, start, result, source, earlier, 0, reports.pretraining(spec, result, until))
@@ -77,11 +75,16 @@ def untrained(source: Task, algo: Any, network: Any, optimizer: Optimizer, seeds
     """What `pretrain` starts from, as agents that have taken no step; to plan with."""
     method = Method(warm_start=Scratch(), optimizer=optimizer)
     spec = specs.training_spec(algo, network, method, source, source, seeds, 1, seed, 2, 1)
-    params, statistics = training.fresh_params(algo, network, source, spec.seeds)
-    policy = Policy(params, statistics, network)
-    start = Start(policy, params, Source(policy, params), np.ones(seeds, np.float32))
+    start = _fresh(spec, source)
     result = loop.train(replace(spec, num_updates=0), start)
     return _agents(spec, start, result, source, np.zeros(seeds, np.int64), 0, ("untrained",))
+
+
+def _fresh(spec: Spec, source: Task) -> Start:
+    """Where runs start that nothing has been trained for."""
+    params, statistics = training.fresh_params(spec.algo, spec.network, source, spec.seeds)
+    policy = Policy(params, statistics, spec.network)
+    return Start(policy, params, Source(policy, params), np.ones(spec.num_runs, np.float32))
 
 
 def finetune(

@@ -99,7 +99,7 @@ def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[
     The policy that it is remembered by reads the target's sensors, and so the experience is told as the target would.
     """
     num_looks = _aligns(spec) + (spec.method.imagination.source_share > 0)
-    steps = num_looks * spec.method.look_steps * spec.method.LOOK_ENVS
+    steps = num_looks * spec.method.look_env_steps
     if not spec.method.source_steps:
         return None, steps
     data = training.gather(spec.algo, base, spec.source, spec.seeds, spec.method.source_steps)

@@ -83,8 +83,8 @@ def plan(cells: Sequence[Cell], budget: Budget, most: int = 0, wide: int = 0) ->
         ValueError: an argument is not allowed; nothing has been compiled.
     """
     given = bool(wide)
-    most = placement.comfortable() if not most else checks.count("most", most)
     specs = [learning.spec_of(cell, budget) for cell in cells]
+    most = placement.comfortable() if not most else checks.count("most", most)
     programs: dict[object, int] = {}
     together: dict[object, list[int]] = {}
     for number, (cell, spec) in enumerate(zip(cells, specs)):

@@ -61,13 +61,18 @@ class Method:
         """Environment steps of source experience that the parts ask for."""
         return max(self.penalty.source_steps, self.data.source_steps)
 
+    @property
+    def look_env_steps(self) -> int:
+        """Environment steps of one look of one run."""
+        return self.LOOK_ENVS * self.look_steps
+
     def spent(self) -> int:
         """Environment steps on the target that go into alignment, probe and validation, of each run."""
         return self.spent_before() + self.control.spent() if self.trains else 0
 
     def spent_before(self) -> int:
         """Environment steps on the target that are paid before the first update, of each run."""
-        return self.LOOK_ENVS * self.look_steps + self.warm_start.spent()
+        return self.look_env_steps + self.warm_start.spent()
 
     def training_optimizer(self) -> Optimizer:
         """The optimizer of the training program: nothing absent, and counts by entry where moments are voided."""
