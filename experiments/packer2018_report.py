@@ -32,23 +32,29 @@ OURS = {
         "PPO", "normalised", "normalised, gamma 0.95", "normalised, gamma 0.95, entropy",
     ],
     "PPO with the paper's settings": ["as published"],
+    "PPO, which of these five chosen too": [
+        "PPO", "normalised", "normalised, gamma 0.95", "normalised, gamma 0.95, entropy", "as published",
+    ],
 }  # fmt: skip
 """The recipes from whose settings a repetition chooses."""
 ACTS = {"sampled": "greedy", "greedy": "sampled"}
 """Each way of acting and the other."""
+EQUALS = {"the other way of acting": "validation_{other}", "harder starts": "harder_{acts}"}
+"""What tells settings apart that are equal in validation, and its column."""
 TESTS = ("DD", "RR", "DR", "DE", "RE")
 
 Rows = list[dict[str, str]]
 Metrics = dict[str, np.ndarray]
 
 
-def best(rows: Rows, acts: str) -> Rows:
-    """The rows that are first by validation in this way of acting, then by validation in the other."""
-    keys = [tuple(float(row[f"validation_{way}"]) for way in (acts, ACTS[acts])) for row in rows]
+def best(rows: Rows, acts: str, equals: str) -> Rows:
+    """The rows that are first by validation in this way of acting, then by what tells equals apart."""
+    columns = f"validation_{acts}", EQUALS[equals].format(acts=acts, other=ACTS[acts])
+    keys = [tuple(float(row[column]) for column in columns) for row in rows]
     return [row for row, key in zip(rows, keys) if key == max(keys)]
 
 
-def metrics(rows: Rows, recipes: Sequence[str], acts: str) -> Metrics:
+def metrics(rows: Rows, recipes: Sequence[str], acts: str, equals: str) -> Metrics:
     """Default, Interpolation, Extrapolation and what they are made of, of every repetition, [S] each in percent.
 
     Where n settings of one version are equally good, each is the one with probability 1 / n, and the numbers are
@@ -60,7 +66,8 @@ def metrics(rows: Rows, recipes: Sequence[str], acts: str) -> Metrics:
         chosen = {}
         for version in "DR":
             own = [row for row in found if int(row["repetition"]) == repetition and row["trained_on"] == version]
-            chosen[version] = [{tested: float(row[f"{tested}_{acts}"]) for tested in "DRE"} for row in best(own, acts)]
+            first = best(own, acts, equals)
+            chosen[version] = [{tested: float(row[f"{tested}_{acts}"]) for tested in "DRE"} for row in first]
         for name in TESTS:
             columns[name].append(float(np.mean([row[name[1]] for row in chosen[name[0]]])))
         pairs = itertools.product(chosen["D"], chosen["R"])
@@ -78,30 +85,41 @@ def spread(values: np.ndarray) -> str:
 
 def comparison(rows: Rows, controllers: Rows) -> str:
     """The published table with ours below it."""
-    headings = ["algorithm", "acts", "Default", "Interpolation", "Extrapolation", "DR", "DE", "RE"]
+    headings = [
+        "algorithm",
+        "acts",
+        "equals told apart by",
+        "Default",
+        "Interpolation",
+        "Extrapolation",
+        "DR",
+        "DE",
+        "RE",
+    ]
     lines = [
-        [f"{name} (published)", "sampled", *(f"{mean:.2f} ± {std:.2f}" for mean, std in numbers), "", "", ""]
+        [f"{name} (published)", "sampled", "", *(f"{mean:.2f} ± {std:.2f}" for mean, std in numbers), "", "", ""]
         for name, numbers in PUBLISHED.items()
     ]
-    for (name, recipes), acts in itertools.product(OURS.items(), ACTS):
+    for equals, (name, recipes), acts in itertools.product(EQUALS, OURS.items(), ACTS):
         if finished(rows, recipes):
-            ours = metrics(rows, recipes, acts)
-            lines.append([name, acts, *(spread(ours[key]) for key in ("DD", "RR", "extrapolation", *TESTS[2:]))])
+            ours = metrics(rows, recipes, acts, equals)
+            reached = (spread(ours[key]) for key in ("DD", "RR", "extrapolation", *TESTS[2:]))
+            lines.append([name, acts, equals, *reached])
     for row in controllers:
         d, r, e = (100.0 * float(row[version]) for version in "DRE")
         numbers = (d, r, np.cbrt(r * e * e), r, e, e)
-        lines.append([row["controller"], "", *(f"{number:.2f}" for number in numbers)])
-    return markdown_table(headings, lines, text_columns=2)
+        lines.append([row["controller"], "", "", *(f"{number:.2f}" for number in numbers)])
+    return markdown_table(headings, lines, text_columns=3)
 
 
 def every_setting(rows: Rows) -> str:
     """Every setting that was tried, whether chosen or not, as means over the repetitions."""
-    names = [f"{test} {acts}" for acts in ACTS for test in ("validation", "D", "R", "E")]
+    names = [f"{test} {acts}" for acts in ACTS for test in ("validation", "harder", "D", "R", "E")]
     headings = ["recipe", "learning rate", "trained on", *names, "worst E greedy", "episodes"]
     lines = []
     for cell in dict.fromkeys((row["recipe"], row["setting"], row["trained_on"]) for row in rows):
         own = [row for row in rows if (row["recipe"], row["setting"], row["trained_on"]) == cell]
-        table = {key: np.array([float(row[key]) for row in own]) for key in own[0] if "_" in key and key[-1] in "yd"}
+        table = {key: np.array([float(row[key]) for row in own]) for key in own[0] if key.endswith(tuple(ACTS))}
         means = [100.0 * table[name.replace(" ", "_")].mean() for name in names]
         episodes = np.mean([float(row["episodes"]) for row in own])
         worst = 100.0 * table["E_greedy"].min()
@@ -115,7 +133,8 @@ def beyond(rows: Rows, finetunes: Rows) -> str:
     wide = [row for row in rows if row["trained_on"] == "W"]
     for acts in ACTS if wide else ():
         chosen = [
-            best([row for row in wide if row["repetition"] == r], acts) for r in sorted({w["repetition"] for w in wide})
+            best([row for row in wide if row["repetition"] == r], acts, "the other way of acting")
+            for r in sorted({w["repetition"] for w in wide})
         ]
         reached = [[np.mean([100.0 * float(row[f"{v}_{acts}"]) for row in equals]) for equals in chosen] for v in "DRE"]
         lines.append([f"trained on the outer ranges, {acts}", *(spread(np.array(values)) for values in reached)])
@@ -140,8 +159,11 @@ def write(rows: Rows, controllers: Rows, finetunes: Rows) -> None:
     """Writes results/packer2018.md and results/packer2018.json from what is finished."""
     ours = {
         name: {
-            acts: {key: values.round(4).tolist() for key, values in metrics(rows, recipes, acts).items()}
-            for acts in ACTS
+            equals: {
+                acts: {key: values.round(4).tolist() for key, values in metrics(rows, recipes, acts, equals).items()}
+                for acts in ACTS
+            }
+            for equals in EQUALS
         }
         for name, recipes in OURS.items()
         if finished(rows, recipes)
@@ -157,8 +179,9 @@ TEXT = """# Generalisation on CartPole by the protocol of Packer et al. 2018
 Success in percent, mean ± standard deviation over repetitions: 5 in the paper, 16 here. Default is DD, Interpolation
 RR, Extrapolation (DR DE RE)^(1/3), where XY is the success on version Y of agents trained on X. The protocol, and
 where it differs from the paper's, stand in `experiments/packer2018.py`. A repetition chooses settings on the version
-it trains on alone; what it could choose from was found by looking at E with agents of other seeds, and is all in the
-last table. The two regulators know physics, the default's or each task's own. For them and for random actions, which
+it trains on alone; of settings that are equal there, either those are kept that are best in the other way of acting, or
+those that are best on the same draws from harder starts. What it could choose from was found by looking at E with agents
+of other seeds, but for the paper's settings, and is all in the last table. The two regulators know physics, the default's or each task's own. For them and for random actions, which
 train on nothing, DR, DE and RE are the successes on R, E and E.
 """
 BEYOND = """
