@@ -11,9 +11,9 @@ those of the paper, its table 1, and of the authors' code, github.com/sunblaze-u
 As in the paper the whole sweep is repeated, here 16 times. Every repetition trains one agent with every setting of a
 recipe on D and one on R, and for either keeps the setting with the most successes in 1,000 validation episodes on draws
 of that version alone. E is only ever tested on. The paper does not say what it does about equals, and most settings are
-equal at 100%. Both of two answers are in the tables: the agents' other way of acting, greedy or sampled, tells equals
-apart; or the same draws do from harder starts, which the version has not, three episodes on each draw. What is equal then
-counts equally. The second rule was written down, and committed, before its outcome was known.
+equal at 100%. The tables have two answers: the agents' other way of acting, greedy or sampled, tells equals apart, or
+the same draws do from harder starts than the version has, three episodes on each. What is equal then counts equally.
+The second rule was written down and committed before its outcome was known.
 
 Where this differs: physics on R are redrawn in every update, in the middle of episodes, and not at resets; a time limit
 does not end the return; the budget is 163,840 env steps, the paper's 15,000 episodes, which are up to 3 million.

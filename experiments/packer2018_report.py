@@ -179,10 +179,10 @@ TEXT = """# Generalisation on CartPole by the protocol of Packer et al. 2018
 Success in percent, mean ± standard deviation over repetitions: 5 in the paper, 16 here. Default is DD, Interpolation
 RR, Extrapolation (DR DE RE)^(1/3), where XY is the success on version Y of agents trained on X. The protocol, and
 where it differs from the paper's, stand in `experiments/packer2018.py`. A repetition chooses settings on the version
-it trains on alone; of settings that are equal there, either those are kept that are best in the other way of acting, or
-those that are best on the same draws from harder starts. What it could choose from was found by looking at E with agents
-of other seeds, but for the paper's settings, and is all in the last table. The two regulators know physics, the default's or each task's own. For them and for random actions, which
-train on nothing, DR, DE and RE are the successes on R, E and E.
+it trains on alone. Of settings that are equal there, it keeps those that are best in the other way of acting, or those
+that are best on the same draws from harder starts. But for the paper's settings, what it could choose from was found by
+looking at E with agents of other seeds; all of it is in the last table. The two regulators know physics, the default's
+or each task's own. For them and for random actions, which train on nothing, DR, DE and RE are those on R, E and E.
 """
 BEYOND = """
 ## Beyond the protocol
