@@ -42,7 +42,7 @@ def serve() -> None:
         runs, layout = int(line.split()[0]), line.split()[1]
         cells = [Cell(pretrained.select(np.arange(runs) % AGENTS), target, method)]
         with placement.laid_out(layout):
-            most = min(estimating.most_runs(sweeping.plan(cells, budgets["first"]), LIMIT), placement.comfortable())
+            most = estimating.most_runs(sweeping.plan(cells, budgets["first"]), LIMIT)
             plans = {name: sweeping.plan(cells, budget, most) for name, budget in budgets.items()}
             if line not in ready:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

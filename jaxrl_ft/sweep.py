@@ -52,7 +52,7 @@ def _dry_run(settings: "SweepSettings") -> None:
     search = _search(settings, agents)
     if search is not None:
         settings = replace(settings, methods=settings.methods | {f"{name}+?": m for name, m in search.methods.items()})
-    study = _study(settings, agents, _most_runs(settings, agents))
+    study = _study(settings, agents, _most(settings, _study(settings, agents).plan))
     sweep_output.print_plan(study, estimating.estimate(study.plan))
     if search is not None:
         print(search_run.told(search))
@@ -86,9 +86,9 @@ def _lead(settings: "SweepSettings", team: "Team", began: float) -> None:
         search = _search(settings, agents)
         found, notes = search_run.Outcome({}, ()) if search is None else search_run.run(search, out)
         settings = replace(settings, methods=settings.methods | found)
-        most = _most_runs(settings, agents)
+        study, finished = _study(settings, agents), sweep_directory.cells(out)
+        most = _most(settings, study.plan) if len(finished) < len(study.plan.cells) else 0
         study = _study(settings, agents, most)
-        finished = sweep_directory.cells(out)
         sweep_output.tell_beginning(study, len(finished), team.count)
         sweep_team.lead(settings, team, agents, most, study, finished)
         seconds = time.monotonic() - began
@@ -131,16 +131,7 @@ def _untrained(settings: "SweepSettings") -> "Agents":
     return untrained(settings.source, PPO(), MLP(), Adam(), settings.flags.seeds, settings.flags.seed)
 
 
-def _most_runs(settings: "SweepSettings", agents: "Agents") -> int:
-    """How many runs of a batch keep to the memory limit; 0 without one.
-
-    Raises:
-        ValueError: one run takes more.
-    """
-    return 0 if settings.memory_limit is None else _most(settings, _study(settings, agents, 0).plan)
-
-
-def _study(settings: "SweepSettings", agents: "Agents", most: int) -> "Study":
+def _study(settings: "SweepSettings", agents: "Agents", most: int = 0) -> "Study":
     """The comparison, in batches of at most so many runs; 0 for what suits the devices."""
     from jaxrl_ft.commands import sweep_settings
     from jaxrl_ft.engine.comparison import study
@@ -171,8 +162,7 @@ def _search(settings: "SweepSettings", agents: "Agents") -> "Quest | None":
     if settings.search is None:
         return None
     found = search_run.planned(settings, settings.search, agents)
-    most = _most(settings, found.plan()) if settings.memory_limit else 0
-    return search_run.planned(settings, settings.search, agents, most) if most else found
+    return search_run.planned(settings, settings.search, agents, _most(settings, found.plan()))
 
 
 def _most(settings: "SweepSettings", plan: "Plan") -> int:

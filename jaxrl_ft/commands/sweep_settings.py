@@ -74,8 +74,8 @@ class SweepFlags:
     """env steps of each run on its target"""
     layout: Annotated[str, tyro.conf.arg(metavar="|".join(LAYOUTS))] = "fast"
     """how runs lie on the devices; with `exact` the others of a sweep change no bit of a run, and it takes longer"""
-    memory_limit: Annotated[str | None, tyro.conf.arg(metavar="BYTES", help_behavior_hint="(default: none)")] = None
-    """memory that the programs may take, such as 500M or 4G"""
+    memory_limit: Annotated[str | None, tyro.conf.arg(metavar="BYTES", help_behavior_hint="(default: half)")] = None
+    """memory that the programs of a process may take, such as 500M or 4G, instead of half of what is free"""
     dry_run: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
     """say what would run, what it compiles, and about how long and how much memory it takes; nothing trains"""
     out: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/<time>)")] = None

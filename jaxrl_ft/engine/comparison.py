@@ -10,7 +10,7 @@ import numpy as np
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import floats
 from jaxrl_ft.core.curves import area_under_curve, together
-from jaxrl_ft.engine import placement, specs, sweeping
+from jaxrl_ft.engine import estimating, placement, specs, sweeping
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.evaluation import evaluate
 from jaxrl_ft.engine.learning import Budget, Cell
@@ -175,7 +175,7 @@ def compare(
 
     Run i starts from agent i mod S, and uses the same keys with every method, so that differences are paired.
     `zero_shot` and `scratch` are added when they are not among the methods. Cells whose methods have one structure
-    train side by side where they are small.
+    train side by side where they are small, in batches that take no more than half of the memory that is free.
 
     Args:
         agents: S pretrained agents.
@@ -202,7 +202,8 @@ def compare(
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     checks.choice("layout", layout, placement.LAYOUTS)
-    planned = study(
+    planned = partial(
+        study,
         agents,
         targets,
         methods,
@@ -215,7 +216,8 @@ def compare(
         paid=paid,
     )
     with placement.laid_out(layout):
-        found = sorted(planned.cells(watch=watch), key=lambda cell: cell.number)
+        most = estimating.most_runs(planned().plan)
+        found = sorted(planned(most=most).cells(watch=watch), key=lambda cell: cell.number)
     cells = {(cell.method, cell.target): cell.agents for cell in found}
     curves, curve_steps = (together([getattr(agents, key) for agents in cells.values()]) for key in _CURVES)
     return Comparison([row for cell in found for row in cell.rows], curves, curve_steps, cells)

@@ -6,12 +6,26 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+import psutil
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.engine import group, learning, loop, placement, programs
 from jaxrl_ft.engine.learning import Cell
 from jaxrl_ft.engine.sweeping import Batch, Plan
 from jaxrl_ft.methods.imagination import Imagination
+
+SHARE = 0.5
+"""Of the memory that is free: what programs may take where nobody says otherwise."""
+
+
+class Begun(NamedTuple):
+    """A batch before its first update."""
+
+    world: group.World
+    run: group.Run
+    position: group.Position
+    width: int
+    """runs of the program"""
 
 
 class Estimate(NamedTuple):
@@ -24,29 +38,32 @@ class Estimate(NamedTuple):
     width: int
     """runs of the program"""
 
-    @property
-    def memory_of_a_run(self) -> int:
-        """Bytes of one run."""
-        return -(-self.memory // self.width)
-
 
 def estimate(plan: Plan) -> dict[int, Estimate]:
     """What each program of a plan takes, by its number; compiles them, and trains nothing that is kept."""
+    return {number: _measured(_begun(plan, batch)) for number, batch in _first(plan).items()}
+
+
+def _first(plan: Plan) -> dict[int, Batch]:
+    """The first batch of each program."""
     first = {batch.program: batch for batch in reversed(plan.batches) if batch.program >= 0}
-    return {number: _measured(plan, first[number]) for number in sorted(first)}
+    return {number: first[number] for number in sorted(first)}
 
 
-def _measured(plan: Plan, batch: Batch) -> Estimate:
+def _begun(plan: Plan, batch: Batch) -> Begun:
     cells = [_without_paying(plan.cells[number]) for number in batch.cells]
     ready = [learning.prepare(cell, plan.budget) for cell in cells]
     given = tree.concatenate([group.given(spec, prepared.start) for spec, _, _, prepared in ready])
     width = max(batch.width, len(given.run.seed))
-    world, run, position = group.begin(placement.pad(given, width))
-    memory = _memory(world, run, position)
+    return Begun(*group.begin(placement.pad(given, width)), width)
+
+
+def _measured(begun: Begun) -> Estimate:
+    memory, (world, run, position, width) = _memory(begun), begun
     position, _ = loop.advance(world, run, position, 0, 1)
-    began = time.perf_counter()
+    start = time.perf_counter()
     jax.block_until_ready(loop.advance(world, run, position, 1, 2))
-    return Estimate(memory, time.perf_counter() - began, width)
+    return Estimate(memory, time.perf_counter() - start, width)
 
 
 def _without_paying(cell: Cell) -> Cell:
@@ -55,8 +72,9 @@ def _without_paying(cell: Cell) -> Cell:
     return cell._replace(method=replace(cell.method, look_steps=0, imagination=Imagination(), warm_start=warm))
 
 
-def _memory(world: group.World, run: group.Run, position: group.Position) -> int:
+def _memory(begun: Begun) -> int:
     """Bytes of the larger of the two programs of an update, on all devices."""
+    world, run, position, _ = begun
     index, layout = np.int32(0), placement.layout()
     carry = position.state.carry
     collect = (world, position.policy, carry, position.memory, index)
@@ -71,11 +89,32 @@ def _bytes(program: placement.Program, args: tuple) -> int:
     return int(held + analysis.temp_size_in_bytes)
 
 
-def most_runs(plan: Plan, limit: int) -> int:
-    """How many runs a batch may hold to keep to a limit of memory in bytes; 0 when not even one does."""
-    return min((limit // one.memory_of_a_run for one in estimate(plan).values()), default=1)
+def free_memory() -> int:
+    """Bytes that are free: on the devices together, or in the machine where its CPU computes."""
+    stats = [device.memory_stats() for device in placement.mesh().devices.flat]
+    if all(stats):
+        return sum(int(one["bytes_limit"]) - int(one["bytes_in_use"]) for one in stats if one)
+    return int(psutil.virtual_memory().available)
+
+
+def most_runs(plan: Plan, limit: int = 0) -> int:
+    """How many runs a batch may hold: what suits the devices, or fewer to keep to a limit of memory.
+
+    Programs are compiled for this as the plan has them, and are not compiled again where it keeps to the limit.
+
+    Args:
+        plan: in batches of what suits the devices.
+        limit: bytes; 0 for a `SHARE` of what is free, and one run at a time even where that takes more.
+
+    Returns:
+        The number; 0 when not even one run keeps to the limit.
+    """
+    each = memory_of_a_run(plan)
+    allowed = limit or max(int(SHARE * free_memory()), each)
+    return min(placement.comfortable(), allowed // max(each, 1))
 
 
 def memory_of_a_run(plan: Plan) -> int:
-    """Bytes of one run of the largest program."""
-    return max((one.memory_of_a_run for one in estimate(plan).values()), default=0)
+    """Bytes of one run of the largest program; 0 where nothing trains."""
+    batches = (_begun(plan, batch) for batch in _first(plan).values())
+    return max((-(-_memory(begun) // begun.width) for begun in batches), default=0)

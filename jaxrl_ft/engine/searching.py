@@ -1,14 +1,14 @@
 """Hyperparameter search that starts from pretrained agents and is scored on tasks that no report uses."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxrl_ft.core import checks
-from jaxrl_ft.engine import bayesian, proposing, specs
+from jaxrl_ft.engine import bayesian, estimating, proposing, specs
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.comparison import HeldOut
 from jaxrl_ft.engine.learning import Budget
@@ -136,6 +136,7 @@ def search(
     budget = Budget(steps, seed, num_evals, eval_episodes)
     options: dict[str, Any] = {"validation": validation, "held_out": held_out, "storage": storage}
     planned = quest(agents, targets, methods, space, kind=kind, trials=trials, seeds=seeds, budget=budget, **options)
+    planned = replace(planned, most=estimating.most_runs(planned.plan()))
     known = {trial.proposal[:2]: trial for trial in finished}
     for trial in planned.trials(finished):
         known[trial.proposal[:2]] = trial

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import jax
 import numpy as np
+import psutil
 import pytest
 
 import jaxrl_ft as ft
@@ -141,7 +142,7 @@ def test_what_is_finished_is_left_out(cells, together):
     assert [number for number, _ in sweeping.run(plan, finished)] == [6, 7]
 
 
-def test_memory_grows_with_the_width_and_limits_it(agents, target):
+def test_memory_grows_with_the_width_and_limits_it(agents, target, monkeypatch):
     planned = study(agents, {"long": target}, ["full"], budget=BUDGET)
     small, large = (
         estimating.estimate(study(agents.select(np.arange(n) % 4), {"long": target}, ["full"], budget=BUDGET).plan)[0]
@@ -151,5 +152,33 @@ def test_memory_grows_with_the_width_and_limits_it(agents, target):
     assert small.width == 8 and large.width == 16
     assert 1.5 * small.memory < large.memory < 3 * small.memory
     assert small.seconds > 0
-    assert estimating.most_runs(planned.plan, small.memory_of_a_run * 3) == 3
-    assert estimating.most_runs(planned.plan, small.memory_of_a_run - 1) == 0
+    each = estimating.memory_of_a_run(planned.plan)
+    assert each == -(-small.memory // small.width)
+    assert estimating.most_runs(planned.plan, each * 3) == 3
+    assert estimating.most_runs(planned.plan, each - 1) == 0
+    assert estimating.most_runs(planned.plan, each * 10**6) == placement.comfortable()
+
+    def left(free):
+        monkeypatch.setattr(estimating, "free_memory", lambda: free)
+        return estimating.most_runs(planned.plan)
+
+    assert left(2 * each * 3) == 3 and left(2 * each * 10**6) == placement.comfortable()
+    # One run at a time is all that can be tried.
+    assert left(0) == 1
+
+
+def test_a_comparison_keeps_to_the_memory_that_is_free(agents, target, monkeypatch):
+    seen = []
+    run = sweeping.run
+    monkeypatch.setattr(sweeping, "run", lambda plan, *rest: seen.append(plan) or run(plan, *rest))
+    monkeypatch.setattr(estimating, "free_memory", lambda: 0)
+    tight = ft.compare(agents, {"long": target}, ["full"], **BUDGET._asdict(), episodes=2, held_out_episodes=1)
+    assert {num for batch in seen[0].batches if batch.width for _, num in batch.parts} == {1}
+    monkeypatch.undo()
+    free = ft.compare(agents, {"long": target}, ["full"], **BUDGET._asdict(), episodes=2, held_out_episodes=1)
+    assert [row["status"] for row in tight.runs] == ["ok"] * len(free.runs)
+    np.testing.assert_array_equal(tight.curves[:, 0], free.curves[:, 0])
+
+
+def test_free_memory_is_what_the_machine_has():
+    assert 10**7 < estimating.free_memory() <= psutil.virtual_memory().total
