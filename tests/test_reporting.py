@@ -12,24 +12,30 @@ import jaxrl_ft as ft
 from jaxrl_ft.analysis.measurements import KL_COLUMN, check
 from jaxrl_ft.analysis.summary import summarise
 from jaxrl_ft.commands import measurements, reporting
+from jaxrl_ft.engine.comparison import gathered, study
+from jaxrl_ft.engine.learning import Budget
 
 
 @pytest.fixture(scope="module")
 def compared(agents, target):
     targets = {"long pole/1": target, "flipped": ft.make_task("CartPole-v1", flip_actions=True, action_delay=2)}
-    budget = {"steps": 512, "num_evals": 3, "eval_episodes": 4, "episodes": 4, "held_out_episodes": 2}
-    return ft.compare(agents, targets, ["full"], seeds=4, **budget)
+    counts = {"seeds": 4, "episodes": 4, "held_out_episodes": 2}
+    return gathered(study(agents, targets, ["full"], budget=Budget(512, 3, 3, 4), **counts).cells(diverged=True))
 
 
 @pytest.fixture(scope="module")
 def measured(compared):
-    runs = [dict(row) for row in compared.runs]
-    rows = summarise(runs, compared.curves, compared.curve_steps, repetitions=20)
-    return runs, measurements.measure(compared.cells, runs, rows, seed=5, episodes=2)
+    return measure(compared, ["long pole/1", "flipped"], 2)
 
 
-def test_every_run_gains_its_divergence(measured, compared):
-    runs, _ = measured
+def measure(compared, targets, episodes):
+    rows = summarise(compared.runs, compared.curves, compared.curve_steps, repetitions=20)
+    agents = compared.cells
+    return measurements.grids_and_films(lambda *cell: agents.get(cell), rows, targets, 5, episodes)
+
+
+def test_every_run_has_its_divergence(compared):
+    runs = compared.runs
     assert all(np.isfinite(row[KL_COLUMN]) for row in runs)
     assert {row[KL_COLUMN] for row in runs if row["method"] == "zero_shot"} == {0.0}
     assert all(row[KL_COLUMN] > 0 for row in runs if row["method"] == "full")
@@ -38,9 +44,9 @@ def test_every_run_gains_its_divergence(measured, compared):
 
 
 def test_grids_and_films_are_of_the_best_method_on_every_target(measured, compared):
-    _, found = check(measured[1]), measured[1]
-    assert [(grid.target, grid.method) for grid in found.grids] == [("long pole/1", "full"), ("flipped", "full")]
-    long, flipped = found.grids
+    check(measured)
+    assert [(grid.target, grid.method) for grid in measured.grids] == [("long pole/1", "full"), ("flipped", "full")]
+    long, flipped = measured.grids
     assert long.names == ("half_length (m)", "force (N)") and (long.runs, long.episodes) == (4, 2)
     i, j = long.target_cell
     assert (long.values[0][i], long.values[1][j]) == pytest.approx((1.0, 10.0))
@@ -52,15 +58,12 @@ def test_grids_and_films_are_of_the_best_method_on_every_target(measured, compar
 
 
 def test_only_the_targets_that_are_wanted_get_a_grid_and_a_film(compared):
-    runs = [dict(row) for row in compared.runs]
-    rows = summarise(runs, compared.curves, compared.curve_steps, repetitions=20)
-    found = measurements.measure(compared.cells, runs, rows, seed=5, episodes=1, targets=["flipped"])
+    found = measure(compared, ["flipped"], 1)
     assert [part.target for part in (*found.grids, *found.films)] == ["flipped", "flipped"]
-    assert all(KL_COLUMN in row for row in runs)
 
 
 def test_a_film_shows_what_evaluation_plays_and_which_way_the_motor_pushes(measured, compared):
-    for film in measured[1].films:
+    for film in measured.films:
         task = compared.agents("full", film.target).task
         for name, method in (("before", "zero_shot"), ("after", "full")):
             episode = getattr(film, name)
@@ -84,10 +87,10 @@ def test_failed_runs_are_neither_filmed_nor_averaged(compared):
 
 
 def test_all_files_are_there_and_name_each_other(measured, compared, tmp_path):
-    runs, extra = measured
+    runs = compared.runs
     texts = {"long pole/1": "twice <the> length", "flipped": "left is right"}
     about = reporting.About(source="`CartPole-v1`", title="Both", targets=texts, repetitions=20)
-    paths = reporting.write_all(tmp_path, about, runs, compared.curves, compared.curve_steps, extra)
+    paths = reporting.write_all(tmp_path, about, runs, compared.curves, compared.curve_steps, measured)
     assert all(path.stat().st_size for path in paths)
     page, text = ((tmp_path / name).read_text() for name in ("report.html", "report.md"))
     for path in re.findall(r"\]\(<(.*?)>\)", text):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxrl_ft.analysis.findings import best_method
-from jaxrl_ft.analysis.measurements import KL_COLUMN, Episode, Film, Measurements, PhysicsGrid
+from jaxrl_ft.analysis.measurements import Episode, Film, Measurements, PhysicsGrid
 from jaxrl_ft.core import tree
 from jaxrl_ft.engine import measuring
 from jaxrl_ft.engine.agents import Agents
@@ -15,35 +15,8 @@ from jaxrl_ft.envs.cartpole import QUANTITIES
 from jaxrl_ft.envs.catalogue import grid_axes, physics_grid
 from jaxrl_ft.envs.task import Task
 
-Cells = Mapping[tuple[str, str], Agents]
 BASE = "zero_shot"
 CARTPOLE = "CartPole"
-
-
-def measure(
-    cells: Cells,
-    runs: Sequence[dict[str, Any]],
-    rows: Sequence[Mapping[str, Any]],
-    seed: int,
-    episodes: int = 16,
-    targets: Sequence[str] | None = None,
-) -> Measurements:
-    """Grids of physics and films of the best method on every target; the runs gain the column `kl_from_base`.
-
-    The best method is the one with the largest area among the summary rows; the run that is filmed is the first that
-    did not fail, whatever it returns.
-
-    Args:
-        cells: the agents by method and target, `zero_shot` among them: what a comparison leaves.
-        runs: its runs.
-        rows: their summary.
-        seed: of the starts and the noise.
-        episodes: greedy episodes of each run in each cell of a grid.
-        targets: those that get a grid and a film; all without it. A grid costs some hundred evaluations.
-    """
-    add_divergence(cells, runs, seed)
-    chosen = dict.fromkeys(row["target"] for row in rows) if targets is None else targets
-    return grids_and_films(lambda method, target: cells.get((method, target)), rows, chosen, seed, episodes)
 
 
 def grids_and_films(
@@ -55,10 +28,13 @@ def grids_and_films(
 ) -> Measurements:
     """Grids of physics and films of the best method on every target, where its agents and the untouched ones are.
 
+    The best method is the one with the largest area among the summary rows; the run that is filmed is the first that
+    did not fail, whatever it returns.
+
     Args:
         agents: those of a method and a target, asked for when it is their turn.
         rows: the summary of the runs.
-        targets: by name.
+        targets: by name. A grid costs some hundred evaluations.
         seed: of the starts and the noise.
         episodes: greedy episodes of each run in each cell of a grid.
     """
@@ -74,19 +50,6 @@ def grids_and_films(
         grids.append(measured_grid(before, after, target, method, seed, episodes))
         films.append(filmed(before, after, target, method, seed))
     return Measurements([one for one in grids if one is not None], [one for one in films if one is not None])
-
-
-def add_divergence(cells: Cells, runs: Sequence[dict[str, Any]], seed: int) -> None:
-    """Nothing; every run of these cells then has its divergence from its base, NaN where that is not finite."""
-    found = {
-        (method, target): measuring.divergence(tuned, cells[BASE, target], tuned.task, seed=seed)
-        for (method, target), tuned in cells.items()
-        if (BASE, target) in cells
-    }
-    for row in runs:
-        cell = found.get((row["method"], row["target"]))
-        if cell is not None:
-            row[KL_COLUMN] = float(cell[row["run"]])
 
 
 def measured_grid(

@@ -217,7 +217,12 @@ def compare(
     )
     with placement.laid_out(layout):
         most = estimating.most_runs(planned().plan)
-        found = sorted(planned(most=most).cells(watch=watch), key=lambda cell: cell.number)
+        return gathered(planned(most=most).cells(watch=watch))
+
+
+def gathered(finished: Iterable[Finished]) -> Comparison:
+    """Every cell of a study as one comparison, in the order of the study."""
+    found = sorted(finished, key=lambda cell: cell.number)
     cells = {(cell.method, cell.target): cell.agents for cell in found}
     curves, curve_steps = (together([getattr(agents, key) for agents in cells.values()]) for key in _CURVES)
     return Comparison([row for cell in found for row in cell.rows], curves, curve_steps, cells)
