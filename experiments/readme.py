@@ -143,12 +143,14 @@ def sweeps() -> str:
 
 
 def generalisation() -> str:
-    """The published best, ours and the controllers, from the experiment after Packer et al."""
+    """The published best, ours that sample as it does, and the controllers, from the experiment after Packer et al."""
     lines = (RESULTS / "packer2018.md").read_text().splitlines()
     first = next(place for place, line in enumerate(lines) if line.startswith("|"))
     table = lines[first : lines.index("", first)]
     kept = ("A2C, feed-forward (published)", "PPO, feed-forward (published)")
-    return "\n".join(line for line in table if "(published)" not in line or line.split("|")[1].strip() in kept)
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in table]
+    shown = [acts != "greedy" and ("(published)" not in name or name in kept) for name, acts in rows]
+    return "\n".join(line for line, show in zip(table, shown) if show)
 
 
 def advice() -> str:

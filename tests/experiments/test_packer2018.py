@@ -55,9 +55,14 @@ def test_extreme_quantities_are_independent(packer):
 
 
 def row(version, setting, repetition=0, recipe="PPO", **numbers):
-    base = {"validation_greedy": 1, "validation_sampled": 1, "D_greedy": 1, "R_greedy": 1, "E_greedy": 1}
+    names = ("validation_greedy", "validation_sampled", "harder_greedy", "D_greedy", "R_greedy", "E_greedy")
+    base = dict.fromkeys(names, 1)
     values = {key: str(value) for key, value in (base | numbers).items()}
     return {"recipe": recipe, "trained_on": version, "setting": setting, "repetition": str(repetition), **values}
+
+
+def metrics(report, rows, recipes=("PPO",), equals="the other way of acting"):
+    return report.metrics(rows, recipes, "greedy", equals)
 
 
 def test_the_metrics_are_geometric_means_of_the_chosen_settings(report):
@@ -67,14 +72,14 @@ def test_the_metrics_are_geometric_means_of_the_chosen_settings(report):
         row("R", "a", validation_sampled=0.9, E_greedy=1.0),
         row("R", "b", R_greedy=0.7, E_greedy=0.4),
     ]
-    found = report.metrics(rows, ["PPO"], "greedy")
+    found = metrics(report, rows)
     expected = {"DD": 90, "RR": 70, "DR": 80, "DE": 50, "RE": 40, "extrapolation": 100 * (0.8 * 0.5 * 0.4) ** (1 / 3)}
     assert {name: values.item() for name, values in found.items()} == pytest.approx(expected)
 
 
 def test_equal_settings_count_equally(report):
     rows = [row("D", "a", E_greedy=0.5), row("D", "b", E_greedy=1.0), row("R", "a"), row("R", "b", E_greedy=0.3)]
-    found = report.metrics(rows, ["PPO"], "greedy")
+    found = metrics(report, rows)
     roots = [np.cbrt(d * r) for d in (0.5, 1.0) for r in (1.0, 0.3)]
     np.testing.assert_allclose(found["extrapolation"], 100 * np.mean(roots))
     np.testing.assert_allclose(found["DE"], 75)
@@ -82,7 +87,7 @@ def test_equal_settings_count_equally(report):
 
 def test_success_in_tests_never_decides(report):
     rows = [row("D", "a", E_greedy=0.0), row("D", "b", validation_greedy=0.999), row("R", "a")]
-    assert report.metrics(rows, ["PPO"], "greedy")["DE"] == [0.0]
+    assert metrics(report, rows)["DE"] == [0.0]
 
 
 def test_every_repetition_chooses_for_itself_among_the_given_recipes(report):
@@ -91,5 +96,24 @@ def test_every_repetition_chooses_for_itself_among_the_given_recipes(report):
         *(row("D", "b", i, "more", validation_greedy=0.9, E_greedy=0.7) for i in range(2)),
         *(row("R", "a", i) for i in range(2)),
     ]
-    np.testing.assert_allclose(report.metrics(rows, ["PPO"], "greedy")["DE"], [10, 20])
-    np.testing.assert_allclose(report.metrics(rows, ["PPO", "more"], "greedy")["DE"], [10, 70])
+    np.testing.assert_allclose(metrics(report, rows)["DE"], [10, 20])
+    np.testing.assert_allclose(metrics(report, rows, ["PPO", "more"])["DE"], [10, 70])
+
+
+def test_harder_starts_tell_equals_apart_and_nothing_else(report):
+    rows = [
+        row("D", "a", harder_greedy=0.8, validation_sampled=0.9, E_greedy=0.2),
+        row("D", "b", harder_greedy=0.7, E_greedy=0.4),
+        row("D", "c", harder_greedy=0.9, validation_greedy=0.999, E_greedy=0.6),
+        row("R", "a"),
+    ]
+    assert metrics(report, rows, equals="harder starts")["DE"] == [20.0]
+    assert metrics(report, rows)["DE"] == [40.0]
+
+
+def test_harder_starts_are_the_same_draws_from_further_away(packer):
+    near, far = packer.draw("R", 20, 3), packer.draw("R", 20, 3, packer.HARDER[-1])
+    for name in packer.RANGES:
+        np.testing.assert_array_equal(column(near, name), column(far, name))
+    assert set(column(near, "reset_range")) == {np.float32(packer.RESET)}
+    assert set(column(far, "reset_range")) == {np.float32(packer.HARDER[-1])}
