@@ -24,7 +24,7 @@ def grids_and_films(
     rows: Sequence[Mapping[str, Any]],
     targets: Iterable[str],
     seed: int,
-    episodes: int = 16,
+    episodes: int = 8,
 ) -> Measurements:
     """Grids of physics and films of the best method on every target, where its agents and the untouched ones are.
 
@@ -53,7 +53,7 @@ def grids_and_films(
 
 
 def measured_grid(
-    before: Agents, after: Agents, target: str, method: str, seed: int, episodes: int = 16
+    before: Agents, after: Agents, target: str, method: str, seed: int, episodes: int = 8
 ) -> PhysicsGrid | None:
     """Mean returns before and after fine-tuning over two quantities; None where the environment has no two.
 
