@@ -115,9 +115,11 @@ def sweeps() -> str:
             f"{scaling['resident_memory_grew_bytes']['256'] / 1e6:.0f} MB",
         ),
         (
-            "one core against both cores, time; the machine's own limit, two processes that share the work",
-            "{:.2f} times; {:.2f} times".format(
-                *(cores[name]["median"] for name in ("one_core_over_two", "one_core_over_two_processes"))
+            f"one core against both cores, time, median and range of {len(cores['seconds']['one'])} rounds; two "
+            "processes of a core that share the work",
+            "; ".join(
+                "{median:.2f} times ({min:.2f} to {max:.2f})".format(**cores[name])
+                for name in ("one_core_over_two", "one_core_over_two_processes")
             ),
         ),
         (

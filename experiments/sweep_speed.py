@@ -21,7 +21,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results" / "sweep_speed.json"
 PEER = Path(__file__).parent / "peers" / "sb3_ppo.py"
-STEPS, EVALS, EPISODES, AGENTS, ROUNDS = 40_000, 11, 16, 16, 2
+STEPS, EVALS, EPISODES, AGENTS, ROUNDS = 40_000, 11, 16, 16, 5
 LIMIT = 100_000_000
 STAGES = ("scaling", "cores", "layout", "peer")
 
@@ -100,7 +100,7 @@ def ratio(above: list[dict], below: list[dict]) -> dict:
 
 def scaling() -> dict:
     worker = Worker(2)
-    answers = alternating({"64": lambda: worker.fine_tune(64), "256": lambda: worker.fine_tune(256)})
+    answers = alternating({"64": lambda: worker.fine_tune(64), "256": lambda: worker.fine_tune(256)}, rounds=2)
     worker.close()
     each = [round(64 * 60 / one, 1) for one in seconds(answers["64"])]
     return {
@@ -134,7 +134,7 @@ def cores() -> dict:
 
 def layout() -> dict:
     worker = Worker(2)
-    answers = alternating({name: lambda name=name: worker.fine_tune(64, name) for name in ("fast", "exact")})
+    answers = alternating({name: lambda name=name: worker.fine_tune(64, name) for name in ("fast", "exact")}, rounds=2)
     worker.close()
     return {
         "seconds": {name: seconds(found) for name, found in answers.items()},
