@@ -14,8 +14,8 @@ import pytest
 from jaxrl_ft.engine import placement
 
 if version("jaxlib").startswith("0.10."):
-    # Programs of tiny shapes take longer to compile than to run, and so compile faster; XLA ends a process that gives it
-    # a flag it does not know, hence the version.
+    # Programs of tiny shapes take longer to compile than to run, and so compile faster; XLA ends a process that gets a
+    # flag it does not know, hence the version.
     quick = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}".strip()
 placement.prepare()
