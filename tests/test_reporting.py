@@ -90,7 +90,8 @@ def test_all_files_are_there_and_name_each_other(measured, compared, tmp_path):
     runs = compared.runs
     texts = {"long pole/1": "twice <the> length", "flipped": "left is right"}
     about = reporting.About(source="`CartPole-v1`", title="Both", targets=texts, repetitions=20)
-    paths = reporting.write_all(tmp_path, about, runs, compared.curves, compared.curve_steps, measured)
+    numbers = (runs, compared.curves, compared.curve_steps)
+    paths = reporting.write_all(tmp_path, about, summarise(*numbers, repetitions=20), *numbers, measured)
     assert all(path.stat().st_size for path in paths)
     page, text = ((tmp_path / name).read_text() for name in ("report.html", "report.md"))
     for path in re.findall(r"\]\(<(.*?)>\)", text):

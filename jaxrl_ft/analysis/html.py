@@ -16,6 +16,7 @@ from jaxrl_ft.analysis.findings import cautions, findings
 from jaxrl_ft.analysis.measurements import Measurements
 from jaxrl_ft.analysis.panels import panels
 from jaxrl_ft.analysis.report import FAILURE_COLUMNS, HOW, facts, failures
+from jaxrl_ft.analysis.resampling import REPETITIONS
 from jaxrl_ft.analysis.standings import detectable
 from jaxrl_ft.analysis.story import LeftOut, Panel, Story
 from jaxrl_ft.analysis.summary import REFERENCES, Row, ranked
@@ -45,7 +46,7 @@ def html_report(
     notes: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
     measurements: Measurements | None = None,
-    repetitions: int = 2000,
+    repetitions: int = REPETITIONS,
     seed: int = 0,
 ) -> str:
     """The report as one HTML page that loads nothing: findings, a table to sort, figures, and how to read them.

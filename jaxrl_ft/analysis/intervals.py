@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxrl_ft.analysis.resampling import (
+    REPETITIONS,
     block_length,
     blocks,
     checked_indices,
@@ -42,7 +43,7 @@ def _percentiles(value: Any, distribution: NDArray[np.float64], confidence: floa
 def stratified_bootstrap(
     scores: ArrayLike,
     statistic: Statistic = iqm,
-    repetitions: int = 2000,
+    repetitions: int = REPETITIONS,
     seed: int = 0,
     indices: ArrayLike | None = None,
     confidence: float = 0.95,
@@ -68,7 +69,7 @@ def stratified_bootstrap(
 def bootstrap_by_name(
     scores: Mapping[str, ArrayLike],
     statistic: Statistic = iqm,
-    repetitions: int = 50_000,
+    repetitions: int = REPETITIONS,
     seed: int = 0,
     indices: ArrayLike | None = None,
     confidence: float = 0.95,
@@ -100,7 +101,7 @@ def hierarchical_bootstrap(
     scores: ArrayLike,
     agents: ArrayLike,
     statistic: Statistic = iqm,
-    repetitions: int = 2000,
+    repetitions: int = REPETITIONS,
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Interval:
@@ -114,7 +115,7 @@ def paired_difference(
     x: ArrayLike,
     y: ArrayLike,
     statistic: Statistic = iqm,
-    repetitions: int = 2000,
+    repetitions: int = REPETITIONS,
     seed: int = 0,
     agents: ArrayLike | None = None,
     indices: ArrayLike | None = None,
@@ -164,7 +165,7 @@ def unpaired_difference(
     x: ArrayLike,
     y: ArrayLike,
     statistic: Statistic = iqm,
-    repetitions: int = 2000,
+    repetitions: int = REPETITIONS,
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Interval:
@@ -203,7 +204,7 @@ def unpaired_distribution(
 def probability_interval(
     x: ArrayLike,
     y: ArrayLike,
-    repetitions: int = 2000,
+    repetitions: int = REPETITIONS,
     seed: int = 0,
     indices: tuple[ArrayLike, ArrayLike] | None = None,
     confidence: float = 0.95,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxrl_ft.analysis import intervals
+from jaxrl_ft.analysis.resampling import REPETITIONS
 from jaxrl_ft.analysis.statistics import Statistic, iqm
 from jaxrl_ft.analysis.tables import format_number
 from jaxrl_ft.core import checks
@@ -29,7 +30,7 @@ def smallest_detectable_difference(
     statistic: Statistic = iqm,
     paired: bool = True,
     agents: ArrayLike | None = None,
-    repetitions: int = 2000,
+    repetitions: int = REPETITIONS,
     seed: int = 0,
     alpha: float = 0.05,
     power: float = 0.8,

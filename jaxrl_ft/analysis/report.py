@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from jaxrl_ft.analysis.findings import cautions, findings
+from jaxrl_ft.analysis.resampling import REPETITIONS
 from jaxrl_ft.analysis.standings import detectable
 from jaxrl_ft.analysis.summary import Row, is_ok, ranked
 from jaxrl_ft.analysis.tables import cells, columns, markdown_table, meanings
@@ -32,7 +33,7 @@ def markdown_report(
     figures: Mapping[str, Sequence[str | PurePath]] | None = None,
     runs: Sequence[Row] = (),
     notes: Sequence[str] = (),
-    repetitions: int = 2000,
+    repetitions: int = REPETITIONS,
 ) -> str:
     """The report as Markdown: what was run, findings, tables and figures per target, and how to read them.
 

@@ -10,6 +10,8 @@ from jaxrl_ft.analysis.counted import OfCounts, fast_path
 from jaxrl_ft.analysis.statistics import Statistic
 from jaxrl_ft.core import checks
 
+REPETITIONS = 50_000
+"""Resamples behind an interval unless told otherwise; the ends then move by 0.3% of its length with the seed."""
 CHUNK_ENTRIES = 1_500_000
 # the fast path works score by score; with more scores than this, blocks are too short for that to pay
 COUNTED_SCORES = 3_000

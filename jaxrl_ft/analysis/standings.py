@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from jaxrl_ft.analysis import intervals
 from jaxrl_ft.analysis.intervals import Interval
 from jaxrl_ft.analysis.power import smallest_detectable_difference, told
+from jaxrl_ft.analysis.resampling import REPETITIONS
 from jaxrl_ft.analysis.statistics import Statistic, iqm, per_task, performance_profile
 from jaxrl_ft.analysis.summary import REFERENCES, Row, is_ok
 
@@ -37,7 +38,11 @@ def mean_iqm(scores: ArrayLike) -> Any:
 
 
 def standings(
-    runs: Sequence[Row], column: str = "auc", repetitions: int = 2000, seed: int = 0, statistic: Statistic = mean_iqm
+    runs: Sequence[Row],
+    column: str = "auc",
+    repetitions: int = REPETITIONS,
+    seed: int = 0,
+    statistic: Statistic = mean_iqm,
 ) -> list[Standing]:
     """The statistic of a column of every method that finished every target, largest first where it is one number.
 
@@ -62,7 +67,7 @@ def standings(
 
 
 def improvements(
-    runs: Sequence[Row], rival: str, column: str = "auc", repetitions: int = 2000, seed: int = 0
+    runs: Sequence[Row], rival: str, column: str = "auc", repetitions: int = REPETITIONS, seed: int = 0
 ) -> list[Standing]:
     """P(X > Y) + P(X = Y)/2 of every method against a rival, a mean over targets, pairs of runs resampled together.
 
@@ -94,7 +99,7 @@ def profiles(
     return standings(runs, column, repetitions, seed, statistic)
 
 
-def detectable(runs: Sequence[Row], repetitions: int = 2000, seed: int = 0) -> list[str]:
+def detectable(runs: Sequence[Row], repetitions: int = REPETITIONS, seed: int = 0) -> list[str]:
     """How small a difference in area these runs could have shown: the best method against scratch and the next.
 
     A sentence for each pair, as `power.told` makes it; none where fewer than two runs of both finished every target.

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxrl_ft.analysis import intervals, transfer
 from jaxrl_ft.analysis.intervals import Interval
+from jaxrl_ft.analysis.resampling import REPETITIONS
 from jaxrl_ft.analysis.statistics import iqm, per_task
 from jaxrl_ft.core import checks
 
@@ -35,7 +36,7 @@ NO_INTERVAL = Interval(np.nan, np.nan, np.nan)
 
 
 def summarise(
-    runs: Sequence[Row], curves: ArrayLike, curve_steps: ArrayLike, repetitions: int = 2000, seed: int = 0
+    runs: Sequence[Row], curves: ArrayLike, curve_steps: ArrayLike, repetitions: int = REPETITIONS, seed: int = 0
 ) -> list[dict[str, Any]]:
     """A row per (target, method), in order of appearance: counts, and value, `_low` and `_high` for every measure.
 

@@ -12,7 +12,8 @@ from jaxrl_ft.analysis.html import html_report
 from jaxrl_ft.analysis.measurements import Measurements
 from jaxrl_ft.analysis.plots import learning_curves, source_target_bars
 from jaxrl_ft.analysis.report import markdown_report
-from jaxrl_ft.analysis.summary import Row, is_ok, ranked, summarise
+from jaxrl_ft.analysis.resampling import REPETITIONS
+from jaxrl_ft.analysis.summary import Row, is_ok, ranked
 from jaxrl_ft.store import run_directory
 
 HTML, MARKDOWN, CSV, PARQUET = "report.html", "report.md", "results.csv", "results.parquet"
@@ -29,23 +30,29 @@ class About:
     seeds: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    repetitions: int = 2000
+    repetitions: int = REPETITIONS
 
 
 def write_all(
-    directory: Path, about: About, runs: Sequence[Row], curves: Any, curve_steps: Any, measurements: Any = None
+    directory: Path,
+    about: About,
+    rows: Sequence[Row],
+    runs: Sequence[Row],
+    curves: Any,
+    curve_steps: Any,
+    measurements: Measurements | None = None,
 ) -> list[Path]:
     """The paths of all files of the report, written to a directory that exists.
 
     Args:
         directory: where.
         about: what was run, in words.
+        rows: the runs' summary, with as many resamples as `about` says.
         runs: one mapping per run, R of them.
         curves: mean greedy returns [R, K].
         curve_steps: env steps [R, K].
-        measurements: what else was measured, as `analysis.measurements.Measurements`.
+        measurements: what else was measured.
     """
-    rows = summarise(runs, curves, curve_steps, about.repetitions)
     figures = write_figures(directory, about.targets, rows, runs, curves, curve_steps)
     results, remark = write_results(directory, runs)
     files = dict.fromkeys(results, "every run")

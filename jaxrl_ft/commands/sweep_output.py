@@ -114,7 +114,7 @@ def write_report(settings: SweepSettings, study: Study, cells: Cells, took: str,
         versions=output.versions(),
         notes=(*notes, took, f"Command: `{shlex.join([*PROGRAM.split(), *settings.command])}`."),
     )
-    write_all(out, about, runs, curves, steps, _measured(settings, study, rows))
+    write_all(out, about, rows, runs, curves, steps, _measured(settings, study, rows))
     console = Console(width=None if sys.stdout.isatty() else output.WIDTH)
     for target in settings.targets:
         print(f"\n{target}: {SHIFTS.text(target)}")
