@@ -15,9 +15,9 @@ TOKEN = "0123456789abcdef"
 FACTS = {"jax": "1", "devices": "2 cpu"}
 
 
-def gather(*facts, before=None, monkeypatch):
+def gather(*facts, before=None, seconds=5, monkeypatch):
     """What becomes of each process that brings some facts, process 0 first, as if they had met."""
-    monkeypatch.setattr(processes, "CONNECTING", 5)
+    monkeypatch.setattr(processes, "CONNECTING", seconds)
     found = [None] * len(facts)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
@@ -83,7 +83,7 @@ def test_strangers_are_turned_away(monkeypatch):
 
 
 def test_one_that_does_not_connect_is_named(monkeypatch):
-    first = gather(FACTS, None, monkeypatch=monkeypatch)[0]
+    first = gather(FACTS, None, seconds=0.5, monkeypatch=monkeypatch)[0]
     assert first == "distributed: processes [1] met process 0, but do not reach its port"
 
 

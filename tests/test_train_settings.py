@@ -1,0 +1,67 @@
+"""From flags to settings: names choose configs, dotted flags change fields, agents bring their source."""
+
+import dataclasses
+
+import pytest
+
+import jaxrl_ft as ft
+from jaxrl_ft.commands.settings import resolve
+
+RECOMMENDED = ft.RECOMMENDED
+
+
+def test_names_choose_configs_and_dotted_flags_change_their_fields():
+    flags = ["--method.adapter.rank", "2", "--algo.gamma", "0.9", "--network.activation", "relu"]
+    settings = resolve(["--method", "lora", *flags])
+    assert list(settings.methods) == ["zero_shot", "scratch", "full", "lora+rank=2"]
+    assert settings.methods["lora+rank=2"].adapter == ft.LoRA(rank=2)
+    assert settings.methods["lora+rank=2"].optimizer == ft.METHODS["lora"].optimizer
+    assert (settings.algo, settings.network) == (ft.PPO(gamma=0.9), ft.MLP(activation="relu"))
+    assert settings.optimizer == ft.Adam()
+    assert settings.target.describe() == "CartPole-v1 flip_actions=1"
+
+
+def test_an_axis_flag_replaces_that_axis_of_the_recommended_method():
+    settings = resolve(["--optimizer", "nadamw", "--warm-start", "keep", "--method.optimizer.eps", "0.5"])
+    name = f"{RECOMMENDED}+keep+nadamw+eps=0.5"
+    assert list(settings.methods) == ["zero_shot", "scratch", "full", name]
+    assert settings.optimizer == ft.OPTIMIZERS["nadamw"]
+    changed = settings.methods[name]
+    assert changed.optimizer == ft.Adam(nesterov=True, weight_decay=1e-2, eps=0.5)
+    assert (changed.warm_start, changed.adapter) == (ft.WARM_STARTS["keep"], ft.METHODS[RECOMMENDED].adapter)
+
+
+def test_methods_by_name_run_beside_the_references_once_each():
+    settings = resolve(["--method", "critic-reset", "full", "critic_reset"])
+    assert list(settings.methods) == ["zero_shot", "scratch", "full", "critic_reset"]
+    assert all(settings.methods[name] == ft.METHODS[name] for name in settings.methods)
+    assert list(resolve(["--method", "lora", "lora", "--penalty", "l2"]).methods)[3:] == ["lora+l2"]
+
+
+@pytest.mark.parametrize(
+    ("line", "target", "name"),
+    [
+        ("", "CartPole-v1 flip_actions=1", "flipped-actions"),
+        ("--shift weak_motor", "CartPole-v1 force=2", "weak-motor"),
+        ("--shift weak-motor --target.gravity 20", "CartPole-v1 gravity=20 force=2", "weak-motor+gravity=20"),
+        ("--target.gravity 20", "CartPole-v1 gravity=20", "gravity=20"),
+        ("--target.obs-offset 1 0 0 0", "CartPole-v1 obs_offset=(1, 0, 0, 0)", "obs_offset=(1, 0, 0, 0)"),
+        ("--source Pendulum-v1 --target.g 15", "Pendulum-v1 g=15", "g=15"),
+    ],
+)
+def test_the_target_is_the_shift_with_its_physics_flags(line, target, name):
+    settings = resolve(line.split())
+    assert (settings.target.describe(), settings.target_name) == (target, name)
+    assert {kind for kind, _ in settings.held_out} == {"interpolation", "extrapolation"}
+
+
+def test_agents_bring_the_physics_of_their_own_source(agents, tmp_path):
+    short = ft.make_task("CartPole-v1", episode_limit=50, gravity=12.0)
+    ft.save(dataclasses.replace(agents, source=short, task=short), tmp_path / "saved")
+    settings = resolve(["--agents", str(tmp_path / "saved"), "--shift", "strong-gravity"])
+    assert settings.source.describe() == short.describe()
+    assert settings.target.describe() == "CartPole-v1 gravity=50 episode_limit=50"
+    assert {task.episode_limit for _, task in settings.held_out} == {50}
+    assert (settings.algo, settings.network) == (agents.algo, agents.network)
+    other = resolve(["--agents", str(tmp_path / "saved"), "--source", "CartPole-v1"])
+    assert other.target.describe() == "CartPole-v1 flip_actions=1"
