@@ -1,5 +1,6 @@
 """One small world for the slow half of the suite: tiny agents on CartPole, and a record of what compiles."""
 
+import gc
 import os
 import socket
 from dataclasses import replace
@@ -19,6 +20,8 @@ if version("jaxlib").startswith("0.10."):
     quick = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}".strip()
 placement.prepare()
+# A full collection goes through a million objects of JAX's, which stay, and takes half a second.
+gc.set_threshold(700, 10, 1000)
 
 _COMPILED: list[str] = []
 

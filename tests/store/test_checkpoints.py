@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import jaxrl_ft as ft
-from jaxrl_ft.core import tree
 from jaxrl_ft.store.bundle import write_bundle
 
 FIELDS = [field.name for field in dataclasses.fields(ft.Agents)]
@@ -55,8 +54,8 @@ def merged(agents, adapter):
         return adapter.merge(frozen, adapter.init(starting, frozen))
 
     keys = jax.random.split(jax.random.key(5), agents.num_seeds)
-    params = [one(key, jax.tree.map(lambda leaf, i=i: leaf[i], agents.params)) for i, key in enumerate(keys)]
-    return replace(agents, params=tree.stack(params), opt_state=None, method=ft.Method(adapter=adapter))
+    params = jax.device_get(jax.jit(jax.vmap(one))(keys, agents.params))
+    return replace(agents, params=params, opt_state=None, method=ft.Method(adapter=adapter))
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -67,13 +66,10 @@ def test_trees_of_every_adapter_come_back_bit_for_bit(name, agents, tmp_path, sa
 
 def test_grown_trees_come_back_bit_for_bit(agents, tmp_path, same):
     for i, warm in enumerate((ft.Net2Wider(width=12), ft.Net2Deeper(width=4))):
-        each = [
-            warm.apply(jax.random.key(seed), params, params, None)
-            for seed in range(agents.num_seeds)
-            for params in [jax.tree.map(lambda leaf, seed=seed: leaf[seed], agents.params)]
-        ]
-        network = warm.network(agents.network)
-        grown = replace(agents, params=tree.stack(each), network=network, opt_state=None)
+        keys = jax.random.split(jax.random.key(5), agents.num_seeds)
+        grow = jax.jit(jax.vmap(lambda key, params, warm=warm: warm.apply(key, params, params, None)))
+        params = jax.device_get(grow(keys, agents.params))
+        grown = replace(agents, params=params, network=warm.network(agents.network), opt_state=None)
         loaded = round_trip(grown, tmp_path / str(i))
         assert_same_agents(grown, loaded, same)
         assert loaded.num_parameters > agents.num_parameters
