@@ -33,8 +33,9 @@ def twins():
 def test_jit_never_takes_one_class_for_another(twins):
     """With jaxlib's own registration of dataclasses about one call in fifteen of these runs another class's program."""
     for _ in range(12):
-        number = jax.jit(lambda value: 0.0 * value.x + int(type(value).__name__.removeprefix("Twin")))
-        assert [int(number(cls())) for cls in twins] == list(range(len(twins)))
+        # Another class's program gives a result of that class; the programs have one text, which compiles once.
+        back = jax.jit(lambda value: value)
+        assert [type(back(cls())) for cls in twins] == twins
 
 
 def test_a_config_goes_through_a_pytree_and_back_with_its_keys():

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
+from compiling import quick
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.moment import Moment
@@ -22,17 +23,17 @@ class Algo:
         return {f"{g}/dense_{i}": h for g in ("policy", "value") for i, h in enumerate(hidden(policy.params[g], obs))}
 
 
-def hidden(layers, obs):
+def hidden(layers, obs, tanh=jnp.tanh):
     activations = []
     for i in range(2):
-        obs = jnp.tanh(jnp.matmul(obs, layers[f"dense_{i}"]["kernel"]) + layers[f"dense_{i}"]["bias"])
+        obs = tanh(obs @ layers[f"dense_{i}"]["kernel"] + layers[f"dense_{i}"]["bias"])
         activations.append(obs)
     return activations
 
 
 def outputs(params, group="policy", obs=BATCH.obs):
     layers = params[group]
-    return jnp.matmul(hidden(layers, obs)[-1], layers["head"]["kernel"]) + layers["head"]["bias"]
+    return hidden(layers, obs, np.tanh)[-1] @ layers["head"]["kernel"] + layers["head"]["bias"]
 
 
 def world(seed=0, widths=(6, 5), extras=True):
@@ -56,24 +57,37 @@ def world(seed=0, widths=(6, 5), extras=True):
     params = {"policy": network(2), "value": network(1)}
     if extras:
         params["policy"]["log_std"] = np.zeros(2, np.float32)
-    return jax.tree.map(jnp.asarray, params)
+    return params
 
 
 def moment(progress=0.5, step=0):
     return Moment(jnp.float32(progress), jnp.int32(step))
 
 
-def begin(intervention, params, seed=0):
+def first_memory(intervention, params, seed=0):
     return intervention.init(jax.random.key(seed), Algo, Policy(params, {}, None))
 
 
-def act(intervention, memory, params, seed=1, at=None, batch=BATCH):
+def outcome(intervention, memory, params, seed, at, obs=BATCH.obs):
     """Memory, parameters and touched entries after the hook that the intervention has."""
     hook = getattr(intervention, intervention.hooks[0] if intervention.hooks else "after_step")
-    return hook(jax.random.key(seed), memory, Algo, Policy(params, {}, None), batch, at or moment())
+    return hook(jax.random.key(seed), memory, Algo, Policy(params, {}, None), SimpleNamespace(obs=obs), at)
+
+
+_begun, _acted = quick(first_memory), quick(outcome)
+
+
+def begin(intervention, params):
+    """The first memory, as NumPy arrays; one program a structure."""
+    return jax.device_get(_begun(intervention, params))
+
+
+def act(intervention, memory, params, seed=1, at=None, obs=BATCH.obs):
+    """The outcome, as NumPy arrays; one program a structure."""
+    return jax.device_get(_acted(intervention, memory, params, seed, at or moment(), obs))
 
 
 def changed(before, after):
     """Path by path, which entries differ."""
     old, new = tree.flatten(before), tree.flatten(after)
-    return {path: np.asarray(old[path]) != np.asarray(new[path]) for path in old}
+    return {path: old[path] != new[path] for path in old}

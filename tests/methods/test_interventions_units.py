@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import quick
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
@@ -19,13 +20,14 @@ HIDDEN = [Layer("policy/dense_0", "policy/dense_1"), Layer("policy/dense_1", "po
 
 def silenced(params, group, layer, units):
     """Parameters in which some units are 0 at every observation."""
-    kernel, bias, units = params[group][layer]["kernel"], params[group][layer]["bias"], np.array(units)
-    silent = {"kernel": kernel.at[:, units].set(0.0), "bias": bias.at[units].set(0.0)}
-    return {**params, group: {**params[group], layer: silent}}
+    kernel, bias = (params[group][layer][leaf].copy() for leaf in ("kernel", "bias"))
+    kernel[:, units] = bias[units] = 0.0
+    return {**params, group: {**params[group], layer: {"kernel": kernel, "bias": bias}}}
 
 
 def outgoing(params, group, layer, units, value=0.0):
-    kernel = params[group][layer]["kernel"].at[np.array(units)].set(value)
+    kernel = params[group][layer]["kernel"].copy()
+    kernel[units] = value
     return {**params, group: {**params[group], layer: {**params[group][layer], "kernel": kernel}}}
 
 
@@ -38,8 +40,9 @@ def test_layers_are_chained_from_the_input_to_the_head():
 
 def test_dormancy_is_the_share_of_the_layers_mean_activity():
     activations = np.array([[1.0, -2.0, 0.0], [1.0, 0.0, 0.0]], np.float32)
-    np.testing.assert_allclose(neurons.dormancy(activations), [1.5, 1.5, 0.0], rtol=1e-6)
-    np.testing.assert_array_equal(neurons.dormancy(np.zeros((2, 3), np.float32)), np.zeros(3))
+    dormancy = quick(neurons.dormancy)
+    np.testing.assert_allclose(dormancy(activations), [1.5, 1.5, 0.0], rtol=1e-6)
+    np.testing.assert_array_equal(dormancy(np.zeros((2, 3), np.float32)), np.zeros(3))
 
 
 @pytest.mark.parametrize("period", [1.0, 2.0, 3.0, 7.0, 1.5, 2.75, float("inf")])
@@ -89,15 +92,22 @@ def test_the_threshold_itself_is_dormant():
     params["policy"]["head"] = params["policy"].pop("dense_1")
     policy = Policy(params, {}, None)
     redo = as_arrays(ReDo(tau=1.0, period=1.0))
-    touched = redo.after_update(jax.random.key(0), redo.init(None, Known, policy), Known, policy, w.BATCH, w.moment())
-    np.testing.assert_array_equal(touched[2]["policy"]["dense_0"]["bias"], [True, True, False])
+    act = quick(lambda memory: redo.after_update(jax.random.key(0), memory, Known, policy, w.BATCH, w.moment()))
+    _, _, touched = act(redo.init(None, Known, policy))
+    np.testing.assert_array_equal(touched["policy"]["dense_0"]["bias"], [True, True, False])
+
+
+def exchanged(params, masks, means=None, num=None):
+    """The parameters with units exchanged for fresh ones, and the entries that are void, as NumPy arrays."""
+    draw = lambda params: neurons.fresh_units(jax.random.key(0), params, list(masks), num)  # noqa: E731
+    exchange = quick(lambda params, masks, means: neurons.exchange(params, masks, draw(params), means))
+    return jax.device_get(exchange(params, masks, means or {}))
 
 
 def test_units_without_a_voice_are_exchanged_without_a_change_of_outputs():
     params = outgoing(outgoing(w.world(), "policy", "dense_1", [2, 3]), "policy", "head", [1])
-    masks = {HIDDEN[0]: jnp.arange(6) // 2 == 1, HIDDEN[1]: jnp.arange(5) == 1}
-    fresh = neurons.fresh_units(jax.random.key(0), params, HIDDEN)
-    after, touched = neurons.exchange(params, masks, fresh, {})
+    masks = {HIDDEN[0]: np.arange(6) // 2 == 1, HIDDEN[1]: np.arange(5) == 1}
+    after, touched = exchanged(params, masks)
     assert np.any(after["policy"]["dense_0"]["kernel"] != params["policy"]["dense_0"]["kernel"])
     assert np.sum(touched["policy"]["dense_0"]["kernel"]) == 8
     np.testing.assert_allclose(w.outputs(after), w.outputs(params), rtol=1e-5, atol=1e-6)
@@ -106,16 +116,13 @@ def test_units_without_a_voice_are_exchanged_without_a_change_of_outputs():
 def test_continual_backprop_leaves_the_mean_output_as_it_was():
     # With decay 0 the running mean is the minibatch's; the head is linear in what it reads.
     params, first = w.world(), ContinualBackprop(replacement_rate=1.0, maturity=0.0, decay=0.0)
-    masks = {HIDDEN[1]: jnp.arange(5) == 3}
-    features = w.Algo.features(Policy(params, {}, None), w.BATCH.obs)["policy/dense_1"]
-    after, _ = neurons.exchange(
-        params, masks, neurons.fresh_units(jax.random.key(0), params, HIDDEN[1:], 1), {HIDDEN[1]: features.mean(axis=0)}
-    )
+    features = w.hidden(params["policy"], w.BATCH.obs, np.tanh)[1]
+    after, _ = exchanged(params, {HIDDEN[1]: np.arange(5) == 3}, {HIDDEN[1]: features.mean(axis=0)}, num=1)
     np.testing.assert_allclose(w.outputs(after).mean(0), w.outputs(params).mean(0), rtol=1e-5, atol=1e-6)
     assert np.abs(w.outputs(after) - w.outputs(params)).max() > 1e-3
     # A unit that is constant is replaced without any change at all, by the whole intervention.
     constant = silenced(outgoing(params, "policy", "head", [3], 1e-3), "policy", "dense_1", [3])
-    constant["policy"]["dense_1"]["bias"] = constant["policy"]["dense_1"]["bias"].at[3].set(0.7)
+    constant["policy"]["dense_1"]["bias"][3] = 0.7
     constant = outgoing(silenced(constant, "policy", "dense_0", [2]), "policy", "dense_1", [2])
     member = as_arrays(first)
     _, after, touched = w.act(member, w.begin(member, constant), constant)
@@ -156,17 +163,17 @@ def test_continual_backprop_counts_and_chooses_as_an_oracle(centered):
     member = as_arrays(
         ContinualBackprop(replacement_rate=0.0625, maturity=1.0, decay=0.98, centered=centered, groups="policy")
     )
-    params, rng = w.world(extras=False), np.random.default_rng(0)
+    params, rng = w.world(), np.random.default_rng(0)
     oracles = [Oracle(6, **fields), Oracle(5, **fields)]
-    memory, program, replaced = w.begin(member, params), jax.jit(stepped), 0
+    memory, replaced = w.begin(member, params), 0
     for seed in range(30):
-        obs = rng.normal(size=(8, 4)).astype(np.float32)
+        obs = rng.normal(size=(w.ROWS, 4)).astype(np.float32)
         # Training gives fresh units a voice, by which they compete with the old.
         params = jax.tree.map(lambda leaf: leaf + rng.normal(size=leaf.shape).astype(np.float32) / 3, params)
-        hidden = w.hidden(params["policy"], obs)
+        hidden = w.hidden(params["policy"], obs, np.tanh)
         weights = [params["policy"][name]["kernel"] for name in ("dense_1", "head")]
         chosen = [o.step(np.asarray(h, float), np.asarray(k, float)) for o, h, k in zip(oracles, hidden, weights)]
-        memory, params, touched = program(member, memory, params, seed, obs)
+        memory, params, touched = w.act(member, memory, params, seed, obs=obs)
         for i, oracle in enumerate(oracles):
             layer, gone = memory["policy"][f"dense_{i}"], touched["policy"][f"dense_{i}"]["bias"]
             assert np.flatnonzero(gone).tolist() == ([] if chosen[i] is None else [chosen[i]])
@@ -178,13 +185,9 @@ def test_continual_backprop_counts_and_chooses_as_an_oracle(centered):
     assert replaced >= 8
 
 
-def stepped(member, memory, params, seed, obs):
-    return w.act(member, memory, params, seed=seed, batch=w.SimpleNamespace(obs=obs))
-
-
 def test_the_gains_are_those_of_a_fresh_network(source):
     network = ft.MLP(width=16, depth=1)
-    params = jax.jit(lambda key: ft.PPO().init_params(key, source, network))(jax.random.key(0))
+    params = quick(lambda key: ft.PPO().init_params(key, source, network))(jax.random.key(0))
     for path in neurons.dense(params):
         kernel = np.asarray(tree.flatten(params)[f"{path}/kernel"], np.float64)
         np.testing.assert_allclose((kernel**2).mean() ** 0.5, neurons.scale(path, kernel.shape), rtol=1e-4)
@@ -192,7 +195,7 @@ def test_the_gains_are_those_of_a_fresh_network(source):
 
 
 def test_rough_noise_is_uniform_and_of_unit_variance():
-    noise = np.asarray(neurons.rough_noise(jax.random.key(0), 20_001), np.float64)
+    noise = np.asarray(quick(lambda key: neurons.rough_noise(key, 20_001))(jax.random.key(0)), np.float64)
     assert noise.shape == (20_001,) and len(np.unique(noise)) == 256
     np.testing.assert_allclose([noise.mean(), noise.var(), (noise**4).mean()], [0.0, 1.0, 1.8], atol=0.03)
     assert abs(np.corrcoef(noise[:-1], noise[1:])[0, 1]) < 0.03
@@ -202,9 +205,13 @@ def test_rough_noise_is_uniform_and_of_unit_variance():
 def test_fresh_units_are_distributed_as_columns_of_the_initialiser(shape):
     layer = Layer("policy/dense_0", "policy/head")
     params = {"policy": {"dense_0": {"kernel": np.zeros(shape, np.float32)}}}
-    fresh = np.asarray(neurons.fresh_units(jax.random.key(0), params, [layer], 2000)[layer])
-    draw = jax.jit(jax.vmap(lambda key: initializers.orthogonal(2**0.5)(key, shape)))
-    columns = np.asarray(draw(jax.random.split(jax.random.key(1), 2000)))[:, :, 0].T
+
+    def draw(key, other):
+        column = lambda key: initializers.orthogonal(2**0.5)(key, shape)[:, 0]  # noqa: E731
+        columns = jax.vmap(column)(jax.random.split(other, 2000)).T
+        return neurons.fresh_units(key, params, [layer], 2000)[layer], columns
+
+    fresh, columns = jax.device_get(quick(draw)(jax.random.key(0), jax.random.key(1)))
     for moments in (lambda x: x.mean(), lambda x: (x**2).mean(), lambda x: (x**4).mean()):
         np.testing.assert_allclose(moments(fresh), moments(columns), rtol=0.08, atol=0.03)
     norms = [np.quantile(np.linalg.norm(x, axis=0), [0.1, 0.5, 0.9]) for x in (fresh, columns)]
@@ -213,9 +220,11 @@ def test_fresh_units_are_distributed_as_columns_of_the_initialiser(shape):
 
 @pytest.mark.parametrize("shape", [(3, 8), (5, 2), (6, 1)])
 def test_what_is_turned_stays_orthogonal_and_forgets_where_it_was(shape):
-    matrix = initializers.orthogonal(0.5)(jax.random.key(0), shape)
-    draw = jax.jit(jax.vmap(lambda key: neurons.turned(key, {"x": matrix})["x"]))
-    many = np.asarray(draw(jax.random.split(jax.random.key(1), 2000)), np.float64)
+    def draw(key, other):
+        matrix = initializers.orthogonal(0.5)(key, shape)
+        return jax.vmap(lambda key: neurons.turned(key, {"x": matrix})["x"])(jax.random.split(other, 2000))
+
+    many = np.asarray(quick(draw)(jax.random.key(0), jax.random.key(1)), np.float64)
     longer = many if shape[0] >= shape[1] else np.swapaxes(many, 1, 2)
     gram = np.einsum("kij,kil->kjl", longer, longer)
     np.testing.assert_allclose(gram, np.broadcast_to(0.25 * np.eye(min(shape)), gram.shape), atol=1e-5)
@@ -230,7 +239,7 @@ def test_resets_come_at_each_span_of_the_budget_until_they_stop():
         memory, after, touched = w.act(member, memory, params, seed=i, at=w.moment((i + 0.5) / 20, i))
         if np.any(touched["policy"]["head"]["kernel"]):
             at.append(i)
-            heads.append(np.asarray(after["value"]["head"]["kernel"]))
+            heads.append(after["value"]["head"]["kernel"])
     assert at == [4, 8, 12]
     assert np.all(heads[0] != heads[1]) and np.all(heads[1] != heads[2])
 
@@ -244,7 +253,7 @@ def test_resets_redraw_the_last_layers_as_the_initialiser_does(layers, renewed):
     differs = {path for path, mask in w.changed(params, after).items() if mask.any()}
     assert differs == {f"value/{layer}/{leaf}" for layer in renewed for leaf in ("kernel", "bias")}
     for layer in renewed:
-        kernel, gain = np.asarray(after["value"][layer]["kernel"]), 1.0 if layer == "head" else 2**0.5
+        kernel, gain = after["value"][layer]["kernel"], 1.0 if layer == "head" else 2**0.5
         np.testing.assert_allclose(np.linalg.svd(kernel)[1], gain, rtol=1e-4)
         assert not np.any(after["value"][layer]["bias"])
         assert np.all(touched["value"][layer]["kernel"]) and np.all(touched["value"][layer]["bias"])

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import quick
 from scipy import special
 
 import jaxrl_ft as ft
@@ -13,6 +14,7 @@ from jaxrl_ft.methods.optimizers import TRAC, trac
 DISCOUNTS = np.array([0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999])
 START = np.random.default_rng(0).normal(size=7)
 CURVATURE = np.random.default_rng(1).uniform(0.2, 2.0, size=7)
+STEPS = 80
 
 
 def test_erfi_is_scipys():
@@ -20,10 +22,11 @@ def test_erfi_is_scipys():
     # the exponential of x² cannot be better than x² is in float32
     bound = 5e-7 + 2e-7 * x.astype(np.float64) ** 2
     exact = special.erfi(x.astype(np.float64))
-    for sign in (1, -1):
-        assert np.all(np.abs(np.asarray(trac.erfi(jnp.asarray(sign * x))) / (sign * exact) - 1) < bound)
-    assert float(trac.erfi(jnp.float32(0))) == 0.0
-    assert np.isfinite(trac.erfi(jnp.float32(1e9))) and np.isclose(trac._UNIT, special.erfi(0.5**0.5), rtol=1e-7)
+    *found, zero, far = np.asarray(quick(trac.erfi)(np.concatenate([x, -x, [0, 1e9]], dtype=np.float32)))
+    for values, sign in zip(np.split(np.array(found), 2), (1, -1)):
+        assert np.all(np.abs(values / (sign * exact) - 1) < bound)
+    assert zero == 0.0
+    assert np.isfinite(far) and np.isclose(trac._UNIT, special.erfi(0.5**0.5), rtol=1e-7)
 
 
 def in_float64(num, rate, first, decay=0.0):
@@ -47,29 +50,34 @@ def in_float64(num, rate, first, decay=0.0):
     return seen
 
 
-def in_float32(num, **changes):
-    optimizer = as_arrays(TRAC(max_grad_norm=1e9, schedule=ft.SCHEDULES["constant"], **changes))
+@quick
+def stepped(optimizer, curvature, pushes):
+    """Parameters and scale after every step, whose gradient is that of a quadratic around 1 and a push."""
     chain = optimizer.build()
     params = {"policy": {"head": {"bias": START.astype(np.float32)}}}
 
-    def step(carry, index):
-        params, state = carry
-        grads = jax.tree.map(lambda p: CURVATURE.astype(np.float32) * (p - 1.0), params)
-        updates, state = chain.update(grads, state, params, progress=index / num, kl=jnp.float32(0))
+    def step(carry, now):
+        (params, state), (index, push) = carry, now
+        grads = jax.tree.map(lambda p: curvature * (p - 1.0) + push, params)
+        updates, state = chain.update(grads, state, params, progress=index / STEPS, kl=jnp.float32(0))
         params = jax.tree.map(jnp.add, params, updates)
         return (params, state), (params["policy"]["head"]["bias"], state.inner["policy"].scale)
 
-    run = jax.jit(lambda p: jax.lax.scan(step, (p, chain.init(p)), jnp.arange(num))[1])
-    return [np.asarray(column) for column in run(params)]
+    return jax.lax.scan(step, (params, chain.init(params)), (jnp.arange(STEPS), pushes))[1]
+
+
+def in_float32(curvature, pushes, **settings):
+    optimizer = TRAC(learning_rate=1e-2, schedule=ft.SCHEDULES["constant"], **settings)
+    return [np.asarray(column) for column in stepped(as_arrays(optimizer), np.float32(curvature), np.float32(pushes))]
 
 
 @pytest.mark.parametrize("first", [1e-8, 1e-2])
 @pytest.mark.parametrize("decay", [0.0, 0.3])
 def test_trac_is_the_paper_in_float64(first, decay):
     # the feedback is chaotic once the scale has settled, in float64 as well
-    num = 80
-    thetas, scales = in_float32(num, learning_rate=1e-2, initial_scale=first, weight_decay=decay)
-    exact = in_float64(num, 1e-2, first, decay)
+    settings = {"initial_scale": first, "weight_decay": decay, "max_grad_norm": 1e9}
+    thetas, scales = in_float32(CURVATURE, np.zeros(STEPS), **settings)
+    exact = in_float64(STEPS, 1e-2, first, decay)
     np.testing.assert_allclose(scales, [scale for _, scale in exact], rtol=1e-3, atol=1e-4 * first)
     np.testing.assert_allclose(thetas, [theta for theta, _ in exact], atol=2e-4)
     if first == 1e-2:
@@ -77,22 +85,10 @@ def test_trac_is_the_paper_in_float64(first, decay):
 
 
 def test_a_scale_of_zero_is_the_reference_itself():
-    optimizer = as_arrays(TRAC(learning_rate=1e-2, initial_scale=1e-2, schedule=ft.SCHEDULES["constant"]))
-    chain = optimizer.build()
-    start = {"policy": {"head": {"bias": START.astype(np.float32)}}}
-
-    def step(carry, sign):
-        params, state = carry
-        grads = jax.tree.map(lambda p: jnp.full_like(p, sign), params)
-        updates, state = chain.update(grads, state, params, progress=jnp.float32(0), kl=jnp.float32(0))
-        params = jax.tree.map(jnp.add, params, updates)
-        return (params, state), (params["policy"]["head"]["bias"], state.inner["policy"].scale)
-
     # what was downhill turns uphill before the base iterate has come back
-    signs = jnp.asarray([-1.0] * 12 + [1.0] * 8)
-    thetas, scales = (
-        np.asarray(c) for c in jax.jit(lambda: jax.lax.scan(step, (start, chain.init(start)), signs)[1])()
-    )
+    signs = [-1.0] * 12 + [1.0] * 8
+    pushes = np.pad(signs, (0, STEPS - len(signs)))
+    thetas, scales = (column[: len(signs)] for column in in_float32(np.zeros(7), pushes, initial_scale=1e-2))
     assert np.any(scales == 0) and np.any(scales > 0.05) and np.abs(thetas - START).max() > 1e-3
     zero = thetas[scales == 0]
     np.testing.assert_allclose(zero, np.broadcast_to(START, zero.shape), atol=1e-6)
