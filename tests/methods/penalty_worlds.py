@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from compiling import quick
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.config import as_arrays
@@ -57,7 +58,7 @@ class Examined(NamedTuple):
     memory_slope: Any
 
 
-@jax.jit
+@quick
 def _examined(penalty, worlds, states, params, at):
     memory = memory_of(penalty, worlds, states)
 
@@ -73,7 +74,6 @@ def examine(penalty, worlds, params):
     return jax.device_get(_examined(as_arrays(penalty), worlds, STATES, params, moment()))
 
 
-@jax.jit
 def loss_at_start(penalty, params, source):
     """The loss of a run that starts at these parameters, before its first step."""
     policy = policy_of(params)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import quick
 from jax.test_util import check_vjp
 from penalty_worlds import (
     ALGO,
@@ -36,6 +37,9 @@ ELASTIC = ["l1", "l1sp", "l2", "l2sp", "l2init", "ewc", "mas"]
 def worlds(random_params, source):
     """Parameters: the base, the network's first ones, where training is, and where it was a step before."""
     return {name: random_params(source, NETWORK, seed) for seed, name in enumerate(("base", "init", "now", "before"))}
+
+
+quick_loss_at_start = quick(loss_at_start)
 
 
 def scaled(name, coef):
@@ -137,7 +141,7 @@ def run(key, penalty, worlds, states, obs):
     return jax.lax.scan(step, memory, jnp.arange(2, dtype=jnp.int32))[1]
 
 
-@jax.jit
+@quick
 def runs_together_and_second_alone(*runs):
     return jax.vmap(run)(*runs), run(*tree.take(runs, 1))
 
@@ -158,11 +162,11 @@ def test_a_run_beside_others_equals_the_run_alone(name, worlds):
 def low_rank(worlds):
     """Parameters that LoRA makes of the base at first, of factors elsewhere, and of others with the same product."""
     adapter, base = ft.LoRA(rank=2), worlds["base"]
-    delta = jax.device_get(jax.jit(adapter.init)(jax.random.key(0), base))
+    delta = jax.device_get(quick(adapter.init)(jax.random.key(0), base))
     moved = {path: leaf + 0.5 if path.endswith("lora_b") else leaf for path, leaf in tree.flatten(delta).items()}
     other = {path: leaf * (0.5 if path.endswith("lora_b") else 2.0) for path, leaf in moved.items()}
-    moved, other, merge = tree.unflatten(moved), tree.unflatten(other), jax.jit(adapter.merge)
-    pulled = jax.jit(lambda slope: jax.vjp(lambda delta: adapter.merge(base, delta), moved)[1](slope)[0])
+    moved, other, merge = tree.unflatten(moved), tree.unflatten(other), quick(adapter.merge)
+    pulled = quick(lambda slope: jax.vjp(lambda delta: adapter.merge(base, delta), moved)[1](slope)[0])
     return SimpleNamespace(merged=[merge(base, part) for part in (delta, moved, other)], pulled=pulled)
 
 
@@ -174,7 +178,7 @@ def test_low_rank_deltas_are_held_through_what_they_make_of_the_parameters(name,
     assert largest(low_rank.pulled(one.slope)["policy"]) > 1e-4
 
 
-@jax.jit
+@quick
 def loss_and_slope_of_a_part(penalty, worlds, part):
     def loss(part):
         params = {**worlds["base"], "policy": {**worlds["base"]["policy"], "part": {"kernel": part}}}
@@ -203,7 +207,7 @@ def test_a_network_that_grew_has_no_elastic_anchor(name, worlds, random_params, 
 @pytest.mark.parametrize("name", [name for name in ft.PENALTIES if not ft.PENALTIES[name].anchored])
 def test_a_network_that_grew_is_held_by_what_has_no_anchor(name, worlds, random_params, source):
     grown = random_params(source, ft.MLP(width=5, depth=1))
-    assert np.isfinite(loss_at_start(scaled(name, 1.0), grown, source_of(worlds)))
+    assert np.isfinite(quick_loss_at_start(scaled(name, 1.0), grown, source_of(worlds)))
 
 
 def test_which_compare_shapes_which_see_other_states_and_which_need_the_source():
@@ -216,7 +220,7 @@ def test_which_compare_shapes_which_see_other_states_and_which_need_the_source()
 
 @pytest.mark.parametrize("name", [name for name in ft.PENALTIES if not ft.PENALTIES[name].source_steps])
 def test_without_need_of_the_source_there_may_be_no_data(name, worlds):
-    assert np.isfinite(loss_at_start(ft.PENALTIES[name], worlds["now"], source_of(worlds, None)))
+    assert np.isfinite(quick_loss_at_start(ft.PENALTIES[name], worlds["now"], source_of(worlds, None)))
 
 
 @pytest.mark.parametrize("name", HOLDING)

@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+from compiling import quick
 from penalty_worlds import (
     ALGO,
     BATCH,
@@ -64,7 +65,7 @@ def test_importance_weighs_each_squared_distance(penalty, worlds):
     assert (abs(mean - 1) < 1e-5) == penalty.normalize
 
 
-@jax.jit
+@quick
 def weights_of(policy):
     """The Fisher information and the sensitivity of a linear policy."""
     return importance.fisher(Linear, policy, STATES.obs), importance.sensitivity(Linear, policy, STATES.obs)
@@ -104,7 +105,7 @@ def scores(params, x):
         )
 
 
-@jax.jit
+@quick
 def fisher_and_memory(worlds, obs):
     found = importance.fisher(ALGO, policy_of(worlds["base"]), obs)
     source = source_of(worlds, Data(obs))
@@ -137,10 +138,10 @@ def test_sensitivity_of_linear_policies():
 
 def test_importance_zero_everywhere_stays_zero():
     zero = {"kernel": np.zeros((2, 3), np.float32), "bias": np.zeros(3, np.float32)}
-    assert not any(np.any(leaf) for leaf in jax.tree.leaves(jax.jit(importance.normalized)(zero)))
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(quick(importance.normalized)(zero)))
 
 
-@jax.jit
+@quick
 def _divergence_and_slope(penalty, base, now, states, at):
     memory = penalty.init(jax.random.key(0), Linear, now, Source(base, base.params, states))
 
@@ -240,12 +241,12 @@ def test_a_random_subspace_of_the_first_features(worlds):
 
 
 def test_random_heads_keep_the_scale_of_features(worlds):
-    memory = jax.jit(memory_of)(InFeR(num_heads=4096), worlds, STATES)
+    memory = quick(memory_of)(InFeR(num_heads=4096), worlds, STATES)
     heads = np.asarray(memory["heads"]["policy"])
     np.testing.assert_allclose((heads @ heads.T) / 4096, np.eye(3) / 3, atol=0.03)
 
 
-@jax.jit
+@quick
 def churn_and_slope(penalty, before, now, at):
     memory = penalty.init(jax.random.key(0), Linear, now, Source(now, now.params))
     memory = penalty.after_step(memory, Linear, before)
@@ -265,7 +266,7 @@ def test_churn_is_the_divergence_from_the_policy_before_the_step():
     assert first == 0 and not any(np.any(leaf) for leaf in jax.tree.leaves(slope))
 
 
-@jax.jit
+@quick
 def losses_with_statistics(penalty, source, moved):
     """The losses of the base against itself, with its own statistics and with others."""
     base = source.policy
@@ -275,7 +276,7 @@ def losses_with_statistics(penalty, source, moved):
 
 
 def test_the_base_is_seen_through_its_own_statistics_and_churn_through_the_present_ones(worlds, source):
-    statistics = jax.device_get(jax.jit(NORMALIZING.init_statistics)(source))
+    statistics = jax.device_get(quick(NORMALIZING.init_statistics)(source))
     moved = jax.tree.map(lambda leaf: leaf + np.float32(1), statistics)
     base = policy_of(worlds["base"])._replace(statistics=statistics)
     for penalty, cares in [(ft.KL(), True), (Cloning(), True), (Features(), True), (Churn(), False)]:
