@@ -31,15 +31,13 @@ from jaxrl_ft.core.validation import check_config
 
 HOLDING = [name for name in ft.PENALTIES if name != "none"]
 ELASTIC = ["l1", "l1sp", "l2", "l2sp", "l2init", "ewc", "mas"]
+quick_loss_at_start = quick(loss_at_start)
 
 
 @pytest.fixture(scope="module")
 def worlds(random_params, source):
     """Parameters: the base, the network's first ones, where training is, and where it was a step before."""
     return {name: random_params(source, NETWORK, seed) for seed, name in enumerate(("base", "init", "now", "before"))}
-
-
-quick_loss_at_start = quick(loss_at_start)
 
 
 def scaled(name, coef):
@@ -73,15 +71,15 @@ def test_at_its_anchor_value_and_gradient_are_zero_and_elsewhere_neither_is(name
 
 
 def pullback(penalty, worlds, params):
+    """The loss, and the map from its cotangent to those of the parameters."""
     found = examine(penalty, worlds, params)
     return found.loss, lambda slope: (jax.tree.map(lambda leaf: slope * leaf, found.slope),)
 
 
 @pytest.mark.parametrize("name", HOLDING)
 def test_gradients_agree_with_finite_differences(name, worlds):
-    known = (scaled(name, 0.1), worlds)
-    value, tolerances = lambda params: examine(*known, params).loss, {"atol": 2e-2, "rtol": 2e-2}
-    check_vjp(value, partial(pullback, *known), (worlds["now"],), eps=1e-2, **tolerances)
+    known, tolerances = (scaled(name, 0.1), worlds), {"atol": 2e-2, "rtol": 2e-2, "eps": 1e-2}
+    check_vjp(lambda params: examine(*known, params).loss, partial(pullback, *known), (worlds["now"],), **tolerances)
 
 
 @pytest.mark.parametrize("name", list(ft.PENALTIES))
