@@ -2,25 +2,27 @@
 
 import dataclasses
 import re
+from functools import cache, partial
 
 import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import quick
 
 from jaxrl_ft.envs.catalogue import make_task
 from jaxrl_ft.envs.simulator import Discrete
 from jaxrl_ft.envs.sisters import SISTERS
-from jaxrl_ft.envs.task import Task
 
 CHANGED = {"Acrobot-v1": {"link_mass_1": 1.5}, "MountainCar-v0": {"force": 0.002}, "Pendulum-v1": {"g": 15.0}}
-step = jax.jit(Task.step)
+# One environment of each, as its programs are found again by it.
+made = cache(gymnax.make)
 
 
 @pytest.mark.parametrize("id", SISTERS)
 def test_default_physics_are_gymnax_s(id):
-    _, params = gymnax.make(id)
+    _, params = made(id)
     ours = vars(make_task(id).env_params)
     theirs = {f.name: getattr(params, f.name) for f in dataclasses.fields(params)}
     theirs["episode_limit"] = theirs.pop("max_steps_in_episode")
@@ -30,28 +32,34 @@ def test_default_physics_are_gymnax_s(id):
         assert float(ours[name]) == pytest.approx(float(value), rel=1e-6), name
 
 
+@partial(quick, static_argnums=0)
+def walked(environment, params, task, key):
+    """The first observation and state, and 45 steps [45, ...] of random actions by us and by gymnax from our states."""
+    beyond = 1 if isinstance(task.action_space, Discrete) else 1.5
+
+    def one(carry, i):
+        key, action_key = jax.random.split(jax.random.fold_in(carry[0], i))
+        action = environment.action_space(params).sample(action_key) * beyond
+        ours, theirs = task.step(key, carry[1], action), environment.step(key, carry[1], action, params)
+        return (key, ours[1]), (ours, theirs)
+
+    first = task.reset(key)
+    return first, jax.lax.scan(one, (key, first[1]), jnp.arange(45))[1]
+
+
 @pytest.mark.parametrize("id", SISTERS)
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_step_is_gymnax_s_step_with_its_reset(id, changed):
     physics = CHANGED[id] if changed else {}
-    environment, params = gymnax.make(id)
+    environment, params = made(id)
     params, task = params.replace(max_steps_in_episode=20, **physics), make_task(id, episode_limit=20, **physics)
-    key = jax.random.key(0)
-    obs, env_state = jax.jit(task.reset)(key)
+    (obs, env_state), (outcome, expected) = jax.device_get(walked(environment, params, task, jax.random.key(0)))
     assert obs.shape == (task.obs_size,)
-    dtypes, ended = [leaf.dtype for leaf in jax.tree.leaves(env_state)], 0
-    for i in range(45):
-        key, action_key = jax.random.split(jax.random.fold_in(key, i))
-        space = environment.action_space(params)
-        action = space.sample(action_key) * (1 if isinstance(task.action_space, Discrete) else 1.5)
-        outcome, expected = step(task, key, env_state, action), environment.step(key, env_state, action, params)
-        final = [o[5]["final_observation"] for o in (outcome, expected)]
-        for ours, theirs in zip(jax.tree.leaves((outcome[:5], final[0])), jax.tree.leaves((expected[:5], final[1]))):
-            np.testing.assert_allclose(ours, theirs, atol=2e-6)
-        assert [leaf.dtype for leaf in jax.tree.leaves(outcome[1])] == dtypes
-        env_state = outcome[1]
-        ended += int(outcome[3] | outcome[4])
-    assert ended == 2
+    final = [o[5]["final_observation"] for o in (outcome, expected)]
+    for ours, theirs in zip(jax.tree.leaves((outcome[:5], final[0])), jax.tree.leaves((expected[:5], final[1]))):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+    assert [leaf.dtype for leaf in jax.tree.leaves(outcome[1])] == [leaf.dtype for leaf in jax.tree.leaves(env_state)]
+    assert np.sum(outcome[3] | outcome[4]) == 2
 
 
 @pytest.mark.parametrize("id", SISTERS)
@@ -69,7 +77,7 @@ def test_episodes_scan_and_stack(id):
 
         return jax.lax.scan(one, task.initial(draws[0])[1], draws[1:])[1]
 
-    obs, reward = jax.jit(jax.vmap(run, (0, None)))(stacked, jax.random.key(0))
+    obs, reward = jax.device_get(quick(jax.vmap(run, (0, None)))(stacked, jax.random.key(0)))
     assert obs.shape == (2, 3, tasks[0].obs_size)
     assert np.any(obs[0] != obs[1])
     low, high = tasks[0].return_range
@@ -79,10 +87,13 @@ def test_episodes_scan_and_stack(id):
 
 def test_pendulum_s_worst_return_is_its_worst_reward_for_ever():
     task = make_task("Pendulum-v1")
-    environment, params = gymnax.make("Pendulum-v1")
-    _, env_state = environment.reset_env(jax.random.key(0), params)
-    worst = env_state.replace(theta=jnp.float32(np.pi), theta_dot=jnp.float32(8.0))
-    reward = environment.step_env(jax.random.key(0), worst, jnp.array([2.0]), params)[2]
+    environment, params = made("Pendulum-v1")
+
+    def worst(key):
+        env_state = environment.reset_env(key, params)[1].replace(theta=jnp.float32(np.pi), theta_dot=jnp.float32(8.0))
+        return environment.step_env(key, env_state, jnp.array([2.0]), params)[2]
+
+    reward = quick(worst)(jax.random.key(0))
     assert task.return_range == (pytest.approx(200 * float(reward), rel=1e-5), 0.0)
 
 

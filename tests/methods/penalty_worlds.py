@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from compiling import quick
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.config import as_arrays
@@ -31,7 +31,7 @@ STATES = Data(np.random.default_rng(4).normal(size=(10, 4)).astype(np.float32))
 
 
 def moment(progress=0.5, step=1):
-    return Moment(jnp.float32(progress), jnp.int32(step))
+    return Moment(np.float32(progress), np.int32(step))
 
 
 def policy_of(params):
@@ -42,15 +42,43 @@ def source_of(worlds, data=STATES):
     return Source(policy_of(worlds["base"]), worlds["init"], data)
 
 
-def memory_of(penalty, worlds):
+def memory_of(penalty, worlds, states):
     """The memory in the second gradient step of a run that started at `now` and was at `before` in the first."""
-    memory = penalty.init(jax.random.key(0), ALGO, policy_of(worlds["now"]), source_of(worlds))
+    memory = penalty.init(jax.random.key(0), ALGO, policy_of(worlds["now"]), source_of(worlds, states))
     return penalty.after_step(memory, ALGO, policy_of(worlds["before"]))
 
 
-def loss(penalty, worlds, params, at=None):
-    penalty = as_arrays(penalty)
-    return penalty.loss(memory_of(penalty, worlds), ALGO, policy_of(params), BATCH, at or moment())
+class Examined(NamedTuple):
+    """A penalty's memory, its loss and that of its term, and the gradients in the parameters and in the memory."""
+
+    memory: Any
+    loss: Any
+    term_loss: Any
+    slope: Any
+    memory_slope: Any
+
+
+@quick
+def _examined(penalty, worlds, states, params, at):
+    memory = memory_of(penalty, worlds, states)
+
+    def loss(params, memory):
+        return penalty.loss(memory, ALGO, policy_of(params), BATCH, at)
+
+    value, slopes = jax.value_and_grad(loss, (0, 1))(params, memory)
+    return Examined(memory, value, penalty.term().loss(memory, ALGO, policy_of(params), BATCH, at), *slopes)
+
+
+def examine(penalty, worlds, params):
+    """A penalty at these parameters, in NumPy, by one program whatever its floats are."""
+    return jax.device_get(_examined(as_arrays(penalty), worlds, STATES, params, moment()))
+
+
+def loss_at_start(penalty, params, source):
+    """The loss of a run that starts at these parameters, before its first step."""
+    policy = policy_of(params)
+    memory = penalty.init(jax.random.key(0), ALGO, policy, source)
+    return penalty.loss(memory, ALGO, policy, BATCH, moment())
 
 
 class Linear:

@@ -1,14 +1,17 @@
 """Laws of every source of experience, and closed forms of each."""
 
 from dataclasses import fields, replace
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import quick
 
 import jaxrl_ft as ft
+from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs.cartpole import gymnax_params
@@ -36,38 +39,65 @@ def far():
 def rows(num, first):
     """Rows whose every entry tells which row it is."""
     numbers = np.arange(first, first + num)
-    return Rows(jnp.asarray(np.repeat(numbers[:, None], 4, 1), jnp.float32), jnp.asarray(numbers, jnp.int32))
+    return Rows(np.repeat(numbers[:, None], 4, 1).astype(np.float32), numbers.astype(np.int32))
+
+
+@partial(quick, static_argnames="num_envs")
+def _tasks_of(data, key, source, target, progress, num_envs):
+    return data.tasks(key, source, target, progress, num_envs)
 
 
 def tasks_of(data, source, target, progress=0.0, num_envs=NUM_ENVS, seed=0):
-    return as_arrays(data).tasks(jax.random.key(seed), source, target, jnp.float32(progress), num_envs)
+    key = jax.random.key(seed)
+    return jax.device_get(_tasks_of(as_arrays(data), key, source, target, np.float32(progress), num_envs))
 
 
 def quantities(task):
     return {f.name: np.asarray(getattr(task.env_params, f.name)) for f in fields(task.env_params)}
 
 
+@quick
 def remembered(data, stored=None):
-    return as_arrays(data).init(jax.random.key(0), Source(None, None)._replace(data=stored))
+    return data.init(jax.random.key(0), Source(None, None)._replace(data=stored))
+
+
+@quick
+def horizon(data, memory, progress):
+    return data.horizon(memory, progress)
+
+
+@quick
+def updated(data, memory, metrics):
+    return data.after_update(memory, metrics)
+
+
+@quick
+def _mixed(data, key, memory, new, indices):
+    return data.mix(key, memory, new, indices)
+
+
+def mixed(data, memory, new, indices):
+    """Rows and places, in NumPy."""
+    return jax.device_get(_mixed(as_arrays(data), jax.random.key(1), memory, new, indices))
 
 
 def average_of(*returns):
     """Metrics of a rollout in which episodes of these returns ended."""
-    return {"rollout/num": jnp.float32(len(returns)), "rollout/episode_return": jnp.float32(sum(returns)),
-            "rollout/episode_length": jnp.float32(0)}  # fmt: skip
+    return {"rollout/num": np.float32(len(returns)), "rollout/episode_return": np.float32(sum(returns)),
+            "rollout/episode_length": np.float32(0)}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", DATA)
 def test_switched_off_it_is_the_target_alone_bit_for_bit(name, source, far, same):
     data = DATA[name] if name == "target" else replace(DATA[name], **{OFF[name]: 0.0})
-    plain = jax.tree.map(lambda leaf: jnp.asarray(np.repeat(leaf[None], NUM_ENVS, 0)), far)
+    plain = tree.repeat(far, NUM_ENVS)
     for progress in (0.0, 0.7):
         assert same(tasks_of(data, source, far, progress), plain)
-    memory, new = remembered(data, rows(9, 100)), rows(12, 0)
-    assert as_arrays(data).horizon(memory, jnp.float32(0.1)) == 0
-    indices = jnp.arange(12, dtype=jnp.int32)[::-1].reshape(3, 4)
-    mixed, places = as_arrays(data).mix(jax.random.key(1), memory, new, indices)
-    assert same(jax.tree.map(lambda leaf: leaf[places], mixed), jax.tree.map(lambda leaf: leaf[indices], new))
+    memory, new = remembered(as_arrays(data), rows(9, 100)), rows(12, 0)
+    assert horizon(as_arrays(data), memory, np.float32(0.1)) == 0
+    indices = np.arange(12, dtype=np.int32)[::-1].reshape(3, 4)
+    found, places = mixed(data, memory, new, indices)
+    assert same(tree.take(found, places), tree.take(new, indices))
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -78,29 +108,32 @@ def test_it_says_what_the_engine_has_to_do_for_it(name, source, far):
     assert data.guided == isinstance(data, JumpStart)
     assert data.replays == isinstance(data, Replay) == (data.source_steps > 0)
     if not data.guided:
-        memory = {"anything": jnp.ones(2)}
+        memory = {"anything": np.ones(2)}
         assert data.after_update(memory, average_of(1.0)) is memory
 
 
+def everything(data, key, progress, source, target):
+    """All that a source of experience does."""
+    memory = data.init(key, Source(None, None)._replace(data=rows(5, 50)))
+    for metrics in (average_of(10.0), average_of(12.0, 30.0)):
+        memory = data.after_update(memory, metrics)
+    mixed = data.mix(key, rows(5, 50), rows(6, 0), jnp.arange(6, dtype=jnp.int32).reshape(1, 6))
+    return data.tasks(key, source, target, progress, NUM_ENVS), data.horizon(memory, progress), mixed, memory
+
+
+alone, together = quick(everything), quick(jax.vmap(everything, (0, 0, 0, None, None)))
+
+
 @pytest.mark.parametrize("name", DATA)
-def test_runs_side_by_side_are_the_runs_alone(name, source, far, same):
+def test_runs_side_by_side_are_the_runs_alone(name, source, far):
     """Under jit, with every float traced and different in each run."""
-    num = 3
-    data = as_arrays(DATA[name])
-    sweep = jax.tree.map(lambda leaf: leaf * np.linspace(0.5, 1.0, num, dtype=np.float32), data)
-    keys, progress = jax.random.split(jax.random.key(3), num), jnp.linspace(0.0, 0.6, num)
-
-    def everything(data, key, progress):
-        memory = data.init(key, Source(None, None)._replace(data=rows(5, 50)))
-        for metrics in (average_of(10.0), average_of(12.0, 30.0)):
-            memory = data.after_update(memory, metrics)
-        mixed = data.mix(key, rows(5, 50), rows(6, 0), jnp.arange(6, dtype=jnp.int32).reshape(1, 6))
-        return data.tasks(key, source, far, progress, NUM_ENVS), data.horizon(memory, progress), mixed, memory
-
-    together = jax.jit(jax.vmap(everything))(sweep, keys, progress)
-    for i in range(num):
-        alone = everything(jax.tree.map(lambda leaf, i=i: leaf[i], sweep), keys[i], progress[i])
-        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-6), together, alone)
+    shares = np.linspace(0.5, 1.0, 3, dtype=np.float32)
+    data = jax.tree.map(lambda leaf: leaf * shares, as_arrays(DATA[name]))
+    runs = (data, jax.random.split(jax.random.key(3), 3), np.linspace(0.0, 0.6, 3, dtype=np.float32))
+    side_by_side = jax.device_get(together(*runs, source, far))
+    for i in range(3):
+        found = alone(*tree.take(runs, i), source, far)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), tree.take(side_by_side, i), found)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.3, 0.45, 0.8, 1.0])
@@ -160,7 +193,7 @@ def test_what_cannot_be_divided_comes_whole_from_one_end(spread, source, far):
 
 def test_derived_quantities_follow(source, far):
     drawn = tasks_of(Between(), source, far)
-    built = jax.vmap(gymnax_params)(drawn.env_params)
+    built = quick(jax.vmap(gymnax_params))(drawn.env_params)
     of = {name: np.float64(value) for name, value in quantities(drawn).items()}
     np.testing.assert_allclose(built.total_mass, of["cart_mass"] + of["pole_mass"], rtol=1e-6)
     np.testing.assert_allclose(built.polemass_length, of["pole_mass"] * of["half_length"], rtol=1e-6)
@@ -174,21 +207,21 @@ def test_physics_are_drawn_anew(source, far):
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5, 1.0])
 def test_a_share_of_every_minibatch_points_to_source_rows(share):
-    old, new, indices = rows(50, 1000), rows(64, 0), jax.random.permutation(jax.random.key(0), 64).reshape(4, 16)
-    data = Replay(share=share)
-    mixed, places = jax.jit(as_arrays(data).mix)(jax.random.key(1), remembered(data, old), new, indices)
-    assert jax.tree.leaves(mixed)[0].shape[0] == 64 + 50
-    taken = np.asarray(jax.tree.map(lambda leaf: leaf[places], mixed).action)
+    old, new = rows(50, 1000), rows(64, 0)
+    indices = np.random.default_rng(0).permutation(64).astype(np.int32).reshape(4, 16)
+    data = as_arrays(Replay(share=share))
+    found, places = mixed(data, remembered(data, old), new, indices)
+    assert jax.tree.leaves(found)[0].shape[0] == 64 + 50
+    taken = found.action[places]
     replayed = taken >= 1000
     np.testing.assert_array_equal(replayed.sum(axis=1), round(share * 16))
-    np.testing.assert_array_equal(taken[~replayed], np.asarray(indices)[~replayed])
+    np.testing.assert_array_equal(taken[~replayed], indices[~replayed])
     assert np.all(taken[replayed] < 1050)
 
 
 def test_source_rows_and_their_places_are_uniform():
-    old, new, indices = rows(10, 1000), rows(4, 0), jnp.zeros((4000, 8), jnp.int32)
-    _, places = jax.jit(as_arrays(Replay(share=0.25)).mix)(jax.random.key(1), old, new, indices)
-    places = np.asarray(places)
+    old, new, indices = rows(10, 1000), rows(4, 0), np.zeros((4000, 8), np.int32)
+    _, places = mixed(Replay(share=0.25), old, new, indices)
     np.testing.assert_allclose((places >= 4).mean(axis=0), 0.25, atol=0.03)
     np.testing.assert_allclose(np.bincount(places[places >= 4] - 4, minlength=10) / 8000, 0.1, atol=0.015)
 
@@ -199,12 +232,12 @@ def test_the_linear_horizon_is_a_line_to_its_stop(stop):
     memory = remembered(data)
     progress = np.linspace(0, 0.99, 12, dtype=np.float32)
     expected = 40 * np.clip(1 - progress / stop, 0, 1) if stop else np.zeros(12)
-    found = [data.horizon(memory, jnp.asarray(p)) for p in progress]
+    found = [horizon(data, memory, p) for p in progress]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     for _ in range(3):
-        memory = data.after_update(memory, average_of(5.0))
+        memory = updated(data, memory, average_of(5.0))
     assert memory["stage"] == 2
-    np.testing.assert_array_equal(found, [data.horizon(memory, jnp.asarray(p)) for p in progress])
+    np.testing.assert_array_equal(found, [horizon(data, memory, p) for p in progress])
 
 
 def curriculum(returns, steps, stages, tolerance, smoothing):
@@ -231,10 +264,10 @@ def test_the_curriculum_goes_on_when_the_average_return_holds(sign, tolerance, s
     returns = [list(50 * sign + k + rng.uniform(-20, 20, rng.integers(0, 4))) for k in range(40)]
     expected = curriculum(returns, 30.0, 12.0, tolerance, smoothing)
     data = as_arrays(JumpStart(guide_steps=30.0, curriculum=1.0, stages=12.0, tolerance=tolerance, smoothing=smoothing))
-    memory, found, update = remembered(data), [], jax.jit(data.after_update)
+    memory, found = remembered(data), []
     for ended in returns:
-        memory = update(memory, average_of(*ended))
-        found.append(data.horizon(memory, jnp.float32(0.9)))
+        memory = updated(data, memory, average_of(*ended))
+        found.append(horizon(data, memory, np.float32(0.9)))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
     assert 3 < len(set(expected)) < 14
 

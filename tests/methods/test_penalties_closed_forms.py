@@ -1,11 +1,12 @@
 """Penalties against formulas worked out by hand, in NumPy."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import quick
 from penalty_worlds import (
     ALGO,
     BATCH,
@@ -13,8 +14,8 @@ from penalty_worlds import (
     STATES,
     Data,
     Linear,
+    examine,
     linear,
-    loss,
     memory_of,
     moment,
     policy_of,
@@ -23,9 +24,11 @@ from penalty_worlds import (
 )
 
 import jaxrl_ft as ft
+from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.methods.penalties import EWC, L1SP, MAS, Churn, Cloning, Features, InFeR, Source, importance
 
 OBS = STATES.obs.astype(np.float64)
+NORMALIZING = ft.PPO(normalize_obs=True)
 
 
 @pytest.fixture(scope="module")
@@ -47,33 +50,39 @@ def test_distances_of_parameters(worlds):
         ft.L2Init(coef=0.3): 0.15 * ((now - init) ** 2).sum(),
     }
     for penalty, value in expected.items():
-        np.testing.assert_allclose(loss(penalty, worlds, worlds["now"]), value, rtol=1e-5)
+        np.testing.assert_allclose(examine(penalty, worlds, worlds["now"]).loss, value, rtol=1e-5)
 
 
 @pytest.mark.parametrize("penalty", [EWC(coef=0.7), MAS(coef=0.7), EWC(coef=0.7, normalize=False)])
 def test_importance_weighs_each_squared_distance(penalty, worlds):
-    memory = memory_of(penalty, worlds)
+    memory, loss, *_ = examine(penalty, worlds, worlds["now"])
     gaps = [(leaf - anchor) ** 2 for leaf, anchor in zip(*(jax.tree.leaves(worlds[n]) for n in ("now", "base")))]
     weights = jax.tree.leaves(memory["importance"])
     expected = 0.35 * sum(np.sum(np.float64(weight) * gap) for weight, gap in zip(weights, gaps))
-    np.testing.assert_allclose(loss(penalty, worlds, worlds["now"]), expected, rtol=1e-5)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
     assert not np.any(vector(memory["importance"]["value"]))
     mean = vector(memory["importance"]["policy"]).mean()
     assert (abs(mean - 1) < 1e-5) == penalty.normalize
+
+
+@quick
+def weights_of(policy):
+    """The Fisher information and the sensitivity of a linear policy."""
+    return importance.fisher(Linear, policy, STATES.obs), importance.sensitivity(Linear, policy, STATES.obs)
 
 
 def test_fisher_of_a_softmax_linear_policy():
     """E x² p (1 - p) for the weight of input x to the logit of an action with probability p."""
     policy = linear(0)
     p = softmax(OBS @ policy.params["policy"]["kernel"])
-    found = importance.fisher(Linear, policy, STATES.obs)
+    found, _ = weights_of(policy)
     np.testing.assert_allclose(found["kernel"], (OBS**2).T @ (p * (1 - p)) / len(OBS), rtol=1e-5)
 
 
 def test_fisher_of_a_gaussian_linear_policy():
     """E x²/σ² for the weights of a mean, 2 for a log standard deviation."""
     log_std = np.array([-1.0, 0.0, 0.7])
-    found = importance.fisher(Linear, linear(0, log_std), STATES.obs)
+    found, _ = weights_of(linear(0, log_std))
     expected = (OBS**2).mean(axis=0)[:, None] / np.exp(2 * log_std)
     np.testing.assert_allclose(found["kernel"], expected, rtol=1e-5)
     np.testing.assert_allclose(found["log_std"], np.full(3, 2.0), rtol=1e-5)
@@ -96,6 +105,13 @@ def scores(params, x):
         )
 
 
+@quick
+def fisher_and_memory(worlds, obs):
+    found = importance.fisher(ALGO, policy_of(worlds["base"]), obs)
+    source = source_of(worlds, Data(obs))
+    return found, EWC(normalize=False).init(jax.random.key(0), ALGO, policy_of(worlds["now"]), source)
+
+
 @pytest.mark.parametrize("num", [1, 6, 37, 40])
 def test_fisher_of_a_small_network_for_any_number_of_states(num, worlds):
     obs = np.random.default_rng(num).normal(size=(num, 4)).astype(np.float32)
@@ -104,11 +120,8 @@ def test_fisher_of_a_small_network_for_any_number_of_states(num, worlds):
     for x in obs.astype(np.float64):
         for weight, grads in scores(base, x):
             expected = jax.tree.map(lambda total, g, p=weight: total + p * g**2 / num, expected, grads)
-    found = importance.fisher(ALGO, policy_of(worlds["base"]), obs)
+    found, ewc = jax.device_get(fisher_and_memory(worlds, obs))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), found, expected)
-    ewc = EWC(normalize=False).init(
-        jax.random.key(0), ALGO, policy_of(worlds["now"]), source_of(worlds, Data(obs))
-    )  # fmt: skip
     jax.tree.map(np.testing.assert_array_equal, ewc["importance"]["policy"], dict(found))
     jax.tree.map(np.testing.assert_array_equal, ewc["anchor"]["policy"], dict(worlds["base"]["policy"]))
 
@@ -118,25 +131,30 @@ def test_sensitivity_of_linear_policies():
     log_std = np.array([-1.0, 0.0, 0.7])
     for policy in (linear(0), linear(0, log_std)):
         z = OBS @ policy.params["policy"]["kernel"]
-        found = importance.sensitivity(Linear, policy, STATES.obs)
+        _, found = weights_of(policy)
         np.testing.assert_allclose(found["kernel"], 2 * np.abs(OBS).T @ np.abs(z) / len(OBS), rtol=1e-4)
     np.testing.assert_allclose(found["log_std"], 2 * np.abs(log_std), rtol=1e-5)
 
 
 def test_importance_zero_everywhere_stays_zero():
-    zero = {"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)}
-    assert not any(np.any(leaf) for leaf in jax.tree.leaves(importance.normalized(zero)))
+    zero = {"kernel": np.zeros((2, 3), np.float32), "bias": np.zeros(3, np.float32)}
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(quick(importance.normalized)(zero)))
 
 
-def divergence_and_slope(penalty, base, now, at):
-    """Value and gradient of a penalty between two linear policies on BATCH, with STATES as source data."""
-    memory = penalty.init(jax.random.key(0), Linear, now, Source(base, base.params, STATES))
+@quick
+def _divergence_and_slope(penalty, base, now, states, at):
+    memory = penalty.init(jax.random.key(0), Linear, now, Source(base, base.params, states))
 
     def value(kernel):
         params = {**now.params, "policy": {**now.params["policy"], "kernel": kernel}}
         return penalty.loss(memory, Linear, now._replace(params=params), BATCH, at)
 
     return jax.value_and_grad(value)(now.params["policy"]["kernel"])
+
+
+def divergence_and_slope(penalty, base, now, at):
+    """Value and gradient of a penalty between two linear policies on BATCH, with STATES as source data."""
+    return jax.device_get(_divergence_and_slope(as_arrays(penalty), base, now, STATES, at))
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
@@ -186,7 +204,8 @@ def test_cloning_walks_through_the_source_states(step, rows):
 
 def test_cloning_remembers_gaussian_policies():
     base = linear(0, [-1.0, 0.0, 0.5])
-    memory = Cloning().init(jax.random.key(0), Linear, base, Source(base, base.params, STATES))
+    source = Source(base, base.params, STATES)
+    memory = jax.eval_shape(partial(Cloning().init, algo=Linear), jax.random.key(0), policy=base, source=source)
     assert memory["base"].mean.shape == memory["base"].log_std.shape == (10, 3)
     assert abs(divergence_and_slope(Cloning(), base, base, moment())[0]) < 1e-7
     assert divergence_and_slope(Cloning(), base, linear(1, [0.0, 0.3, -0.5]), moment())[0] > 0.1
@@ -199,52 +218,68 @@ def hidden(params, group="policy"):
 
 def test_the_distance_of_features(worlds):
     gaps = hidden(worlds["now"]) - hidden(worlds["base"])
-    np.testing.assert_allclose(loss(Features(coef=2.0), worlds, worlds["now"]), 2 * (gaps**2).mean(), rtol=1e-5)
+    found = examine(Features(coef=2.0), worlds, worlds["now"])
+    np.testing.assert_allclose(found.loss, 2 * (gaps**2).mean(), rtol=1e-5)
 
 
 def test_features_of_the_critic_are_free(worlds):
     other = {**worlds["base"], "value": worlds["now"]["value"]}
-    assert loss(Features(), worlds, other) == 0
+    assert examine(Features(), worlds, other).loss == 0
 
 
 def test_a_random_subspace_of_the_first_features(worlds):
     penalty = InFeR(coef=0.5, num_heads=7)
-    heads = memory_of(penalty, worlds)["heads"]
+    found = examine(penalty, worlds, worlds["now"])
+    heads = found.memory["heads"]
     assert heads["policy"].shape == heads["value"].shape == (3, 7)
     assert not np.array_equal(heads["policy"], heads["value"])
     expected = 0.0
     for group in ("policy", "value"):
         gaps = hidden(worlds["now"], group) - hidden(worlds["init"], group)
         expected += 0.5 * ((gaps @ np.float64(heads[group])) ** 2).sum(-1).mean()
-    np.testing.assert_allclose(loss(penalty, worlds, worlds["now"]), expected, rtol=1e-5)
+    np.testing.assert_allclose(found.loss, expected, rtol=1e-5)
 
 
 def test_random_heads_keep_the_scale_of_features(worlds):
-    heads = memory_of(InFeR(num_heads=4096), worlds)["heads"]["policy"]
+    memory = quick(memory_of)(InFeR(num_heads=4096), worlds, STATES)
+    heads = np.asarray(memory["heads"]["policy"])
     np.testing.assert_allclose((heads @ heads.T) / 4096, np.eye(3) / 3, atol=0.03)
+
+
+@quick
+def churn_and_slope(penalty, before, now, at):
+    memory = penalty.init(jax.random.key(0), Linear, now, Source(now, now.params))
+    memory = penalty.after_step(memory, Linear, before)
+
+    def value(params):
+        return penalty.loss(memory, Linear, now._replace(params=params), BATCH, at)
+
+    return jax.value_and_grad(value)(now.params)
 
 
 def test_churn_is_the_divergence_from_the_policy_before_the_step():
     before, now, x = linear(0), linear(1), BATCH.obs.astype(np.float64)
-    penalty = Churn(coef=2.0)
-    memory = penalty.init(jax.random.key(0), Linear, now, Source(now, now.params))
-    memory = penalty.after_step(memory, Linear, before)
+    value, _ = churn_and_slope(Churn(coef=2.0), before, now, moment(step=1))
     p, q = (softmax(x @ policy.params["policy"]["kernel"]) for policy in (before, now))
-    value = penalty.loss(memory, Linear, now, BATCH, moment(step=1))
     np.testing.assert_allclose(value, 2 * (p * np.log(p / q)).sum(-1).mean(), rtol=1e-5)
-    first, slope = jax.value_and_grad(lambda params: penalty.loss(
-        memory, Linear, now._replace(params=params), BATCH, moment(step=0)
-    ))(now.params)  # fmt: skip
+    first, slope = churn_and_slope(Churn(coef=2.0), before, now, moment(step=0))
     assert first == 0 and not any(np.any(leaf) for leaf in jax.tree.leaves(slope))
 
 
+@quick
+def losses_with_statistics(penalty, source, moved):
+    """The losses of the base against itself, with its own statistics and with others."""
+    base = source.policy
+    memory = penalty.init(jax.random.key(0), NORMALIZING, base, source)
+    policies = (base, base._replace(statistics=moved))
+    return [penalty.loss(memory, NORMALIZING, policy, BATCH, moment()) for policy in policies]
+
+
 def test_the_base_is_seen_through_its_own_statistics_and_churn_through_the_present_ones(worlds, source):
-    algo = ft.PPO(normalize_obs=True)
-    statistics = algo.init_statistics(source)
-    moved = jax.tree.map(lambda leaf: leaf + 1.0, statistics)
+    statistics = jax.device_get(quick(NORMALIZING.init_statistics)(source))
+    moved = jax.tree.map(lambda leaf: leaf + np.float32(1), statistics)
     base = policy_of(worlds["base"])._replace(statistics=statistics)
     for penalty, cares in [(ft.KL(), True), (Cloning(), True), (Features(), True), (Churn(), False)]:
-        memory = penalty.init(jax.random.key(0), algo, base, Source(base, worlds["init"], STATES))
-        assert abs(penalty.loss(memory, algo, base, BATCH, moment())) < 1e-7
-        later = penalty.loss(memory, algo, base._replace(statistics=moved), BATCH, moment())
-        assert (later > 1e-4) == cares
+        own, later = losses_with_statistics(penalty, Source(base, worlds["init"], STATES), moved)
+        assert abs(float(own)) < 1e-7
+        assert (float(later) > 1e-4) == cares

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import quick
 from target_worlds import NETWORK, linear, looks
 
 import jaxrl_ft as ft
@@ -41,18 +42,18 @@ def network(outputs, gaussian, kind):
         if kind == "residual":
             groups[group] |= {"residual": {**plain(size), "residual": plain(size)}, "offset": plain(size)}
         if kind == "column":
-            groups[group]["column"] = draw(parts.column(jax.random.key(0), groups[group], 4))
+            column = jax.eval_shape(lambda by=groups[group]: parts.column(jax.random.key(0), by, 4))
+            groups[group]["column"] = draw(column)
     if gaussian:
         groups["policy"]["log_std"] = np.array([-0.5, 0.25], np.float32)
     return groups
 
 
-def outputs(params, statistics, obs):
-    policy = Policy(params, statistics, NETWORK)
+@quick
+def outputs(params, moments, obs):
+    policy = Policy(params, {"obs": moments} if moments else {}, NETWORK)
     chosen = actor_critic.distribution(policy, obs)
-    return np.asarray(getattr(chosen, "mean", None) if hasattr(chosen, "mean") else chosen.logits), np.asarray(
-        actor_critic.values(policy, obs)
-    )
+    return chosen.mean if hasattr(chosen, "mean") else chosen.logits, actor_critic.values(policy, obs)
 
 
 def check(change, kind, normalised):
@@ -62,7 +63,8 @@ def check(change, kind, normalised):
     moved, after = realigned(params, statistics, change)
     assert jax.tree.map(np.shape, moved) == jax.tree.map(np.shape, params)
     told, _ = retold(OBS, np.zeros(1, int) if not change.continuous else np.zeros((1, 2)), change)
-    before, now = outputs(params, statistics, OBS), outputs(moved, after, told)
+    seen = ((params, statistics, OBS), (moved, after, told))
+    before, now = (jax.device_get(outputs(by, known.get("obs"), obs)) for by, known, obs in seen)
     acts = now[0] * change.actions if change.continuous else now[0][:, change.actions]
     np.testing.assert_allclose(acts, before[0], atol=3e-5)
     np.testing.assert_allclose(now[1], before[1], atol=3e-5)
@@ -244,20 +246,25 @@ def test_cartpoles_of_other_physics_are_left_alone_and_other_senses_are_undone(r
             assert [order[j] for j in found.order] == [0, 1, 2, 3], physics
 
 
+@quick
+def motions(params, task, draws):
+    """Where the greedy policy takes the cart and the pole."""
+    policy = Policy(params, {}, NETWORK)
+
+    def step(carry, draw):
+        action = jnp.argmax(actor_critic.distribution(policy, carry[0]).logits)
+        obs, env_state, *_ = task.transition(draw, carry[1], action)
+        return (obs, env_state), env_state.motion
+
+    return jax.lax.scan(step, task.initial(tree.take(draws, 0)), tree.take(draws, slice(1, None)))[1]
+
+
 def test_a_realigned_policy_acts_on_the_other_senses_as_on_its_own(random_params):
     physics = {"obs_permutation": (3, 1, 2, 0), "flip_actions": True, "obs_offset": (1.0, -1.0, 0.5, 1.0)}
     plain, other = ft.make_task("CartPole-v1"), ft.make_task("CartPole-v1", **physics)
     params = random_params(plain, NETWORK)
     change = Realignment(np.array([3, 1, 2, 0]), np.float64([1, -1, 0.5, 1]), np.ones(4), np.array([1, 0]), False)
     moved, _ = realigned(params, {}, change)
-    draws = plain.draw(jax.random.key(3), (12,))
-    paths = []
-    for task, tree_of in ((plain, params), (other, moved)):
-        obs, env_state = task.initial(tree.take(draws, 0))
-        seen = []
-        for i in range(1, 12):
-            action = jnp.argmax(actor_critic.distribution(Policy(tree_of, {}, NETWORK), obs).logits)
-            obs, env_state, *_ = task.transition(tree.take(draws, i), env_state, action)
-            seen.append(env_state.motion)
-        paths.append(np.array(seen))
+    draws = quick(lambda key: plain.draw(key, (12,)))(jax.random.key(3))
+    paths = [motions(params, plain, draws), motions(moved, other, draws)]
     np.testing.assert_allclose(*paths, atol=1e-5)

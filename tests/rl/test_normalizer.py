@@ -1,8 +1,11 @@
 """Running moments against NumPy on everything at once, and their life in an agent."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
+from compiling import quick
 from rl_probes import probe
 
 import jaxrl_ft as ft
@@ -14,14 +17,16 @@ TASK = probe(length=6, each=1.0, random_signal=1.0)
 ALGO = ft.PPO(
     num_envs=4, num_steps=16, num_epochs=1, num_minibatches=1, gamma=0.5, normalize_obs=True, normalize_reward=True
 )
-fold = jax.jit(normalizer.update)
+normalize, scale = quick(normalizer.normalize), quick(normalizer.scale)
 
 
-def moments_of(batches, shape):
-    moments = normalizer.init(shape)
-    for batch in batches:
-        moments = fold(moments, batch)
-    return moments
+distribution = quick(ft.PPO.distribution)
+
+
+@quick
+def moments_of(*orders):
+    """The moments after all batches of each of some lists."""
+    return [functools.reduce(normalizer.update, batches, normalizer.init(batches[0].shape[1:])) for batches in orders]
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
@@ -30,8 +35,7 @@ def test_the_moments_are_those_of_all_batches_together(shape):
     scale, offset = random.uniform(0.1, 10, shape), random.normal(size=shape) * 5
     batches = [(random.normal(size=(n, *shape)) * scale + offset).astype(np.float32) for n in (1, 64, 7, 64)]
     together = np.concatenate(batches).astype(float)
-    for order in (batches, batches[::-1]):
-        moments = moments_of(order, shape)
+    for moments in moments_of(batches, batches[::-1]):
         np.testing.assert_allclose(moments.mean, together.mean(axis=0), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(moments.variance, together.var(axis=0), rtol=1e-5)
         assert float(moments.num) == 136
@@ -41,41 +45,45 @@ def test_a_large_offset_costs_no_digits_of_the_variance():
     random = np.random.default_rng(1)
     batches = [(1000.0 + random.normal(size=(64, 2))).astype(np.float32) for _ in range(10)]
     together = np.concatenate(batches).astype(float)
-    np.testing.assert_allclose(moments_of(batches, (2,)).variance, together.var(axis=0), rtol=1e-3)
+    (moments,) = moments_of(batches)
+    np.testing.assert_allclose(moments.variance, together.var(axis=0), rtol=1e-3)
 
 
 def test_a_constant_stream_has_no_variance_and_normalises_to_zero():
-    moments = moments_of([np.full((8, 2), 3.0, np.float32)] * 3, (2,))
+    (moments,) = moments_of([np.full((8, 2), 3.0, np.float32)] * 3)
     np.testing.assert_array_equal(moments.variance, 0.0)
-    np.testing.assert_array_equal(normalizer.normalize(moments, np.full((4, 2), 3.0, np.float32)), 0.0)
+    np.testing.assert_array_equal(normalize(moments, np.full((4, 2), 3.0, np.float32)), 0.0)
 
 
 def test_normalised_data_has_mean_0_and_variance_1_and_outliers_are_cut():
     data = (np.random.default_rng(2).normal(size=(500, 3)) * [0.01, 1, 100] + [1, 2, 3]).astype(np.float32)
-    moments = moments_of([data], (3,))
-    result = np.asarray(normalizer.normalize(moments, data), float)
+    (moments,) = moments_of([data])
+    result = np.asarray(normalize(moments, data), float)
     np.testing.assert_allclose(result.mean(axis=0), 0.0, atol=1e-3)
     np.testing.assert_allclose(result.std(axis=0), 1.0, rtol=1e-2)
     far = np.array([[1e9, -1e9, 3.0]], np.float32)
-    np.testing.assert_allclose(normalizer.normalize(moments, far)[0, :2], [10.0, -10.0])
+    np.testing.assert_allclose(np.asarray(normalize(moments, far))[0, :2], [10.0, -10.0])
 
 
 def test_moments_of_nothing_change_nothing():
     data = np.array([[0.5, -2.0]], np.float32)
-    np.testing.assert_allclose(normalizer.normalize(normalizer.init((2,)), data), data, rtol=1e-6)
-    np.testing.assert_allclose(normalizer.scale(normalizer.init(), data), data, rtol=1e-6)
+    normalized = quick(lambda x: normalizer.normalize(normalizer.init((2,)), x))(data)
+    scaled = quick(lambda x: normalizer.scale(normalizer.init(), x))(data)
+    for unchanged in (normalized, scaled):
+        np.testing.assert_allclose(unchanged, data, rtol=1e-6)
 
 
 def test_scaling_keeps_signs_and_zero():
-    moments = moments_of([np.array([1.0, 5.0, 9.0], np.float32)], ())
+    (moments,) = moments_of([np.array([1.0, 5.0, 9.0], np.float32)])
     reward = np.array([-2.0, 0.0, 2.0], np.float32)
-    np.testing.assert_allclose(normalizer.scale(moments, reward), reward / np.std([1.0, 5.0, 9.0]), rtol=1e-6)
+    np.testing.assert_allclose(scale(moments, reward), reward / np.std([1.0, 5.0, 9.0]), rtol=1e-6)
 
 
 def test_a_batch_of_another_shape_is_refused():
     for shape, batch in (((3,), (8, 2)), ((), (8, 2)), ((2,), (2,))):
+        moments = jax.eval_shape(functools.partial(normalizer.init, shape))
         with pytest.raises(AssertionError):
-            normalizer.update(normalizer.init(shape), np.zeros(batch, np.float32))
+            jax.eval_shape(normalizer.update, moments, np.zeros(batch, np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +124,9 @@ def test_evaluation_leaves_the_statistics_as_they_are(agents):
 def test_evaluation_reads_the_agent_s_statistics(agents):
     """Greedy actions on normalised observations are those on raw ones with the moments swapped for none."""
     obs = np.array([[1.0, 0.5], [-1.0, 0.2]], np.float32)
-    seen = normalizer.normalize(tree.take(agents.statistics["obs"], 0), obs)
-    policy = ft.PPO.distribution(policy_of(agents, agents.statistics), obs).logits
-    plain = ft.PPO.distribution(policy_of(agents, {}), seen).logits
+    seen = normalize(tree.take(agents.statistics["obs"], 0), obs)
+    policy = distribution(policy_of(agents, agents.statistics), obs).logits
+    plain = distribution(policy_of(agents, {}), seen).logits
     np.testing.assert_array_equal(policy, plain)
 
 
