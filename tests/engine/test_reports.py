@@ -6,7 +6,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from compiling import fast_key, quick
+from compiling import quick
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
@@ -28,9 +28,9 @@ NONE = Realignment(np.arange(4), np.zeros(4), np.ones(4), np.arange(2), False)
 @quick
 def moved(warm_start, adapter, base, fresh):
     """The parameters that training starts from, the delta before it, and the parameters once that moved by one half."""
-    begun = warm_start.apply(fast_key(0), base, fresh, Probe(0.25))
-    frozen = adapter.freeze(fast_key(1), begun)
-    delta = adapter.init(fast_key(2), frozen)
+    begun = warm_start.apply(jax.random.key(0), base, fresh, Probe(0.25))
+    frozen = adapter.freeze(jax.random.key(1), begun)
+    delta = adapter.init(jax.random.key(2), frozen)
     # from no zero, for the product of two factors is zero where one is
     return begun, delta, adapter.merge(frozen, jax.tree.map(lambda leaf: leaf + 0.5, delta))
 

@@ -4,7 +4,7 @@ import itertools
 
 import jax
 import numpy as np
-from compiling import fast_key, quick
+from compiling import quick
 
 import jaxrl_ft as ft
 from jaxrl_ft.nets import mlp
@@ -44,7 +44,7 @@ def started(adapter, keys, base):
 
 def start(adapter, base=BASE):
     """What is frozen, and the delta before training, as NumPy arrays."""
-    return jax.device_get(started(adapter, (fast_key(1), fast_key(0)), base))
+    return jax.device_get(started(adapter, (jax.random.key(1), jax.random.key(0)), base))
 
 
 merge = quick(lambda adapter, frozen, delta: adapter.merge(frozen, delta))

@@ -1,14 +1,14 @@
 """Laws of every registered adapter on a Gaussian policy with layer norms, and of each on networks with added parts."""
 
 import re
-from functools import partial
+from functools import cache, partial
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiling import fast_key, quick
+from compiling import quick
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
@@ -42,10 +42,14 @@ outputs_of_both = quick(jax.vmap(outputs))
 network_of = quick(lambda layers: mlp.apply(layers, NETWORK, OBS)[0])
 
 
-def random_tree(seed=0, gaussian=True, network=NETWORK):
-    shapes = jax.eval_shape(lambda: actor_critic.init(jax.random.key(0), network, 4, 2, gaussian))
+@cache
+def shapes_of(gaussian):
+    return jax.eval_shape(lambda: actor_critic.init(jax.random.key(0), NETWORK, 4, 2, gaussian))
+
+
+def random_tree(seed=0, gaussian=True):
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: (0.5 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes)
+    return jax.tree.map(lambda leaf: (0.5 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes_of(gaussian))
 
 
 def started(adapter, key, base):
@@ -89,11 +93,11 @@ def lived(request):
     """What a registered adapter makes of two bases before and after three steps, and starting again, [2, ...]."""
     adapter = as_arrays(ADAPTERS[request.param])
     bases = tree.stack([random_tree(seed) for seed in (0, 1)])
-    frozen, delta, start = begin(adapter, jax.random.split(fast_key(0), 2), bases)
+    frozen, delta, start = begin(adapter, jax.random.split(jax.random.key(0), 2), bases)
     trained = delta
     for _ in range(3):
         trained, after = step(adapter, frozen, trained)
-    *_, again = begin(adapter, jax.random.split(fast_key(2), 2), after)
+    *_, again = begin(adapter, jax.random.split(jax.random.key(2), 2), after)
     found = {"frozen": frozen, "delta": delta, "start": start, "after": after, "again": again}
     return SimpleNamespace(name=request.param, adapter=adapter, bases=bases, **jax.device_get(found))
 
@@ -153,7 +157,7 @@ def rich():
     sequence = [adapters.Bottleneck(width=2), adapters.ResidualPolicy(width=3), adapters.PlasticityInjection(),
                 adapters.ProgressiveColumn(width=3)]  # fmt: skip
     for adapter in sequence:
-        shapes = jax.eval_shape(lambda params, a=adapter: restarted(a, fast_key(0), params), params)
+        shapes = jax.eval_shape(lambda params, a=adapter: restarted(a, jax.random.key(0), params), params)
         fresh = jax.tree.map(lambda leaf: (0.5 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes)
         params = tree.overlay(fresh, params)
     return params
@@ -163,7 +167,9 @@ def test_fine_tuning_again_and_again_nests_what_was_added(rich):
     policy = rich["policy"]
     assert set(policy["residual"]) >= {"residual", "offset", "dense_0", "dense_1", "head"}
     assert set(policy["column"]) >= {"lateral_1", "lateral_head", "dense_0", "head"}
-    more = jax.eval_shape(lambda params: restarted(adapters.ProgressiveColumn(width=2), fast_key(0), params), rich)
+    more = jax.eval_shape(
+        lambda params: restarted(adapters.ProgressiveColumn(width=2), jax.random.key(0), params), rich
+    )
     assert more["policy"]["column"]["column"]["lateral_1"]["kernel"].shape == (8 + 3, 2)
 
 
@@ -171,7 +177,7 @@ def test_fine_tuning_again_and_again_nests_what_was_added(rich):
 def test_what_was_adapted_before_can_be_adapted_by_any(kind, rich):
     adapter = as_arrays(ADAPTERS[kind] if kind == "full" else with_full_critic(kind))
     restart = restarted if adapter.plain else quick(restarted)
-    again = restart(adapter, fast_key(4), rich)
+    again = restart(adapter, jax.random.key(4), rich)
     for group in rich:
         np.testing.assert_allclose(network_of(again[group]), network_of(rich[group]), atol=2e-5)
 
@@ -204,7 +210,7 @@ def raised_critic(adapter, key, base):
 @pytest.mark.parametrize("name", ["head", "last_k", "lora", "sparse", "ia3", "input_affine", "output_affine"])
 def test_critic_full_starts_at_the_critic_as_it_is_and_moves_all_of_it(name):
     adapter, base = as_arrays(with_full_critic(name)), random_tree()
-    delta, moved = raised_critic(adapter, fast_key(0), base)
+    delta, moved = raised_critic(adapter, jax.random.key(0), base)
     jax.tree.map(np.testing.assert_array_equal, delta["value"], base["value"])
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b + 1.0), moved["value"], base["value"])
 
