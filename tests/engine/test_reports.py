@@ -6,6 +6,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from compiling import quick
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
@@ -24,17 +25,22 @@ PARTS = ("dense_0", "dense_1", "head")
 NONE = Realignment(np.arange(4), np.zeros(4), np.ones(4), np.arange(2), False)
 
 
+@quick
+def moved(warm_start, adapter, base, fresh):
+    """The parameters that training starts from, the delta before it, and the parameters once that moved by one half."""
+    begun = warm_start.apply(jax.random.key(0), base, fresh, Probe(0.25))
+    frozen = adapter.freeze(jax.random.key(1), begun)
+    delta = adapter.init(jax.random.key(2), frozen)
+    # from no zero, for the product of two factors is zero where one is
+    return begun, delta, adapter.merge(frozen, jax.tree.map(lambda leaf: leaf + 0.5, delta))
+
+
 def told(agents, fresh, target, method, **changes):
     """The report of a fine-tune of the first agent in which whatever trains moved by one half, and its leaves."""
     agents = agents.select([0])
     spec = specs.finetune_spec(agents, target, method, 4096, 1, 3, 4)
     one = tree.take(agents.params, 0)
-    begun = as_arrays(method.warm_start).apply(jax.random.key(0), one, fresh, Probe(np.float32(0.25)))
-    frozen = method.adapter.freeze(jax.random.key(1), begun)
-    delta = method.adapter.init(jax.random.key(2), frozen)
-    # from no zero, for the product of two factors is zero where one is
-    moved = jax.tree.map(lambda leaf: leaf + 0.5, delta)
-    ended = method.adapter.merge(frozen, moved)
+    begun, delta, ended = jax.device_get(moved(*as_arrays((method.warm_start, method.adapter)), one, fresh))
     start, params, new = (tree.stack([part]) for part in (begun, ended, fresh))
     policy = Policy(agents.params, {}, agents.network)
     began = Start(

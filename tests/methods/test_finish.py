@@ -1,9 +1,9 @@
 """Laws of every registered finish, and closed forms of each."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import quick
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
@@ -30,9 +30,16 @@ def members(random_params):
     return each
 
 
+def applied(finish, base, members):
+    return finish.apply(base, members)
+
+
+alone = quick(applied)
+
+
 def apply(finish, base, members):
-    both = jax.tree.map(jnp.asarray, (base, tree.stack(members[: finish.population])))
-    return as_arrays(finish).apply(*both)
+    """What a finish makes of the first of these members, as NumPy arrays; coefficients share a program."""
+    return jax.device_get(alone(as_arrays(finish), base, tree.stack(members[: finish.population])))
 
 
 def test_every_row_can_be_the_identity():
@@ -63,10 +70,10 @@ def test_runs_finish_side_by_side_as_alone(name, base, members):
     row = as_arrays(FINISHES[name])
     bases = tree.stack([base, members[3]])
     runs = tree.stack([tree.stack(members[: row.population]), tree.stack(members[::-1][: row.population])])
-    together = jax.jit(jax.vmap(row.apply))(bases, runs)
+    together = jax.device_get(quick(jax.vmap(applied, in_axes=(None, 0, 0)))(row, bases, runs))
     for i in range(2):
-        alone = row.apply(tree.take(bases, i), tree.take(runs, i))
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), tree.take(together, i), alone)
+        one = alone(row, tree.take(bases, i), tree.take(runs, i))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), tree.take(together, i), one)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.25, 0.5])
@@ -112,7 +119,7 @@ def test_what_only_the_fine_tune_has_is_kept(finish, base, members, same):
 def test_grown_networks_are_refused_by_shapes_alone(finish, network, base, random_params):
     grown = [random_params(ft.make_task("Pendulum-v1"), network, seed) for seed in range(2)]
     with pytest.raises(ValueError, match=r"weight: policy/dense_\d/bias of shape \(\d+,\) does not fit the base's"):
-        jax.eval_shape(lambda: apply(finish, base, grown))
+        jax.eval_shape(applied, finish, base, tree.stack(grown[: finish.population]))
     assert finish.anchored
 
 
@@ -157,8 +164,8 @@ def test_shares_and_weights_are_traced(base, members):
     """Or a sweep over them would compile once for each."""
     stacked = tree.stack(members[:1])
     for row, name in ((WiSE(), "weight"), (Prune(), "share")):
-        swept = jax.vmap(lambda x, row=row, name=name: type(row)(**{name: x}).apply(base, stacked))
-        result = swept(jnp.array([0.1, 0.9]))
+        swept = quick(jax.vmap(lambda x, row=row, name=name: type(row)(**{name: x}).apply(base, stacked)))
+        result = jax.device_get(swept(np.array([0.1, 0.9], np.float32)))
         assert not np.array_equal(*result["policy"]["head"]["kernel"])
 
 

@@ -3,33 +3,18 @@
 The oracle is a forward pass in NumPy and float64, so that a rounding of the networks' own hides nothing.
 """
 
-import functools
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import quick
+from growing import DENSE, GROWTHS, NETWORKS, RELU, TANH, UNEVEN, WIDER, grow, observations, task
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
-from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.methods.warm_starts import Probe
 from jaxrl_ft.methods.warm_starts.growth import Net2Deeper, Net2Wider
 from jaxrl_ft.rl import actor_critic
 
-RELU, TANH = ft.MLP(width=6, activation="relu"), ft.MLP(width=6)
-NETWORKS = {
-    "tanh": TANH,
-    "relu": RELU,
-    "swish": ft.MLP(width=6, activation="swish"),
-    "normed": ft.MLP(width=6, activation="swish", layer_norm=True),
-    "shallow": ft.MLP(width=6, depth=1),
-    "deep": ft.MLP(width=6, depth=3),
-}
-WIDER, UNEVEN = Net2Wider(width=12), Net2Wider(width=15, spread=0.3)
-GROWTHS = [WIDER, UNEVEN, Net2Deeper(width=5)]
-DENSE = Net2Deeper(layer="dense")
 TASKS = ["CartPole-v1", "Pendulum-v1"]
 ACTIVATIONS = {
     "tanh": np.tanh,
@@ -60,20 +45,6 @@ def forward(layers, activation, x):
     return dense(layers["head"], x) + sum(
         sign * forward(layers[name], activation, obs) for name, sign in signs.items() if name in layers
     )
-
-
-@functools.cache
-def task(name):
-    return ft.make_task(name)
-
-
-def observations(params):
-    size = params["policy"]["dense_0"]["kernel"].shape[0]
-    return np.random.default_rng(5).normal(size=(40, size)).astype(np.float32)
-
-
-def grow(warm, base, seed=0):
-    return as_arrays(warm).apply(jax.random.key(seed), base, None, Probe(jnp.float32(1.0)))
 
 
 def assert_same_function(base, grown, activation):
@@ -112,17 +83,22 @@ def test_growth_keeps_the_function(warm, kind, name, random_params):
         np.testing.assert_array_equal(grown["policy"]["log_std"], base["policy"]["log_std"])
 
 
+@quick
+def acted(policy, obs):
+    """Logits or means, entropies, values and greedy actions."""
+    distribution = actor_critic.distribution(policy, obs)
+    return distribution[0], distribution.entropy(), actor_critic.values(policy, obs), distribution.mode()
+
+
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("kind", ["relu", "normed"])
 def test_a_widened_policy_acts_and_values_as_before(kind, name, random_params):
     base = random_params(task(name), NETWORKS[kind])
-    obs, outputs = observations(base), []
+    outputs = []
     for params in (base, grow(WIDER, base)):
-        policy = Policy(params, {}, NETWORKS[kind])
-        distribution = actor_critic.distribution(policy, obs)
-        outputs.append((distribution[0], distribution.entropy(), actor_critic.values(policy, obs)))
-        mode = distribution.mode()
-        assert np.allclose(mode, distribution[0]) if name == "Pendulum-v1" else mode.dtype == jnp.int32
+        *seen, mode = acted(Policy(params, {}, NETWORKS[kind]), observations(base))
+        outputs.append(seen)
+        assert np.allclose(mode, seen[0]) if name == "Pendulum-v1" else mode.dtype == np.int32
     for before, after in zip(*outputs):
         np.testing.assert_allclose(after, before, rtol=1e-6, atol=3e-6)
 
@@ -132,17 +108,17 @@ def test_a_dense_layer_is_the_identity_after_relu_to_the_last_bit(kind, random_p
     network = ft.MLP(width=6, activation="relu", depth=NETWORKS[kind].depth)
     base = random_params(task("CartPole-v1"), network)
     grown = grow(DENSE, base)
-    obs = observations(base)
+    logits, _, values, _ = acted(Policy(base, {}, network), observations(base))
     for params in (grown, grow(DENSE, grown)):
-        for function in (actor_critic.values, lambda *given: actor_critic.distribution(*given).logits):
-            before, after = (function(Policy(p, {}, network), obs) for p in (base, params))
-            np.testing.assert_array_equal(after, before)
+        after = acted(Policy(params, {}, network), observations(base))
+        np.testing.assert_array_equal(after[0], logits)
+        np.testing.assert_array_equal(after[2], values)
 
 
 def test_the_networks_read_blocks_as_the_oracle_does(blocked):
     policy, obs = Policy(blocked, {}, TANH), observations(blocked)
     logits = forward(blocked["policy"], "tanh", obs)
-    np.testing.assert_allclose(actor_critic.distribution(policy, obs).logits, logits, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(acted(policy, obs)[0], logits, rtol=1e-5, atol=1e-5)
 
 
 def test_growing_again_keeps_the_function(random_params, blocked):
@@ -171,75 +147,6 @@ def test_other_parts_are_carried(random_params, same):
         assert_same_function(base, grown, "tanh")
 
 
-def copies(base, grown):
-    """For each new unit of the first layer the old one with its incoming weights."""
-    old, new = (np.asarray(params["dense_0"]["kernel"]) for params in (base, grown))
-    return np.array([np.flatnonzero((old == column[:, None]).all(axis=0)).item() for column in new.T])
-
-
-def test_every_unit_stays_first_and_numbers_of_copies_differ_by_one_at_most(random_params):
-    base = random_params(task("CartPole-v1"), TANH)
-    chosen = set()
-    for seed in range(5):
-        grown = grow(UNEVEN, base, seed)
-        units = copies(base["value"], grown["value"])
-        assert not np.array_equal(units, copies(base["policy"], grown["policy"]))
-        np.testing.assert_array_equal(units[:6], np.arange(6))
-        assert set(np.bincount(units)) == {2, 3}
-        chosen.add(tuple(units))
-    assert len(chosen) == 5
-
-
-def test_equal_shares_are_the_papers(random_params):
-    base = random_params(task("CartPole-v1"), ft.MLP(width=6, depth=1))["policy"]
-    grown = grow(Net2Wider(width=15, spread=0.0), {"policy": base})["policy"]
-    units = copies(base, grown)
-    counts = np.bincount(units)
-    np.testing.assert_allclose(
-        grown["head"]["kernel"], base["head"]["kernel"][units] / counts[units][:, None], rtol=1e-6
-    )
-    np.testing.assert_array_equal(grown["head"]["bias"], base["head"]["bias"])
-    np.testing.assert_array_equal(grown["dense_0"]["bias"], base["dense_0"]["bias"][units])
-
-
-def test_random_shares_of_two_copies_are_uniform(random_params):
-    """u and 1 - u with u uniform on [0, 1]: mean 1/2, variance 1/12; half the spread halves the deviation."""
-    kernel = {"kernel": np.ones((300, 7), np.float32), "bias": np.zeros(7, np.float32)}
-    first = {"kernel": np.ones((2, 300), np.float32), "bias": np.zeros(300, np.float32)}
-    for spread in (1.0, 0.5):
-        grown = grow(Net2Wider(width=600, spread=spread), {"value": {"dense_0": first, "head": kernel}})
-        shares = np.asarray(grown["value"]["head"]["kernel"])
-        assert shares.min() >= (1 - spread) / 2 and shares.max() <= (1 + spread) / 2
-        assert shares.mean() == pytest.approx(0.5, abs=1e-6)
-        assert shares.var() == pytest.approx(spread**2 / 12, rel=0.1)
-
-
-@pytest.mark.parametrize("kind", ["tanh", "normed"])
-@pytest.mark.parametrize("spread", [0.0, 1.0])
-def test_gradients_of_copies_differ_by_more_than_a_factor_when_shares_are_random(kind, spread, random_params):
-    """Adam divides a common factor out, and would move both alike."""
-    base = random_params(task("CartPole-v1"), NETWORKS[kind])
-    grown = grow(Net2Wider(width=12, spread=spread), base)
-    obs = observations(base)
-
-    def loss(params):
-        policy = Policy(params, {}, NETWORKS[kind])
-        return jnp.sum(actor_critic.distribution(policy, obs).logits ** 2) + jnp.sum(
-            actor_critic.values(policy, obs) ** 2
-        )
-
-    grads = jax.jit(jax.grad(loss))(grown)
-    for group in ("policy", "value"):
-        units, each = copies(base[group], grown[group]), np.asarray(grads[group]["dense_0"]["kernel"]).T
-        for unit in range(6):
-            one, two = each[units == unit]
-            cosine = one @ two / np.linalg.norm(one) / np.linalg.norm(two)
-            if spread:
-                assert cosine < 1 - 1e-4
-            else:
-                np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
-
-
 def test_a_residual_block_can_leave_zero(random_params):
     """`up` has a gradient at the start, and down has one after it moved."""
     grown = grow(Net2Deeper(width=5), random_params(task("CartPole-v1"), TANH))["value"]
@@ -263,21 +170,6 @@ def test_a_residual_block_leaves_the_config_as_it_is():
     assert Net2Deeper().grows
     for network in NETWORKS.values():
         assert Net2Deeper().network(network) is network
-
-
-@pytest.mark.parametrize("warm", [*GROWTHS, DENSE], ids=lambda warm: type(warm).__name__)
-def test_agents_grow_side_by_side_each_with_its_own_key(warm, random_params):
-    bases = [random_params(task("CartPole-v1"), RELU, seed) for seed in range(3)]
-    keys = jax.random.split(jax.random.key(8), 3)
-
-    def one(key, base):
-        return as_arrays(warm).apply(key, base, None, None)
-
-    together = jax.jit(jax.vmap(one))(keys, tree.stack(bases))
-    alone = tree.stack([one(key, base) for key, base in zip(keys, bases)])
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), together, alone)
-    if isinstance(warm, Net2Wider):
-        assert len({tuple(copies(b["policy"], tree.take(alone, i)["policy"])) for i, b in enumerate(bases)}) == 3
 
 
 def test_growth_to_the_same_width_is_the_identity_bit_for_bit(random_params, same):

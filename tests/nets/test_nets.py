@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import quick
 
 import jaxrl_ft as ft
 from jaxrl_ft.nets import actor_critic, initializers, mlp
@@ -18,7 +19,7 @@ OBS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 
 @functools.cache
 def initializer(shape):
-    return jax.jit(jax.vmap(lambda key: initializers.orthogonal(0.5)(key, shape)))
+    return quick(jax.vmap(lambda key: initializers.orthogonal(0.5)(key, shape)))
 
 
 def drawn(shape, num, seed=0):
@@ -26,7 +27,7 @@ def drawn(shape, num, seed=0):
     return np.asarray(initializer(shape)(jax.random.split(jax.random.key(seed), num)), float) / 0.5
 
 
-orthogonalize = jax.jit(initializers.orthogonalize)
+orthogonalize = quick(initializers.orthogonalize)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -42,7 +43,7 @@ def test_nearly_singular_matrices_are_orthogonalised_too():
     random = np.random.default_rng(1)
     left, right = np.linalg.qr(random.normal(size=(2, 8, 8)))[0]
     diagonal = np.geomspace(1, 1e-4, 8)
-    result = orthogonalize(jnp.asarray(left @ np.diag(diagonal) @ right.T, jnp.float32))
+    result = np.asarray(orthogonalize((left @ np.diag(diagonal) @ right.T).astype(np.float32)))
     np.testing.assert_allclose(result.T @ result, np.eye(8), atol=1e-5)
     np.testing.assert_allclose(result, left @ right.T, atol=0.02)
 
@@ -52,8 +53,8 @@ def test_the_factor_turns_with_the_matrix():
     random = np.random.default_rng(2)
     rotations = np.linalg.qr(random.normal(size=(2, 8, 8)))[0].astype(np.float32)
     matrix = random.normal(size=(8, 8)).astype(np.float32)
-    turned = orthogonalize(jnp.asarray(rotations[0] @ matrix @ rotations[1]))
-    np.testing.assert_allclose(turned, rotations[0] @ orthogonalize(matrix) @ rotations[1], atol=1e-4)
+    turned = orthogonalize(rotations[0] @ matrix @ rotations[1])
+    np.testing.assert_allclose(turned, rotations[0] @ np.asarray(orthogonalize(matrix)) @ rotations[1], atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 3)])
@@ -95,7 +96,7 @@ def test_keys_make_the_matrix():
 
 
 def fresh(network, gaussian=False):
-    return jax.jit(lambda key: actor_critic.init(key, network, 3, 2, gaussian))
+    return lambda key: actor_critic.init(key, network, 3, 2, gaussian)
 
 
 def made_up(network, seed=0):
@@ -105,9 +106,13 @@ def made_up(network, seed=0):
     return jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(np.float32) * 0.7, shapes)
 
 
-apply = jax.jit(mlp.apply)
-policy_outputs = jax.jit(actor_critic.policy_outputs)
-values_of = jax.jit(actor_critic.values)
+apply = quick(mlp.apply)
+
+
+@quick
+def outputs_of(params, network, obs):
+    """Logits or means, and values."""
+    return actor_critic.policy_outputs(params, network, obs), actor_critic.values(params, network, obs)
 
 
 def written_out(layers, x, activation, eps=1e-6):
@@ -129,15 +134,15 @@ def written_out(layers, x, activation, eps=1e-6):
 def test_the_forward_pass_is_the_written_out_one(activation, layer_norm):
     network = ft.MLP(width=6, depth=3, activation=activation, layer_norm=layer_norm)
     params = made_up(network)
-    outputs = policy_outputs(params, network, OBS)
+    outputs, values = outputs_of(params, network, OBS)
     np.testing.assert_allclose(outputs, written_out(params["policy"], OBS, activation), atol=1e-5)
-    values = values_of(params, network, OBS)
     assert values.shape == (5,)
     np.testing.assert_allclose(values, written_out(params["value"], OBS, activation)[:, 0], atol=1e-5)
 
 
 def test_fresh_parameters_have_the_promised_gains_and_zero_biases():
-    params = fresh(ft.MLP(width=16, depth=2, layer_norm=True), gaussian=True)(jax.random.key(0))
+    init = quick(fresh(ft.MLP(width=16, depth=2, layer_norm=True), gaussian=True))
+    params = jax.device_get(init(jax.random.key(0)))
     for group, head in (("policy", 0.01), ("value", 1.0)):
         layers = params[group]
         for name, gain in (("dense_0", np.sqrt(2)), ("dense_1", np.sqrt(2)), ("head", head)):
@@ -170,43 +175,49 @@ def test_any_leading_axes_will_do(shape):
     params = made_up(network)
     obs = np.random.default_rng(5).normal(size=shape).astype(np.float32)
     rows = obs.reshape(-1, 3)
-    for function, tail in ((policy_outputs, (2,)), (values_of, ())):
-        outputs = function(params, network, obs)
+    alone = [outputs_of(params, network, row) for row in rows]
+    for outputs, each, tail in zip(outputs_of(params, network, obs), map(np.stack, zip(*alone)), ((2,), ())):
         assert outputs.shape == (*shape[:-1], *tail)
-        each = np.stack([function(params, network, row) for row in rows])
-        np.testing.assert_allclose(outputs.reshape(each.shape), each, atol=1e-6)
+        np.testing.assert_allclose(np.reshape(outputs, each.shape), each, atol=1e-6)
 
 
 def test_features_are_the_hidden_activations_of_both_networks():
     network = ft.MLP(width=4, depth=2)
     params = made_up(network)
-    found = jax.jit(actor_critic.features)(params, network, OBS)
+    found = jax.device_get(quick(actor_critic.features)(params, network, OBS))
     assert list(found) == ["policy/dense_0", "policy/dense_1", "value/dense_0", "value/dense_1"]
-    for group, function in (("policy", policy_outputs), ("value", values_of)):
+    for group, outputs in zip(("policy", "value"), outputs_of(params, network, OBS)):
         last = found[f"{group}/dense_1"] @ params[group]["head"]["kernel"] + params[group]["head"]["bias"]
-        np.testing.assert_allclose(last.reshape(5, -1), function(params, network, OBS).reshape(5, -1), atol=1e-6)
+        np.testing.assert_allclose(last.reshape(5, -1), np.reshape(outputs, (5, -1)), atol=1e-6)
         first = np.tanh(OBS @ params[group]["dense_0"]["kernel"] + params[group]["dense_0"]["bias"])
         np.testing.assert_allclose(found[f"{group}/dense_0"], first, atol=1e-6)
 
 
+@quick
+def gradients(params, network):
+    """Those of the sum of squared logits and of that of squared values."""
+    functions = (actor_critic.policy_outputs, actor_critic.values)
+    return [jax.grad(lambda params, f=f: jnp.sum(f(params, network, OBS) ** 2))(params) for f in functions]
+
+
 def test_policy_and_value_are_separate():
     network = ft.MLP(width=4, layer_norm=True)
-    for function, own in ((policy_outputs, "policy"), (values_of, "value")):
-        grads = jax.jit(jax.grad(lambda params, f=function: jnp.sum(f(params, network, OBS) ** 2)))(made_up(network))
+    for grads, own in zip(gradients(made_up(network), network), ("policy", "value")):
         for group, leaves in grads.items():
-            size = sum(float(np.abs(leaf).sum()) for leaf in jax.tree.leaves(leaves))
+            size = sum(float(np.abs(np.asarray(leaf)).sum()) for leaf in jax.tree.leaves(leaves))
             assert (size > 0) == (group == own)
 
 
 def test_init_and_apply_are_pure_functions_of_plain_dicts():
     network = ft.MLP(width=4, depth=1, layer_norm=True)
-    init = fresh(network)
+    init = quick(fresh(network))
     first, again, other = (init(jax.random.key(seed)) for seed in (0, 0, 1))
     before = jax.tree.map(np.array, first)
     assert {type(node) for node in (first, first["policy"], first["policy"]["dense_0"])} == {dict}
-    np.testing.assert_array_equal(policy_outputs(first, network, OBS), policy_outputs(again, network, OBS))
+    np.testing.assert_array_equal(outputs_of(first, network, OBS)[0], outputs_of(again, network, OBS)[0])
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(first)))
-    assert np.abs(other["policy"]["dense_0"]["kernel"] - first["policy"]["dense_0"]["kernel"]).max() > 0.1
+    kernels = (np.asarray(params["policy"]["dense_0"]["kernel"]) for params in (first, other))
+    assert np.abs(np.subtract(*kernels)).max() > 0.1
 
 
 def test_a_network_config_has_no_leaves():

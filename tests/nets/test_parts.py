@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from compiling import quick
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
@@ -24,8 +25,13 @@ def plain(widths, inputs=3, outputs=2):
     return {**layers, "head": layer(sizes[-1], outputs)}
 
 
-def outputs(params, obs=OBS, network=NETWORK):
-    return np.asarray(mlp.apply(params, network, obs)[0])
+@quick
+def apply(params, obs):
+    return mlp.apply(params, NETWORK, obs)
+
+
+def outputs(params, obs=OBS):
+    return np.asarray(apply(params, obs)[0])
 
 
 def dense(part, x):
@@ -43,8 +49,11 @@ def hidden_of(params, x, laterals=()):
     return hidden
 
 
+new_column = quick(parts.column, static_argnums=2)
+
+
 def fresh_column(params, width, key=0):
-    return jax.jit(parts.column, static_argnums=2)(jax.random.key(key), params, width)
+    return jax.device_get(new_column(jax.random.key(key), params, width))
 
 
 def test_a_bottleneck_of_any_inner_width_adds_to_what_its_layer_passes_on():
@@ -52,19 +61,25 @@ def test_a_bottleneck_of_any_inner_width_adds_to_what_its_layer_passes_on():
     down, up = layer(6, 9), layer(9, 6)
     x = np.tanh(dense(params["dense_1"], np.tanh(dense(params["dense_0"], OBS))))
     x = x + dense(up, np.tanh(dense(down, x)))
-    output, hidden = mlp.apply({**params, "bottleneck_1": {"down": down, "up": up}}, NETWORK, OBS)
+    output, hidden = apply({**params, "bottleneck_1": {"down": down, "up": up}}, OBS)
     np.testing.assert_allclose(output, dense(params["head"], x), atol=1e-5)
     np.testing.assert_allclose(hidden[1], x, atol=1e-5)
     assert len(hidden) == 2
 
 
+@quick
+def fresh_bottleneck(key, params):
+    """A part, and the gradients of the sum of the outputs in it."""
+    part = parts.bottleneck(key, 6, 3)
+    return part, jax.grad(lambda part: mlp.apply({**params, "bottleneck_1": part}, NETWORK, OBS)[0].sum())(part)
+
+
 def test_a_fresh_bottleneck_is_the_identity_and_reaches_its_layer():
     params = plain([4, 6])
-    part = jax.jit(lambda key: parts.bottleneck(key, 6, 3))(jax.random.key(0))
+    part, grads = jax.device_get(fresh_bottleneck(jax.random.key(0), params))
     np.testing.assert_array_equal(outputs({**params, "bottleneck_1": part}), outputs(params))
     gram = part["down"]["kernel"].T @ part["down"]["kernel"]
     np.testing.assert_allclose(gram, 2 * np.eye(3), atol=1e-5)
-    grads = jax.grad(lambda part: mlp.apply({**params, "bottleneck_1": part}, NETWORK, OBS)[0].sum())(part)
     assert np.abs(grads["up"]["kernel"]).max() > 0.1
 
 
@@ -92,7 +107,7 @@ def test_columns_read_the_hidden_layers_of_all_earlier_ones():
     three = {**third, "lateral_1": {"kernel": np.concatenate([u31, u32])},
              "lateral_head": {"kernel": np.concatenate([u31_head, u32_head])}}  # fmt: skip
     expected = dense(third["head"], h3[-1]) + h1[-1] @ u31_head + h2[-1] @ u32_head
-    output, hidden = mlp.apply({**base, "column": {**two, "column": three}}, NETWORK, OBS)
+    output, hidden = apply({**base, "column": {**two, "column": three}}, OBS)
     np.testing.assert_allclose(output, expected, atol=1e-5)
     assert [h.shape for h in hidden] == [(5, 4), (5, 5)]
 
@@ -169,7 +184,7 @@ def test_every_network_is_found_with_its_path():
 
 def test_a_fresh_network_like_another_has_its_shapes():
     like = {**plain([4, 6]), "norm_0": {}, "log_std": np.zeros(2)}
-    fresh = jax.jit(lambda key: parts.network(key, like, head_gain=0.5))(jax.random.key(0))
+    fresh = jax.device_get(quick(lambda key: parts.network(key, like, head_gain=0.5))(jax.random.key(0)))
     assert parts.widths(fresh) == (4, 6) and parts.sizes(fresh) == (3, 2) and "norm_1" in fresh
     np.testing.assert_allclose(np.linalg.svd(fresh["head"]["kernel"], compute_uv=False), 0.5, rtol=1e-4)
     assert parts.widths(jax.eval_shape(lambda key: parts.network(key, like, 5), jax.random.key(0))) == (5, 5)
@@ -186,7 +201,7 @@ def test_an_entry_that_no_network_reads_is_refused(name):
 def test_features_are_the_networks_own_layers():
     base = {group: {**plain([4, 6], outputs=size), "residual": plain([5], outputs=size)}
             for group, size in (("policy", 2), ("value", 1))}  # fmt: skip
-    found = actor_critic.features(base, NETWORK, OBS)
+    found = jax.eval_shape(actor_critic.features, base, NETWORK, OBS)
     assert {path: leaf.shape for path, leaf in found.items()} == {
         f"{group}/dense_{i}": (5, width) for group in base for i, width in enumerate((4, 6))
     }
