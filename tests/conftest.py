@@ -177,9 +177,14 @@ def random_params():
     """A function from a task and a network to parameters of their shapes with normal entries of scale 0.5."""
     import jaxrl_ft as ft
 
+    known = {}
+
     def draw(task, network, seed=0):
-        shapes = jax.eval_shape(lambda: ft.PPO().init_params(jax.random.key(0), task, network))
+        if (task.simulator, network) not in known:
+            shapes = jax.eval_shape(lambda: ft.PPO().init_params(jax.random.key(0), task, network))
+            known[task.simulator, network] = shapes
         rng = np.random.default_rng(seed)
+        shapes = known[task.simulator, network]
         return jax.tree.map(lambda leaf: (0.5 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes)
 
     return draw

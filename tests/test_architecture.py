@@ -155,6 +155,12 @@ def test_the_house_obeys(rule):
     assert list(rule(house())) == []
 
 
+@pytest.mark.parametrize("rule", [files_are_short, functions_are_short], ids=lambda rule: rule.__name__)
+def test_tests_and_experiments_are_short_too(rule):
+    paths = [path for name in ("tests", "experiments") for path in (ROOT / name).rglob("*.py")]
+    assert list(rule(sources({str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}))) == []
+
+
 def test_no_path_of_a_machine_anywhere():
     assert list(no_path_of_a_machine(surroundings())) == []
 
