@@ -3,6 +3,7 @@
 import gc
 import os
 import socket
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -156,6 +157,24 @@ def finetuned(tiny, rows, enough, agents, target):
         return known[name]
 
     return tune
+
+
+@pytest.fixture(scope="session")
+def undrawn():
+    """A context within which a command measures and draws nothing for its figures, for tests that look at none."""
+    from jaxrl_ft.analysis import html
+    from jaxrl_ft.commands import reporting, sweep_output
+
+    @contextmanager
+    def nothing_is_drawn():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(html, "_figures", lambda shown: "")
+            patch.setattr(reporting, "learning_curves", lambda *args: None)
+            patch.setattr(reporting, "source_target_bars", lambda *args: None)
+            patch.setattr(sweep_output, "_measured", lambda *args: None)
+            yield
+
+    return nothing_is_drawn
 
 
 @pytest.fixture(scope="session")

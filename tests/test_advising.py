@@ -140,11 +140,11 @@ def test_without_advice_nothing_changes():
     assert advised.optimizer == ft.OPTIMIZERS["nadamw"]
 
 
-def test_the_command_probes_follows_the_advice_and_tells_whether_it_held(tmp_path):
+def test_the_command_probes_follows_the_advice_and_tells_whether_it_held(undrawn, tmp_path):
     out = tmp_path / "run"
-    status, stdout, stderr = run(
-        *TINY, "--advise", "--method", "lora", "l2sp", "--shift", "giant-pole", "--out", str(out)
-    )
+    flags = ["--advise", "--method", "lora", "l2sp", "--shift", "giant-pole", "--out", str(out)]
+    with undrawn():
+        status, stdout, stderr = run(*TINY, *flags)
     assert status == 0, stderr
     told = json.loads((out / "advice.json").read_text())
     assert told["method"] in ("lora", "l2sp"), "tiny agents keep hardly any return on such a pole"

@@ -42,11 +42,12 @@ def cut(words):
 
 
 @pytest.fixture(scope="module")
-def finished(words, cut):
+def finished(words, cut, undrawn):
     trained = []
     together, patch = learning.finetune_together, pytest.MonkeyPatch()
     patch.setattr(learning, "finetune_together", lambda cells, *rest: trained.extend(cells) or together(cells, *rest))
-    assert sweep.main(words[0]) == 0
+    with undrawn():
+        assert sweep.main(words[0]) == 0
     patch.undo()
     return words[1], trained
 

@@ -35,7 +35,7 @@ def test_every_run_is_a_row(first):
     assert "weak-motor" in (first / "report.md").read_text()
 
 
-def test_what_was_finished_is_not_done_again(first, words, monkeypatch, capsys):
+def test_what_was_finished_is_not_done_again(first, words, undrawn, monkeypatch, capsys):
     numbers = sorted((first / "cells").glob("*.json"))
     kept = {file.name: file.read_bytes() for file in numbers}
     before = (first / "results.csv").read_bytes()
@@ -50,7 +50,8 @@ def test_what_was_finished_is_not_done_again(first, words, monkeypatch, capsys):
 
     monkeypatch.setattr(learning, "finetune_together", counted)
     capsys.readouterr()
-    assert sweep.main(words[0]) == 0
+    with undrawn():
+        assert sweep.main(words[0]) == 0
     assert 0 < sum(trained) < len(numbers)
     assert "8 cells are finished already" in capsys.readouterr().err
     assert {file.name: file.read_bytes() for file in (first / "cells").glob("*.json")} == kept

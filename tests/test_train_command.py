@@ -245,10 +245,11 @@ def test_the_saved_config_is_the_config(finished, tiny):
     assert again.methods == resolve([*TINY, *SHORT]).methods
 
 
-def test_agents_of_an_earlier_run_are_used_instead_of_pretraining(finished, same, tmp_path):
+def test_agents_of_an_earlier_run_are_used_instead_of_pretraining(finished, undrawn, same, tmp_path):
     out = finished[0]
     argv = ["--agents", str(out), *SHORT, "--seeds", "4", "--shift", "weak-motor", "--method", "full"]
-    status, _, stderr = run(*argv, "--out", str(tmp_path / "next"))
+    with undrawn():
+        status, _, stderr = run(*argv, "--out", str(tmp_path / "next"))
     assert status == 0, stderr
     assert "pretraining" not in stderr
     first, second = (ft.load(path / "agents" / "source") for path in (out, tmp_path / "next"))

@@ -11,23 +11,24 @@ TINY = {"steps": 512, "num_evals": 3, "eval_episodes": 4, "episodes": 4, "held_o
 @pytest.fixture(scope="module")
 def result(agents, target):
     two = agents.select([0, 1])
-    mine = {"mine": ft.Method(optimizer=ft.Adam(learning_rate=1e-4)), "full": ft.METHODS["full"]}
-    return ft.compare(two, {"long": target}, mine, seeds=4, seed=1, **TINY)
+    mine = {"mine": ft.Method(optimizer=ft.Adam(learning_rate=1e-4))}
+    named = {name: ft.METHODS[name] for name in ("full", "adamw")}
+    return ft.compare(two, {"long": target}, mine | named, seeds=4, seed=1, **TINY)
 
 
 def test_every_run_is_a_row_and_the_two_references_are_added(result):
     assert [(row["method"], row["run"]) for row in result.runs] == [
-        (method, run) for method in ("zero_shot", "scratch", "mine", "full") for run in range(4)
+        (method, run) for method in ("zero_shot", "scratch", "mine", "full", "adamw") for run in range(4)
     ]
     assert {row["target"] for row in result.runs} == {"long"}
     assert all(row["agent"] == row["run"] % 2 and row["seed"] == 1 for row in result.runs)
-    assert result.curves.shape == result.curve_steps.shape == (16, 3)
+    assert result.curves.shape == result.curve_steps.shape == (20, 3)
     assert {row["status"] for row in result.runs} == {"ok"}
 
 
 def test_env_steps_and_trainable_parameters_are_each_methods_own(result):
     spent = {row["method"]: row["env_steps"] for row in result.runs}
-    assert spent == {"zero_shot": 0, "scratch": 512, "mine": 512, "full": 512}
+    assert spent == {"zero_shot": 0, "scratch": 512, "mine": 512, "full": 512, "adamw": 512}
     assert {row["method"]: row["trainable_parameters"] for row in result.runs}["zero_shot"] == 0
     assert {row["total_parameters"] for row in result.runs} == {251}
 
@@ -45,12 +46,12 @@ def test_a_cell_is_the_fine_tune_of_agent_i_mod_s(result, agents, target, same, 
     alone = ft.finetune(agents.select([0, 1, 0, 1]), target, "full", seed=1, **tiny.budget)
     cell = result.agents("full", "long")
     assert same(cell.params, alone.params)
-    np.testing.assert_array_equal(result.curves[12:], alone.curve)
-    np.testing.assert_array_equal(result.curve_steps[12:], alone.curve_steps)
+    np.testing.assert_array_equal(result.curves[12:16], alone.curve)
+    np.testing.assert_array_equal(result.curve_steps[12:16], alone.curve_steps)
 
 
 def test_runs_are_paired_by_agent_and_seed(result):
-    start = result.curves.reshape(4, 4, 3)[:, :, 0]
+    start = result.curves.reshape(5, 4, 3)[:, :, 0]
     np.testing.assert_array_equal(start[0], start[2])
     np.testing.assert_array_equal(start[0], start[3])
     assert not np.array_equal(start[0], start[1])
