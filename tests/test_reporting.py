@@ -2,16 +2,20 @@
 
 import csv
 import importlib.util
+import io
 import re
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import jaxrl_ft as ft
 from jaxrl_ft.analysis.measurements import KL_COLUMN, check
 from jaxrl_ft.analysis.summary import summarise
-from jaxrl_ft.commands import measurements, reporting
+from jaxrl_ft.analysis.tables import cells, columns
+from jaxrl_ft.commands import measurements, output, reporting
 from jaxrl_ft.engine.comparison import gathered, study
 from jaxrl_ft.engine.learning import Budget
 
@@ -120,3 +124,27 @@ def test_with_pyarrow_there_is_a_parquet_file_too(compared, tmp_path):
     table = parquet.read_table(tmp_path / "results.parquet").to_pydict()
     assert table["auc"] == [row["auc"] for row in compared.runs]
     assert table["method"] == [row["method"] for row in compared.runs]
+
+
+def printed_tables(rows, width):
+    """The lines of the tables of a console that are not empty, and the headings beside the first of each table."""
+    stream = io.StringIO()
+    output.print_tables(Console(file=stream, width=width), rows)
+    lines = [line for line in stream.getvalue().splitlines() if line.strip()]
+    return lines, [re.split(r"\s{2,}", line.strip())[1:] for line in lines if line.split()[0] == "method"]
+
+
+def test_tables_on_a_console_break_no_cell_and_are_as_few_as_fit(compared):
+    named = [{**row, "method": f"{row['method']}+learning_rate=0.003"} for row in compared.runs]
+    rows = [row for row in summarise(named, compared.curves, compared.curve_steps, 20) if row["target"] == "flipped"]
+    every = [list(chosen[1:]) for chosen in output.TABLES]
+    shown = [line[columns().index(heading)] for line in cells(rows) for heading in ("method", *chain(*every))]
+    whole, headings = printed_tables(rows, 300)
+    natural = max(map(len, whole))
+    assert headings == every and printed_tables(rows, natural)[1] == every
+    for width in range(70, natural):
+        lines, headings = printed_tables(rows, width)
+        assert max(map(len, lines)) <= width and len(headings) > 2
+        assert len(lines) == len(headings) * (2 + len(rows))
+        assert [*chain(*headings)] == [*chain(*every)]
+        assert all(f" {cell} " in "\n".join(lines) for cell in shown)

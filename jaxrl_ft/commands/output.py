@@ -27,6 +27,8 @@ from jaxrl_ft.store import bundle, checkpoints, run_directory
 LIBRARIES = ("jaxrl-ft", "jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
 WIDTH = 118
 """Characters of a table where nothing says how wide the output is."""
+EDGES, GAP = 2, 3
+"""Characters outside the first and last column of a table, and between two."""
 TABLES = (
     ("method", "runs", "AUC", "AUC - scratch", "target return", "trained", "env steps"),
     ("method", "target return - scratch", "jumpstart", "held-out return", "source return", "forgetting"),
@@ -112,13 +114,29 @@ def write_report(
 
 
 def print_tables(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Nothing; prints the summary, best area first, in tables of about 100 characters."""
+    """Nothing; prints the summary, best area first, in as many tables as it takes for no cell to be broken."""
     headings, lines = tables.columns(), tables.cells(ranked(rows))
+    cells = {heading: [line[column] for line in lines] for column, heading in enumerate(headings)}
     for chosen in TABLES:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in chosen:
-            is_name = heading == "method"
-            table.add_column(Text(heading), justify="left" if is_name else "right", no_wrap=is_name)
-        for line in lines:
-            table.add_row(*(Text(line[headings.index(heading)]) for heading in chosen))
-        console.print(table)
+        for fitting in _fitting(chosen, cells, console.width):
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+            for heading in fitting:
+                table.add_column(Text(heading), justify="left" if heading == chosen[0] else "right")
+            for line in zip(*(cells[heading] for heading in fitting)):
+                table.add_row(*(Text(cell) for cell in line))
+            console.print(table)
+
+
+def _fitting(headings: Sequence[str], cells: Mapping[str, Sequence[str]], width: int) -> list[list[str]]:
+    """The headings of tables at most `width` wide, where that is possible, each of which begins with the first."""
+    first, *others = headings
+    wide = {heading: max(len(text) for text in (heading, *cells[heading])) for heading in headings}
+    found: list[list[str]] = []
+    room = 0
+    for heading in others:
+        if not found or room < wide[heading]:
+            found.append([first])
+            room = width - EDGES - wide[first] - GAP
+        found[-1].append(heading)
+        room -= wide[heading] + GAP
+    return found
