@@ -5,7 +5,7 @@ import importlib.util
 import io
 import re
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, groupby
 
 import numpy as np
 import pytest
@@ -127,24 +127,27 @@ def test_with_pyarrow_there_is_a_parquet_file_too(compared, tmp_path):
 
 
 def printed_tables(rows, width):
-    """The lines of the tables of a console that are not empty, and the headings beside the first of each table."""
+    """The lines of the tables of a console, those of each table together."""
     stream = io.StringIO()
     output.print_tables(Console(file=stream, width=width), rows)
-    lines = [line for line in stream.getvalue().splitlines() if line.strip()]
-    return lines, [re.split(r"\s{2,}", line.strip())[1:] for line in lines if line.split()[0] == "method"]
+    parts = groupby(stream.getvalue().splitlines(), lambda line: bool(line.strip()))
+    return [list(lines) for written, lines in parts if written]
 
 
 def test_tables_on_a_console_break_no_cell_and_are_as_few_as_fit(compared):
     named = [{**row, "method": f"{row['method']}+learning_rate=0.003"} for row in compared.runs]
     rows = [row for row in summarise(named, compared.curves, compared.curve_steps, 20) if row["target"] == "flipped"]
-    every = [list(chosen[1:]) for chosen in output.TABLES]
-    shown = [line[columns().index(heading)] for line in cells(rows) for heading in ("method", *chain(*every))]
-    whole, headings = printed_tables(rows, 300)
-    natural = max(map(len, whole))
-    assert headings == every and printed_tables(rows, natural)[1] == every
-    for width in range(70, natural):
-        lines, headings = printed_tables(rows, width)
-        assert max(map(len, lines)) <= width and len(headings) > 2
-        assert len(lines) == len(headings) * (2 + len(rows))
-        assert [*chain(*headings)] == [*chain(*every)]
-        assert all(f" {cell} " in "\n".join(lines) for cell in shown)
+    headings = [word for chosen in output.TABLES for heading in chosen[1:] for word in heading.split()]
+    shown = [line[columns().index(heading)] for line in cells(rows) for heading in chain(*output.TABLES)]
+    two = [width for width in range(70, 200) if len(printed_tables(rows, width)) == 2]
+    assert two == list(range(two[0], 200))
+    narrow = printed_tables(rows, two[0])
+    assert max(len(line.rstrip()) + 1 for line in chain(*narrow)) == two[0]
+    assert max(map(len, narrow)) > 2 + len(rows), "headings are broken before a table is"
+    assert [table[0].split() for table in printed_tables(rows, 199)] == [" ".join(of).split() for of in output.TABLES]
+    for width in range(70, 200):
+        tables = printed_tables(rows, width)
+        assert max(map(len, chain(*tables))) <= width
+        heads = [line for table in tables for line in table[: -1 - len(rows)]]
+        assert sorted(" ".join(heads).split()) == sorted(headings + ["method"] * len(tables))
+        assert all(f" {cell} " in "\n".join(chain(*tables)) for cell in shown)

@@ -5,7 +5,7 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -27,8 +27,8 @@ from jaxrl_ft.store import bundle, checkpoints, run_directory
 LIBRARIES = ("jaxrl-ft", "jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
 WIDTH = 118
 """Characters of a table where nothing says how wide the output is."""
-EDGES, GAP = 2, 3
-"""Characters outside the first and last column of a table, and between two."""
+EDGE, GAP = 1, 3
+"""Characters outside the first or last column of a table, and between two."""
 TABLES = (
     ("method", "runs", "AUC", "AUC - scratch", "target return", "trained", "env steps"),
     ("method", "target return - scratch", "jumpstart", "held-out return", "source return", "forgetting"),
@@ -117,26 +117,31 @@ def print_tables(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     """Nothing; prints the summary, best area first, in as many tables as it takes for no cell to be broken."""
     headings, lines = tables.columns(), tables.cells(ranked(rows))
     cells = {heading: [line[column] for line in lines] for column, heading in enumerate(headings)}
+    whole = {heading: max(map(len, (heading, *texts))) for heading, texts in cells.items()}
+    least = {heading: max(map(len, (*heading.split(), *texts))) for heading, texts in cells.items()}
     for chosen in TABLES:
-        for fitting in _fitting(chosen, cells, console.width):
+        for fitting in _fitting(chosen, least, console.width):
+            loose = _width(fitting, whole) <= console.width
             table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
             for heading in fitting:
-                table.add_column(Text(heading), justify="left" if heading == chosen[0] else "right")
+                justify: Literal["left", "right"] = "left" if heading == chosen[0] else "right"
+                table.add_column(Text(heading), justify=justify, width=(whole if loose else least)[heading])
             for line in zip(*(cells[heading] for heading in fitting)):
                 table.add_row(*(Text(cell) for cell in line))
             console.print(table)
 
 
-def _fitting(headings: Sequence[str], cells: Mapping[str, Sequence[str]], width: int) -> list[list[str]]:
+def _fitting(headings: Sequence[str], wide: Mapping[str, int], width: int) -> list[list[str]]:
     """The headings of tables at most `width` wide, where that is possible, each of which begins with the first."""
     first, *others = headings
-    wide = {heading: max(len(text) for text in (heading, *cells[heading])) for heading in headings}
-    found: list[list[str]] = []
-    room = 0
+    found = [[first]]
     for heading in others:
-        if not found or room < wide[heading]:
+        if len(found[-1]) > 1 and _width([*found[-1], heading], wide) > width:
             found.append([first])
-            room = width - EDGES - wide[first] - GAP
         found[-1].append(heading)
-        room -= wide[heading] + GAP
     return found
+
+
+def _width(headings: Sequence[str], wide: Mapping[str, int]) -> int:
+    """The characters of a line of a table whose columns are that wide."""
+    return 2 * EDGE + sum(wide[heading] for heading in headings) + GAP * (len(headings) - 1)
