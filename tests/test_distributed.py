@@ -13,25 +13,40 @@ from jaxrl_ft.store import sweep_directory
 pytestmark = pytest.mark.slow
 FLAGS = ["--shifts", "weak-motor", "--methods", "adamw", "--seeds", "8", "--steps", "512"]
 MAIN = """
-import sys, time
+import sys, threading, time
 from jaxrl_ft import sweep
 from jaxrl_ft.commands import sweep_output
-from jaxrl_ft.engine.sharing import Help
+from jaxrl_ft.engine.sharing import Dealer, Help
 
-sending = Help.finished
+sending, dealing = Help.finished, Dealer.deal
+held, asked, asked_twice = [], [], threading.Event()
 
-def stall(*cell):
-    sending(*cell)
-    print("sent", flush=True)
-    time.sleep(1000)
+def stall(self, *cell):
+    if held:
+        print("holds a cell back", flush=True)
+        time.sleep(1000)
+    held.append(cell)
+    sending(self, *cell)
 
-mode, *flags = sys.argv[1:]
-if mode == "stalls":
+def deal(self, number):
+    if number == 0:
+        asked_twice.wait()
+    else:
+        asked.append(number)
+        if len(asked) == 2:
+            asked_twice.set()
+    return dealing(self, number)
+
+modes, *flags = sys.argv[1:]
+if "stalls" in modes:
     Help.finished = stall
-if mode != "reports":
+if "waits" in modes:
+    Dealer.deal = deal
+if "reports" not in modes:
     sweep_output.write_report = lambda *_: None
 sys.exit(sweep.main(flags))
 """
+"""The command: process 1 may stop with its second cell, and process 0 let it have two before it takes any itself."""
 
 
 class Sweep:
@@ -53,7 +68,7 @@ class Sweep:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen([*command, *flags], env=os.environ | variables, cwd=place, **pipes)
 
-    def both(self, out, port, modes=("", "")):
+    def both(self, out, port, modes=("waits", "")):
         """Process 0, which writes to `out`, and process 1, which is told to write elsewhere."""
         flags = ["--distributed", "--coordinator", f"localhost:{port}", "--num-processes", "2", "--process-id"]
         places = (out, out.with_name(f"{out.name} of process 1"))
@@ -96,8 +111,8 @@ def test_two_processes_leave_what_one_leaves(world, alone, tmp_path, free_port):
 
 def test_a_killed_process_is_missed_at_once_and_the_same_command_goes_on(world, alone, tmp_path, free_port):
     out = tmp_path / "out"
-    first, second = world.both(out, free_port, ("", "stalls"))
-    assert second.stdout.readline() == "sent\n"
+    first, second = world.both(out, free_port, ("waits", "stalls"))
+    assert second.stdout.readline() == "holds a cell back\n"
     second.kill()
     status, said = ended(first)
     second.communicate()
@@ -114,8 +129,8 @@ def test_a_killed_process_is_missed_at_once_and_the_same_command_goes_on(world, 
 
 
 def test_a_killed_first_process_is_missed_at_once(world, tmp_path, free_port):
-    first, second = world.both(tmp_path / "out", free_port, ("", "stalls"))
-    assert second.stdout.readline() == "sent\n"
+    first, second = world.both(tmp_path / "out", free_port, ("waits", "stalls"))
+    assert second.stdout.readline() == "holds a cell back\n"
     first.kill()
     first.communicate()
     status, said = ended(second)
@@ -143,6 +158,6 @@ def test_processes_with_different_plans_do_nothing(world, tmp_path, free_port):
 def test_the_report_is_made_once_from_all_runs(world, tmp_path, free_port):
     alone, out = tmp_path / "alone", tmp_path / "out"
     assert ended(world.start(alone, mode="reports"))[0] == 0
-    assert [ended(process)[0] for process in world.both(out, free_port, ("reports", "reports"))] == [0, 0]
+    assert [ended(process)[0] for process in world.both(out, free_port, ("reports waits", "reports"))] == [0, 0]
     assert (out / "results.csv").read_bytes() == (alone / "results.csv").read_bytes()
     assert (out / "report.html").exists()
