@@ -173,7 +173,10 @@ def comments(source: Source) -> Iterator[tuple[int, str]]:
 
 
 def nothing_is_left_undone(tree: list[Source]) -> Iterator[str]:
-    pattern = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+    yield from lines_with(re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b"), tree)
+
+
+def lines_with(pattern: re.Pattern[str], tree: list[Source]) -> Iterator[str]:
     for source in tree:
         for line, text in enumerate(source.text.splitlines(), 1):
             if pattern.search(text):
@@ -215,10 +218,7 @@ def public_names(front: Source) -> Iterator[str]:
 def no_path_of_a_machine(tree: list[Source]) -> Iterator[str]:
     pattern = re.compile(r"(?<![\w.}>)-])/(ho" + r"me|ro" + r"ot|tm" + r"p|wo" + r"rk|op" + r"t|mn" + r"t|Us" + r"ers)/"
                          r"|inde" + r"x-url|simpl" + r"e/")  # fmt: skip
-    for source in tree:
-        for line, text in enumerate(source.text.splitlines(), 1):
-            if pattern.search(text):
-                yield f"{source.path}:{line}: {text.strip()}"
+    yield from lines_with(pattern, tree)
 
 
 def physics_is_built_in_one_place(tree: list[Source]) -> Iterator[str]:
