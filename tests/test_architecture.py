@@ -124,7 +124,7 @@ LAWFUL = {
     "engine/b.py": "class _A:\n    def __call__(self) -> int:\n        if 1:\n            def f(x: int) -> int: ...\n",
     "train.py": "from jaxrl_ft.store import a\nfrom jaxrl_ft.analysis import b\nprogram.lower().compile()\n",
     FRONT[0]: FRONT[1],
-    "README.md": "See https://example.com/work/x and path/to/tmp/x.",
+    "README.md": "See https://example.com/home/x and path/to/opt/x.",
 }
 
 
