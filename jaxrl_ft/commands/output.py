@@ -121,11 +121,11 @@ def print_tables(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     least = {heading: max(map(len, (*heading.split(), *texts))) for heading, texts in cells.items()}
     for chosen in TABLES:
         for fitting in _fitting(chosen, least, console.width):
-            loose = _width(fitting, whole) <= console.width
+            wide = whole if _width(fitting, whole) <= console.width else least
             table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
             for heading in fitting:
                 justify: Literal["left", "right"] = "left" if heading == chosen[0] else "right"
-                table.add_column(Text(heading), justify=justify, width=(whole if loose else least)[heading])
+                table.add_column(Text(heading), justify=justify, width=wide[heading])
             for line in zip(*(cells[heading] for heading in fitting)):
                 table.add_row(*(Text(cell) for cell in line))
             console.print(table)
