@@ -12,6 +12,7 @@ import jax
 import jax.monitoring
 import numpy as np
 import pytest
+from trees import drawn
 
 from jaxrl_ft.engine import placement
 
@@ -202,8 +203,6 @@ def random_params():
         if (task.simulator, network) not in known:
             shapes = jax.eval_shape(lambda: ft.PPO().init_params(jax.random.key(0), task, network))
             known[task.simulator, network] = shapes
-        rng = np.random.default_rng(seed)
-        shapes = known[task.simulator, network]
-        return jax.tree.map(lambda leaf: (0.5 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes)
+        return drawn(known[task.simulator, network], np.random.default_rng(seed))
 
     return draw

@@ -5,6 +5,7 @@ import itertools
 import jax
 import numpy as np
 from compiling import quick
+from trees import drawn
 
 import jaxrl_ft as ft
 from jaxrl_ft.nets import mlp
@@ -51,7 +52,7 @@ merge = quick(lambda adapter, frozen, delta: adapter.merge(frozen, delta))
 
 
 def randomized(delta):
-    return jax.tree.map(lambda leaf: normal(*leaf.shape), delta)
+    return drawn(delta, RANDOM)
 
 
 def forward(layers, x, kernels, scales=(1.0, 1.0, 1.0)):

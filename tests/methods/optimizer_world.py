@@ -106,11 +106,6 @@ def gap(one, other):
     return max(np.abs(a - b).max() for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other)))
 
 
-def flat(tree):
-    """Every leaf in one vector, by NumPy."""
-    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
-
-
 def leaves(state):
     """The numbers of a group's state by path."""
     paths, _ = jax.tree_util.tree_flatten_with_path(state)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from compiling import quick
+from trees import drawn
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
@@ -48,8 +49,7 @@ def shapes_of(gaussian):
 
 
 def random_tree(seed=0, gaussian=True):
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: (0.5 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes_of(gaussian))
+    return drawn(shapes_of(gaussian), np.random.default_rng(seed))
 
 
 def started(adapter, key, base):
@@ -158,8 +158,7 @@ def rich():
                 adapters.ProgressiveColumn(width=3)]  # fmt: skip
     for adapter in sequence:
         shapes = jax.eval_shape(lambda params, a=adapter: restarted(a, jax.random.key(0), params), params)
-        fresh = jax.tree.map(lambda leaf: (0.5 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes)
-        params = tree.overlay(fresh, params)
+        params = tree.overlay(drawn(shapes, rng), params)
     return params
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from adapted import BASE, KEY, LAYERS, OBS, forward, merge, normal, outputs, randomized, start
 from compiling import quick
+from trees import flat
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
@@ -110,10 +111,6 @@ def test_dora_treats_a_unit_without_a_direction_as_lora_does():
     assert np.all(np.any(grads["policy"]["dense_1"]["lora_b"][:, silent] != 0, axis=0))
 
 
-def raveled(params):
-    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
-
-
 def test_a_subspace_moves_along_fixed_directions_of_unit_length():
     adapter = adapters.RandomSubspace(dimensions=6)
     frozen, delta = start(adapter)
@@ -126,7 +123,7 @@ def test_a_subspace_moves_along_fixed_directions_of_unit_length():
         # Independent directions are nearly orthogonal: cosines have a standard deviation of 1/sqrt(D).
         cosines = projection @ projection.T - np.eye(6)
         assert np.abs(cosines).max() < 5 * projection.shape[1] ** -0.5
-        moved = raveled(merged[group]) - raveled(params)
+        moved = flat(merged[group]) - flat(params)
         np.testing.assert_allclose(moved, delta[group]["z"] @ projection, atol=1e-6)
 
 

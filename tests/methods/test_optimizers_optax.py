@@ -6,7 +6,8 @@ import optax
 import pytest
 from compiling import quick
 from optax import contrib
-from optimizer_world import STEPS, begin, descend, flat, gap, go, problem, quadratic_grads
+from optimizer_world import STEPS, begin, descend, gap, go, problem, quadratic_grads
+from trees import flat
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

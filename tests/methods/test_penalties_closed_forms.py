@@ -22,6 +22,7 @@ from penalty_worlds import (
     softmax,
     source_of,
 )
+from trees import flat
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.config import as_arrays
@@ -36,12 +37,8 @@ def worlds(random_params, source):
     return {name: random_params(source, NETWORK, seed) for seed, name in enumerate(("base", "init", "now", "before"))}
 
 
-def vector(params):
-    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)]).astype(np.float64)
-
-
 def test_distances_of_parameters(worlds):
-    now, base, init = (vector(worlds[name]) for name in ("now", "base", "init"))
+    now, base, init = (flat(worlds[name]).astype(np.float64) for name in ("now", "base", "init"))
     expected = {
         ft.L1(coef=0.3): 0.3 * np.abs(now).sum(),
         L1SP(coef=0.3): 0.3 * np.abs(now - base).sum(),
@@ -60,8 +57,8 @@ def test_importance_weighs_each_squared_distance(penalty, worlds):
     weights = jax.tree.leaves(memory["importance"])
     expected = 0.35 * sum(np.sum(np.float64(weight) * gap) for weight, gap in zip(weights, gaps))
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
-    assert not np.any(vector(memory["importance"]["value"]))
-    mean = vector(memory["importance"]["policy"]).mean()
+    assert not np.any(flat(memory["importance"]["value"]))
+    mean = flat(memory["importance"]["policy"]).mean(dtype=np.float64)
     assert (abs(mean - 1) < 1e-5) == penalty.normalize
 
 
