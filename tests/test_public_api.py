@@ -156,7 +156,10 @@ BAD_FINETUNING = [
     ({"method": ft.Method(adapter=ft.LoRA(rank=9))}, "method.adapter.rank: 9 is above the layer's width 8"),
     ({"method": ft.Method(adapter=ft.Sparse(per_thousand=0))}, "method.adapter.per_thousand: 0 is not allowed"),
     ({"method": ft.Method(adapter=ft.RandomSubspace(dimensions=4096))}, "method.adapter.dimensions: 4096 is above"),
-    ({"method": ft.Method(warm_start=ft.Net2Wider(width=7))}, "method.warm_start.width: 7 is below the base's 8"),
+    (
+        {"method": ft.Method(warm_start=ft.Net2Wider(width=7))},
+        "method.warm_start.width: 7 is below the pretrained network's 8",
+    ),
     ({"method": ft.Method(warm_start=ft.Net2Deeper(layer="dense"))}, "method.warm_start.layer: 'dense' is not allowed"),
     ({"method": ft.Method(warm_start=ft.ShrinkPerturb(shrink=-0.1))}, "method.warm_start.shrink: -0.1 is not allowed"),
     ({"method": ft.Method(penalty=ft.EWC(coef=-1.0))}, "method.penalty.coef: -1.0 is not allowed"),

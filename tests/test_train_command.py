@@ -107,7 +107,11 @@ MISTAKES = [
     ("--finish soop", "finish: 'soop'", "did you mean 'soup'"),
     ("--method norm", r"method.adapter.pattern: '/norm_\\d+/' matches no parameter", "paths: policy/dense_0/bias"),
     ("--method lora --method.adapter.rank 65", "method.adapter.rank: 65 is above", "at most"),
-    ("--method net2wider --method.warm-start.width 8", "method.warm_start.width: 8 is below the base's 64", "64"),
+    (
+        "--method net2wider --method.warm-start.width 8",
+        "method.warm_start.width: 8 is below the pretrained network's 64",
+        "64",
+    ),
     ("--method l2sp --method.penalty.coef -1", "method.penalty.coef: -1.0 is not allowed", "[0, inf)"),
     ("--method kl --method.penalty.coef nan", "method.penalty.coef: nan is not allowed", "[0, inf)"),
     ("--method muon --method.optimizer.learning-rate inf", "method.optimizer.learning_rate: inf", "[0, 100]"),

@@ -190,10 +190,12 @@ def _source_target(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut
 
 
 def _divergence(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
-    title = "Divergence from the base and forgetting"
+    title = "Divergence from the pretrained policy and forgetting"
     points = scatters.divergence_and_forgetting(story.runs)
     if not len(points.x):
-        return LeftOut(title, f"the runs have no finite `{KL_COLUMN}`: the divergence from the base was not measured")
+        return LeftOut(
+            title, f"the runs have no finite `{KL_COLUMN}`: the divergence from the pretrained policy was not measured"
+        )
     value = scatters.correlation(points, min(500, story.repetitions), story.seed)
     if len(set(points.methods)) > MOST_SIGNS:
         chosen = chosen_methods(ranking, MOST_SIGNS)
@@ -202,9 +204,9 @@ def _divergence(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
         shown = points
     caption = (
         f"Each pale point is a run ({len(shown.x):,} of {len(points.x):,}), each sign the interquartile mean of one "
-        "method's runs on one shift. Across: KL(base ‖ tuned), the mean over the states that the tuned policy visits "
-        "on its target when it samples its actions. Up: return on the source before fine-tuning less that after. "
-        "Spearman's rank "
+        "method's runs on one shift. Across: KL(pretrained ‖ fine-tuned) in nats, the mean over the states that the "
+        "fine-tuned policy visits on its target when it samples its actions. Up: return on the source before "
+        "fine-tuning less that after. Spearman's rank "
         f"correlation over all runs is {format_interval(*value, signed=True)}; "
         f"{story.bootstrap('in brackets', min(500, story.repetitions))}. Points and signs have no intervals."
     )

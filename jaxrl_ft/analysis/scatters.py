@@ -124,7 +124,7 @@ def draw_divergence(points: Points, looks: Mapping[str, Look], paper: Paper = PA
     axes.axhline(0.0, color=MUTED, linewidth=1, zorder=1)
     axes.set_xscale("log")
     where = "" if paper.narrow else " on states the tuned policy visits"
-    axes.set_xlabel(f"KL(base ‖ tuned){where}, nats", color=INK)
+    axes.set_xlabel(f"KL(pretrained ‖ fine-tuned){where}, nats", color=INK)
     axes.set_ylabel("Return lost on the source", color=INK)
     _legend(axes, paper)
     figure.tight_layout()

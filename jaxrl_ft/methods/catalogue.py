@@ -49,37 +49,37 @@ def _rows(axis: str, table: Table[Any], names: str, **others: Any) -> None:
         METHODS.add(name, Method(**{axis: table[name]}, **others), table.text(name))
 
 
-METHODS.add("zero_shot", Method(trains=False), "the base, untouched")
-METHODS.add("scratch", Method(warm_start=WARM_STARTS["scratch"]), "a fresh policy on the same budget")
-METHODS.add("full", Method(), "every parameter trains from the base")
+METHODS.add("zero_shot", Method(trains=False), "does not train: the pretrained agent as it is")
+METHODS.add("scratch", Method(warm_start=WARM_STARTS["scratch"]), "trains a fresh policy on the same budget")
+METHODS.add("full", Method(), "trains every parameter of the pretrained agent")
 
 _rows("adapter", ADAPTERS, "head bias norm", optimizer=_SMALL)
 _rows("adapter", ADAPTERS, "last_k first_layer")
-METHODS.add("freeze_head", Method(adapter=Partial(pattern="^[a-z]+/(?!head/)")), "all but the output layers train")
+METHODS.add("freeze_head", Method(adapter=Partial(pattern="^[a-z]+/(?!head/)")), "trains all but the output layers")
 METHODS.add(
     "gradual_unfreezing",
     Method(optimizer=Adam(rates=Rates(layer_start=0.1))),
-    "one more layer trains every tenth of the budget, from the output down (arXiv:1801.06146)",
+    "trains one more layer every tenth of the budget, from the output down (arXiv:1801.06146)",
 )
 METHODS.add(
     "lp_ft",
     Method(optimizer=Adam(rates=Rates(body_start=0.2))),
-    "the output layers train for a fifth of the budget, then everything (arXiv:2202.10054)",
+    "trains the output layers for a fifth of the budget, then everything (arXiv:2202.10054)",
 )
 METHODS.add(
     "discriminative",
     Method(optimizer=Adam(rates=Rates(layer_decay=1 / 2.6))),
-    "rates that fall by 2.6 a layer from the output down (arXiv:1801.06146)",
+    "divides the learning rate by 2.6 for each layer from the output down (arXiv:1801.06146)",
 )
 METHODS.add(
     "auto_rgn",
     Method(optimizer=Adam(rates=AutoRGN())),
-    "rates that follow each tensor's relative gradient norm (surgical, arXiv:2210.11466)",
+    "scales the learning rate of each weight tensor by its relative gradient norm (arXiv:2210.11466)",
 )
 METHODS.add(
     "critic_warmup",
     Method(optimizer=Adam(rates=Rates(policy_start=0.1))),
-    "for the first tenth of the budget the critic trains alone (arXiv:2402.02868)",
+    "trains the critic alone for the first tenth of the budget (arXiv:2402.02868)",
 )
 _rows("adapter", ADAPTERS, "lora rslora dora random_subspace sparse ia3 input_affine output_affine", optimizer=_SMALL)
 _rows("adapter", ADAPTERS, "bottleneck residual plasticity progressive")
@@ -89,17 +89,17 @@ _rows("warm_start", WARM_STARTS, "net2wider net2deeper")
 METHODS.add(
     "realign",
     Method(look_steps=32, warm_start=WarmStart(align=True)),
-    "sensors and actions read in the source's terms, as a paid look at the target tells them",
+    "undoes changes of sensors and actions that a paid look at the target shows",
 )
 METHODS.add(
     "realign_soften",
     Method(look_steps=32, warm_start=Soften(align=True, probe_episodes=8)),
-    "realigned, then softened by the return that a paid probe measures",
+    "as realign, then softens less, the more return a paid probe of the target measures",
 )
 METHODS.add(
     "imagine",
     Method(look_steps=64, warm_start=Soften(align=True), imagination=Imagination(steps=20_480)),
-    "realigned and softened after a paid look, then trained in a linear model of it before the target (Dyna)",
+    "realigns and softens after a paid look at the target, trains in a linear model of it, then on the target (Dyna)",
 )
 METHODS.add(
     "imagine_both",
@@ -109,14 +109,14 @@ METHODS.add(
         imagination=Imagination(steps=20_480, source_share=0.5, rounds=4),
         penalty=PENALTIES["cloning"],
     ),
-    "softened, trained in linear models of source and target, then held to the base on source states",
+    "softens, trains in linear models of source and target, then with the penalty cloning on the target",
 )
 METHODS.add(
     "imagine_scratch",
     Method(look_steps=64, warm_start=WARM_STARTS["scratch"], imagination=Imagination(steps=20_480)),
-    "a fresh policy trained in a linear model of a paid look before the target (Dyna)",
+    "as imagine, from a fresh policy (Dyna)",
 )
-METHODS.add("entropy_bonus", Method(ent_coef=0.01), "an entropy bonus in fine-tuning alone (exploration at transfer)")
+METHODS.add("entropy_bonus", Method(ent_coef=0.01), "adds an entropy bonus, so that the policy explores")
 
 _rows("penalty", PENALTIES, "l1 l1sp l2 l2sp l2init ewc mas kl kl_reverse cloning features infer churn")
 
@@ -125,15 +125,17 @@ _rows("optimizer", OPTIMIZERS, "muon schedule_free mechanize prodigy dog")
 METHODS.add(
     "keep_adam",
     Method(keep=Keep(first_moment=1.0, second_moment=1.0, step_count=1.0)),
-    "Adam's moments and step count go on from pretraining",
+    "keeps Adam's moments and step count from pretraining",
 )
 METHODS.add(
     "kl_rate",
     Method(optimizer=Adam(desired_kl=0.01)),
-    "a learning rate that follows the policy's divergence in each step (rsl_rl, rl_games)",
+    "lowers the learning rate while updates move the policy too far, else raises it (rsl_rl, rl_games)",
 )
 METHODS.add(
-    "target_kl", Method(optimizer=Adam(target_kl=0.02)), "an update ends when the policy has moved too far in it"
+    "target_kl",
+    Method(optimizer=Adam(target_kl=0.02)),
+    "ends an update's gradient steps once the policy has moved too far in it",
 )
 
 _rows("intervention", INTERVENTIONS, "redo continual_backprop soft_shrink_perturb weight_clipping normalize_project")
@@ -146,7 +148,7 @@ _rows("finish", FINISHES, "wise soup")
 METHODS.add(
     "strength",
     Method(warm_start=WarmStart(probe_episodes=8), penalty=KL(), control=Strength()),
-    "held by divergence as strongly as the probed zero-shot return deserves",
+    "as kl, the more strongly, the more return a paid zero-shot probe measures",
 )
 METHODS.add(
     "gap_decay",

@@ -41,7 +41,7 @@ class Control:
     """The interface; this member changes nothing."""
 
     population: int = 1
-    """fine-tunes of each base that share its budget"""
+    """fine-tunes of each pretrained agent that share its budget"""
     stretches: int = 1
     """parts of equal length that the budget is divided into; the control acts between them"""
     validation_episodes: int = 0
@@ -87,7 +87,7 @@ class Strength(Control):
     penalty_power: float = 1.0
     """power of the share in the penalty's coefficient"""
     rate_drop: float = 0.0
-    """part of the learning rate taken away where the base already reaches everything"""
+    """part of the learning rate taken away where the pretrained agent already reaches the highest return"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         **Control.BOUNDS,
@@ -223,7 +223,9 @@ def _multiplied(numbers: Numbers, factors: np.ndarray) -> Numbers:
 
 
 CONTROLS: Table[Control] = Table("control")
-CONTROLS.add("none", Control(), "nothing changes a method's numbers")
-CONTROLS.add("strength", Strength(), "penalty and learning rate by the probed zero-shot loss")
-CONTROLS.add("gap_decay", GapDecay(), "weight decay by the gap between training and validation return")
-CONTROLS.add("pbt", PBT(), "a population over learning rate and penalty (arXiv:1711.09846)")
+CONTROLS.add("none", Control(), "changes none of the method's numbers")
+CONTROLS.add("strength", Strength(), "sets penalty and learning rate by the return of a paid zero-shot probe")
+CONTROLS.add(
+    "gap_decay", GapDecay(), "raises weight decay while training return exceeds validation return, else lowers it"
+)
+CONTROLS.add("pbt", PBT(), "evolves a population over learning rate and penalty coefficient (arXiv:1711.09846)")

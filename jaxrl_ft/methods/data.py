@@ -20,7 +20,7 @@ class Data:
     """The interface; this member collects on the target alone."""
 
     source_steps = 0
-    """environment steps of source experience by the base that it needs, collected before training"""
+    """environment steps of source experience by the pretrained agent that it needs, collected before training"""
     guided: ClassVar[bool] = False
     """whether the base acts at the start of episodes"""
     replays: ClassVar[bool] = False
@@ -176,7 +176,7 @@ class Replay(Data):
     """
 
     source_steps: int = 4096
-    """environment steps the base takes on the source; counted beside the budget"""
+    """environment steps that the pretrained agent takes on the source; counted beside the budget"""
     share: float = 0.25
     """share of each minibatch"""
 
@@ -223,7 +223,7 @@ class JumpStart(Data):
     """
 
     guide_steps: float = 20.0
-    """steps that the base acts at first; a step is guided while the steps since the reset are fewer"""
+    """steps that the pretrained policy acts at first; a step is guided while the steps since the reset are fewer"""
     curriculum: float = 0.0
     """0 for a linear descent over the budget, 1 for stages that the return earns"""
     stop: float = 0.5
@@ -279,9 +279,17 @@ class JumpStart(Data):
 
 
 DATA: Table[Data] = Table("data")
-DATA.add("target", Data(), "rollouts on the target alone")
-DATA.add("mixture", Mixture(), "some environments on the source")
-DATA.add("between", Between(), "physics drawn between source and target (arXiv:1710.06537)")
-DATA.add("replay", Replay(), "stored source rows in every minibatch (arXiv:1811.11682)")
-DATA.add("jump_start", JumpStart(), "the base acts first in every episode, ever shorter (arXiv:2204.02372)")
-DATA.add("jump_start_curriculum", JumpStart(curriculum=1.0), "the base acts first, shorter as the return rises")
+DATA.add("target", Data(), "collects on the target alone")
+DATA.add("mixture", Mixture(), "collects in some environments on the source")
+DATA.add("between", Between(), "draws the physics of each environment between source and target (arXiv:1710.06537)")
+DATA.add("replay", Replay(), "puts stored source experience in every minibatch (arXiv:1811.11682)")
+DATA.add(
+    "jump_start",
+    JumpStart(),
+    "lets the pretrained policy act first in every episode, for ever fewer steps (arXiv:2204.02372)",
+)
+DATA.add(
+    "jump_start_curriculum",
+    JumpStart(curriculum=1.0),
+    "as jump_start, for fewer steps whenever the return rises (arXiv:2204.02372)",
+)

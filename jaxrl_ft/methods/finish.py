@@ -21,7 +21,7 @@ class Finish:
     """The interface; this member keeps the fine-tune as it is."""
 
     population: int = 1
-    """number of fine-tunes of one base, from different random numbers, that share the budget"""
+    """number of fine-tunes of one pretrained agent, from different random numbers, that share the budget"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"population": (1, 1)}
     anchored: ClassVar[bool] = False
@@ -48,7 +48,7 @@ class WiSE(Finish):
     """
 
     weight: float = 0.5
-    """weight of the fine-tune: 0 is the base, 1 the fine-tune"""
+    """weight of the fine-tuned parameters: 0 gives the pretrained ones, 1 the fine-tuned"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"population": (1, 256), "weight": (0.0, 1.0)}
     anchored: ClassVar[bool] = True
@@ -79,9 +79,9 @@ class Soup(WiSE):
     """
 
     population: int = 4
-    """number of fine-tunes of one base, from different random numbers, that share the budget"""
+    """number of fine-tunes of one pretrained agent, from different random numbers, that share the budget"""
     weight: float = 1.0
-    """weight of the mean; 0 is the base"""
+    """weight of the mean; 0 gives the pretrained parameters"""
 
 
 @config
@@ -115,7 +115,7 @@ def _leaves(params: Tree) -> list[tuple[str, jax.Array]]:
 
 
 FINISHES: Table[Finish] = Table("finish")
-FINISHES.add("keep", Finish(), "the fine-tune as it is")
-FINISHES.add("wise", WiSE(), "halfway between base and fine-tune (arXiv:2109.01903)")
-FINISHES.add("soup", Soup(), "the mean of several fine-tunes of one base (arXiv:2203.05482)")
-FINISHES.add("prune", Prune(), "the smaller half of each kernel set to zero (arXiv:1506.02626)")
+FINISHES.add("keep", Finish(), "returns the fine-tuned weights as they are")
+FINISHES.add("wise", WiSE(), "averages pretrained and fine-tuned weights after training (arXiv:2109.01903)")
+FINISHES.add("soup", Soup(), "averages the weights of several fine-tunes of one pretrained agent (arXiv:2203.05482)")
+FINISHES.add("prune", Prune(), "sets the smaller half of every weight matrix to zero after training (arXiv:1506.02626)")

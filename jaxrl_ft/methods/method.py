@@ -21,8 +21,8 @@ class Method:
     """A complete fine-tuning recipe."""
 
     look_steps: int = 0
-    """steps in each of 8 environments on the target, paid from the budget, before anything else; actions are the base's
-    in half of them and random in the others"""
+    """steps in each of 8 environments on the target, paid from the budget, before anything else; the pretrained policy
+    acts in half of them, random actions are taken in the others"""
     warm_start: WarmStart = WarmStart()
     """where it starts"""
     imagination: Imagination = Imagination()
@@ -46,7 +46,7 @@ class Method:
     ent_coef: float | None = None
     """coefficient of the entropy bonus in the place of the algorithm's own"""
     trains: bool = True
-    """whether it takes any update; without, the base is evaluated untouched"""
+    """whether it takes any update; without, the pretrained agent is evaluated as it is"""
 
     LOOK_ENVS: ClassVar[int] = 8
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"look_steps": (0, 10_000)}
@@ -92,12 +92,12 @@ class Method:
             "use full, partial or last_k": self.intervention.hooks and not self.adapter.plain,
             f"keep: moments are those of every parameter, and a {type(self.adapter).__name__} adapter trains others; "
             "use full": keeps and type(self.adapter) is not Full,
-            f"keep: moments are those of the base's tree, which {type(self.warm_start).__name__} grows": (
+            f"keep: moments are those of the pretrained network, which {type(self.warm_start).__name__} grows": (
                 keeps and grows
             ),
-            f"penalty: {type(self.penalty).__name__} is anchored to the base's parameters, which "
+            f"penalty: {type(self.penalty).__name__} is anchored to the pretrained parameters, which "
             f"{type(self.warm_start).__name__} grows": self.penalty.anchored and grows,
-            f"finish: {type(self.finish).__name__} goes back to the base's parameters, which "
+            f"finish: {type(self.finish).__name__} goes back to the pretrained parameters, which "
             f"{type(self.warm_start).__name__} grows": self.finish.anchored and grows,
             "control: a population is chosen from, and one to be averaged is not; use one of control and finish": (
                 self.control.population > 1 and self.finish.population > 1

@@ -11,8 +11,9 @@ from jaxrl_ft.analysis import films, html, measurements, summary, tables
 from jaxrl_ft.analysis.measurements import Measurements
 
 SECTIONS = ("Leaderboard", "Probability of improvement", "Performance profiles", "Methods and shifts",
-            "Learning curves", "Kept on the source, gained on the target", "Divergence from the base and forgetting",
-            "Returns over physics", "Before and after, in motion")  # fmt: skip
+            "Learning curves", "Kept on the source, gained on the target",
+            "Divergence from the pretrained policy and forgetting", "Returns over physics",
+            "Before and after, in motion")  # fmt: skip
 HOSTILE = "<script>alert('1')</script>\"&`b`"
 
 
@@ -57,7 +58,7 @@ def test_captions_say_n_and_how_intervals_were_made(whole):
         assert "95% percentile bootstrap, 20 resamples" in captions[key], key
         assert re.search(r"1[56]( to 16)? runs", captions[key]) and "8 pretrained agents" in captions[key], key
     assert "95% bootstrap" in captions["shifts"] and "15 to 16 runs in a cell" in captions["shifts"]
-    assert "191 of 191" in captions["divergence"] and "KL(base ‖ tuned)" in captions["divergence"]
+    assert "191 of 191" in captions["divergence"] and "KL(pretrained ‖ fine-tuned)" in captions["divergence"]
     assert "16 runs, 8 episodes each, in every cell, without intervals" in captions["physics-1"]
     assert "Dashed frame: source; solid frame: target" in captions["physics-1"]
     assert "Run 0" in captions["film-1"] and "one episode each" in captions["film-1"]

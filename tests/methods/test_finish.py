@@ -118,7 +118,9 @@ def test_what_only_the_fine_tune_has_is_kept(finish, base, members, same):
 @pytest.mark.parametrize("finish", [WiSE(), Soup(population=2)])
 def test_grown_networks_are_refused_by_shapes_alone(finish, network, base, random_params):
     grown = [random_params(ft.make_task("Pendulum-v1"), network, seed) for seed in range(2)]
-    with pytest.raises(ValueError, match=r"weight: policy/dense_\d/bias of shape \(\d+,\) does not fit the base's"):
+    with pytest.raises(
+        ValueError, match=r"weight: policy/dense_\d/bias of shape \(\d+,\) does not fit the pretrained network's"
+    ):
         jax.eval_shape(applied, finish, base, tree.stack(grown[: finish.population]))
     assert finish.anchored
 

@@ -179,8 +179,13 @@ def test_growth_to_the_same_width_is_the_identity_bit_for_bit(random_params, sam
 
 
 REFUSED = [
-    (Net2Wider(width=5), TANH, (), "width: 5 is below the base's 6"),
-    (Net2Wider(width=9), NETWORKS["normed"], (), "width: 9 is no whole multiple of the base's 6; with layer norm"),
+    (Net2Wider(width=5), TANH, (), "width: 5 is below the pretrained network's 6"),
+    (
+        Net2Wider(width=9),
+        NETWORKS["normed"],
+        (),
+        "width: 9 is no whole multiple of the pretrained network's 6; with layer norm",
+    ),
     (WIDER, TANH, ("column",), "width: a network with the part 'column' cannot be widened"),
     (
         DENSE,

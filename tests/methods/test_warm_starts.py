@@ -158,7 +158,7 @@ def test_norms_and_added_parts_are_reset_with_their_layer(random_params, source)
 @pytest.mark.parametrize("network", [ft.MLP(width=9), ft.MLP(width=8, depth=1), ft.MLP(width=8, depth=3)])
 def test_fresh_networks_of_other_shapes_are_refused_by_shapes_alone(warm, network, trees, random_params, source):
     shapes = jax.eval_shape(lambda: (trees[0], random_params(source, network, 1)))
-    with pytest.raises(ValueError, match=r"fresh: policy/\w+/\w+ of shape .* does not fit the base's "):
+    with pytest.raises(ValueError, match=r"fresh: policy/\w+/\w+ of shape .* does not fit the pretrained network's "):
         jax.eval_shape(lambda *given: apply(warm, given), *shapes)
 
 
@@ -169,7 +169,9 @@ def test_a_grown_network_meets_fresh_ones_of_its_own_config(trees, random_params
     for warm in (ft.ShrinkPerturb(), HeadReset(k=2)):
         start = start_of(warm, (grown, fresh))
         assert jax.tree.map(np.shape, start) == jax.tree.map(np.shape, grown)
-        with pytest.raises(ValueError, match=r"fresh: policy/dense_0/bias of shape .8,. does not fit the base's .12,."):
+        with pytest.raises(
+            ValueError, match=r"fresh: policy/dense_0/bias of shape .8,. does not fit the pretrained network's .12,."
+        ):
             apply(warm, (grown, trees[1]))
 
 

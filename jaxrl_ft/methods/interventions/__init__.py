@@ -18,17 +18,27 @@ __all__ = [
 ]
 
 INTERVENTIONS: Table[Intervention] = Table("intervention")
-INTERVENTIONS.add("none", Intervention(), "nothing between gradient steps")
-INTERVENTIONS.add("redo", ReDo(), "dormant units recycled every few updates (arXiv:2302.12902)")
-INTERVENTIONS.add("continual_backprop", ContinualBackprop(), "the least useful units renewed (arXiv:2306.13812)")
+INTERVENTIONS.add("none", Intervention(), "does nothing between gradient steps")
+INTERVENTIONS.add("redo", ReDo(), "recycles dormant units every few updates (arXiv:2302.12902)")
 INTERVENTIONS.add(
-    "soft_shrink_perturb", SoftShrinkPerturb(), "weights shrunk and perturbed each step (arXiv:2306.13812)"
+    "continual_backprop",
+    ContinualBackprop(),
+    "renews the least useful hidden units, a few at a time (arXiv:2306.13812)",
 )
-INTERVENTIONS.add("weight_clipping", WeightClipping(), "weights bounded after each step (arXiv:2407.01704)")
-INTERVENTIONS.add("normalize_project", NormalizeProject(), "kernels held at their first norm (arXiv:2407.01800)")
-INTERVENTIONS.add("head_resets", PeriodicResets(), "output layers redrawn now and then (arXiv:2205.07802)")
+INTERVENTIONS.add(
+    "soft_shrink_perturb",
+    SoftShrinkPerturb(),
+    "shrinks and perturbs the weights after each gradient step (arXiv:2306.13812)",
+)
+INTERVENTIONS.add("weight_clipping", WeightClipping(), "clips the weights after each gradient step (arXiv:2407.01704)")
+INTERVENTIONS.add(
+    "normalize_project", NormalizeProject(), "holds the norm of every weight matrix where it started (arXiv:2407.01800)"
+)
+INTERVENTIONS.add(
+    "head_resets", PeriodicResets(), "resets the output layers several times during the budget (arXiv:2205.07802)"
+)
 INTERVENTIONS.add(
     "critic_resets",
     PeriodicResets(groups="value", layers=65),
-    "the whole critic redrawn now and then (arXiv:2205.07802)",
+    "resets the whole critic several times during the budget (arXiv:2205.07802)",
 )

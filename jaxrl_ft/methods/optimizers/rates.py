@@ -42,11 +42,17 @@ class Schedule:
 
 
 SCHEDULES: Table[Schedule] = Table("schedule")
-SCHEDULES.add("constant", Schedule(final=1.0), "the same rate throughout")
-SCHEDULES.add("linear", Schedule(), "a straight line to zero")
-SCHEDULES.add("cosine", Schedule(cosine=1.0), "half a cosine to zero")
-SCHEDULES.add("warmup_constant", Schedule(final=1.0, warmup=0.1), "a linear rise over a tenth, then constant")
-SCHEDULES.add("warmup_cosine", Schedule(cosine=1.0, warmup=0.1), "a linear rise over a tenth, then half a cosine")
+SCHEDULES.add("constant", Schedule(final=1.0), "the same learning rate throughout")
+SCHEDULES.add("linear", Schedule(), "falls linearly to zero")
+SCHEDULES.add("cosine", Schedule(cosine=1.0), "falls to zero as half a cosine")
+SCHEDULES.add(
+    "warmup_constant", Schedule(final=1.0, warmup=0.1), "rises linearly over a tenth of the budget, then stays"
+)
+SCHEDULES.add(
+    "warmup_cosine",
+    Schedule(cosine=1.0, warmup=0.1),
+    "rises linearly over a tenth of the budget, then falls to zero as half a cosine",
+)
 
 
 @config

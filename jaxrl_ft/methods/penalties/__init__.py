@@ -27,17 +27,41 @@ __all__ = [
 ]
 
 PENALTIES: Table[Penalty] = Table("penalty")
-PENALTIES.add("none", Penalty(), "nothing holds the policy")
-PENALTIES.add("l1", L1(), "the size of the parameters")
-PENALTIES.add("l1sp", L1SP(), "distance from the base (the L1 sibling of arXiv:1802.01483)")
-PENALTIES.add("l2", L2(), "the squared size of the parameters")
-PENALTIES.add("l2sp", L2SP(), "squared distance from the base (arXiv:1802.01483)")
-PENALTIES.add("l2init", L2Init(), "squared distance from the first parameters (arXiv:2308.11958)")
-PENALTIES.add("ewc", EWC(), "squared distance from the base, weighted by Fisher information (arXiv:1612.00796)")
-PENALTIES.add("mas", MAS(), "squared distance from the base, weighted by sensitivity (arXiv:1711.09601)")
-PENALTIES.add("kl", KL(), "divergence from the base on target states (arXiv:1803.03835)")
-PENALTIES.add("kl_reverse", KL(direction="reverse"), "divergence towards the base on target states (arXiv:1909.08593)")
-PENALTIES.add("cloning", Cloning(), "divergence from the base on its own source states (arXiv:2402.02868)")
-PENALTIES.add("features", Features(), "squared distance of hidden activations from the base's (arXiv:1901.09229)")
-PENALTIES.add("infer", InFeR(), "a random subspace of the first network's features stays (arXiv:2204.09560)")
-PENALTIES.add("churn", Churn(), "divergence from the policy one gradient step before (arXiv:2506.00592)")
+PENALTIES.add("none", Penalty(), "penalises nothing")
+PENALTIES.add("l1", L1(), "penalises the sum of absolute weights")
+PENALTIES.add(
+    "l1sp", L1SP(), "penalises absolute distance from the pretrained weights (the L1 sibling of arXiv:1802.01483)"
+)
+PENALTIES.add("l2", L2(), "penalises the sum of squared weights")
+PENALTIES.add("l2sp", L2SP(), "penalises squared distance from the pretrained weights (arXiv:1802.01483)")
+PENALTIES.add("l2init", L2Init(), "penalises squared distance from the weights before pretraining (arXiv:2308.11958)")
+PENALTIES.add(
+    "ewc",
+    EWC(),
+    "penalises squared distance from the pretrained weights, weighted by Fisher information (arXiv:1612.00796)",
+)
+PENALTIES.add(
+    "mas",
+    MAS(),
+    "penalises squared distance from the pretrained weights, weighted by their effect on outputs (arXiv:1711.09601)",
+)
+PENALTIES.add("kl", KL(), "penalises KL divergence from the pretrained policy on target states (arXiv:1803.03835)")
+PENALTIES.add(
+    "kl_reverse",
+    KL(direction="reverse"),
+    "penalises reverse KL divergence from the pretrained policy on target states (arXiv:1909.08593)",
+)
+PENALTIES.add(
+    "cloning", Cloning(), "penalises KL divergence from the pretrained policy on source states (arXiv:2402.02868)"
+)
+PENALTIES.add(
+    "features",
+    Features(),
+    "penalises squared distance of hidden activations from the pretrained ones (arXiv:1901.09229)",
+)
+PENALTIES.add(
+    "infer",
+    InFeR(),
+    "penalises change of random projections of the last hidden layer since before pretraining (arXiv:2204.09560)",
+)
+PENALTIES.add("churn", Churn(), "penalises divergence from the policy one gradient step earlier (arXiv:2506.00592)")

@@ -61,7 +61,7 @@ class KL(Penalty):
     decay: float = 0.0
     """power of the remaining share of the budget; 0 keeps the coefficient, 1 lets it fall to zero linearly"""
     direction: Literal["forward", "reverse"] = "forward"
-    """forward: KL(base ‖ policy), as in distillation; reverse: KL(policy ‖ base), as in RLHF"""
+    """forward: KL(pretrained ‖ policy), as in distillation; reverse: KL(policy ‖ pretrained), as in RLHF"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"decay": (0.0, 100.0)}
 

@@ -20,14 +20,24 @@ __all__ = [
 ]
 
 WARM_STARTS: Table[WarmStart] = Table("warm start")
-WARM_STARTS.add("keep", WarmStart(), "the base as it is")
-WARM_STARTS.add("scratch", Scratch(), "a fresh network")
-WARM_STARTS.add("soften", Soften(), "the policy's last layer scaled down, so that exploration returns")
-WARM_STARTS.add("probe_soften", Soften(probe_episodes=8), "softened by the return that a paid probe measures")
-WARM_STARTS.add("critic_reset", CriticReset(), "a fresh critic beside the base's policy (arXiv:2205.07802)")
-WARM_STARTS.add("shrink_perturb", ShrinkPerturb(), "the base shrunk and mixed with a fresh network (arXiv:1910.08475)")
-WARM_STARTS.add("head_reset", HeadReset(), "fresh output layers of policy and critic (arXiv:2205.07802)")
-WARM_STARTS.add("policy_head_reset", HeadReset(critic=False), "a fresh output layer of the policy (arXiv:2205.07802)")
-WARM_STARTS.add("last_k_reset", HeadReset(k=2), "the last k layers of policy and critic fresh (arXiv:2205.07802)")
-WARM_STARTS.add("net2wider", Net2Wider(), "more units in every hidden layer, the same function (arXiv:1511.05641)")
-WARM_STARTS.add("net2deeper", Net2Deeper(), "one more layer, the identity at first (arXiv:1511.05641)")
+WARM_STARTS.add("keep", WarmStart(), "starts from the pretrained agent as it is")
+WARM_STARTS.add("scratch", Scratch(), "starts from a fresh network")
+WARM_STARTS.add("soften", Soften(), "scales the policy's last layer down, so that it explores again")
+WARM_STARTS.add(
+    "probe_soften", Soften(probe_episodes=8), "softens less, the more return a paid probe of the target measures"
+)
+WARM_STARTS.add(
+    "critic_reset", CriticReset(), "keeps the pretrained policy and starts with a fresh critic (arXiv:2205.07802)"
+)
+WARM_STARTS.add(
+    "shrink_perturb", ShrinkPerturb(), "shrinks the pretrained weights and adds a fresh network's (arXiv:1910.08475)"
+)
+WARM_STARTS.add("head_reset", HeadReset(), "resets the output layers of policy and critic (arXiv:2205.07802)")
+WARM_STARTS.add(
+    "policy_head_reset", HeadReset(critic=False), "resets the output layer of the policy (arXiv:2205.07802)"
+)
+WARM_STARTS.add("last_k_reset", HeadReset(k=2), "resets the last k layers of policy and critic (arXiv:2205.07802)")
+WARM_STARTS.add(
+    "net2wider", Net2Wider(), "adds units to every hidden layer without changing the outputs (arXiv:1511.05641)"
+)
+WARM_STARTS.add("net2deeper", Net2Deeper(), "adds a hidden layer that is the identity at first (arXiv:1511.05641)")

@@ -64,11 +64,11 @@ def _check_wider(layers: Tree, sizes: tuple[int, ...], width: int) -> None:
             raise ValueError(f"width: a network with the part {name!r} cannot be widened")
     for size in sizes:
         if width < size:
-            raise ValueError(f"width: {width} is below the base's {size}")
+            raise ValueError(f"width: {width} is below the pretrained network's {size}")
         if width % size and "norm_0" in layers:
             raise ValueError(
-                f"width: {width} is no whole multiple of the base's {size}; with layer norm every unit needs as many "
-                "copies as any other, or means and variances change"
+                f"width: {width} is no whole multiple of the pretrained network's {size}; with layer norm every unit "
+                "needs as many copies as any other, or means and variances change"
             )
 
 
@@ -165,7 +165,7 @@ class Net2Wider(WarmStart):
     """
 
     width: int = 128
-    """units of each hidden layer; with layer norm a whole multiple of the base's"""
+    """units of each hidden layer; with layer norm a whole multiple of the pretrained network's"""
     spread: float = 1.0
     """from equal shares among the copies of a unit (0, in which they stay alike) to random ones (1)"""
 

@@ -125,7 +125,7 @@ class ShrinkPerturb(WarmStart):
     """θ ← λ θ + σ θ', with θ' a fresh network (Ash & Adams 2020, arXiv:1910.08475)."""
 
     shrink: float = 0.4
-    """factor λ of the base"""
+    """factor λ of the pretrained parameters"""
     perturb: float = 0.1
     """factor σ of a fresh network"""
 

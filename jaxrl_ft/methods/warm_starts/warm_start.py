@@ -23,7 +23,7 @@ class WarmStart:
     """The interface; this member keeps the base as it is."""
 
     probe_episodes: int = 0
-    """episodes of the base policy on the target, paid from the budget, before training"""
+    """episodes of the pretrained policy on the target, paid from the budget, before training"""
     probe_steps: int = 64
     """steps after which an episode of the probe is cut"""
     align: bool = False
@@ -81,4 +81,4 @@ def refuse_other_shapes(base: Tree, other: Tree, name: str = "fresh") -> None:
         both = path in ours and path in theirs
         shapes = [jnp.shape(flat[path]) if path in flat else "none" for flat in (theirs, ours)]
         if shapes[0] != shapes[1] and (both or re.match(r"[^/]+/((dense|norm)_\d+/|head/|log_std$)", path)):
-            raise ValueError(f"{name}: {path} of shape {shapes[0]} does not fit the base's {shapes[1]}")
+            raise ValueError(f"{name}: {path} of shape {shapes[0]} does not fit the pretrained network's {shapes[1]}")
