@@ -138,7 +138,7 @@ def surroundings() -> list[Source]:
     """Everything else that is read by people or run by machines, tests apart."""
     folders = [p for name in ("experiments", ".ci") for p in (ROOT / name).rglob("*") if "__pycache__" not in p.parts]
     kinds = (".py", ".md", ".toml", ".sh", "")
-    paths = [p for p in [*folders, *ROOT.glob("*.*")] if p.is_file() and p.suffix in kinds]
+    paths = [p for p in [*folders, *ROOT.glob("*.*")] if p.is_file() and p.suffix in kinds and p.name != ".git"]
     return sources({str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths})
 
 
