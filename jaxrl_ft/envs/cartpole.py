@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import config
+from jaxrl_ft.envs.quantities import Quantity, check_order, entries_of
 from jaxrl_ft.envs.simulator import Discrete, register_simulator
 
 MAX_DELAY = 3
@@ -68,39 +69,6 @@ class CartPoleParams:
     action_delay: Any
 
 
-@dataclasses.dataclass(frozen=True)
-class Quantity:
-    """The default, the accepted range and the unit of one physical quantity; `size` 4 takes a scalar or 4 numbers."""
-
-    default: float
-    low: float
-    high: float
-    unit: str = ""
-    size: int = 1
-    whole: bool = False
-
-    def leaf(self, field: str, value: Any) -> np.ndarray:
-        """The value as a NumPy leaf: float32, or int32 when whole; [4] when the size is 4.
-
-        Raises:
-            ValueError: not finite, out of range, or of another size.
-        """
-        if self.size == 1:
-            return self._scalar(field, value)
-        entries = _entries(value)
-        if len(entries) not in (1, self.size):
-            raise ValueError(f"{field}: {value!r} is not allowed; it must be one number or {self.size}")
-        return np.array([self._scalar(field, entry) for entry in (entries * self.size)[: self.size]])
-
-    def _scalar(self, field: str, value: Any) -> np.ndarray:
-        value = value.item() if hasattr(value, "dtype") and np.size(value) == 1 else value
-        if self.whole:
-            return np.asarray(checks.count(field, value, int(self.low), int(self.high)), np.int32)
-        # float32 rounds a bound such as 1e-4 outwards, and a saved task must be readable again
-        low, high = min(self.low, float(np.float32(self.low))), max(self.high, float(np.float32(self.high)))
-        return np.asarray(checks.number(field, value, low, high, self.unit), np.float32)
-
-
 QUANTITIES: Mapping[str, Quantity] = {
     "gravity": Quantity(9.8, 0.1, 200.0, "m/s2"),
     "cart_mass": Quantity(1.0, 0.01, 100.0, "kg"),
@@ -125,7 +93,8 @@ def cartpole_params(**physics: Any) -> CartPoleParams:
     """The physics of a cart-pole: the given quantities, and the defaults of CartPole-v1 for the rest.
 
     Raises:
-        ValueError: an unknown quantity, a value out of its range, or an episode that could start ended.
+        ValueError: an unknown quantity, a value out of its range, an episode that could start ended, actions
+            that never take effect, or sensors that show nothing.
     """
     for name in physics:
         if name not in NAMES:
@@ -134,31 +103,25 @@ def cartpole_params(**physics: Any) -> CartPoleParams:
     leaves["obs_permutation"] = _permutation(physics.get("obs_permutation", range(4)))
     leaves["flip_actions"] = _switch("flip_actions", physics.get("flip_actions", False))
     for threshold in ("x_threshold", "theta_threshold"):
-        if leaves["reset_range"] >= leaves[threshold]:
-            raise ValueError(
-                f"reset_range: {float(leaves['reset_range']):g} is not allowed; it must be less than {threshold} "
-                f"({float(leaves[threshold]):g}), or an episode could start ended"
-            )
+        check_order(leaves, "reset_range", threshold, "an episode could start ended")
+    check_order(leaves, "action_delay", "episode_limit", "no action would ever take effect")
+    if not np.any(leaves["obs_scale"]):
+        raise ValueError("obs_scale: 0 is not allowed for every sensor; one at least must show something")
     return CartPoleParams(**leaves)
 
 
 def _permutation(value: Any) -> np.ndarray:
-    entries = _entries(value)
+    entries = entries_of(value)
     if sorted(map(str, entries)) != ["0", "1", "2", "3"]:
         raise ValueError(f"obs_permutation: {value!r} is not allowed; it must hold 0, 1, 2 and 3 once each")
     return np.array(entries, np.int32)
 
 
 def _switch(field: str, value: Any) -> np.ndarray:
-    entries = _entries(value)
+    entries = entries_of(value)
     if len(entries) != 1 or not isinstance(entries[0], (bool, int, float)) or entries[0] not in (0, 1):
         raise ValueError(f"{field}: {value!r} is not allowed; it must be True or False")
     return np.asarray(entries[0], np.float32)
-
-
-def _entries(value: Any) -> list[Any]:
-    """The Python numbers in a scalar, a sequence or an array; what is none of these is left for the check to refuse."""
-    return (np.asarray(value) if hasattr(value, "dtype") else np.asarray(value, object)).reshape(-1).tolist()
 
 
 @config

@@ -1,6 +1,7 @@
 """Tasks by name: the one place that builds them."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,7 +42,8 @@ def make_task(id: str, shift: str | None = None, **physics: Any) -> Task:
         **physics: quantities of `CartPoleParams`, or of the other environments' params, by name.
 
     Raises:
-        ValueError: unknown id, shift or quantity, or a value that is not finite or out of its range.
+        ValueError: unknown id, shift or quantity, a value that is not finite or out of its range, or quantities that
+            together make a task impossible, such as a goal beyond the end of the road.
     """
     if id not in TASK_IDS:
         raise checks.unknown("id", id, TASK_IDS)
@@ -72,7 +74,7 @@ def held_out_grid(source: Task, target: Task) -> list[tuple[str, Task]]:
     """The tasks between source and target, and a little beyond the target, each with its kind.
 
     Every quantity that differs moves together: geometrically where both ends are positive, linearly elsewhere, whole
-    numbers rounded. Flips, permutations and limits stay the target's, and points outside the accepted ranges, and
+    numbers rounded. Flips, permutations and limits stay the target's, and points that `make_task` would refuse, and
     repetitions, are left out. Where that leaves no task of a kind, CartPole's half-length is varied about the target.
 
     Raises:
@@ -162,19 +164,22 @@ def grid_axes(source: Task, target: Task) -> dict[str, list[float]]:
 
     First those that differ, from source past target, geometrically where both are positive; then CartPole's
     half-length and force, or what the environment has, by factors of the target's. Only single positive real numbers
-    are taken, and values that are not accepted are left out.
+    are taken, and values that are not accepted, alone or beside those of the other axis, are left out.
     """
     fields = vars(target.env_params)
     plain = [name for name, leaf in fields.items() if leaf.ndim == 0 and leaf.dtype.kind == "f" and leaf > 0]
     plain = [name for name in plain if float(getattr(source.env_params, name)) > 0]
     moved = [name for name in plain if getattr(source.env_params, name) != fields[name]]
     usual = [name for name in GRID_AXES if name in plain]
-    axes = {}
+    axes: dict[str, list[float]] = {}
     for name in list(dict.fromkeys([*moved, *usual, *plain]))[:2]:
         end, start = float(fields[name]), float(getattr(source.env_params, name))
         values = [start * (end / start) ** share for share in GRID_SHARES] if name in moved else []
         values = values or [end * factor for factor in GRID_FACTORS]
-        axes[name] = sorted(value for value in values if _accepted(target, {name: np.float32(value)}) is not None)
+        others = [dict(zip(axes, cell)) for cell in itertools.product(*axes.values())]
+        axes[name] = sorted(
+            value for value in values if all(_accepted(target, {name: value, **other}) for other in others)
+        )
     return axes
 
 

@@ -7,6 +7,7 @@ them against gymnax's. None of the three keeps a derived quantity among its fiel
 import dataclasses
 import functools
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -15,56 +16,158 @@ import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import config
+from jaxrl_ft.envs import reaching
+from jaxrl_ft.envs.quantities import Quantity, check_order
 from jaxrl_ft.envs.simulator import ActionSpace, Box, Discrete, register_simulator
-
-_SIGNED = ("min_position", "max_position", "goal_position", "goal_velocity")
-"""Quantities that may be negative; one whose default is 0 may be 0, and every other is positive."""
-_LARGEST = 1e6
 
 
 @config
 class AcrobotParams:
-    """Acrobot: lengths in m, masses in kg, `link_moi` in kg m2, `max_vel_*` in rad/s, torque in N m, `dt` in s."""
+    """Acrobot: lengths in m, masses in kg, `link_moi` in kg m2, `max_vel_*` in rad/s, torque in N m, `dt` in s.
 
-    dt: float = 0.2
-    link_length_1: float = 1.0
-    link_length_2: float = 1.0
-    link_mass_1: float = 1.0
-    link_mass_2: float = 1.0
-    link_com_pos_1: float = 0.5
-    link_com_pos_2: float = 0.5
-    link_moi: float = 1.0
-    max_vel_1: float = 4 * math.pi
-    max_vel_2: float = 9 * math.pi
-    torque_noise_max: float = 0.0
-    episode_limit: Any = 500
+    The torque of an action is 1 N m and gravity 9.8 m/s2, always. gymnax's `link_length_2` is left out, since nothing
+    depends on it: the second link counts by its mass and its centre of mass.
+    """
+
+    dt: Any
+    link_length_1: Any
+    link_mass_1: Any
+    link_mass_2: Any
+    link_com_pos_1: Any
+    link_com_pos_2: Any
+    link_moi: Any
+    max_vel_1: Any
+    max_vel_2: Any
+    torque_noise_max: Any
+    episode_limit: Any
 
 
 @config
 class MountainCarParams:
-    """MountainCar in its own units: positions, and speeds, force and gravity per step."""
+    """MountainCar in its own units: positions, and speeds, force and gravity per step.
 
-    min_position: float = -1.2
-    max_position: float = 0.6
-    max_speed: float = 0.07
-    goal_position: float = 0.5
-    goal_velocity: float = 0.0
-    force: float = 0.001
-    gravity: float = 0.0025
-    episode_limit: Any = 200
+    An episode starts at rest between -0.6 and -0.4, and ends at or beyond `goal_position` with `goal_velocity` or more.
+    """
+
+    min_position: Any
+    max_position: Any
+    max_speed: Any
+    goal_position: Any
+    goal_velocity: Any
+    force: Any
+    gravity: Any
+    episode_limit: Any
 
 
 @config
 class PendulumParams:
     """Pendulum: speed in rad/s, torque in N m, `dt` in s, gravity `g` in m/s2, mass `m` in kg, length `l` in m."""
 
-    max_speed: float = 8.0
-    max_torque: float = 2.0
-    dt: float = 0.05
-    g: float = 10.0
-    m: float = 1.0
-    l: float = 1.0  # noqa: E741 (gymnax's name)
-    episode_limit: Any = 200
+    max_speed: Any
+    max_torque: Any
+    dt: Any
+    g: Any
+    m: Any
+    l: Any  # noqa: E741 (gymnax's name)
+    episode_limit: Any
+
+
+ACROBOT_QUANTITIES: Mapping[str, Quantity] = {
+    "dt": Quantity(0.2, 0.001, 0.5, "s"),
+    "link_length_1": Quantity(1.0, 0.01, 10.0, "m"),
+    "link_mass_1": Quantity(1.0, 0.01, 100.0, "kg"),
+    "link_mass_2": Quantity(1.0, 0.01, 10.0, "kg"),
+    "link_com_pos_1": Quantity(0.5, 0.01, 10.0, "m"),
+    "link_com_pos_2": Quantity(0.5, 0.01, 10.0, "m"),
+    "link_moi": Quantity(1.0, 0.1, 100.0, "kg m2"),
+    "max_vel_1": Quantity(4 * math.pi, 0.1, 100.0, "rad/s"),
+    "max_vel_2": Quantity(9 * math.pi, 0.1, 100.0, "rad/s"),
+    "torque_noise_max": Quantity(0.0, 0.0, 10.0, "N m"),
+    "episode_limit": Quantity(500, 1, 10_000, "steps", whole=True),
+}
+MOUNTAIN_CAR_QUANTITIES: Mapping[str, Quantity] = {
+    "min_position": Quantity(-1.2, -10.0, -0.6),
+    "max_position": Quantity(0.6, -0.39, 10.0),
+    "max_speed": Quantity(0.07, 0.001, 1.0),
+    "goal_position": Quantity(0.5, -0.39, 10.0),
+    "goal_velocity": Quantity(0.0, 0.0, 1.0),
+    "force": Quantity(0.001, 1e-5, 0.1),
+    "gravity": Quantity(0.0025, 1e-5, 0.1),
+    "episode_limit": Quantity(200, 1, 10_000, "steps", whole=True),
+}
+PENDULUM_QUANTITIES: Mapping[str, Quantity] = {
+    "max_speed": Quantity(8.0, 0.1, 100.0, "rad/s"),
+    "max_torque": Quantity(2.0, 0.01, 100.0, "N m"),
+    "dt": Quantity(0.05, 0.001, 0.2, "s"),
+    "g": Quantity(10.0, 0.01, 1000.0, "m/s2"),
+    "m": Quantity(1.0, 0.01, 100.0, "kg"),
+    "l": Quantity(1.0, 0.01, 10.0, "m"),
+    "episode_limit": Quantity(200, 1, 10_000, "steps", whole=True),
+}
+
+
+def check_acrobot(physics: Mapping[str, float], steps: int) -> None:
+    """Refuses a link whose mass lies beyond it, and an arm that its torque cannot swing up.
+
+    Args:
+        physics: quantities by name.
+        steps: how long there is for it.
+
+    Raises:
+        ValueError: the task is impossible.
+    """
+    otherwise = "the first link's centre of mass would lie beyond its end"
+    check_order(physics, "link_com_pos_1", "link_length_1", otherwise, equal=True)
+    names = [name for name in physics if name not in ("torque_noise_max", "episode_limit")]
+    if not reaching.acrobot_swings_up(**{name: physics[name] for name in names}, steps=steps):
+        why = f"a torque that always acts the way the second link turns does not swing it up in {steps} steps"
+        raise _impossible(ACROBOT_QUANTITIES, physics, why)
+
+
+def check_mountain_car(physics: Mapping[str, float], steps: int) -> None:
+    """Refuses a goal beyond the end of the road, and one that the car is too weak or too slow for.
+
+    Args:
+        physics: quantities by name.
+        steps: how long there is for it.
+
+    Raises:
+        ValueError: the task is impossible.
+    """
+    check_order(physics, "goal_position", "max_position", "the road would end before the goal", equal=True)
+    check_order(physics, "goal_velocity", "max_speed", "the car could never be that fast", equal=True)
+    if not reaching.car_reaches_goal(**{n: v for n, v in physics.items() if n != "episode_limit"}, steps=steps):
+        why = f"a car that always pushes the way it moves does not get to the goal in {steps} steps"
+        raise _impossible(MOUNTAIN_CAR_QUANTITIES, physics, why)
+
+
+def check_pendulum(physics: Mapping[str, float], steps: int) -> None:
+    """Refuses steps so long that the integration of the hanging pendulum is unstable.
+
+    gymnax integrates by the semi-implicit Euler method, which is stable for an oscillation of angular frequency w as
+    long as w dt < 2 (Hairer, Lubich and Wanner 2006, Geometric Numerical Integration, I.5); here w^2 = 3 g / 2 l.
+
+    Args:
+        physics: quantities by name.
+        steps: not looked at, since every swing is rewarded.
+
+    Raises:
+        ValueError: the task is impossible.
+    """
+    longest = 2 / math.sqrt(1.5 * physics["g"] / physics["l"])
+    if physics["dt"] >= longest:
+        why = f"it must be below {longest:.3g} s, or errors of integration would swing the pendulum up"
+        raise ValueError(f"dt: {physics['dt']:g} is not allowed with g={physics['g']:g} and l={physics['l']:g}; {why}")
+
+
+def _impossible(quantities: Mapping[str, Quantity], physics: Mapping[str, float], why: str) -> ValueError:
+    return ValueError(f"physics: {', '.join(_changed(quantities, physics))} is not allowed; {why}")
+
+
+def _changed(quantities: Mapping[str, Quantity], physics: Mapping[str, Any]) -> list[str]:
+    """What differs from the defaults, such as `g=15`."""
+    usual = {name: np.float32(one.default) for name, one in quantities.items()}
+    return [f"{name}={float(value):g}" for name, value in physics.items() if np.float32(value) != usual[name]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,27 +178,31 @@ class GymnaxSimulator:
         id: gymnax's name of the environment.
         obs_size: entries of an observation.
         num_actions: number of actions; 0 when the action is one number within plus or minus `max_torque`.
-        params_type: the config of its physics, with gymnax's defaults.
+        params_type: the config of its physics.
+        quantities: the default, the range and the unit of each of them; the defaults are gymnax's.
+        check: refuses physics, with floats by name and a number of steps, in which the task is impossible.
     """
 
     id: str
     obs_size: int
     num_actions: int
     params_type: Any
+    quantities: Mapping[str, Quantity]
+    check: Callable[[Mapping[str, float], int], None]
 
     def params(self, **physics: Any) -> Any:
         """The physics with NumPy leaves: the given quantities, and gymnax's defaults for the rest.
 
         Raises:
-            ValueError: an unknown quantity, or a value that is not finite or out of its range.
+            ValueError: an unknown quantity, a value that is not finite or out of its range, or an impossible task.
         """
-        defaults = vars(self.params_type())
         for name in physics:
-            if name not in defaults:
-                raise checks.unknown(f"{self.id} quantity", name, defaults)
-        return self.params_type(
-            **{name: _leaf(name, physics.get(name, default), default) for name, default in defaults.items()}
-        )
+            if name not in self.quantities:
+                raise checks.unknown(f"{self.id} quantity", name, self.quantities)
+        leaves = {name: one.leaf(name, physics.get(name, one.default)) for name, one in self.quantities.items()}
+        steps = max(int(leaves["episode_limit"]), int(self.quantities["episode_limit"].default))
+        self.check({name: float(leaf) for name, leaf in leaves.items()}, steps)
+        return self.params_type(**leaves)
 
     def action_space(self, env_params: Any) -> ActionSpace:
         """The discrete actions, or one torque within the physics' bounds."""
@@ -153,9 +260,7 @@ class GymnaxSimulator:
 
     def describe(self, env_params: Any) -> str:
         """For example `Pendulum-v1 g=15`."""
-        default = vars(self.params())
-        changed = [f"{name}={float(value):g}" for name, value in vars(env_params).items() if value != default[name]]
-        return " ".join([self.id, *changed])
+        return " ".join([self.id, *_changed(self.quantities, vars(env_params))])
 
     def _gymnax_params(self, env_params: Any) -> Any:
         _, defaults = _gymnax(self.id)
@@ -179,18 +284,9 @@ def _strong(leaf: Any) -> jax.Array:
     return jax.lax.convert_element_type(leaf, leaf.dtype)
 
 
-def _leaf(name: str, value: Any, default: Any) -> np.ndarray:
-    """The checked value as float32 (int32 for the episode limit)."""
-    value = value.item() if hasattr(value, "dtype") and np.size(value) == 1 else value
-    if name == "episode_limit":
-        return np.asarray(checks.count(name, value, 1, 10_000), np.int32)
-    low = -_LARGEST if name in _SIGNED else 0.0
-    return np.asarray(checks.number(name, value, low, _LARGEST, low_open=low == 0.0 and default > 0), np.float32)
-
-
-ACROBOT = GymnaxSimulator(id="Acrobot-v1", obs_size=6, num_actions=3, params_type=AcrobotParams)
-MOUNTAIN_CAR = GymnaxSimulator(id="MountainCar-v0", obs_size=2, num_actions=3, params_type=MountainCarParams)
-PENDULUM = GymnaxSimulator(id="Pendulum-v1", obs_size=3, num_actions=0, params_type=PendulumParams)
+ACROBOT = GymnaxSimulator("Acrobot-v1", 6, 3, AcrobotParams, ACROBOT_QUANTITIES, check_acrobot)
+MOUNTAIN_CAR = GymnaxSimulator("MountainCar-v0", 2, 3, MountainCarParams, MOUNTAIN_CAR_QUANTITIES, check_mountain_car)
+PENDULUM = GymnaxSimulator("Pendulum-v1", 3, 0, PendulumParams, PENDULUM_QUANTITIES, check_pendulum)
 SISTERS = {simulator.id: simulator for simulator in (ACROBOT, MOUNTAIN_CAR, PENDULUM)}
 for _simulator in SISTERS.values():
     register_simulator(_simulator.id, _simulator, f"gymnax's {_simulator.id}")

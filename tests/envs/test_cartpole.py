@@ -166,9 +166,9 @@ def test_a_delay_shifts_the_actions_and_leaves_the_first_steps_without_force(del
 
 
 def test_a_reset_empties_the_queue_of_delayed_actions():
-    task = make_task("CartPole-v1", action_delay=3, episode_limit=2)
+    task = make_task("CartPole-v1", action_delay=3, episode_limit=4)
     env_state = at(np.zeros(4))
-    for _ in range(2):
+    for _ in range(4):
         _, env_state, *_ = transition(task, still(), env_state, jnp.float32(1))
     np.testing.assert_array_equal(env_state.queue, [NO_FORCE] * 3)
 

@@ -67,6 +67,8 @@ REFUSED = [
     ({"flip_actions": float("nan")}, "flip_actions: nan"),
     ({"action_delay": 4}, "action_delay: 4"),
     ({"action_delay": True}, "action_delay: True"),
+    ({"action_delay": 3, "episode_limit": 3}, "action_delay: 3 is not allowed; it must be less than episode_limit (3)"),
+    ({"obs_scale": 0.0}, "obs_scale: 0 is not allowed for every sensor"),
     ({"half_lenght": 1.0}, "CartPole quantity: 'half_lenght' is not known; did you mean 'half_length'?"),
     ({"total_mass": 1.0}, "CartPole quantity: 'total_mass' is not known"),
     ({"polemass_length": 1.0}, "CartPole quantity: 'polemass_length' is not known"),

@@ -1,0 +1,66 @@
+"""Physical quantities: the default, the accepted range and the unit of each, and checks between two of them."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxrl_ft.core import checks
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """The default, the accepted range and the unit of one physical quantity; `size` 4 takes a scalar or 4 numbers."""
+
+    default: float
+    low: float
+    high: float
+    unit: str = ""
+    size: int = 1
+    whole: bool = False
+
+    def leaf(self, field: str, value: Any) -> np.ndarray:
+        """The value as a NumPy leaf: float32, or int32 when whole; [4] when the size is 4.
+
+        Raises:
+            ValueError: not finite, out of range, or of another size.
+        """
+        if self.size == 1:
+            return self._scalar(field, value)
+        entries = entries_of(value)
+        if len(entries) not in (1, self.size):
+            raise ValueError(f"{field}: {value!r} is not allowed; it must be one number or {self.size}")
+        return np.array([self._scalar(field, entry) for entry in (entries * self.size)[: self.size]])
+
+    def _scalar(self, field: str, value: Any) -> np.ndarray:
+        value = value.item() if hasattr(value, "dtype") and np.size(value) == 1 else value
+        if self.whole:
+            return np.asarray(checks.count(field, value, int(self.low), int(self.high)), np.int32)
+        # float32 rounds a bound such as 1e-4 outwards, and a saved task must be readable again
+        low, high = min(self.low, float(np.float32(self.low))), max(self.high, float(np.float32(self.high)))
+        return np.asarray(checks.number(field, value, low, high, self.unit), np.float32)
+
+
+def entries_of(value: Any) -> list[Any]:
+    """The Python numbers in a scalar, a sequence or an array; what is none of these is left for the check to refuse."""
+    return (np.asarray(value) if hasattr(value, "dtype") else np.asarray(value, object)).reshape(-1).tolist()
+
+
+def check_order(leaves: Mapping[str, Any], lower: str, upper: str, otherwise: str, equal: bool = False) -> None:
+    """Refuses physics in which one quantity is not below another.
+
+    Args:
+        leaves: quantities by name, scalars.
+        lower: the name of the one that must be smaller.
+        upper: the name of the other.
+        otherwise: what would be wrong with the task, for the message.
+        equal: whether the two may be equal.
+
+    Raises:
+        ValueError: it is not; both are named with their values.
+    """
+    low, high = float(leaves[lower]), float(leaves[upper])
+    if low > high or (low == high and not equal):
+        allowed = "at most" if equal else "less than"
+        raise ValueError(f"{lower}: {low:g} is not allowed; it must be {allowed} {upper} ({high:g}), or {otherwise}")
