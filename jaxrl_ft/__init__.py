@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from jaxrl_ft.analysis.advice import Advice
     from jaxrl_ft.commands.advising import advise
     from jaxrl_ft.engine.agents import Agents
-    from jaxrl_ft.engine.comparison import Comparison, compare
+    from jaxrl_ft.engine.comparison import compare
     from jaxrl_ft.engine.evaluation import evaluate
     from jaxrl_ft.engine.learning import finetune, pretrain
+    from jaxrl_ft.engine.results import Comparison
     from jaxrl_ft.engine.searching import Searched, search
     from jaxrl_ft.engine.wrapping import wrap
     from jaxrl_ft.envs.catalogue import held_out_grid, held_out_tasks, make_task, validation_tasks
@@ -108,9 +109,10 @@ _MODULES = {
     "analysis.advice": "Advice",
     "commands.advising": "advise",
     "engine.agents": "Agents",
-    "engine.comparison": "Comparison compare",
+    "engine.comparison": "compare",
     "engine.evaluation": "evaluate",
     "engine.learning": "finetune pretrain",
+    "engine.results": "Comparison",
     "engine.searching": "Searched search",
     "engine.wrapping": "wrap",
     "envs.catalogue": "held_out_grid held_out_tasks make_task validation_tasks",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jaxrl_ft.commands.progress import Compilation, Display
     from jaxrl_ft.commands.settings import Settings
     from jaxrl_ft.engine.agents import Agents
-    from jaxrl_ft.engine.comparison import Comparison
+    from jaxrl_ft.engine.results import Comparison
 
 PRETRAINING, ADVISED = "pretraining", "advised"
 SUCCESS, FAILURE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -84,7 +84,7 @@ def run(settings: "Settings", began: float) -> None:
             output.write_advice(settings, advice)
         comparison = _compare(settings, agents, advice, display)
     output.write_comparison(settings, comparison)
-    _report(settings, agents, comparison, advice, _took(began, compilation))
+    _report(settings, comparison, advice, _took(began, compilation))
     print(_took(began, compilation))
 
 
@@ -155,33 +155,26 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
     return comparison
 
 
-def _report(
-    settings: "Settings", agents: "Agents", comparison: "Comparison", advice: "Advice | None", took: str
-) -> None:
+def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | None", took: str) -> None:
     """Writes figures and report, and prints what they hold."""
-    from rich.console import Console
-
     from jaxrl_ft.analysis.advice import outcome
-    from jaxrl_ft.analysis.summary import summarise
     from jaxrl_ft.commands import output
 
-    rows = summarise(comparison.runs, comparison.curves, comparison.curve_steps)
-    reports = {method: cell.report for (method, _), cell in comparison.cells.items()}
-    notes = [f"`{method}`: {'; '.join(lines)}." for method, lines in reports.items()]
-    told = [] if advice is None else [f"Advice before training: {advice.told()}", outcome(advice, rows)]
+    summary, name = comparison.summary(), settings.target_name
+    told = [] if advice is None else [f"Advice before training: {advice.told()}", outcome(advice, summary.rows)]
     words = shlex.join(["python", "-m", "jaxrl_ft.train", *settings.command])
-    figures = output.write_report(settings, agents, comparison, rows, [*told, *notes, took, f"Command: `{words}`."])
-    console = Console(width=None if sys.stdout.isatty() else output.WIDTH)
+    notes = [*told, *comparison.transfers(), took, f"Command: `{words}`."]
+    comparison.report(settings.out, title=f"Fine-tuning to {name}", targets={name: settings.target_text}, notes=notes)
     print(f"\n{settings.source.describe()} to {settings.target.describe()} ({settings.target_text}).")
     print("Interquartile means over runs, with 95% intervals.\n")
-    output.print_tables(console, rows)
+    print(f"{summary.text(output.width())}\n")
     if advice is not None:
         print(f"Advice before training: {advice}\n\n{told[-1]}\n")
-    for method, lines in reports.items():
-        print("\n  ".join([f"{method}:", *lines]))
+    for (method, _), agents in comparison.cells.items():
+        print("\n  ".join([f"{method}:", *agents.report]))
     print(f"\nReport: {settings.out / 'report.html'}, {settings.out / 'report.md'}")
-    print(f"Figures: {', '.join(str(settings.out / path) for path in figures)}")
-    print(f"Agents: {settings.out / 'agents'}; raw numbers: {settings.out / 'runs.csv'}")
+    print(f"Figures: {settings.out / 'figures'} (PNG, PDF, SVG); LaTeX table: {settings.out / 'table.tex'}")
+    print(f"Agents: {settings.out / 'agents'}; raw numbers: {settings.out / 'results.csv'}")
 
 
 def _took(began: float, compilation: "Compilation") -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-RANKS = {"core": 0, "envs": 1, "nets": 1, "rl": 2, "methods": 2, "engine": 3, "store": 4, "analysis": 4, "commands": 5}
+RANKS = {"core": 0, "envs": 1, "nets": 1, "analysis": 1, "rl": 2, "methods": 2, "engine": 3, "store": 4, "commands": 5}
 DOORS = {"gymnax": "envs", "flax": "nets", "optax": "methods", "optuna": "engine"}
 ARRAYS_ON_DEVICES = {"jax", "jaxlib", "flax", "optax", "chex", "gymnax", "orbax"}
 WITHOUT_JAX = ("jaxrl_ft", "jaxrl_ft.store.bundle", "jaxrl_ft.store.run_directory")

@@ -2,20 +2,19 @@
 
 import csv
 import importlib.util
-import io
 import re
 from dataclasses import replace
 from itertools import chain, groupby
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 import jaxrl_ft as ft
+from jaxrl_ft.analysis import reporting, text_tables
 from jaxrl_ft.analysis.measurements import KL_COLUMN, check
 from jaxrl_ft.analysis.summary import summarise
 from jaxrl_ft.analysis.tables import cells, columns
-from jaxrl_ft.commands import measurements, output, reporting
+from jaxrl_ft.commands import measurements
 from jaxrl_ft.engine.comparison import gathered, study
 from jaxrl_ft.engine.learning import Budget
 
@@ -95,12 +94,12 @@ def test_all_files_are_there_and_name_each_other(measured, compared, tmp_path):
     texts = {"long pole/1": "twice <the> length", "flipped": "left is right"}
     about = reporting.About(source="`CartPole-v1`", title="Both", targets=texts, repetitions=20)
     numbers = (runs, compared.curves, compared.curve_steps)
-    paths = reporting.write_all(tmp_path, about, summarise(*numbers, repetitions=20), *numbers, measured)
+    paths = reporting.write_report(tmp_path, about, summarise(*numbers, repetitions=20), *numbers, measured)
     assert all(path.stat().st_size for path in paths)
     page, text = ((tmp_path / name).read_text() for name in ("report.html", "report.md"))
     for path in re.findall(r"\]\(<(.*?)>\)", text):
         assert (tmp_path / path).read_bytes().startswith(b"\x89PNG")
-    assert len(list((tmp_path / "figures").iterdir())) == 4
+    assert sorted(path.suffix for path in (tmp_path / "figures").iterdir()) == sorted([".pdf", ".png", ".svg"] * 4)
     for href in re.findall(r'href="([^#"]+)"', page):
         assert (tmp_path / href).exists()
     assert "<h2>Left out</h2>" not in page and "twice &lt;the&gt; length" in page
@@ -108,6 +107,32 @@ def test_all_files_are_there_and_name_each_other(measured, compared, tmp_path):
         lines = list(csv.DictReader(file))
     assert [float(line["auc"]) for line in lines] == [row["auc"] for row in runs]
     assert {"hyperparameters.optimizer.learning_rate", KL_COLUMN, "status"} <= set(lines[0])
+
+
+def test_a_comparison_writes_the_report_itself(compared, tmp_path):
+    page = compared.report(tmp_path / "new" / "report", targets={"flipped": "left is right"})
+    assert page == tmp_path / "new" / "report" / "report.html"
+    names = {"report.html", "report.md", "table.tex", "results.csv", "figures"}
+    assert names <= {path.name for path in page.parent.iterdir()}
+    text = page.read_text()
+    for words in ("left is right", "CartPole-v1 half_length=1", "pretraining env steps 512",
+                  "fine-tuning env steps 512",
+                  "runs of each method 4", "agents 4", "seed 3", "trains: all 6 leaves", "GiB", "jax 0."):  # fmt: skip
+        assert words in re.sub(r"<[^>]+>", "", text), words
+    assert str(compared.summary()).split()[:3] == ["long", "pole/1", "method"]
+    assert (page.parent / "table.tex").read_text() == compared.summary().latex()
+    with pytest.raises(ValueError, match=r"path: .* is a file"):
+        compared.report(page)
+    with pytest.raises(ValueError, match="targets: 'fliped' is not known; did you mean 'flipped'"):
+        compared.report(tmp_path / "other", targets={"fliped": ""})
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_comparison_is_a_dataframe_of_its_runs(compared):
+    pytest.importorskip("pandas")
+    frame = compared.dataframe()
+    assert len(frame) == len(compared.runs) and frame["auc"].tolist() == [row["auc"] for row in compared.runs]
+    assert "hyperparameters.optimizer.learning_rate" in frame.columns and "hyperparameters" not in frame.columns
 
 
 def test_without_pyarrow_there_is_a_csv_and_a_word_about_it(compared, tmp_path, monkeypatch):
@@ -128,26 +153,26 @@ def test_with_pyarrow_there_is_a_parquet_file_too(compared, tmp_path):
 
 def printed_tables(rows, width):
     """The lines of the tables of a console, those of each table together."""
-    stream = io.StringIO()
-    output.print_tables(Console(file=stream, width=width), rows)
-    parts = groupby(stream.getvalue().splitlines(), lambda line: bool(line.strip()))
+    parts = groupby(text_tables.text_tables(rows, width).splitlines(), lambda line: bool(line.strip()))
     return [list(lines) for written, lines in parts if written]
 
 
 def test_tables_on_a_console_break_no_cell_and_are_as_few_as_fit(compared):
     named = [{**row, "method": f"{row['method']}+learning_rate=0.003"} for row in compared.runs]
     rows = [row for row in summarise(named, compared.curves, compared.curve_steps, 20) if row["target"] == "flipped"]
-    headings = [word for chosen in output.TABLES for heading in chosen[1:] for word in heading.split()]
-    shown = [line[columns().index(heading)] for line in cells(rows) for heading in chain(*output.TABLES)]
+    headings = [word for chosen in text_tables.TABLES for heading in chosen[1:] for word in heading.split()]
+    shown = [line[columns().index(heading)] for line in cells(rows) for heading in chain(*text_tables.TABLES)]
     two = [width for width in range(70, 200) if len(printed_tables(rows, width)) == 2]
     assert two == list(range(two[0], 200))
     narrow = printed_tables(rows, two[0])
-    assert max(len(line.rstrip()) + 1 for line in chain(*narrow)) == two[0]
+    assert max(map(len, chain(*narrow))) + 1 == two[0]
     assert max(map(len, narrow)) > 2 + len(rows), "headings are broken before a table is"
-    assert [table[0].split() for table in printed_tables(rows, 199)] == [" ".join(of).split() for of in output.TABLES]
+    assert [table[0].split() for table in printed_tables(rows, 199)] == [
+        " ".join(of).split() for of in text_tables.TABLES
+    ]
     for width in range(70, 200):
         tables = printed_tables(rows, width)
-        assert max(map(len, chain(*tables))) <= width
+        assert max(map(len, chain(*tables))) < width
         heads = [line for table in tables for line in table[: -1 - len(rows)]]
         assert sorted(" ".join(heads).split()) == sorted(headings + ["method"] * len(tables))
-        assert all(f" {cell} " in "\n".join(chain(*tables)) for cell in shown)
+        assert all(f" {cell} " in " \n".join(chain(*tables)) + " " for cell in shown)

@@ -14,8 +14,8 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft import train
+from jaxrl_ft.analysis.text_tables import WIDTH
 from jaxrl_ft.analysis.transfer import area_under_curve
-from jaxrl_ft.commands import output
 from jaxrl_ft.commands.options import AXES
 from jaxrl_ft.commands.settings import resolve
 from jaxrl_ft.core.config import from_json
@@ -186,8 +186,8 @@ def test_a_run_leaves_everything_that_it_says(finished):
     out, stdout, stderr = finished
     names = sorted(["full", RECOMMENDED, "scratch", "zero_shot"])
     assert sorted(path.name for path in out.iterdir()) == [
-        "agents", "config.json", "curves", "figures", "jaxrl_ft_run.json", "report.html", "report.md", "runs.csv",
-        "runs.json",
+        "agents", "config.json", "curves", "figures", "jaxrl_ft_run.json", "report.html", "report.md",
+        "results.csv", "runs.json", "table.tex",
     ]  # fmt: skip
     assert sorted(path.name for path in (out / "agents").iterdir()) == sorted([*names, "source"])
     for name in ("learning_curves", "source_target"):
@@ -197,14 +197,14 @@ def test_a_run_leaves_everything_that_it_says(finished):
     for words in (*names, "figures/learning_curves.png", "figures/source_target.png", "a fifth of the force", "Took"):
         assert words in report
     page = (out / "report.html").read_text()
-    for words in (*names, "a fifth of the force", "Learning curves", 'href="runs.csv"', "no episodes were recorded"):
+    for words in (*names, "a fifth of the force", "Learning curves", 'href="results.csv"', "no episodes were recorded"):
         assert words in page
     tables = stdout.split("\nzero_shot:\n")[0]
     for heading in ("AUC", "AUC - scratch", "target return", "source return", "held-out return", "jumpstart",
                     "target return - scratch", "forgetting", "env steps", "trained"):  # fmt: skip
         assert set(heading.split()) <= set(tables.split())
     assert "251 (100%)" in stdout and "probed zero-shot share" in stdout and str(out / "report.md") in stdout
-    assert max(map(len, tables.splitlines())) <= output.WIDTH
+    assert max(map(len, tables.splitlines())) <= WIDTH
     stages = ["pretraining", "zero_shot", "scratch", "full", RECOMMENDED]
     assert list(dict.fromkeys(line.split(":")[0] for line in stderr.splitlines())) == stages
     assert "pretraining: compiling" in stderr and "env steps (" in stderr and "\x1b" not in stderr
@@ -214,7 +214,7 @@ def test_raw_numbers_agree_with_each_other_and_with_the_agents(finished):
     out = finished[0]
     rows = json.loads((out / "runs.json").read_text())
     arrays, metadata = bundle.read_bundle(out / "curves")
-    with (out / "runs.csv").open() as file:
+    with (out / "results.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert len(rows) == len(lines) == len(metadata["rows"]) == 16 == len(arrays["curves"])
     np.testing.assert_allclose([row["auc"] for row in rows], area_under_curve(arrays["curves"], arrays["curve_steps"]))
@@ -247,7 +247,7 @@ def test_the_saved_config_is_the_config(finished, tiny):
     assert from_json(config["target"]).checked().describe() == "CartPole-v1 force=2"
     assert [entry["kind"] for entry in config["held_out"]].count("interpolation") == 3
     assert config["command"][: len(TINY)] == TINY and config["flags"]["seeds"] == 4
-    assert {"python", "jax", "jaxrl-ft"} <= set(config["versions"]) and config["devices"]
+    assert {"python", "jax", "jaxrl-ft"} <= set(config["versions"]) and config["hardware"]["devices"]
     again = resolve(config["command"])
     assert again.methods == resolve([*TINY, *SHORT]).methods
 

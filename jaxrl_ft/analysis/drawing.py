@@ -3,7 +3,7 @@
 matplotlib is imported when something is drawn, never before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,6 +44,15 @@ class Paper(NamedTuple):
 
 SHEET, PAGE, PHONE = Paper(), Paper(10.0, titled=False), Paper(5.0, titled=False)
 """A file of its own about 1000 pixels wide; a part of a page; the same on a phone."""
+PRINT = Paper(7.0, titled=False)
+"""The width of a page of print."""
+VECTORS: dict[str, Any] = {
+    ".pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
+    ".svg": {"Date": None, "Creator": None},
+}
+"""Kinds of file beside each PNG, with what they say of themselves: no time, so that equal figures are equal files."""
+VECTOR_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "jaxrl_ft", "path.simplify": True, "pdf.fonttype": 42}
+"""Text stays text, in fonts that publishers accept."""
 
 
 class Look(NamedTuple):
@@ -159,9 +168,17 @@ def pale(colour: str) -> Any:
     return tuple(0.4 * part + 0.6 for part in to_rgb(colour))
 
 
-def save(figure: "Figure", path: str | Path) -> Path:
-    """The path, with the figure written to it as PNG; missing folders are made."""
-    place = Path(path)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(place, format="png", dpi=DPI)
-    return place
+def write_figure(draw: Callable[..., "Figure"], path: Path) -> None:
+    """Write a figure as PNG, and beside it, drawn at print size, as PDF and SVG; missing folders are made.
+
+    Args:
+        draw: makes the figure on a given `paper`.
+        path: of the PNG.
+    """
+    import matplotlib
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw(paper=SHEET).savefig(path, dpi=DPI)
+    for kind, metadata in VECTORS.items():
+        with matplotlib.rc_context(VECTOR_SETTINGS):
+            draw(paper=PRINT).savefig(path.with_suffix(kind), metadata=metadata)

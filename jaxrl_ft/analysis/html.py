@@ -43,6 +43,7 @@ def html_report(
     budgets: Mapping[str, Any] | None = None,
     seeds: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
+    hardware: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
     measurements: Measurements | None = None,
@@ -64,6 +65,7 @@ def html_report(
         budgets: name -> amount, such as {"fine-tuning env steps": 20_480}; whole numbers get commas.
         seeds: name -> value, such as {"runs": 16, "seed": 3}; written as they are.
         versions: package -> version.
+        hardware: part of the machine -> what it is.
         notes: further sentences.
         files: what lies beside the page, path relative to it -> what it holds.
         measurements: what else was measured.
@@ -79,7 +81,7 @@ def html_report(
     shifts, ordered = targets or {}, ranked(rows)
     story = Story(ordered, runs, curves, curve_steps, shifts, extra, repetitions, seed)
     shown = list(panels(story))
-    told = facts(ordered, source, shifts, budgets or {}, seeds or {}, versions or {})
+    told = facts(ordered, source, shifts, budgets or {}, seeds or {}, versions or {}, hardware or {})
     parts = [
         _header(title, told, shown),
         "<main>",

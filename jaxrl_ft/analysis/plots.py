@@ -1,10 +1,9 @@
-"""Figures of a comparison as PNG files, about 1000 pixels wide, drawn without pyplot: no global state is touched.
+"""Figures of a comparison on one target, drawn without pyplot: no global state is touched.
 
 matplotlib is imported when something is drawn, never before.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,7 +20,6 @@ from jaxrl_ft.analysis.drawing import (
     label_ends,
     looks,
     pale,
-    save,
     title_above,
 )
 from jaxrl_ft.analysis.statistics import iqm, per_task
@@ -46,30 +44,6 @@ class Bands(NamedTuple):
     """how many runs and agents, in words"""
 
 
-def learning_curves(
-    path: str | Path,
-    runs: Sequence[Row],
-    curves: ArrayLike,
-    curve_steps: ArrayLike,
-    target: str,
-    description: str = "",
-    max_lines: int = 8,
-    repetitions: int = 1000,
-    seed: int = 0,
-) -> Path:
-    """The path of a PNG of `draw_learning_curves`."""
-    return save(
-        draw_learning_curves(runs, curves, curve_steps, target, description, max_lines, repetitions, seed), path
-    )
-
-
-def source_target_bars(
-    path: str | Path, rows: Sequence[Row], target: str, description: str = "", methods: Sequence[str] | None = None
-) -> Path:
-    """The path of a PNG of `draw_source_target_bars`."""
-    return save(draw_source_target_bars(rows, target, description, methods), path)
-
-
 def draw_learning_curves(
     runs: Sequence[Row],
     curves: ArrayLike,
@@ -79,6 +53,7 @@ def draw_learning_curves(
     max_lines: int = 8,
     repetitions: int = 1000,
     seed: int = 0,
+    paper: Paper = SHEET,
 ) -> "Figure":
     """A figure of greedy return against target env steps: a line per method (IQM) in its 95% band, labelled at its end.
 
@@ -91,12 +66,13 @@ def draw_learning_curves(
         max_lines: most lines drawn; zero_shot, scratch and full always, then the methods with the largest area.
         repetitions: bootstrap resamples of each band.
         seed: a Python int.
+        paper: what to draw on.
 
     Raises:
         ValueError: the target has no finished run.
     """
     bands = learning_bands(runs, curves, curve_steps, target, max_lines, repetitions, seed)
-    return draw_bands(bands, SHEET, "Fine-tuning on " + _with(target, description))
+    return draw_bands(bands, paper, "Fine-tuning on " + _with(target, description))
 
 
 def learning_bands(
@@ -146,7 +122,11 @@ def draw_bands(bands: Bands, paper: Paper = SHEET, title: str = "") -> "Figure":
 
 
 def draw_source_target_bars(
-    rows: Sequence[Row], target: str, description: str = "", methods: Sequence[str] | None = None
+    rows: Sequence[Row],
+    target: str,
+    description: str = "",
+    methods: Sequence[str] | None = None,
+    paper: Paper = SHEET,
 ) -> "Figure":
     """A figure with two bars per method, return on the source (pale) and on the target (full), with their intervals.
 
@@ -155,6 +135,7 @@ def draw_source_target_bars(
         target: which target to draw.
         description: the shift in words, for the title.
         methods: all methods of the comparison, for colours equal to the other figures'; by default those of `rows`.
+        paper: what to draw on.
 
     Raises:
         ValueError: no rows of this target.
@@ -163,7 +144,7 @@ def draw_source_target_bars(
     if not chosen:
         raise ValueError(f"target: {target!r} is not allowed; the rows have {sorted({row['target'] for row in rows})}")
     look = looks(methods if methods is not None else [row["method"] for row in rows])
-    figure, axes = canvas(1.9 + 0.62 * len(chosen))
+    figure, axes = canvas(1.9 + 0.62 * len(chosen), paper)
     for place, row in enumerate(chosen):
         colour = look[row["method"]].colour
         _bar(axes, place - 0.2, interval(row, "source_return"), pale(colour))
@@ -176,7 +157,7 @@ def draw_source_target_bars(
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.legend(handles=_shades(), loc="lower right", bbox_to_anchor=(1.0, 0.995), ncols=2, frameon=False, fontsize=11)
     how = f"interquartile mean of {_span([row['n_ok'] for row in chosen])}; whiskers: 95% bootstrap, agents then runs"
-    title_above(axes, "Kept and gained on " + _with(target, description), how)
+    title_above(axes, "Kept and gained on " + _with(target, description), how, paper)
     figure.tight_layout()
     return figure
 

@@ -30,6 +30,7 @@ def markdown_report(
     budgets: Mapping[str, Any] | None = None,
     seeds: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
+    hardware: Mapping[str, str] | None = None,
     figures: Mapping[str, Sequence[str | PurePath]] | None = None,
     runs: Sequence[Row] = (),
     notes: Sequence[str] = (),
@@ -45,6 +46,7 @@ def markdown_report(
         budgets: name -> amount, such as {"fine-tuning env steps": 20_480}; whole numbers get commas.
         seeds: name -> value, such as {"runs": 16, "seed": 3}; written as they are.
         versions: package -> version.
+        hardware: part of the machine -> what it is.
         figures: target name -> paths of its figures, relative to the report.
         runs: the rows of single runs; they tell how small a difference could have been seen, and those that failed are
             listed with their status.
@@ -57,7 +59,7 @@ def markdown_report(
     if not rows:
         raise ValueError("rows: [] is not allowed; a report needs at least one summary row")
     shifts, ordered = targets or {}, ranked(rows)
-    told = facts(ordered, source, shifts, budgets or {}, seeds or {}, versions or {})
+    told = facts(ordered, source, shifts, budgets or {}, seeds or {}, versions or {}, hardware or {})
     parts = [f"# {title}", "\n".join(f"- {heading}: {text}" for heading, text in told)]
     parts += ["## Findings", *findings(ordered), *detectable(runs, repetitions)]
     for target in dict.fromkeys(row["target"] for row in ordered):
@@ -84,6 +86,7 @@ def facts(
     budgets: Mapping[str, Any],
     seeds: Mapping[str, Any],
     versions: Mapping[str, str],
+    hardware: Mapping[str, str],
 ) -> list[tuple[str, str]]:
     """What the numbers come from: headings and Markdown."""
     named = dict.fromkeys(row["target"] for row in rows)
@@ -91,7 +94,7 @@ def facts(
     methods = dict.fromkeys(row["method"] for row in rows)
     lines = [("Source", source), (f"Target{'s' if len(told) > 1 else ''}", ", ".join(told))]
     lines.append(("Methods", ", ".join(f"`{method}`" for method in methods)))
-    for heading, entries in (("Seeds", seeds), ("Budgets", budgets), ("Versions", versions)):
+    for heading, entries in (("Seeds", seeds), ("Budgets", budgets), ("Versions", versions), ("Hardware", hardware)):
         if entries:
             amounts = [f"{name} {_amount(value, heading == 'Budgets')}" for name, value in entries.items()]
             lines.append((heading, ", ".join(amounts)))

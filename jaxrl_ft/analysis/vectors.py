@@ -7,9 +7,9 @@ import io
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jaxrl_ft.analysis.drawing import FIXED_COLOURS, GRID, INK, MUTED, OTHER_COLOURS
+from jaxrl_ft.analysis.drawing import FIXED_COLOURS, GRID, INK, MUTED, OTHER_COLOURS, VECTOR_SETTINGS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +32,6 @@ DARK = {
 }
 """What those become on a dark page that would not be seen there."""
 FONT = "'DejaVu Sans', Verdana, system-ui, sans-serif"
-_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "jaxrl_ft", "path.simplify": True}
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}\b")
 
@@ -57,7 +56,7 @@ def inline_svg(figure: "Figure", prefix: str, label: str, css_class: str = "") -
     stream = io.StringIO()
     for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
         patch.set_visible(False)
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(VECTOR_SETTINGS):
         # `savefig` would draw everything twice
         FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None})
     root = ET.fromstring(stream.getvalue())

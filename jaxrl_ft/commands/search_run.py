@@ -9,6 +9,7 @@ from typing import NamedTuple
 from jaxrl_ft.commands import sweep_settings
 from jaxrl_ft.commands.search_settings import SearchSettings
 from jaxrl_ft.commands.sweep_settings import SweepSettings
+from jaxrl_ft.core.files import write_csv
 from jaxrl_ft.engine import proposing
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.learning import Budget
@@ -16,7 +17,7 @@ from jaxrl_ft.engine.proposing import Trial
 from jaxrl_ft.engine.searching import quest
 from jaxrl_ft.engine.trying import Quest
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.store import run_directory, sweep_directory
+from jaxrl_ft.store import sweep_directory
 
 CSV = "search.csv"
 
@@ -69,7 +70,7 @@ def run(search: Quest, out: Path) -> Outcome:
         sweep_directory.write_trial(out, trial)
         print(_line(trial, len(known), search.num_trials), file=sys.stderr, flush=True)
     tried = search.ordered(known.values())
-    run_directory.write_csv(out / CSV, [proposing.row(trial) for trial in tried])
+    write_csv(out / CSV, [proposing.row(trial) for trial in tried])
     return Outcome(search.found(tried), (_whole(search, tried), *_each(search, tried)))
 
 

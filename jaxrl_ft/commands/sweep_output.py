@@ -12,13 +12,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from jaxrl_ft.analysis import reporting
 from jaxrl_ft.analysis.measurements import Measurements
+from jaxrl_ft.analysis.reporting import About
 from jaxrl_ft.analysis.summary import is_ok, summarise
+from jaxrl_ft.analysis.text_tables import text_tables
 from jaxrl_ft.commands import output
 from jaxrl_ft.commands.measurements import grids_and_films
-from jaxrl_ft.commands.reporting import About, write_all
 from jaxrl_ft.commands.sweep_settings import PROGRAM, SweepSettings
 from jaxrl_ft.core.curves import together
+from jaxrl_ft.engine import surroundings
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.comparison import Finished, Study
 from jaxrl_ft.engine.estimating import Estimate
@@ -45,8 +48,7 @@ def print_plan(study: Study, estimates: Mapping[int, Estimate]) -> None:
         steps = f"{sum(map(plan.steps_of, cells)):,}"
         counts = (str(len(cells)), str(len(batches)), str(estimate.width), steps)
         table.add_row(str(number), shown, *counts, f"{estimate.memory / 1e6:,.0f} MB", f"{seconds:,.0f} s")
-    console = Console(width=None if sys.stdout.isatty() else output.WIDTH)
-    console.print(table)
+    Console(width=output.width()).print(table)
     largest = max((estimate.memory for estimate in estimates.values()), default=0)
     print(
         f"{plan.num_runs:,} runs in {len(plan.cells)} cells and {len(plan.batches)} batches; {plan.num_programs} "
@@ -111,14 +113,14 @@ def write_report(settings: SweepSettings, study: Study, cells: Cells, took: str,
         targets={name: f"{SHIFTS.text(name)}; `{task.describe()}`" for name, task in settings.targets.items()},
         budgets={"pretraining env steps": flags.pretrain_steps, "fine-tuning env steps": flags.steps},
         seeds={"agents": study.num_agents, "runs of each cell": flags.seeds, "seed": flags.seed},
-        versions=output.versions(),
+        versions=surroundings.versions(),
+        hardware=surroundings.hardware(),
         notes=(*notes, took, f"Command: `{shlex.join([*PROGRAM.split(), *settings.command])}`."),
     )
-    write_all(out, about, rows, runs, curves, steps, _measured(settings, study, rows))
-    console = Console(width=None if sys.stdout.isatty() else output.WIDTH)
+    reporting.write_report(out, about, rows, runs, curves, steps, _measured(settings, study, rows))
     for target in settings.targets:
         print(f"\n{target}: {SHIFTS.text(target)}")
-        output.print_tables(console, [row for row in rows if row["target"] == target])
+        print(f"\n{text_tables([row for row in rows if row['target'] == target], output.width())}\n")
     for note in notes:
         print(note.replace("`", ""))
     print(f"Report: {out / 'report.html'}, {out / 'report.md'}; every run: {out / 'results.csv'}\n{took}")

@@ -6,10 +6,10 @@ import sys
 import threading
 from typing import Any, NoReturn
 
-from jaxrl_ft.commands import output, sweep_output
+from jaxrl_ft.commands import sweep_output
 from jaxrl_ft.commands.process_flags import ProcessFlags
 from jaxrl_ft.commands.sweep_settings import SweepSettings
-from jaxrl_ft.engine import placement, processes, sharing
+from jaxrl_ft.engine import placement, processes, sharing, surroundings
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.comparison import Finished, Study
 from jaxrl_ft.engine.processes import Team
@@ -45,7 +45,7 @@ def _facts(settings: SweepSettings) -> dict[str, Any]:
         f"the plan's {name}": hashlib.sha256(run_directory.as_json(part).encode()).hexdigest()[:12]
         for name, part in settings.plan().items()
     }
-    versions = {name: version for name, version in output.versions().items() if name in output.LIBRARIES}
+    versions = {name: version for name, version in surroundings.versions().items() if name in surroundings.LIBRARIES}
     return {**versions, "devices": f"{devices.size} {devices.flat[0].device_kind}", **plan}
 
 

@@ -16,6 +16,7 @@ from jaxrl_ft.engine.evaluation import evaluate
 from jaxrl_ft.engine.learning import Budget, Cell
 from jaxrl_ft.engine.loop import Progress
 from jaxrl_ft.engine.measuring import divergence
+from jaxrl_ft.engine.results import Comparison
 from jaxrl_ft.engine.sweeping import Plan
 from jaxrl_ft.envs.catalogue import held_out_grid
 from jaxrl_ft.envs.task import Task
@@ -27,32 +28,6 @@ _CURVES = ("curve", "curve_steps")
 HeldOut = Sequence[tuple[str, Task]]
 CellWatcher = Callable[[str, str, Progress | None], None]
 """Called with method, target and a moment of training, or None once the cell is evaluated."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Every run of a comparison, on the host."""
-
-    runs: list[dict[str, Any]]
-    """one row per run: method, target, agent, seed, hyperparameters, returns, auc, env_steps, status"""
-    curves: np.ndarray
-    """mean greedy return on the target at each evaluation, [R, K]; runs with fewer repeat their last"""
-    curve_steps: np.ndarray
-    """environment steps spent on the target by each evaluation, [R, K]"""
-    cells: dict[tuple[str, str], Agents]
-    """the agents of each method and target"""
-
-    def agents(self, method: str, target: str) -> Agents:
-        """The agents of one cell.
-
-        Raises:
-            ValueError: no such method or target was compared.
-        """
-        methods, targets = ([key[i] for key in self.cells] for i in range(2))
-        checks.choice("target", target, dict.fromkeys(targets))
-        if (method, target) not in self.cells:
-            method = METHODS.name(checks.choice("method", METHODS.name(method), dict.fromkeys(methods)))
-        return self.cells[method, target]
 
 
 class Finished(NamedTuple):

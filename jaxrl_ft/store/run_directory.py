@@ -1,17 +1,16 @@
-"""Where a command writes: a directory of its own, never one that holds something else, with strict JSON and CSV."""
+"""Where a command writes: a directory of its own, never one that holds something else, with strict JSON."""
 
-import csv
 import datetime
-import io
 import json
 import math
 import os
-import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from jaxrl_ft.core.files import write_text
 
 MARKER = "jaxrl_ft_run.json"
 FORMAT = "jaxrl_ft_run"
@@ -69,7 +68,7 @@ def write_json(path: str | Path, value: Any) -> None:
     Raises:
         ValueError: a key is not a string, or a value has no JSON form.
     """
-    _replace(Path(path), as_json(value))
+    write_text(path, as_json(value))
 
 
 def as_json(value: Any) -> str:
@@ -84,24 +83,6 @@ def plain(value: Any) -> Any:
         ValueError: as `write_json`.
     """
     return _plain(value, "value")
-
-
-def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Nothing; `path` then holds one line per row under a header of all columns, in order of first appearance.
-
-    A missing value or None is an empty cell; floats are written with as many digits as give back the same value.
-
-    Raises:
-        ValueError: a cell holds anything but a number, a boolean, text or None.
-    """
-    rows = list(rows)
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerows([columns] if columns else [])
-    for index, row in enumerate(rows):
-        writer.writerow([_cell(row.get(name), f"rows[{index}][{name!r}]") for name in columns])
-    _replace(Path(path), stream.getvalue())
 
 
 def _free_default() -> Path:
@@ -149,18 +130,6 @@ def _check_writable(directory: Path) -> None:
         raise _refusal(directory, f"{str(existing)!r} is not writable")
 
 
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _plain(value: Any, where: str) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
@@ -176,11 +145,3 @@ def _plain(value: Any, where: str) -> Any:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     raise ValueError(f"{where}: {type(value).__name__} is not allowed; it must be a JSON value or a NumPy array")
-
-
-def _cell(value: Any, where: str) -> str:
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if value is not None and not isinstance(value, (bool, int, float, str, np.generic)):
-        raise ValueError(f"{where}: {type(value).__name__} is not allowed; it must be a number, a boolean or text")
-    return "" if value is None else str(value)

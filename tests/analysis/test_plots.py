@@ -1,3 +1,5 @@
+from functools import partial
+
 import matplotlib
 import matplotlib.image
 import numpy as np
@@ -111,8 +113,10 @@ def test_a_single_run_is_a_line_without_spread(made):
 def test_files_are_small_pngs_that_show_their_colours(made, tmp_path):
     runs, curves, steps, rows = made
     before = dict(matplotlib.rcParams)
-    first = plots.learning_curves(tmp_path / "new" / "curves.png", runs, curves, steps, "long-pole", repetitions=50)
-    second = plots.source_target_bars(tmp_path / "bars.png", rows, "long-pole")
+    first, second = tmp_path / "new" / "curves.png", tmp_path / "bars.png"
+    drawn = partial(plots.draw_learning_curves, runs, curves, steps, "long-pole", repetitions=50)
+    drawing.write_figure(drawn, first)
+    drawing.write_figure(partial(plots.draw_source_target_bars, rows, "long-pole"), second)
     for pixels in (picture(first), picture(second)):
         assert all(has_colour(pixels, look.colour) for look in drawing.looks(list(METHODS)).values())
     assert dict(matplotlib.rcParams) == before

@@ -4,19 +4,22 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jaxrl_ft.analysis.drawing import VECTORS, write_figure
 from jaxrl_ft.analysis.html import html_report
 from jaxrl_ft.analysis.measurements import Measurements
-from jaxrl_ft.analysis.plots import learning_curves, source_target_bars
+from jaxrl_ft.analysis.plots import draw_learning_curves, draw_source_target_bars
 from jaxrl_ft.analysis.report import markdown_report
 from jaxrl_ft.analysis.resampling import REPETITIONS
 from jaxrl_ft.analysis.summary import Row, is_ok, ranked
-from jaxrl_ft.store import run_directory
+from jaxrl_ft.analysis.summary_table import Summary
+from jaxrl_ft.core.files import write_csv, write_text
 
-HTML, MARKDOWN, CSV, PARQUET = "report.html", "report.md", "results.csv", "results.parquet"
+HTML, MARKDOWN, LATEX, CSV, PARQUET = "report.html", "report.md", "table.tex", "results.csv", "results.parquet"
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,12 @@ class About:
     budgets: Mapping[str, Any] = field(default_factory=dict)
     seeds: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    hardware: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     repetitions: int = REPETITIONS
 
 
-def write_all(
+def write_report(
     directory: Path,
     about: About,
     rows: Sequence[Row],
@@ -42,7 +46,7 @@ def write_all(
     curve_steps: Any,
     measurements: Measurements | None = None,
 ) -> list[Path]:
-    """The paths of all files of the report, written to a directory that exists.
+    """Write report, figures and tables into a directory that exists; returns the paths of all files.
 
     Args:
         directory: where.
@@ -55,49 +59,22 @@ def write_all(
     """
     figures = write_figures(directory, about.targets, rows, runs, curves, curve_steps)
     results, remark = write_results(directory, runs)
-    files = dict.fromkeys(results, "every run")
-    told = About(**{**vars(about), "notes": (*about.notes, *([remark] if remark else []))})
-    write_reports(directory, told, rows, runs, curves, curve_steps, figures, files, measurements)
-    names = [HTML, MARKDOWN, *results, *(path for paths in figures.values() for path in paths)]
-    return [directory / name for name in names]
-
-
-def write_reports(
-    directory: Path,
-    about: About,
-    rows: Sequence[Row],
-    runs: Sequence[Row],
-    curves: Any,
-    curve_steps: Any,
-    figures: Mapping[str, Sequence[str]],
-    files: Mapping[str, str],
-    measurements: Measurements | None = None,
-) -> None:
-    """Nothing; `report.md` and `report.html` are then in the directory.
-
-    Args:
-        directory: where.
-        about: what was run, in words.
-        rows: the runs' summary.
-        runs: one mapping per run.
-        curves: [R, K].
-        curve_steps: [R, K].
-        figures: paths of the figures of each target, relative to the directory, for the Markdown.
-        files: what else lies in the directory, path -> what it holds.
-        measurements: what else was measured.
-    """
-    words = vars(about)
-    text = markdown_report(rows, figures=figures, runs=runs, **words)
-    (directory / MARKDOWN).write_text(text, encoding="utf-8")
-    beside = {MARKDOWN: "the tables as text", **files}
+    write_text(directory / LATEX, Summary(rows).latex())
+    words: dict[str, Any] = vars(replace(about, notes=(*about.notes, *([remark] if remark else []))))
+    write_text(directory / MARKDOWN, markdown_report(rows, figures=figures, runs=runs, **words))
+    beside = {MARKDOWN: "the tables as text", LATEX: "the table for LaTeX", **dict.fromkeys(results, "every run")}
     page = html_report(rows, runs, curves, curve_steps, files=beside, measurements=measurements, **words)
-    (directory / HTML).write_text(page, encoding="utf-8")
+    write_text(directory / HTML, page)
+    drawn = [Path(path).with_suffix(kind) for of in figures.values() for path in of for kind in (".png", *VECTORS)]
+    return [directory / HTML, *(directory / name for name in beside), *(directory / path for path in drawn)]
 
 
 def write_figures(
     directory: Path, texts: Mapping[str, str], rows: Sequence[Row], runs: Sequence[Row], curves: Any, curve_steps: Any
 ) -> dict[str, list[str]]:
-    """The paths of each target's PNGs, relative to the directory; none of the curves where every run failed.
+    """Write each target's figures as PNG, and as PDF and SVG at print size; returns the paths of the PNGs.
+
+    The paths are relative to the directory. Where every run on a target failed, it has no learning curves.
 
     Args:
         directory: where; they lie in `figures`.
@@ -107,25 +84,26 @@ def write_figures(
         curves: [R, K].
         curve_steps: [R, K].
     """
-    methods = list(dict.fromkeys(row["method"] for row in rows))
+    methods = list(dict.fromkeys(row["method"] for row in ranked(rows)))
     targets = list(dict.fromkeys(row["target"] for row in rows))
     paths: dict[str, list[str]] = {}
     for number, target in enumerate(targets, 1):
         stem = "" if len(targets) == 1 else f"{number}_{re.sub(r'[^A-Za-z0-9.+=-]', '_', target)}_"
-        text, own = texts.get(target, ""), []
+        text = texts.get(target, "")
+        drawn = {"source_target": partial(draw_source_target_bars, ranked(rows), target, text, methods)}
         if any(is_ok(row) for row in runs if row["target"] == target):
-            own.append(f"figures/{stem}learning_curves.png")
-            learning_curves(directory / own[-1], runs, curves, curve_steps, target, text)
-        own.append(f"figures/{stem}source_target.png")
-        source_target_bars(directory / own[-1], ranked(rows), target, text, methods)
-        paths[target] = own
+            curve = partial(draw_learning_curves, runs, curves, curve_steps, target, text)
+            drawn = {"learning_curves": curve, **drawn}
+        paths[target] = [f"figures/{stem}{name}.png" for name in drawn]
+        for path, draw in zip(paths[target], drawn.values(), strict=True):
+            write_figure(draw, directory / path)
     return paths
 
 
 def write_results(directory: Path, runs: Sequence[Row]) -> tuple[list[str], str]:
-    """The names of the tables of every run, and a remark on what is missing: Parquet, which needs pyarrow."""
+    """Write the tables of every run; returns their names, and a remark where there is none as Parquet."""
     flat = [flat_row(row) for row in runs]
-    run_directory.write_csv(directory / CSV, flat)
+    write_csv(directory / CSV, flat)
     if importlib.util.find_spec("pyarrow") is None:
         return [CSV], f"Every run is in `{CSV}`; a Parquet file beside it needs pyarrow, which is not installed."
     pyarrow, parquet = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))

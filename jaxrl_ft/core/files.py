@@ -1,0 +1,51 @@
+"""Files that are written whole or not at all, and tables as CSV; plain NumPy."""
+
+import csv
+import io
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all: beside its place first, then in one step into it."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one line per row under a header of all columns, in order of first appearance.
+
+    A missing value or None is an empty cell; floats are written with as many digits as give back the same value.
+
+    Raises:
+        ValueError: a cell holds anything but a number, a boolean, text or None.
+    """
+    rows = list(rows)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerows([columns] if columns else [])
+    for index, row in enumerate(rows):
+        writer.writerow([_cell(row.get(name), f"rows[{index}][{name!r}]") for name in columns])
+    write_text(path, stream.getvalue())
+
+
+def _cell(value: Any, where: str) -> str:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if value is not None and not isinstance(value, (bool, int, float, str, np.generic)):
+        raise ValueError(f"{where}: {type(value).__name__} is not allowed; it must be a number, a boolean or text")
+    return "" if value is None else str(value)

@@ -1,0 +1,116 @@
+"""What a comparison leaves: every run, the curves and the agents, and from them tables and the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxrl_ft.analysis import reporting
+from jaxrl_ft.analysis.reporting import About
+from jaxrl_ft.analysis.summary import summarise
+from jaxrl_ft.analysis.summary_table import Summary, dataframe
+from jaxrl_ft.core import checks
+from jaxrl_ft.engine import surroundings
+from jaxrl_ft.engine.agents import Agents
+from jaxrl_ft.methods.catalogue import METHODS
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every run of a comparison, on the host."""
+
+    runs: list[dict[str, Any]]
+    """one row per run: method, target, agent, seed, hyperparameters, returns, auc, env_steps, status"""
+    curves: np.ndarray
+    """mean greedy return on the target at each evaluation, [R, K]; runs with fewer repeat their last"""
+    curve_steps: np.ndarray
+    """environment steps spent on the target by each evaluation, [R, K]"""
+    cells: dict[tuple[str, str], Agents]
+    """the agents of each method and target"""
+
+    def agents(self, method: str, target: str) -> Agents:
+        """The agents of one cell.
+
+        Raises:
+            ValueError: no such method or target was compared.
+        """
+        methods, targets = ([key[i] for key in self.cells] for i in range(2))
+        checks.choice("target", target, dict.fromkeys(targets))
+        if (method, target) not in self.cells:
+            method = METHODS.name(checks.choice("method", METHODS.name(method), dict.fromkeys(methods)))
+        return self.cells[method, target]
+
+    def dataframe(self) -> Any:
+        """Every run as a row of a `pandas.DataFrame`, with a column for each hyperparameter.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return dataframe([reporting.flat_row(row) for row in self.runs])
+
+    def summary(self) -> Summary:
+        """Interquartile means over runs with 95% intervals: `print(result.summary())` is the table of the commands."""
+        return Summary(summarise(self.runs, self.curves, self.curve_steps))
+
+    def report(
+        self,
+        path: str | Path,
+        *,
+        title: str = "Fine-tuning report",
+        targets: Mapping[str, str] | None = None,
+        notes: Sequence[str] | None = None,
+    ) -> Path:
+        """Write the report as the commands do; returns the path of its page.
+
+        The directory then holds `report.html`, one page with every figure and a table to sort; `report.md`; the
+        learning curves and the returns of each target as PNG, PDF and SVG in `figures`; `table.tex`; and every run in
+        `results.csv`. Files of these names are replaced.
+
+        Args:
+            path: the directory, which is made where it is not there.
+            title: the first heading.
+            targets: targets in words, by name.
+            notes: sentences at the end; without them, what happened to every part of the agents.
+
+        Raises:
+            ValueError: the path is that of a file; a target that was not compared.
+        """
+        directory = Path(path)
+        if directory.exists() and not directory.is_dir():
+            raise ValueError(f"path: {str(path)!r} is not allowed; it is a file, and a report is a directory")
+        about = self._about(title, targets or {}, self.transfers() if notes is None else notes)
+        directory.mkdir(parents=True, exist_ok=True)
+        numbers = self.runs, self.curves, self.curve_steps
+        return reporting.write_report(directory, about, self.summary().rows, *numbers)[0]
+
+    def transfers(self) -> list[str]:
+        """What happened to every part of the agents, a sentence for each method and target."""
+        several = len({target for _, target in self.cells}) > 1
+        named = {f"`{name}`" + (f" on `{target}`" if several else ""): a for (name, target), a in self.cells.items()}
+        return [f"{name}: {'; '.join(agents.report)}." for name, agents in named.items()]
+
+    def _about(self, title: str, texts: Mapping[str, str], notes: Sequence[str]) -> About:
+        tasks = {target: agents.task.describe() for (_, target), agents in self.cells.items()}
+        for name in texts:
+            checks.choice("targets", name, tasks)
+        words = {name: f"{texts[name]}; `{task}`" if texts.get(name) else f"`{task}`" for name, task in tasks.items()}
+        untouched, first = next(iter(self.cells.values())), self.runs[0]
+        return About(
+            source=f"`{untouched.source.describe()}`",
+            title=title,
+            targets=words,
+            budgets={
+                "pretraining env steps": int(self.agents("zero_shot", first["target"]).env_steps.max()),
+                "fine-tuning env steps": max(row["env_steps"] for row in self.runs),
+            },
+            seeds={
+                "agents": len({row["agent"] for row in self.runs}),
+                "runs of each method": untouched.num_seeds,
+                "seed": first["seed"],
+            },
+            versions=surroundings.versions(),
+            hardware=surroundings.hardware(),
+            notes=notes,
+        )

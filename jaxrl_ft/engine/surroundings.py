@@ -1,0 +1,41 @@
+"""Where numbers are made: versions of packages, and the hardware."""
+
+import importlib.metadata
+import os
+import platform
+from collections import Counter
+from pathlib import Path
+
+import jax
+import psutil
+
+LIBRARIES = ("jaxrl-ft", "jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that the numbers depend on."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+
+
+def hardware() -> dict[str, str]:
+    """Processor, cores, memory, JAX's devices, and the operating system, in words."""
+    kinds = Counter((device.platform, device.device_kind) for device in jax.devices())
+    devices = [f"{count} x {kind if kind != name else name}" for (name, kind), count in kinds.items()]
+    cores = f"{psutil.cpu_count(logical=False) or os.cpu_count()} cores, {os.cpu_count()} threads"
+    return {
+        "processor": f"{_processor()} ({cores})",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "devices": ", ".join(devices),
+        "system": platform.platform(),
+    }
+
+
+def _processor() -> str:
+    """The name of the processor, or of its kind where the system keeps no name."""
+    if CPU_INFO.exists():
+        for line in CPU_INFO.read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
