@@ -17,7 +17,7 @@ import numpy as np
 from methods import COEFFICIENT, REFERENCES, SHIFTS, tune
 
 import jaxrl_ft as ft
-from jaxrl_ft.analysis import drawing
+from jaxrl_ft.analysis import drawing, palette
 from jaxrl_ft.analysis.intervals import Interval, probability_interval, stratified_bootstrap
 from jaxrl_ft.analysis.statistics import iqm, per_task
 from jaxrl_ft.analysis.tables import markdown_table
@@ -158,7 +158,7 @@ def draw(runs: Runs, rows: list[dict[str, Any]], shifts: tuple[str, ...]) -> Non
     figure = Figure(figsize=(13, 2.2 + 0.19 * len(rows)), dpi=drawing.DPI, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     bars, heat = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.15))
-    looks = drawing.looks([*REFERENCES, "zero_shot"])
+    looks = palette.looks([*REFERENCES, "zero_shot"])
     for place, row in enumerate(rows):
         estimate, known = row["auc"], row["method"] in looks
         colour = looks[row["method"]].colour if known else "#56B4E9"
@@ -168,7 +168,7 @@ def draw(runs: Runs, rows: list[dict[str, Any]], shifts: tuple[str, ...]) -> Non
     for label, row in zip(bars.get_yticklabels(), rows):
         label.set_fontweight("bold" if row["method"] in looks else "normal")
     bars.set_ylim(len(rows) - 0.5, -0.5)
-    bars.grid(axis="x", color=drawing.GRID)
+    bars.grid(axis="x", color=palette.GRID)
     bars.spines[["top", "right"]].set_visible(False)
     bars.set_xlabel("area under the target curve, of 500: mean over shifts of the IQM, 95% interval", fontsize=8)
     image = heat.imshow(table, aspect="auto", cmap="cividis", vmin=0, vmax=500)

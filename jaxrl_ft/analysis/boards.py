@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxrl_ft.analysis.drawing import GRID, INK, MUTED, PAGE, Look, Paper, canvas
+from jaxrl_ft.analysis.drawing import (
+    PAGE,
+    Paper,
+    canvas,
+    label_below,
+    label_methods,
+    legend_height,
+    legend_outside,
+    row_height,
+)
 from jaxrl_ft.analysis.intervals import Interval
+from jaxrl_ft.analysis.palette import GRID, INK, MUTED, Look
 from jaxrl_ft.analysis.standings import Standing
-from jaxrl_ft.analysis.summary import REFERENCES, RIVALS
+from jaxrl_ft.analysis.summary import REFERENCES
 from jaxrl_ft.analysis.tables import format_interval, format_number
 
 if TYPE_CHECKING:
@@ -39,7 +49,7 @@ def draw_leaderboard(
             look = looks[standing.method]
             axes.axvline(standing.estimate.value, color=look.colour, linestyle="--", linewidth=1, alpha=0.6, zorder=1)
     for place, standing in enumerate(standings):
-        _dot(axes, place, standing.estimate, looks[standing.method].colour)
+        _dot(axes, place, standing.estimate, looks[standing.method])
         axes.annotate(
             format_number(standing.estimate.value) if paper.narrow else format_interval(*standing.estimate),
             (1.0, place),
@@ -47,12 +57,11 @@ def draw_leaderboard(
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
             va="center",
-            fontsize=10,
+            fontsize=10 * paper.scale,
             color=INK,
         )
-    axes.set_xlabel(heading, color=INK)
+    label_below(axes, heading, paper, 0.55)
     axes.margins(x=0.04)
-    figure.tight_layout()
     return figure
 
 
@@ -73,13 +82,12 @@ def draw_improvements(
     for shift, (rival, of_rival) in zip(shifts, over.items(), strict=True):
         for standing in of_rival:
             hollow = rival != next(iter(over))
-            _dot(axes, methods.index(standing.method) + shift, standing.estimate, looks[standing.method].colour, hollow)
+            _dot(axes, methods.index(standing.method) + shift, standing.estimate, looks[standing.method], hollow)
     axes.set_xlim(-0.02, 1.02)
     axes.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0])
     heading = "P(area is larger)" if paper.narrow else "Probability that a run's area is above one of the rival's"
-    axes.set_xlabel(heading, color=INK)
-    axes.legend(handles=_rivals(list(over)), loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=2, frameon=False)
-    figure.tight_layout()
+    label_below(axes, heading, paper, 0.55)
+    legend_outside(axes, paper, _rivals(list(over)))
     return figure
 
 
@@ -99,9 +107,8 @@ def draw_profiles(
         heading: what the thresholds are.
         paper: what to draw on.
     """
-    columns = 2 if paper.narrow else 4
-    lines = -(-len(profiles) // columns)
-    figure, axes = canvas((4.6 if paper.narrow else 4.9) + 0.28 * lines, paper)
+    names = [profile.method for profile in profiles]
+    figure, axes = canvas((4.6 if paper.narrow else 4.9) + legend_height(names, paper), paper)
     for profile in profiles:
         look, (value, low, high) = looks[profile.method], profile.estimate
         axes.fill_between(thresholds, low, high, color=look.colour, alpha=0.12, linewidth=0)
@@ -112,37 +119,37 @@ def draw_profiles(
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_xlabel(heading, color=INK)
     axes.set_ylabel("Share of runs above", color=INK)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, frameon=False, fontsize=10.5)
-    figure.tight_layout()
+    legend_outside(axes, paper)
     return figure
-
-
-def rivals_of(methods: Sequence[str]) -> list[str]:
-    """The rivals among these methods."""
-    return [rival for rival in RIVALS if rival in methods]
 
 
 def _board(standings: Sequence[Standing], paper: Paper, height: float = 0.34) -> tuple["Figure", "Axes"]:
     """Empty axes with a place for every method, its name at the left."""
-    figure, axes = canvas(1.1 + height * len(standings), paper)
-    axes.set_yticks(range(len(standings)), [standing.method for standing in standings])
-    axes.set_ylim(len(standings) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    for label in axes.get_yticklabels():
-        label.set_fontweight("bold" if label.get_text() in REFERENCES else "normal")
+    methods = [standing.method for standing in standings]
+    figure, axes = canvas(1.1 + row_height(methods, paper, height) * len(methods), paper)
+    label_methods(axes, methods, paper)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.grid(axis="y", color=GRID, linewidth=0.5, linestyle=":")
     return figure, axes
 
 
-def _dot(axes: "Axes", place: float, estimate: Interval, colour: str, hollow: bool = False) -> None:
+def _dot(axes: "Axes", place: float, estimate: Interval, look: Look, hollow: bool = False) -> None:
     """One point and its interval; nothing where there is no number."""
     if not np.isfinite(estimate.value):
         return
     if np.isfinite(estimate.low) and np.isfinite(estimate.high):
-        axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2.4, solid_capstyle="butt")
-    face = "white" if hollow else colour
-    axes.plot(estimate.value, place, "o", color=colour, markerfacecolor=face, markersize=7, markeredgewidth=1.6)
+        ends = [estimate.low, estimate.high]
+        axes.plot(ends, [place, place], color=look.colour, linewidth=2.4, solid_capstyle="butt")
+    face = "white" if hollow else look.colour
+    axes.plot(
+        estimate.value,
+        place,
+        look.marker,
+        color=look.colour,
+        markerfacecolor=face,
+        markersize=7,
+        markeredgewidth=1.6,
+    )
 
 
 def _rivals(names: Sequence[str]) -> list[Any]:

@@ -15,7 +15,7 @@ from jaxrl_ft.analysis.films import film_html
 from jaxrl_ft.analysis.findings import cautions, findings
 from jaxrl_ft.analysis.measurements import Measurements
 from jaxrl_ft.analysis.panels import panels
-from jaxrl_ft.analysis.report import FAILURE_COLUMNS, HOW, facts, failures
+from jaxrl_ft.analysis.report import FAILURE_COLUMNS, facts, failures, how
 from jaxrl_ft.analysis.resampling import REPETITIONS
 from jaxrl_ft.analysis.standings import detectable
 from jaxrl_ft.analysis.story import LeftOut, Panel, Story
@@ -90,7 +90,7 @@ def html_report(
         _failed(runs),
         _figures(shown),
         _left_out(shown),
-        _how(repetitions),
+        _how(how(repetitions, runs)),
         _notes([*cautions(rows), *notes]),
         "</main>",
         _footer(files or {}),
@@ -183,9 +183,20 @@ def _line(row: Row, cells: Sequence[str], keys: Sequence[Any], kinds: Sequence[s
     for place, (cell, key, kind) in enumerate(zip(cells, keys, kinds, strict=True)):
         tag = 'th scope="row"' if place == 0 else "td"
         value = key if isinstance(key, str) else f"{key:.9g}" if key == key else ""
-        entries.append(f'<{tag}{_css(kind, place)} data-v="{escape(value)}">{escape(cell)}</{tag[:2]}>')
+        shown = _name(cell) if kind == "text" else _number(cell)
+        entries.append(f'<{tag}{_css(kind, place)} data-v="{escape(value)}">{shown}</{tag[:2]}>')
     css_class = ' class="reference"' if row["method"] in REFERENCES else ""
     return f'<tr{css_class} data-names="{names}">{"".join(entries)}</tr>'
+
+
+def _name(cell: str) -> str:
+    """A name that a line may break after signs between its words."""
+    return re.sub(r"([+_.,=/])", r"\1<wbr>", escape(cell))
+
+
+def _number(cell: str) -> str:
+    """A number, with what stands in brackets below it, so that a screen has room for all main columns."""
+    return re.sub(r" ([\[(].*)$", r" <small>\1</small>", escape(cell))
 
 
 def _failed(runs: Sequence[Row]) -> str:
@@ -243,12 +254,11 @@ def _left_out(shown: Sequence[Panel | LeftOut]) -> str:
     return f'<section id="left-out" class="missing"><h2>Left out</h2><ul>{lines}</ul></section>'
 
 
-def _how(repetitions: int) -> str:
+def _how(text: str) -> str:
     """How the numbers were made, and what every column means."""
     columns = "".join(f"<dt>{escape(name)}</dt><dd>{escape(meaning)}</dd>" for name, meaning in tables.meanings())
-    how = escape(HOW.format(repetitions=repetitions))
     unfold = f"<details><summary>What the columns mean</summary><dl>{columns}</dl></details>"
-    return f'<section id="how"><h2>How to read this</h2><p>{how}</p>{unfold}</section>'
+    return f'<section id="how"><h2>How to read this</h2><p>{escape(text)}</p>{unfold}</section>'
 
 
 def _notes(notes: Sequence[str]) -> str:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxrl_ft.analysis.drawing import INK, PAGE, Paper, canvas, canvases
+from jaxrl_ft.analysis.drawing import PAGE, Paper, canvas, canvases, label_methods, row_height, wrapped
 from jaxrl_ft.analysis.measurements import PhysicsGrid
-from jaxrl_ft.analysis.summary import REFERENCES, Row
+from jaxrl_ft.analysis.palette import INK
+from jaxrl_ft.analysis.summary import Row
 from jaxrl_ft.analysis.tables import MISSING
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def draw_heat_map(
         targets: from left to right.
         paper: what to draw on.
     """
-    figure, axes = canvas(1.75 + 0.3 * len(methods), paper)
+    figure, axes = canvas(1.75 + row_height(methods, paper, 0.3) * len(methods), paper)
     gains = [abs(row.get("auc_gain", np.nan)) for row in cells.values()]
     largest = max([gain for gain in gains if np.isfinite(gain)], default=0.0) or 1.0
     size = _text_size((72.0 * paper.width - 110.0) / len(targets))
@@ -46,17 +47,17 @@ def draw_heat_map(
         for across, target in enumerate(targets):
             _heat_cell(axes, across, down, cells.get((method, target)), largest, size)
     axes.set_xlim(-0.5, len(targets) - 0.5)
-    axes.set_ylim(len(methods) - 0.5, -0.5)
-    axes.set_yticks(range(len(methods)), methods)
+    label_methods(axes, methods, paper)
     axes.set_xticks(
-        range(len(targets)), targets, rotation=35 if len(targets) <= 6 else 60, ha="left", rotation_mode="anchor"
+        range(len(targets)),
+        [wrapped(target, 24) for target in targets],
+        rotation=35 if len(targets) <= 6 else 60,
+        ha="left",
+        rotation_mode="anchor",
     )
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    for label in axes.get_yticklabels():
-        label.set_fontweight("bold" if label.get_text() in REFERENCES else "normal")
-    figure.tight_layout()
     return figure
 
 
@@ -92,12 +93,11 @@ def draw_physics_grid(grid: PhysicsGrid, before: str, after: str, paper: Paper =
     size = _text_size((72.0 * paper.width - 60.0) / (1 if paper.narrow else 2) / across)
     for axes, values, title in ((first, grid.before, before), (second, grid.after, after)):
         _grid_map(axes, grid, np.asarray(values, np.float64), scale, size)
-        axes.set_title(title, loc="left", fontsize=12, color=INK)
+        axes.set_title(wrapped(title, paper.characters(12, 0.4)), loc="left", fontsize=12 * paper.scale, color=INK)
         axes.set_xlabel(_named(grid.names[1]), color=INK)
     first.set_ylabel(_named(grid.names[0]), color=INK)
     if paper.narrow:
         second.set_ylabel(_named(grid.names[0]), color=INK)
-    figure.tight_layout()
     return figure
 
 

@@ -73,7 +73,7 @@ def _improvement(story: Story) -> Panel | LeftOut:
     over = {rival: of_rival for rival, of_rival in found.items() if of_rival}
     if not over:
         return LeftOut(title, "it needs two finished runs of a method and of `scratch` or `full` on every shift")
-    signs = " and ".join(f"{sign} over `{rival}`" for sign, rival in zip(("full dots", "hollow dots"), over))
+    signs = " and ".join(f"{sign} over `{rival}`" for sign, rival in zip(("filled signs", "hollow signs"), over))
     every = [standing for of_rival in over.values() for standing in of_rival]
     caption = (
         f"The chance that a run's area is above that of a run of the rival drawn at random, ties counting half, a mean "
@@ -148,7 +148,7 @@ def _curves(story: Story, target: str, number: int) -> Panel | LeftOut:
     caption = (
         f"Greedy return on `{target}`{text} against env steps spent there, probes included; {bands.hidden}lines are "
         f"interquartile means of {bands.counted}. {story.bootstrap('Bands', repetitions)}, at each point by itself. "
-        "The dashed line is the untouched policy, the thick one a fresh policy on the same budget."
+        f"{story.episodes()}The dashed line is the untouched policy, the thick one a fresh policy on the same budget."
     )
     ends = ", ".join(f"{name} {format_number(float(band.value[-1]))}" for name, _, band in bands.lines)
     alt = f"Lines of return against env steps on {target}. At the end: {ends}"
@@ -171,8 +171,8 @@ def _source_target(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut
     caption = (
         f"Each pale point is a run after fine-tuning ({len(points.x):,} in all); each sign is its method's "
         f"interquartile mean over runs{signs}, {which_methods(chosen, ranking)}{counted(ends[1])} {story.where()}. "
-        f"{story.bootstrap('Bars')}. Right is kept, left is forgotten, up is learned; `zero_shot` is where "
-        "all begin."
+        f"{story.bootstrap('Bars')}. Signs that would hide one another stand beside their place. Right is kept, "
+        "left is forgotten, up is learned; `zero_shot` is where all begin."
     )
     kept = {standing.method: standing.estimate.value for standing in ends[0]}
     alt = "Source and target return: " + ", ".join(
@@ -208,7 +208,8 @@ def _divergence(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
         "fine-tuned policy visits on its target when it samples its actions. Up: return on the source before "
         "fine-tuning less that after. Spearman's rank "
         f"correlation over all runs is {format_interval(*value, signed=True)}; "
-        f"{story.bootstrap('in brackets', min(500, story.repetitions))}. Points and signs have no intervals."
+        f"{story.bootstrap('in brackets', min(500, story.repetitions))}. Points and signs have no intervals; signs "
+        "that would hide one another stand beside their place."
     )
     alt = f"Points of return lost on the source against divergence; rank correlation {value.value:.2f}"
     return Panel("divergence", title, "", caption, alt, partial(scatters.draw_divergence, shown, story.looks))

@@ -11,19 +11,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxrl_ft.analysis import intervals
 from jaxrl_ft.analysis.drawing import (
-    GRID,
-    INK,
     SHEET,
-    Look,
     Paper,
     canvas,
+    label_below,
     label_ends,
-    looks,
-    pale,
+    label_methods,
+    legend_outside,
+    row_height,
     title_above,
 )
+from jaxrl_ft.analysis.palette import GRID, INK, Look, looks, pale
 from jaxrl_ft.analysis.statistics import iqm, per_task
-from jaxrl_ft.analysis.summary import REFERENCES, RIVALS, Row, interval, is_ok
+from jaxrl_ft.analysis.summary import REFERENCES, RIVALS, Row, best_first, interval, is_ok
 from jaxrl_ft.analysis.tables import format_number
 
 if TYPE_CHECKING:
@@ -99,14 +99,16 @@ def learning_bands(
     used = [i for method in shown for i in groups[method]]
     hidden = f"{len(shown)} of {len(groups)} methods; " if len(shown) < len(groups) else ""
     counted = _counted(runs, groups, shown, used)
-    return Bands(bands, looks([row["method"] for row in runs]), hidden, counted)
+    return Bands(bands, looks(best_first(runs)), hidden, counted)
 
 
 def draw_bands(bands: Bands, paper: Paper = SHEET, title: str = "") -> "Figure":
     """A figure of learning curves: a line per method in its band, labelled at its end."""
-    figure, axes = canvas(5.2 if paper.narrow else 6.0, paper)
-    for method, grid, band in bands.lines:
-        _draw_line(axes, method, bands.looks[method], grid, band)
+    names = [method for method, _, _ in bands.lines]
+    least = 1.2 + row_height(names, paper, 0.25, 11.5) * len(names)
+    figure, axes = canvas(max(5.2 if paper.narrow else 6.0, least), paper)
+    for place, (method, grid, band) in enumerate(bands.lines):
+        _draw_line(axes, method, bands.looks[method], grid, band, (place, len(names)), paper)
     axes.set_xlabel("Target env steps spent", color=INK)
     axes.set_ylabel("Greedy return per episode", color=INK)
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -114,10 +116,9 @@ def draw_bands(bands: Bands, paper: Paper = SHEET, title: str = "") -> "Figure":
     axes.margins(x=0)
     axes.grid(color=GRID, linewidth=0.8)
     ends = [(float(band.value[-1]), method, bands.looks[method].colour) for method, _, band in bands.lines]
-    label_ends(axes, ends)
+    label_ends(axes, ends, paper)
     how = f"{bands.hidden}lines: interquartile mean of {bands.counted}; bands: 95% bootstrap, agents then runs"
     title_above(axes, title, how, paper)
-    figure.tight_layout()
     return figure
 
 
@@ -144,21 +145,19 @@ def draw_source_target_bars(
     if not chosen:
         raise ValueError(f"target: {target!r} is not allowed; the rows have {sorted({row['target'] for row in rows})}")
     look = looks(methods if methods is not None else [row["method"] for row in rows])
-    figure, axes = canvas(1.9 + 0.62 * len(chosen), paper)
+    names = [row["method"] for row in chosen]
+    figure, axes = canvas(1.9 + row_height(names, paper, 0.62) * len(chosen), paper)
     for place, row in enumerate(chosen):
         colour = look[row["method"]].colour
-        _bar(axes, place - 0.2, interval(row, "source_return"), pale(colour))
-        _bar(axes, place + 0.2, interval(row, "target_return"), colour)
-    axes.set_yticks(range(len(chosen)), [row["method"] for row in chosen])
-    axes.set_ylim(len(chosen) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("Greedy return per episode after fine-tuning", color=INK)
+        _bar(axes, place - 0.2, interval(row, "source_return"), pale(colour), paper)
+        _bar(axes, place + 0.2, interval(row, "target_return"), colour, paper)
+    label_methods(axes, names, paper)
+    label_below(axes, "Greedy return per episode after fine-tuning", paper, 0.55)
     axes.margins(x=0.08)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
-    axes.legend(handles=_shades(), loc="lower right", bbox_to_anchor=(1.0, 0.995), ncols=2, frameon=False, fontsize=11)
+    legend_outside(axes, paper, _shades())
     how = f"interquartile mean of {_span([row['n_ok'] for row in chosen])}; whiskers: 95% bootstrap, agents then runs"
-    title_above(axes, "Kept and gained on " + _with(target, description), how, paper)
-    figure.tight_layout()
+    title_above(axes, "Kept and gained on " + _with(target, description), how, paper, 0.6)
     return figure
 
 
@@ -192,17 +191,28 @@ def _band(
     return grid, intervals.hierarchical_bootstrap(values, agents, per_task(iqm), repetitions, seed)
 
 
-def _draw_line(axes: "Axes", method: str, look: Look, grid: NDArray[Any], band: intervals.Interval) -> None:
-    """One method's line and band."""
-    reference = method in REFERENCES
+def _draw_line(
+    axes: "Axes",
+    method: str,
+    look: Look,
+    grid: NDArray[Any],
+    band: intervals.Interval,
+    turn: tuple[int, int],
+    paper: Paper,
+) -> None:
+    """One method's line and band; it has signs where it is its turn among the lines, so that none hides another."""
     if method != "zero_shot":
         axes.fill_between(grid, band.low, band.high, color=look.colour, alpha=0.13, linewidth=0)
-    width = 3.2 if method == "scratch" else 2.2
-    order = 4 if reference else 3
-    axes.plot(grid, band.value, color=look.colour, linestyle=look.line, linewidth=width, label=method, zorder=order)
+    width = (3.2 if method == "scratch" else 2.2) * paper.scale
+    # broken lines lie on whole ones, which show through the gaps
+    order = 3 if look.line == "-" else 4
+    line = axes.plot(grid, band.value, color=look.colour, linestyle=look.line, linewidth=width, label=method)[0]
+    line.set_zorder(order)
+    if method not in REFERENCES:
+        line.set(marker=look.marker, markersize=6.5 * paper.scale, markeredgecolor="white", markevery=turn)
 
 
-def _bar(axes: "Axes", place: float, estimate: intervals.Interval, colour: str) -> None:
+def _bar(axes: "Axes", place: float, estimate: intervals.Interval, colour: Any, paper: Paper) -> None:
     """One horizontal bar with its number and its whisker; nothing where there is no number."""
     if not np.isfinite(estimate.value):
         return
@@ -223,7 +233,7 @@ def _bar(axes: "Axes", place: float, estimate: intervals.Interval, colour: str) 
         textcoords="offset points",
         va="center",
         ha="left" if estimate.value >= 0 else "right",
-        fontsize=10,
+        fontsize=10 * paper.scale,
         color=INK,
     )
 
@@ -253,7 +263,12 @@ def _counted(
     """How many runs and agents the lines show, in words."""
     agents = len({runs[i].get("agent", i) for i in used})
     words = f"{agents} pretrained agent{'' if agents == 1 else 's'}"
-    return f"{_span([len(groups[method]) for method in shown])} ({words})"
+    return f"{_span([len(groups[method]) for method in shown])} ({words}{_episodes(runs[used[0]], 'eval_episodes')})"
+
+
+def _episodes(row: Row, name: str) -> str:
+    """How many episodes a mean is over, in words; empty where the run does not say."""
+    return f", {row[name]} episodes each" if name in row else ""
 
 
 def _span(numbers: Sequence[int]) -> str:

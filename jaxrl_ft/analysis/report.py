@@ -18,6 +18,12 @@ HOW = (
     "resampled in pairs. Areas are trapezoids over env steps, divided by the budget; what a method spends before its "
     "first update counts. Failed runs are left out of the statistics and listed."
 )
+EPISODES = (
+    " Each point of a learning curve is the mean of {eval_episodes} greedy episodes of a run; its returns on source "
+    "and target are means of {episodes} greedy episodes after training, and those on held-out tasks of "
+    "{held_out_episodes} on each task. The end of a curve and the return on the target are thus two "
+    "measurements of the same policy."
+)
 FAILURE_COLUMNS = ("target", "method", "why", "runs")
 
 
@@ -71,12 +77,24 @@ def markdown_report(
     failed = failures(runs)
     if failed:
         parts += ["## Failed runs", markdown_table(FAILURE_COLUMNS, failed, text_columns=3)]
-    parts += ["## How to read this", HOW.format(repetitions=repetitions)]
+    parts += ["## How to read this", how(repetitions, runs)]
     parts.append("\n".join(f"- **{heading}**: {meaning}." for heading, meaning in meanings() if heading != "target"))
     remarks = [*cautions(rows), *notes]
     if remarks:
         parts += ["## Notes", "\n".join(f"- {remark}" for remark in remarks)]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def how(repetitions: int, runs: Sequence[Row]) -> str:
+    """How the numbers were made.
+
+    Args:
+        repetitions: resamples behind the intervals.
+        runs: one mapping per run, whose `eval_episodes`, `episodes` and `held_out_episodes` are told where they are.
+    """
+    first = runs[0] if runs else {}
+    counts = {name: first[name] for name in ("eval_episodes", "episodes", "held_out_episodes") if name in first}
+    return HOW.format(repetitions=repetitions) + (EPISODES.format(**counts) if len(counts) == 3 else "")
 
 
 def facts(

@@ -15,7 +15,7 @@ from jaxrl_ft.analysis.measurements import Measurements
 from jaxrl_ft.analysis.plots import draw_learning_curves, draw_source_target_bars
 from jaxrl_ft.analysis.report import markdown_report
 from jaxrl_ft.analysis.resampling import REPETITIONS
-from jaxrl_ft.analysis.summary import Row, is_ok, ranked
+from jaxrl_ft.analysis.summary import Row, best_first, is_ok, ranked
 from jaxrl_ft.analysis.summary_table import Summary
 from jaxrl_ft.core.files import write_csv, write_text
 
@@ -84,7 +84,7 @@ def write_figures(
         curves: [R, K].
         curve_steps: [R, K].
     """
-    methods = list(dict.fromkeys(row["method"] for row in ranked(rows)))
+    methods = best_first(runs)
     targets = list(dict.fromkeys(row["target"] for row in rows))
     paths: dict[str, list[str]] = {}
     for number, target in enumerate(targets, 1):

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxrl_ft.analysis import intervals
-from jaxrl_ft.analysis.drawing import GRID, INK, MUTED, PAGE, Look, Paper, canvas
+from jaxrl_ft.analysis.drawing import PAGE, Paper, apart, canvas, legend_height, legend_outside, whole
 from jaxrl_ft.analysis.intervals import Interval
 from jaxrl_ft.analysis.measurements import KL_COLUMN
+from jaxrl_ft.analysis.palette import GRID, INK, MUTED, Look
 from jaxrl_ft.analysis.standings import Standing
 from jaxrl_ft.analysis.statistics import iqm
 from jaxrl_ft.analysis.summary import Row, is_ok
@@ -88,16 +89,16 @@ def draw_source_target(
         looks: how every method looks.
         paper: what to draw on.
     """
-    figure, axes = _plane(len(on_target), paper)
-    _runs(axes, points, looks)
     kept = {standing.method: standing.estimate for standing in on_source}
-    for standing in on_target:
-        if standing.method in kept:
-            _cross(axes, kept[standing.method], standing.estimate, looks[standing.method], standing.method)
+    shown = [standing for standing in on_target if standing.method in kept]
+    figure, axes = _plane([standing.method for standing in shown], looks, paper)
+    _runs(axes, points, looks)
+    for standing in shown:
+        _cross(axes, kept[standing.method], standing.estimate, looks[standing.method])
     axes.set_xlabel("Return on the source after fine-tuning", color=INK)
     axes.set_ylabel("Return on the target after fine-tuning", color=INK)
-    _legend(axes, paper)
-    figure.tight_layout()
+    places = [(kept[standing.method].value, standing.estimate.value) for standing in shown]
+    _signs(axes, places, [standing.method for standing in shown], looks, 10.0 * paper.scale)
     return figure
 
 
@@ -112,22 +113,19 @@ def draw_divergence(points: Points, looks: Mapping[str, Look], paper: Paper = PA
         paper: what to draw on.
     """
     cells = list(zip(points.methods, points.targets, strict=True))
-    figure, axes = _plane(len(set(points.methods)), paper)
+    figure, axes = _plane(list(dict.fromkeys(points.methods)), looks, paper)
     shown = points._replace(x=np.maximum(points.x, LEAST_KL))
     _runs(axes, shown, looks)
-    named: set[str] = set()
+    places = []
     for cell in dict.fromkeys(cells):
         own = np.array([other == cell for other in cells])
-        x, y = (float(iqm(values[own])) for values in (shown.x, shown.y))
-        _sign(axes, x, y, looks[cell[0]], f"_{cell[0]}" if cell[0] in named else cell[0], 8.0)
-        named.add(cell[0])
+        places.append((float(iqm(shown.x[own])), float(iqm(shown.y[own]))))
     axes.axhline(0.0, color=MUTED, linewidth=1, zorder=1)
     axes.set_xscale("log")
     where = "" if paper.narrow else " on states the tuned policy visits"
     axes.set_xlabel(f"KL(pretrained ‖ fine-tuned){where}, nats", color=INK)
     axes.set_ylabel("Return lost on the source", color=INK)
-    _legend(axes, paper)
-    figure.tight_layout()
+    _signs(axes, places, [method for method, _ in dict.fromkeys(cells)], looks, 8.0 * paper.scale)
     return figure
 
 
@@ -154,12 +152,18 @@ def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
     return (first + (sizes - 1) / 2.0)[group]
 
 
-def _plane(methods: int, paper: Paper) -> tuple["Figure", "Axes"]:
-    """Empty axes with room for a legend of so many methods."""
-    lines = -(-methods // (2 if paper.narrow else 4))
-    figure, axes = canvas((4.4 if paper.narrow else 5.4) + 0.28 * lines, paper)
+def _plane(methods: Sequence[str], looks: Mapping[str, Look], paper: Paper) -> tuple["Figure", "Axes"]:
+    """Empty axes under a legend of the methods' signs."""
+    from matplotlib.lines import Line2D
+
+    figure, axes = canvas((4.4 if paper.narrow else 5.4) + legend_height(methods, paper), paper)
     axes.grid(color=GRID, linewidth=0.8)
     axes.margins(0.05)
+    signs = [
+        Line2D([], [], color=looks[name].colour, marker=looks[name].marker, markersize=8, linestyle="none", label=name)
+        for name in methods
+    ]
+    legend_outside(axes, paper, signs)
     return figure, axes
 
 
@@ -180,24 +184,34 @@ def _runs(axes: "Axes", points: Points, looks: Mapping[str, Look]) -> None:
         )
 
 
-def _cross(axes: "Axes", x: Interval, y: Interval, look: Look, name: str) -> None:
-    """One method: its sign, and its interval on both axes."""
+def _cross(axes: "Axes", x: Interval, y: Interval, look: Look) -> None:
+    """The intervals of one method on both axes."""
     for (low, high), level in (((x.low, x.high), "x"), ((y.low, y.high), "y")):
         if np.isfinite(low) and np.isfinite(high):
             ends = ([low, high], [y.value] * 2) if level == "x" else ([x.value] * 2, [low, high])
             axes.plot(*ends, color=look.colour, linewidth=1.8, zorder=4)
-    _sign(axes, x.value, y.value, look, name)
 
 
-def _sign(axes: "Axes", x: float, y: float, look: Look, name: str, size: float = 10.0) -> None:
-    """A large marker with a pale edge."""
-    axes.plot(
-        x, y, look.marker, color=look.colour, markersize=size, markeredgecolor="white", markeredgewidth=1.2, label=name,
-        linestyle="none", zorder=5,
-    )  # fmt: skip
+def _signs(
+    axes: "Axes", places: Sequence[tuple[float, float]], names: Sequence[str], looks: Mapping[str, Look], size: float
+) -> None:
+    """A large marker with a pale edge at every place; those that would hide one another stand around it, on a stalk."""
+    from matplotlib.transforms import ScaledTranslation
 
-
-def _legend(axes: "Axes", paper: Paper) -> None:
-    """The methods above the axes."""
-    columns = 2 if paper.narrow else 4
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, frameon=False, fontsize=10.5)
+    for x, y in places:
+        axes.update_datalim([(x, y)])
+    axes.autoscale_view()
+    whole(axes).draw_without_rendering()
+    whole(axes).set_layout_engine("none")
+    axes.autoscale(False)
+    points = axes.transData.transform(places) * 72.0 / axes.figure.dpi
+    for (x, y), name, (right, up) in zip(places, names, apart(points, 1.2 * size), strict=True):
+        look = looks[name]
+        if right or up:
+            stalk = {"arrowstyle": "-", "color": look.colour, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", (x, y), (right, up), textcoords="offset points", arrowprops=stalk, zorder=5)
+        moved = axes.transData + ScaledTranslation(right / 72.0, up / 72.0, axes.figure.dpi_scale_trans)
+        axes.plot(
+            [x], [y], look.marker, color=look.colour, markersize=size, markeredgecolor="white", markeredgewidth=1.2,
+            linestyle="none", transform=moved, clip_on=False, zorder=6, label=name,
+        )  # fmt: skip

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jaxrl_ft.analysis.drawing import Look, Paper, looks
+from jaxrl_ft.analysis.drawing import Paper
 from jaxrl_ft.analysis.measurements import Film, Measurements
+from jaxrl_ft.analysis.palette import Look, looks
 from jaxrl_ft.analysis.standings import Standing
-from jaxrl_ft.analysis.summary import REFERENCES, RIVALS, Row
+from jaxrl_ft.analysis.summary import REFERENCES, RIVALS, Row, best_first
 from jaxrl_ft.analysis.tables import format_interval
 
 if TYPE_CHECKING:
@@ -68,11 +69,21 @@ class Story(NamedTuple):
     @property
     def looks(self) -> dict[str, Look]:
         """How every method looks."""
-        return looks([row["method"] for row in self.rows])
+        return looks(best_first(self.runs))
 
     def bootstrap(self, what: str, repetitions: int | None = None) -> str:
         """How intervals were made, in words."""
         return BOOTSTRAP.format(what=what, repetitions=repetitions or self.repetitions)
+
+    def episodes(self) -> str:
+        """How curves end beside the tables, in words; empty where the runs do not say over how many episodes."""
+        first = self.runs[0]
+        if "episodes" not in first or "eval_episodes" not in first:
+            return ""
+        return (
+            f"Points are means over {first['eval_episodes']} greedy episodes of each run, returns in tables over "
+            f"{first['episodes']} others, so that a curve may end a little beside them. "
+        )
 
     def where(self) -> str:
         """`on each of 6 shifts`, or the name of the only one."""

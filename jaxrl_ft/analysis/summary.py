@@ -95,6 +95,17 @@ def ranked(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (targets.index(row["target"]), -auc[id(row)]))
 
 
+def best_first(runs: Sequence[Row]) -> list[str]:
+    """The methods by their mean area under the curve, largest first; those without one in order of appearance."""
+    areas: dict[str, list[float]] = {}
+    for row in runs:
+        found = areas.setdefault(row["method"], [])
+        if is_ok(row) and np.isfinite(row.get("auc", np.nan)):
+            found.append(float(row["auc"]))
+    means = {method: np.mean(found) if found else -np.inf for method, found in areas.items()}
+    return sorted(areas, key=lambda method: -float(means[method]))
+
+
 def _positions(runs: Sequence[Row]) -> dict[tuple[str, str], dict[int, int]]:
     """Where each (target, method) has each run: run index -> position in `runs`."""
     positions: dict[tuple[str, str], dict[int, int]] = {}

@@ -9,7 +9,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jaxrl_ft.analysis.drawing import FIXED_COLOURS, GRID, INK, MUTED, OTHER_COLOURS, VECTOR_SETTINGS
+from jaxrl_ft.analysis.drawing import VECTOR_SETTINGS
+from jaxrl_ft.analysis.palette import FIXED_COLOURS, GRID, INK, MUTED, OTHER_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,8 +28,12 @@ DARK = {
     FIXED_COLOURS["zero_shot"].lower(): "#9a9a9a",
     FIXED_COLOURS["scratch"].lower(): "#f4f4f4",
     FIXED_COLOURS["full"].lower(): "#4aa8e0",
-    OTHER_COLOURS[0].lower(): "#ff8340",
-    OTHER_COLOURS[1].lower(): "#2fc79a",
+    "#d55e00": "#ff7a2e",
+    "#009e73": "#2fc79a",
+    "#332288": "#978ff2",
+    "#882255": "#d86aa6",
+    "#117733": "#63b05e",
+    "#fb8072": "#ffb3ab",
 }
 """What those become on a dark page that would not be seen there."""
 FONT = "'DejaVu Sans', Verdana, system-ui, sans-serif"

@@ -23,6 +23,7 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.catalogue import ALWAYS, METHODS
 from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.warm_starts import Scratch
 
 _CURVES = ("curve", "curve_steps")
 HeldOut = Sequence[tuple[str, Task]]
@@ -73,17 +74,25 @@ class Study:
         tell = None if watch is None else partial(self._tell, watch)
         for number, tuned in sweeping.run(self.plan, skip, tell, chosen):
             name, target = self.names[number]
+            cell = self.plan.cells[number]
             columns = {
-                **_returns(tuned, start.source, self.plan.cells[number].target, self.episodes, seed),
-                "source_return_before": before,
+                **_returns(tuned, start.source, cell.target, self.episodes, seed),
+                "source_return_before": np.full_like(before, np.nan) if _forgets_all(cell.method) else before,
+                "jumpstart_return": _starting_return(tuned, cell.paid),
                 **({"kl_from_base": divergence(tuned, start, tuned.task, seed=seed)} if diverged else {}),
                 **_held_out(tuned, self.held_out[target], self.held_out_episodes, seed),
             }
-            yield Finished(
-                number, name, target, tuned, _rows(name, target, tuned, start, self.num_agents, seed, columns)
-            )
+            shared = {"method": name, "target": target, "seed": seed, **self._counts}
+            yield Finished(number, name, target, tuned, _rows(shared, tuned, start, self.num_agents, columns))
             if watch is not None:
                 watch(name, target, None)
+
+    @property
+    def _counts(self) -> dict[str, int]:
+        """Over how many episodes of a run its means are."""
+        budget = self.plan.budget
+        counts = {"episodes": self.episodes, "held_out_episodes": self.held_out_episodes}
+        return {"eval_episodes": budget.eval_episodes, **counts}
 
     def _tell(self, watch: CellWatcher, numbers: tuple[int, ...], moment: Progress) -> None:
         for number in numbers:
@@ -215,6 +224,17 @@ def _returns(tuned: Agents, source: Task, target: Task, episodes: int, seed: int
     return {name: evaluate(tuned, task, episodes=episodes, seed=seed).mean(axis=1) for name, task in tasks.items()}
 
 
+def _forgets_all(method: Method) -> bool:
+    """Whether nothing of the agents is left where training starts, so that there is nothing to forget."""
+    return isinstance(method.warm_start, Scratch)
+
+
+def _starting_return(tuned: Agents, paid: int) -> np.ndarray:
+    """The first point of each curve at which training starts, [S]; what stands before it was paid for by looking."""
+    before = tuned.method.spent_before() + paid if tuned.method.trains else 0
+    return tuned.curve[:, int((tuned.curve_steps[0] < before).sum())]
+
+
 def _held_out(tuned: Agents, grid: HeldOut, episodes: int, seed: int) -> dict[str, np.ndarray]:
     means: dict[str, list[np.ndarray]] = {"interpolation": [], "extrapolation": []}
     for kind, task in grid:
@@ -226,13 +246,11 @@ def _held_out(tuned: Agents, grid: HeldOut, episodes: int, seed: int) -> dict[st
 
 
 def _rows(
-    name: str, target: str, tuned: Agents, start: Agents, num_agents: int, seed: int, columns: dict[str, np.ndarray]
+    shared: dict[str, Any], tuned: Agents, start: Agents, num_agents: int, columns: dict[str, np.ndarray]
 ) -> list[dict[str, Any]]:
     trains = tuned.method.trains
     shared = {
-        "method": name,
-        "target": target,
-        "seed": seed,
+        **shared,
         "probe_steps": tuned.method.spent_before() if trains else 0,
         "source_steps": tuned.source_steps,
         "trainable_parameters": tuned.trainable,
@@ -248,7 +266,6 @@ def _rows(
             "agent": i % num_agents,
             **{key: float(column[i]) for key, column in columns.items()},
             "auc": float(auc[i]),
-            "jumpstart_return": float(tuned.curve[i, 0]),
             "env_steps": int(spent[i]),
             "status": tuned.status[i],
         }

@@ -8,7 +8,7 @@ from synthetic import comparison
 
 from jaxrl_ft.analysis import html, measurements, summary
 
-VOID = {"meta", "input", "br", "link", "img", "hr"}
+VOID = {"meta", "input", "br", "wbr", "link", "img", "hr"}
 LOADING = {"src", "srcset", "action", "poster", "data", "background"}
 
 

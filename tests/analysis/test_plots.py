@@ -1,4 +1,5 @@
 from functools import partial
+from itertools import combinations
 
 import matplotlib
 import matplotlib.image
@@ -6,8 +7,10 @@ import numpy as np
 import pytest
 from synthetic import METHODS, comparison
 
-from jaxrl_ft.analysis import drawing, plots, summary
+from jaxrl_ft.analysis import drawing, palette, plots, summary
+from jaxrl_ft.analysis.palette import looks
 from jaxrl_ft.analysis.statistics import iqm
+from jaxrl_ft.analysis.summary import REFERENCES
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,7 @@ def test_learning_curves_have_a_line_and_a_label_per_method(made):
     for method in METHODS:
         assert any(text.startswith(f"{method} ") for text in texts_of(figure))
     assert lines["zero_shot"].get_linestyle() == "--"
+    assert len({(line.get_color(), line.get_marker()) for line in lines.values()}) == len(METHODS)
     assert lines["scratch"].get_linewidth() > lines["lora"].get_linewidth()
     assert "env steps" in axes.get_xlabel()
     assert "return" in axes.get_ylabel()
@@ -118,7 +122,7 @@ def test_files_are_small_pngs_that_show_their_colours(made, tmp_path):
     drawing.write_figure(drawn, first)
     drawing.write_figure(partial(plots.draw_source_target_bars, rows, "long-pole"), second)
     for pixels in (picture(first), picture(second)):
-        assert all(has_colour(pixels, look.colour) for look in drawing.looks(list(METHODS)).values())
+        assert all(has_colour(pixels, look.colour) for look in looks(list(METHODS)).values())
     assert dict(matplotlib.rcParams) == before
 
 
@@ -130,7 +134,7 @@ def test_bars_are_source_and_target_with_whiskers(made):
     expected = [row[name] for row in rows for name in ("source_return", "target_return")]
     np.testing.assert_allclose(widths, expected)
     assert [label.get_text() for label in axes.get_yticklabels()] == list(METHODS)
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["source", "target"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["source", "target"]
     ends = [segment for container in axes.containers[2::3] for segment in container[2][0].get_segments()]
     np.testing.assert_allclose([segment[0][0] for segment in ends[::2]], [row["source_return_low"] for row in rows])
     np.testing.assert_allclose([segment[1][0] for segment in ends[1::2]], [row["target_return_high"] for row in rows])
@@ -145,12 +149,41 @@ def test_bars_without_numbers_leave_a_gap(made):
 
 
 def test_a_method_looks_the_same_whatever_the_order_and_no_two_look_alike():
-    names = ["full", *(f"m{i}" for i in range(15)), "scratch", "zero_shot"]
-    look = drawing.looks(names)
-    assert drawing.looks(names[::-1]) == look
-    assert len(set(look.values())) == len(names)
+    names = ["full", *(f"m{i}" for i in range(10)), "scratch", "zero_shot"]
+    look = looks(names)
+    assert looks(names[::-1]) == look
     assert look["scratch"].colour == "#000000"
-    assert drawing.looks(["full"])["full"] == look["full"]
+    assert looks(["full"])["full"] == look["full"]
+    assert len({one.marker for one in looks(names[:8]).values()}) == 8
+    assert len({one[:2] for one in look.values()}) == len({one[1:] for one in look.values()}) == len(names)
+
+
+def test_of_eighty_five_methods_no_two_have_one_colour_and_the_best_have_the_colours_furthest_apart():
+    names = [f"m{i:02}" for i in range(82)]
+    look = looks([*REFERENCES, "full", *names[::-1]])
+    assert len({one.colour.lower() for one in look.values()}) == 85
+    assert {look[name].colour for name in names[-10:]} == set(palette.OTHER_COLOURS)
+    for one, other in combinations(look.values(), 2):
+        alike = np.linalg.norm(np.subtract(*([int(c.colour[i : i + 2], 16) for i in (1, 3, 5)] for c in (one, other))))
+        assert alike > 40 or one[1:] != other[1:], (one, other)
+
+
+@pytest.mark.parametrize("name", ["m" * 150, "lora+adapter.rank=8+optimizer.learning_rate=0.0003", "a_b-c d"])
+def test_long_names_break_into_lines_and_lose_nothing(name):
+    for most in (8, 20, 200):
+        lines = drawing.wrapped(name, most).splitlines()
+        assert max(map(len, lines)) <= most
+        assert "".join(lines) == name or " ".join(lines) == name
+    assert drawing.wrapped("lora+adapter.rank=8", 14) == "lora+\nadapter.rank=8"
+
+
+def test_signs_that_coincide_are_moved_apart_and_no_others():
+    places = [(0.0, 0.0), (0.0, 0.0), (1.0, 0.0), (50.0, 50.0), (100.0, 0.0), (106.0, 0.0)]
+    moved = np.asarray(places) + drawing.apart(places, 10.0)
+    distance = np.linalg.norm(moved[:, None] - moved[None], axis=-1)[np.triu_indices(6, 1)]
+    assert distance.min() >= 6.0 and distance[[0, 1]].min() >= 10.0 - 1e-9
+    np.testing.assert_array_equal(moved[3:], places[3:])
+    np.testing.assert_allclose(moved[:3].mean(axis=0), np.mean(places[:3], axis=0), atol=1e-9)
 
 
 @pytest.mark.parametrize("wanted", [[0.5], [0.1, 0.1, 0.1, 0.9], [0.99, 1.0, 1.0], [0.0, 0.0], [0.5] * 40])
@@ -160,6 +193,12 @@ def test_labels_keep_their_distance_their_order_and_the_frame(wanted):
     assert placed.min() >= -1e-12
     assert placed.max() <= 1 + 1e-12
     assert (np.diff(placed) >= gap - 1e-12).all()
+
+
+def test_labels_of_several_lines_keep_a_larger_distance():
+    np.testing.assert_allclose(
+        drawing.spread([0.5, 0.5, 0.5], [0.1, 0.3]), [0.5 - 0.5 / 3, 0.6 - 0.5 / 3, 0.9 - 0.5 / 3]
+    )
 
 
 def test_labels_move_no_more_than_they_must():

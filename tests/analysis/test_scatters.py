@@ -7,6 +7,7 @@ from synthetic import comparison
 
 from jaxrl_ft.analysis import drawing, scatters, standings
 from jaxrl_ft.analysis.measurements import KL_COLUMN
+from jaxrl_ft.analysis.palette import looks
 
 
 def measured():
@@ -44,7 +45,7 @@ def test_points_are_the_finished_runs_with_both_numbers():
     everything = scatters.kept_and_gained(runs)
     assert len(everything.x) == len(runs)
     np.testing.assert_array_equal(everything.x, [row["source_return"] for row in runs])
-    trained = [row for row in runs if row["method"] != "zero_shot"]
+    trained = [row for row in runs if row["method"] not in ("zero_shot", "scratch")]
     points = scatters.divergence_and_forgetting(runs)
     assert set(points.methods) == {row["method"] for row in trained}
     np.testing.assert_allclose(points.y, [row["source_return_before"] - row["source_return"] for row in trained])
@@ -57,7 +58,7 @@ def test_points_are_the_finished_runs_with_both_numbers():
 @pytest.mark.parametrize("paper", [drawing.PAGE, drawing.PHONE])
 def test_scatters_have_a_sign_for_every_method_on_its_numbers(paper):
     runs = measured()
-    look = drawing.looks([row["method"] for row in runs])
+    look = looks([row["method"] for row in runs])
     ends = [standings.standings(runs, column, 20) for column in ("source_return", "target_return")]
     figure = scatters.draw_source_target(scatters.kept_and_gained(runs), *ends, look, paper)
     axes = figure.axes[0]
@@ -67,4 +68,4 @@ def test_scatters_have_a_sign_for_every_method_on_its_numbers(paper):
         np.testing.assert_allclose(np.ravel(signs[standing.method]), [x, ends[1][place].estimate.value])
     figure = scatters.draw_divergence(scatters.divergence_and_forgetting(runs), look, paper)
     assert figure.axes[0].get_xscale() == "log"
-    assert {text.get_text() for text in figure.axes[0].get_legend().get_texts()} == set(look) - {"zero_shot"}
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == set(look) - {"zero_shot", "scratch"}

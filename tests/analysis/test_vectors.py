@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from synthetic import comparison
 
-from jaxrl_ft.analysis import boards, drawing, maps, plots, standings, summary, vectors
+from jaxrl_ft.analysis import boards, drawing, maps, palette, plots, standings, summary, vectors
 from jaxrl_ft.analysis.measurements import PhysicsGrid
+from jaxrl_ft.analysis.palette import looks
 
 
 def grid(rows=3, columns=4):
@@ -24,7 +25,7 @@ def grid(rows=3, columns=4):
 def figures():
     """Every kind of figure of a page, by name, on both papers."""
     runs, curves, steps = comparison(points=5)
-    look = drawing.looks([row["method"] for row in runs])
+    look = looks([row["method"] for row in runs])
     ranking = standings.standings(runs, "auc", 20)
     over = {rival: standings.improvements(runs, rival, "auc", 20) for rival in ("scratch", "full")}
     levels = np.linspace(0, 500, 11)
@@ -71,7 +72,7 @@ def test_words_and_numbers_of_a_drawing_survive(figures):
 
 def test_shared_colours_are_the_pages_and_a_map_keeps_its_own(figures):
     text = vectors.inline_svg(figures["curves", False], "x", "x")
-    for colour in (drawing.INK, drawing.GRID, drawing.FIXED_COLOURS["full"]):
+    for colour in (palette.INK, palette.GRID, palette.FIXED_COLOURS["full"]):
         assert f"var({vectors.variable(colour)})" in text
     assert not set(re.findall(r"(?<!var\(--c)#[0-9a-f]{6}\b", text)) & set(vectors.THEMED)
     assert re.search(r"fill: #[0-9a-f]{6}", vectors.inline_svg(figures["grid", False], "x", "x"))
@@ -98,6 +99,7 @@ def test_numbers_are_rounded_and_lines_keep_their_places():
     x = np.linspace(0, 1, 7)
     axes.plot(x, np.array([0.0, 1.0, 0.2, 0.9, 0.4, 0.8, 0.6]), color="#123456")
     figure.canvas.draw()
+    figure.set_layout_engine("none")
     expected = axes.transData.transform(axes.get_lines()[0].get_xydata()) * 72 / figure.dpi
     root = ET.fromstring(vectors.inline_svg(figure, "x", "x"))
     path = next(element for element in root.iter("path") if "#123456" in element.get("style", ""))
