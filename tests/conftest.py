@@ -163,15 +163,14 @@ def finetuned(tiny, rows, enough, agents, target):
 @pytest.fixture(scope="session")
 def undrawn():
     """A context within which a command measures and draws nothing for its figures, for tests that look at none."""
-    from jaxrl_ft.analysis import html
-    from jaxrl_ft.commands import reporting, sweep_output
+    from jaxrl_ft.analysis import html, reporting
+    from jaxrl_ft.commands import sweep_output
 
     @contextmanager
     def nothing_is_drawn():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(html, "_figures", lambda shown: "")
-            patch.setattr(reporting, "learning_curves", lambda *args: None)
-            patch.setattr(reporting, "source_target_bars", lambda *args: None)
+            patch.setattr(reporting, "write_figure", lambda *args: None)
             patch.setattr(sweep_output, "_measured", lambda *args: None)
             yield
 

@@ -52,11 +52,8 @@ PRINT = Paper(7.0, titled=False, scale=0.75)
 """The width of two columns of print, with text of 8 to 9 points."""
 
 
-VECTORS: dict[str, Any] = {
-    ".pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
-    ".svg": {"Date": None, "Creator": None},
-}
-"""Kinds of file beside each PNG, with what they say of themselves: no time, so that equal figures are equal files."""
+VECTORS = (".pdf", ".svg")
+"""Kinds of file beside each PNG; they hold no time, so that equal figures are equal files."""
 VECTOR_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "jaxrl_ft", "path.simplify": True, "pdf.fonttype": 42}
 """Text stays text, in fonts that publishers accept."""
 
@@ -258,9 +255,14 @@ def write_figure(draw: Callable[..., "Figure"], path: Path) -> None:
         path: of the PNG.
     """
     import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw(paper=SHEET).savefig(path, dpi=DPI)
-    for kind, metadata in VECTORS.items():
-        with matplotlib.rc_context(VECTOR_SETTINGS):
-            draw(paper=PRINT).savefig(path.with_suffix(kind), metadata=metadata)
+    # `savefig` would draw everything twice
+    FigureCanvasAgg(draw(paper=SHEET)).print_png(path)
+    printed, pdf, svg = draw(paper=PRINT), path.with_suffix(".pdf"), path.with_suffix(".svg")
+    with matplotlib.rc_context(VECTOR_SETTINGS):
+        FigureCanvasPdf(printed).print_pdf(pdf, metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
+        FigureCanvasSVG(printed).print_svg(svg, metadata=dict.fromkeys(("Date", "Creator")))

@@ -72,7 +72,12 @@ def draw_learning_curves(
         ValueError: the target has no finished run.
     """
     bands = learning_bands(runs, curves, curve_steps, target, max_lines, repetitions, seed)
-    return draw_bands(bands, paper, "Fine-tuning on " + _with(target, description))
+    return draw_bands(bands, paper, curves_title(target, description))
+
+
+def curves_title(target: str, description: str) -> str:
+    """The title of a target's learning curves."""
+    return "Fine-tuning on " + _with(target, description)
 
 
 def learning_bands(

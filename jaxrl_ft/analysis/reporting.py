@@ -12,7 +12,7 @@ from typing import Any
 from jaxrl_ft.analysis.drawing import VECTORS, write_figure
 from jaxrl_ft.analysis.html import html_report
 from jaxrl_ft.analysis.measurements import Measurements
-from jaxrl_ft.analysis.plots import draw_learning_curves, draw_source_target_bars
+from jaxrl_ft.analysis.plots import curves_title, draw_bands, draw_source_target_bars, learning_bands
 from jaxrl_ft.analysis.report import markdown_report
 from jaxrl_ft.analysis.resampling import REPETITIONS
 from jaxrl_ft.analysis.summary import Row, best_first, is_ok, ranked
@@ -92,8 +92,8 @@ def write_figures(
         text = texts.get(target, "")
         drawn = {"source_target": partial(draw_source_target_bars, ranked(rows), target, text, methods)}
         if any(is_ok(row) for row in runs if row["target"] == target):
-            curve = partial(draw_learning_curves, runs, curves, curve_steps, target, text)
-            drawn = {"learning_curves": curve, **drawn}
+            bands = learning_bands(runs, curves, curve_steps, target)
+            drawn = {"learning_curves": partial(draw_bands, bands, title=curves_title(target, text)), **drawn}
         paths[target] = [f"figures/{stem}{name}.png" for name in drawn]
         for path, draw in zip(paths[target], drawn.values(), strict=True):
             write_figure(draw, directory / path)

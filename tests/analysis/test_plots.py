@@ -121,6 +121,11 @@ def test_files_are_small_pngs_that_show_their_colours(made, tmp_path):
     drawn = partial(plots.draw_learning_curves, runs, curves, steps, "long-pole", repetitions=50)
     drawing.write_figure(drawn, first)
     drawing.write_figure(partial(plots.draw_source_target_bars, rows, "long-pole"), second)
+    third = tmp_path / "again.png"
+    drawing.write_figure(partial(plots.draw_source_target_bars, rows, "long-pole"), third)
+    for kind, mark in ((".pdf", b"%PDF-"), (".svg", b'width="504pt"')):
+        text = second.with_suffix(kind).read_bytes()
+        assert mark in text[:500] and text == third.with_suffix(kind).read_bytes(), "7 inches wide, and no time in it"
     for pixels in (picture(first), picture(second)):
         assert all(has_colour(pixels, look.colour) for look in looks(list(METHODS)).values())
     assert dict(matplotlib.rcParams) == before
