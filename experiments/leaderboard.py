@@ -20,7 +20,7 @@ import jaxrl_ft as ft
 from jaxrl_ft.analysis import drawing, palette
 from jaxrl_ft.analysis.intervals import Interval, probability_interval, stratified_bootstrap
 from jaxrl_ft.analysis.statistics import iqm, per_task
-from jaxrl_ft.analysis.tables import markdown_table
+from jaxrl_ft.analysis.tables import format_number, markdown_table
 from jaxrl_ft.core.config import floats
 
 RESULTS = Path(__file__).parent / "results"
@@ -72,7 +72,7 @@ def measure(runs: Runs, shifts: tuple[str, ...]) -> list[dict[str, Any]]:
                 "auc": stratified_bootstrap(areas, mean_iqm),
                 **{f"over {other}": interval for other, interval in against.items()},
                 "end": mean_iqm(scores(runs, name, "target_return", shifts)),
-                "forgetting": mean_iqm(lost),
+                "forgetting": np.nan if isinstance(ft.METHODS[name].warm_start, ft.Scratch) else mean_iqm(lost),
                 "held out": mean_iqm(scores(runs, name, "held_out_return", shifts)),
                 "dip": mean_iqm(scores(runs, name, "dip", shifts)),
             }
@@ -92,7 +92,7 @@ def leaderboard(rows: list[dict[str, Any]]) -> str:
             row["runs"],
             told(row["auc"]),
             *(told(row[f"over {other}"], 2) for other in (SCRATCH, FULL)),
-            *(f"{row[key]:.0f}" for key in ("end", "forgetting", "held out", "dip")),
+            *(format_number(row[key], 0) for key in ("end", "forgetting", "held out", "dip")),
         ]
         for row in rows
     ]

@@ -16,8 +16,7 @@ from jaxrl_ft.analysis.measurements import KL_COLUMN
 from jaxrl_ft.analysis.palette import GRID, INK, MUTED, Look
 from jaxrl_ft.analysis.standings import Standing
 from jaxrl_ft.analysis.statistics import iqm
-from jaxrl_ft.analysis.summary import Row, is_ok
-from jaxrl_ft.analysis.transfer import forgetting
+from jaxrl_ft.analysis.summary import Row, forgotten, is_ok
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +50,7 @@ def kept_and_gained(runs: Sequence[Row]) -> Points:
 def divergence_and_forgetting(runs: Sequence[Row]) -> Points:
     """KL from the base against return lost on the source, of every run that has both and whose policy was trained."""
     trained = [row for row in runs if row["method"] != "zero_shot"]
-    return _points(trained, KL_COLUMN, _lost)
+    return _points(trained, KL_COLUMN, forgotten)
 
 
 def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
@@ -137,12 +136,6 @@ def _points(runs: Sequence[Row], column: str, other: Any) -> Points:
     rows = [row for _, _, row in good]
     names, targets = ([str(row[name]) for row in rows] for name in ("method", "target"))
     return Points(x, y, names, targets, [row.get("agent", row["run"]) for row in rows])
-
-
-def _lost(row: Row) -> Any:
-    """Forgetting of one run, None where it was not measured."""
-    before, after = row.get("source_return_before"), row.get("source_return")
-    return None if before is None or after is None else float(forgetting(before, after))
 
 
 def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:

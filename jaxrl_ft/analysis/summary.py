@@ -95,6 +95,14 @@ def ranked(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (targets.index(row["target"]), -auc[id(row)]))
 
 
+def forgotten(row: Row) -> float:
+    """Return on the source that a run lost; NaN where it was not measured, and from scratch, which never knew it."""
+    before, after = row.get("source_return_before"), row.get("source_return")
+    if before is None or after is None or row.get("from_scratch", False):
+        return float("nan")
+    return float(transfer.forgetting(before, after))
+
+
 def best_first(runs: Sequence[Row]) -> list[str]:
     """The methods by their mean area under the curve, largest first; those without one in order of appearance."""
     areas: dict[str, list[float]] = {}
@@ -127,9 +135,9 @@ def _zero_shot(row: Row, positions: Mapping[tuple[str, str], Mapping[int, int]],
 
 def _measure(row: Row, line: NDArray[Any], steps: NDArray[Any], zero_shot: float) -> dict[str, float]:
     """Every number that the summary uses of one run; NaN where it is missing."""
-    names = (*MEASURES, *DIFFERENCES.values(), "source_return_before", "total_parameters")
+    names = (*MEASURES, *DIFFERENCES.values(), "total_parameters")
     numbers = {name: np.nan if row.get(name) is None else float(row[name]) for name in names}
-    numbers["forgetting"] = transfer.forgetting(numbers["source_return_before"], numbers["source_return"])
+    numbers["forgetting"] = forgotten(row)
     numbers["dip"] = float(transfer.dip_area(line, steps, zero_shot)) if np.isfinite(steps).all() else np.nan
     total = numbers["total_parameters"]
     numbers["trainable_percent"] = 100.0 * numbers["trainable_parameters"] / total if total > 0 else np.nan

@@ -77,7 +77,7 @@ class Study:
             cell = self.plan.cells[number]
             columns = {
                 **_returns(tuned, start.source, cell.target, self.episodes, seed),
-                "source_return_before": np.full_like(before, np.nan) if _forgets_all(cell.method) else before,
+                "source_return_before": before,
                 "jumpstart_return": _starting_return(tuned, cell.paid),
                 **({"kl_from_base": divergence(tuned, start, tuned.task, seed=seed)} if diverged else {}),
                 **_held_out(tuned, self.held_out[target], self.held_out_episodes, seed),
@@ -224,11 +224,6 @@ def _returns(tuned: Agents, source: Task, target: Task, episodes: int, seed: int
     return {name: evaluate(tuned, task, episodes=episodes, seed=seed).mean(axis=1) for name, task in tasks.items()}
 
 
-def _forgets_all(method: Method) -> bool:
-    """Whether nothing of the agents is left where training starts, so that there is nothing to forget."""
-    return isinstance(method.warm_start, Scratch)
-
-
 def _starting_return(tuned: Agents, paid: int) -> np.ndarray:
     """The first point of each curve at which training starts, [S]; what stands before it was paid for by looking."""
     before = tuned.method.spent_before() + paid if tuned.method.trains else 0
@@ -251,6 +246,7 @@ def _rows(
     trains = tuned.method.trains
     shared = {
         **shared,
+        "from_scratch": isinstance(tuned.method.warm_start, Scratch),
         "probe_steps": tuned.method.spent_before() if trains else 0,
         "source_steps": tuned.source_steps,
         "trainable_parameters": tuned.trainable,

@@ -37,7 +37,7 @@ def comparison(target="long-pole", methods=METHODS, runs=16, agents=8, points=21
                 {
                     "method": method, "target": target, "run": run, "agent": run % agents, "seed": 3,
                     "source_return": source, "target_return": line[-1],
-                    "source_return_before": np.nan if method == "scratch" else 492.0,
+                    "source_return_before": 492.0, "from_scratch": method == "scratch",
                     "held_out_return": 0.8 * line[-1], "held_out_interpolation": 0.9 * line[-1],
                     "held_out_extrapolation": 0.7 * line[-1], "auc": area, "jumpstart_return": line[0],
                     "env_steps": 0 if method == "zero_shot" else budget, "probe_steps": probe,

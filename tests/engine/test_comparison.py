@@ -70,7 +70,7 @@ def test_the_jumpstart_is_where_training_starts_and_only_who_knew_the_source_can
     starts = [row["jumpstart_return"] for row in result.runs if row["method"] == "softened"]
     np.testing.assert_array_equal(starts, cell.curve[:, 1])
     for row in result.runs:
-        assert np.isnan(row["source_return_before"]) == (row["method"] in ("scratch", "fresh"))
+        assert row["from_scratch"] == (row["method"] in ("scratch", "fresh"))
         assert [row[name] for name in ("eval_episodes", "episodes", "held_out_episodes")] == [4, 2, 1]
     lost = {row["method"]: row["forgetting"] for row in result.summary().rows}
     assert np.isnan(lost["scratch"]) and np.isnan(lost["fresh"]) and np.isfinite(lost["softened"])
