@@ -60,7 +60,7 @@ def draw_leaderboard(
             fontsize=10 * paper.scale,
             color=INK,
         )
-    label_below(axes, heading, paper, 0.55)
+    label_below(axes, heading, paper, 0.6)
     axes.margins(x=0.04)
     return figure
 
@@ -86,7 +86,7 @@ def draw_improvements(
     axes.set_xlim(-0.02, 1.02)
     axes.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0])
     heading = "P(area is larger)" if paper.narrow else "Probability that a run's area is above one of the rival's"
-    label_below(axes, heading, paper, 0.55)
+    label_below(axes, heading, paper, 0.6)
     legend_outside(axes, paper, _rivals(list(over)))
     return figure
 

@@ -157,7 +157,7 @@ def draw_source_target_bars(
         _bar(axes, place - 0.2, interval(row, "source_return"), pale(colour), paper)
         _bar(axes, place + 0.2, interval(row, "target_return"), colour, paper)
     label_methods(axes, names, paper)
-    label_below(axes, "Greedy return per episode after fine-tuning", paper, 0.55)
+    label_below(axes, "Greedy return per episode after fine-tuning", paper, 0.6)
     axes.margins(x=0.08)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     legend_outside(axes, paper, _shades())

@@ -22,8 +22,8 @@ class Comparison:
     """Every run of a comparison, on the host."""
 
     runs: list[dict[str, Any]]
-    """one row per run: method, target, agent, seed, hyperparameters, returns, auc, env_steps, status; `from_scratch` says
-    that nothing of the agents is left where training starts"""
+    """one row per run: method, target, agent, seed, hyperparameters, returns, auc, env_steps, status; `from_scratch` is
+    true where nothing of the agents is left when training starts"""
     curves: np.ndarray
     """mean greedy return on the target at each evaluation, [R, K]; runs with fewer repeat their last"""
     curve_steps: np.ndarray

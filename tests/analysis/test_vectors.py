@@ -86,6 +86,17 @@ def test_a_drawing_is_the_same_each_time_and_leaves_no_settings_behind(figures):
     assert dict(matplotlib.rcParams) == before
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_no_two_colours_of_methods_are_alike_on_a_light_or_a_dark_page(dark):
+    colours = [colour.lower() for colour in (*palette.FIXED_COLOURS.values(), *palette.OTHER_COLOURS)]
+    shown = [vectors.DARK.get(colour, colour) if dark else colour for colour in colours]
+    parts = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in shown])
+    page = [0x17, 0x19, 0x1C] if dark else [255, 255, 255]
+    distance = np.linalg.norm(parts[:, None] - np.vstack([parts, page])[None], axis=-1)
+    assert distance[np.triu_indices(len(parts), 1, len(parts) + 1)].min() > 50
+    assert set(vectors.DARK) <= set(vectors.THEMED)
+
+
 def test_marks_and_labels_are_escaped():
     figure, axes = drawing.canvas(2.0)
     axes.set_xlabel("<script>alert(1)</script> & 'so'")
