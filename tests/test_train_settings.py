@@ -17,6 +17,8 @@ def test_names_choose_configs_and_dotted_flags_change_their_fields():
     assert settings.methods["lora+rank=2"].adapter == ft.LoRA(rank=2)
     assert settings.methods["lora+rank=2"].optimizer == ft.METHODS["lora"].optimizer
     assert (settings.algo, settings.network) == (ft.PPO(gamma=0.9), ft.MLP(activation="relu"))
+    widths = ["--network.width", "128", "--network.policy", "32", "16"]
+    assert resolve(widths).network == ft.MLP(width=128, policy=(32, 16))
     assert settings.optimizer == ft.Adam()
     assert settings.target.describe() == "CartPole-v1 flip_actions=1"
 

@@ -1,6 +1,7 @@
 """The walk over a config at the public door, before anything compiles."""
 
 import dataclasses
+import itertools
 import math
 import typing
 from typing import Any, Literal
@@ -11,8 +12,9 @@ from jaxrl_ft.core import checks
 def check_config(value: Any, name: str) -> None:
     """Checks every field of a config and of the configs inside it.
 
-    Floats must be finite and within the class's `BOUNDS` (by default at least 0), whole numbers at least 1, and
-    choices among the allowed; then the config's own `check()` runs where it has one.
+    Floats must be finite and within the class's `BOUNDS` (by default at least 0), whole numbers at least 1, choices
+    among the allowed, and each entry of a tuple as a field of its type; then the config's own `check()` runs where it
+    has one.
 
     Raises:
         ValueError: names the field by dotted path, the value and what is allowed.
@@ -35,6 +37,12 @@ def _check_field(path: str, value: Any, annotation: Any, bounds: tuple[float, fl
     arguments = typing.get_args(annotation)
     if typing.get_origin(annotation) is Literal:
         checks.choice(path, value, arguments)
+    elif typing.get_origin(annotation) is tuple:
+        if not isinstance(value, tuple):
+            raise ValueError(f"{path}: {value!r} is not allowed; it must be a tuple")
+        kinds = itertools.cycle(kind for kind in arguments if kind is not Ellipsis)
+        for i, (entry, kind) in enumerate(zip(value, kinds)):
+            _check_field(f"{path}[{i}]", entry, kind, bounds)
     elif annotation is bool:
         if not isinstance(value, bool):
             raise ValueError(f"{path}: {value!r} is not allowed; it must be True or False")

@@ -13,11 +13,14 @@ _VALUE_GAIN = 1.0
 
 def init(key: jax.Array, network: mlp.MLP, obs_size: int, outputs: int, gaussian: bool) -> tree.Tree:
     """Fresh parameters `{"policy": ..., "value": ...}`; a Gaussian policy also has `log_std` [outputs], at zero."""
-    policy_key, value_key = jax.random.split(key)
-    policy = mlp.init(policy_key, network, obs_size, outputs, _POLICY_GAIN)
+    keys, sizes = jax.random.split(key), {"policy": outputs, "value": 1}
+    params = {
+        group: mlp.fresh(subkey, network.widths(group), obs_size, size, head_gain(group), network.layer_norm)
+        for subkey, (group, size) in zip(keys, sizes.items())
+    }
     if gaussian:
-        policy = dict(policy) | {"log_std": jnp.zeros((outputs,))}
-    return {"policy": policy, "value": mlp.init(value_key, network, obs_size, 1, _VALUE_GAIN)}
+        params["policy"] = {**params["policy"], "log_std": jnp.zeros((outputs,))}
+    return params
 
 
 def policy_outputs(params: tree.Tree, network: mlp.MLP, obs: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """Policy and value networks as pure functions of a dict of parameters.
 
-Width, depth and parts are read from the parameter tree itself, so a grown or adapted network needs no change of its
-config. A network's tree holds, for hidden layers i = 0, ..., L - 1:
+Widths, depth and parts are read from the parameter tree itself; a config says how a fresh network is made. A network's
+tree holds, for hidden layers i = 0, ..., L - 1:
 
     dense_i, norm_i     the layer, and its layer norm before the activation
     bottleneck_i        {"down", "up"}: h ← h + up(act(down(h))) after the activation, of any inner width
@@ -16,6 +16,7 @@ All but `dense_i` and `head` are optional, and sub-networks may hold parts of th
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import jax
@@ -30,37 +31,62 @@ _ENTRY = re.compile(r"(dense|norm|bottleneck|lateral)_\d+|head|lateral_head|resi
 
 @config
 class MLP:
-    """Separate multilayer perceptrons for policy and value."""
+    """Separate multilayer perceptrons for policy and value, alike unless widths of their own are given."""
 
     width: int = 64
-    """units in each hidden layer"""
+    """units in each hidden layer of a network without widths of its own"""
     depth: int = 2
-    """number of hidden layers"""
+    """number of hidden layers of a network without widths of its own"""
+    policy: tuple[int, ...] = ()
+    """units in each hidden layer of the policy, from the input on, such as (128, 32); `depth` times `width` if empty"""
+    value: tuple[int, ...] = ()
+    """the same for the value network"""
     activation: Literal["tanh", "relu", "swish"] = "tanh"
     """non-linearity of the hidden layers"""
     layer_norm: bool = False
     """normalise each hidden layer before its activation (Ba et al. 2016, arXiv:1607.06450)"""
 
-    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"width": (1, 8192), "depth": (1, 64)}
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
+        "width": (1, 8192),
+        "depth": (1, 64),
+        "policy": (1, 8192),
+        "value": (1, 8192),
+    }
 
+    def check(self) -> None:
+        """Refuses more hidden layers than `depth` may be.
 
-def init(key: jax.Array, network: MLP, obs_size: int, outputs: int, head_gain: float) -> tree.Tree:
-    """Fresh parameters of one MLP: orthogonal kernels with gain √2 (head: `head_gain`), zero biases.
+        Raises:
+            ValueError: a network has more.
+        """
+        for name, given in (("policy", self.policy), ("value", self.value)):
+            if len(given) > self.BOUNDS["depth"][1]:
+                raise ValueError(f"{name}: {len(given)} layers are not allowed; at most {self.BOUNDS['depth'][1]} are")
 
-    Args:
-        key: PRNG key.
-        network: width, depth and norm.
-        obs_size: size O of an observation.
-        outputs: size of the output.
-        head_gain: gain of the last layer; small for a policy that starts uniform.
-    """
-    return fresh(key, (network.width,) * network.depth, obs_size, outputs, head_gain, network.layer_norm)
+    def widths(self, group: str) -> tuple[int, ...]:
+        """Units in each hidden layer of `policy` or `value`, from the input on."""
+        return {"policy": self.policy, "value": self.value}[group] or (self.width,) * self.depth
+
+    def with_widths(self, policy: tuple[int, ...], value: tuple[int, ...]) -> "MLP":
+        """The config with these hidden layers; `width` and `depth` say it where all layers are alike."""
+        if policy == value == policy[:1] * len(policy):
+            return replace(self, width=policy[0], depth=len(policy), policy=(), value=())
+        return replace(self, width=MLP.width, depth=MLP.depth, policy=policy, value=value)
 
 
 def fresh(
     key: jax.Array, widths: Sequence[int], obs_size: int, outputs: int, head_gain: float, layer_norm: bool
 ) -> tree.Tree:
-    """Fresh parameters as from `init`, of a network with the given widths of hidden layers."""
+    """Fresh parameters of one MLP: orthogonal kernels with gain √2 (head: `head_gain`), zero biases.
+
+    Args:
+        key: PRNG key.
+        widths: units in each hidden layer.
+        obs_size: size O of an observation.
+        outputs: size of the output.
+        head_gain: gain of the last layer; small for a policy that starts uniform.
+        layer_norm: whether each hidden layer has a norm.
+    """
     # Flax takes half a second to import, which `--help` need not wait for.
     from jaxrl_ft.nets.layers import Network
 

@@ -13,6 +13,7 @@ from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.envs.catalogue import Task  # importing the catalogue makes every task config known
 from jaxrl_ft.methods.catalogue import Method  # importing the catalogue makes every method config known
+from jaxrl_ft.nets import parts as networks
 from jaxrl_ft.rl import ppo  # noqa: F401  importing the algorithm makes its config known
 from jaxrl_ft.store.bundle import read_bundle, write_bundle
 
@@ -92,6 +93,7 @@ def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Any], path: str 
     for name in ("algo", "network", "method"):
         check_config(configs[name], f"{path}: {name}")
     params, init_params = (_part(path, arrays, name) for name in ("params", "init_params"))
+    _check_network(path, configs["network"], params)
     template = jax.eval_shape(lambda: configs["algo"].init_statistics(configs["source"]))
     statistics = _leaves(path, arrays, "statistics", template)
     opt_state = None
@@ -121,6 +123,13 @@ def _part(path: str | Path, arrays: dict[str, np.ndarray], name: str) -> Tree:
     if not found:
         raise ValueError(f"{path}: holds no {name}")
     return tree.unflatten(found)
+
+
+def _check_network(path: str | Path, network: Any, params: Tree) -> None:
+    for group, layers in params.items():
+        found, said = networks.widths(layers), network.widths(group)
+        if found != said:
+            raise ValueError(f"{path}: the hidden layers of {group} have {found} units, but its network says {said}")
 
 
 def _opt_template(method: Method, params: Tree) -> Any:

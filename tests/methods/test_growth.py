@@ -166,6 +166,16 @@ def test_a_fresh_network_of_the_new_config_has_the_grown_shapes(warm, network, n
     assert shapes(grow(warm, random_params(task(name), network))) == shapes(fresh)
 
 
+@pytest.mark.parametrize("warm, policy, value", [(WIDER, (12, 12), (12,)), (DENSE, (6, 4, 4), (5, 5))])
+def test_networks_of_uneven_widths_grow_by_group_and_layer(warm, policy, value, random_params):
+    network = ft.MLP(policy=(6, 4), value=(5,), activation="relu")
+    grown = warm.network(network)
+    assert (grown.widths("policy"), grown.widths("value")) == (policy, value)
+    base = random_params(task("CartPole-v1"), network)
+    after = jax.eval_shape(lambda key: warm.apply(key, base, base, None), jax.random.key(0))
+    assert shapes(after) == shapes(random_params(task("CartPole-v1"), grown))
+
+
 def test_a_residual_block_leaves_the_config_as_it_is():
     assert Net2Deeper().grows
     for network in NETWORKS.values():

@@ -156,6 +156,25 @@ def test_fresh_parameters_have_the_promised_gains_and_zero_biases():
     assert np.abs(params["policy"]["dense_0"]["kernel"] - params["value"]["dense_0"]["kernel"]).max() > 0.1
 
 
+def test_each_network_has_widths_of_its_own():
+    network = ft.MLP(width=5, depth=1, policy=(6, 2))
+    shapes = jax.eval_shape(fresh(network), jax.random.key(0))
+    assert {name: layer["kernel"].shape for name, layer in shapes["policy"].items()} == {
+        "dense_0": (3, 6), "dense_1": (6, 2), "head": (2, 2)
+    }  # fmt: skip
+    assert {name: layer["kernel"].shape for name, layer in shapes["value"].items()} == {
+        "dense_0": (3, 5), "head": (5, 1)
+    }  # fmt: skip
+
+
+def test_widths_are_said_in_the_fewest_words():
+    uneven = ft.MLP(policy=(6, 2), value=(5,), activation="relu")
+    for network in (ft.MLP(width=3, depth=4, layer_norm=True), uneven):
+        assert network.with_widths(network.widths("policy"), network.widths("value")) == network
+        assert uneven.with_widths((3,) * 4, (3,) * 4) == ft.MLP(width=3, depth=4, activation="relu")
+    assert ft.MLP(width=3).with_widths((6, 2), (5,)) == ft.MLP(policy=(6, 2), value=(5,))
+
+
 def test_width_and_depth_are_read_from_the_tree():
     """A tree of other widths than the config's, and of different widths by layer, is applied as it is."""
     random = np.random.default_rng(4)

@@ -4,7 +4,6 @@ Reference: Chen, Goodfellow & Shlens 2016, "Net2Net: Accelerating Learning via K
 """
 
 import re
-from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -182,8 +181,8 @@ class Net2Wider(WarmStart):
         return {group: wider(subkey, base[group], self.width, self.spread) for subkey, group in keys}
 
     def network(self, network: Any) -> Any:
-        """The network with the new width."""
-        return replace(network, width=self.width)
+        """The network with the new width in every hidden layer."""
+        return network.with_widths(*((self.width,) * len(network.widths(group)) for group in ("policy", "value")))
 
 
 @config
@@ -225,4 +224,5 @@ class Net2Deeper(WarmStart):
                 f"layer: 'dense' is not allowed for a {network.activation} network, in which no such layer is the "
                 "identity (allowed: 'residual')"
             )
-        return replace(network, depth=network.depth + 1)
+        widths = [network.widths(group) for group in ("policy", "value")]
+        return network.with_widths(*(sizes + sizes[-1:] for sizes in widths))
