@@ -24,16 +24,23 @@ def test_lora_is_a_scaled_product_beside_each_kernel(power):
         kernels = {}
         for name in LAYERS:
             a, b = (np.asarray(delta[group][name][factor], float) for factor in ("lora_a", "lora_b"))
-            kernels[name] = BASE[group][name]["kernel"] + 6.0 / a.shape[1] ** power * a @ b
+            kernels[name] = BASE[group][name]["kernel"] + 6.0 / 3**power * a @ b
         np.testing.assert_allclose(actual, forward(BASE[group], OBS, kernels), atol=1e-5)
 
 
-def test_lora_caps_the_rank_at_the_smaller_side_of_each_kernel():
-    shapes = {path: leaf.shape for path, leaf in tree.flatten(start(ft.LoRA(rank=5))[1]["policy"]).items()}
+def test_every_kernel_has_factors_of_the_whole_rank_and_one_scale():
+    adapter = as_arrays(ft.LoRA(rank=5, alpha=10.0))
+    frozen, delta = start(adapter)
+    shapes = {path: leaf.shape for path, leaf in tree.flatten(delta["policy"]).items()}
     assert shapes == {
-        "dense_0/lora_a": (4, 4), "dense_0/lora_b": (4, 8), "dense_1/lora_a": (8, 5), "dense_1/lora_b": (5, 8),
-        "head/lora_a": (8, 2), "head/lora_b": (2, 2),
+        "dense_0/lora_a": (4, 5), "dense_0/lora_b": (5, 8), "dense_1/lora_a": (8, 5), "dense_1/lora_b": (5, 8),
+        "head/lora_a": (8, 5), "head/lora_b": (5, 2),
     }  # fmt: skip
+    ones = tree.unflatten({path: np.ones(np.shape(leaf), np.float32) for path, leaf in tree.flatten(delta).items()})
+    merged = merge(adapter, frozen, ones)
+    for name in LAYERS:
+        change = np.asarray(merged["policy"][name]["kernel"]) - BASE["policy"][name]["kernel"]
+        np.testing.assert_allclose(change, 10.0 / 5 * 5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [adapters.LoRA, adapters.DoRA])

@@ -16,7 +16,7 @@ from jaxrl_ft.engine.reports import AXES
 TRAINED = {
     "zero_shot": (0, "$^"),
     "full": (251, ".*"),
-    "lora": (132 + 121, "/kernel$"),
+    "lora": (152 + 148, "/kernel$"),
     "head": (27, "/head/"),
     "bias": (35, "/bias$"),
     "last_k": (171, "/(dense_1|head)/"),

@@ -16,11 +16,13 @@ class LoRA(Adapter):
     """Low-rank adaptation: W = W₀ + (α/r^p) A B with A Kaiming-uniform and B zero (Hu et al. 2021, arXiv:2106.09685).
 
     Kernels are stored [in, out], so A is [in, r] and B is [r, out]. Biases, norms and a Gaussian policy's `log_std` are
-    frozen. With p = 1/2 it is rsLoRA (Kalajdzievski 2023, arXiv:2312.03732).
+    frozen. With p = 1/2 it is rsLoRA (Kalajdzievski 2023, arXiv:2312.03732). As in the authors' code (microsoft/LoRA),
+    every kernel has factors of rank r and one scale. Where the smaller side of a kernel is below r, as that of output
+    layers is, the change may be any.
     """
 
     rank: int = 4
-    """rank r; capped at the smaller side of each kernel, and refused above the largest of these"""
+    """rank r of every kernel's factors; refused above the smaller side of all kernels"""
     alpha: float = 4.0
     """scale α"""
     rank_power: float = 1.0
@@ -49,15 +51,14 @@ class LoRA(Adapter):
                 "kernels' smaller sides"
             )
         delta = {path: jnp.array(leaf) for path, leaf in flat.items() if not adapts(self.critic, path)}
-        ranks = {path: min(self.rank, *kernel.shape) for path, kernel in kernels.items()}
-        like = {path: jax.ShapeDtypeStruct((kernels[path].shape[0], rank), jnp.float32) for path, rank in ranks.items()}
+        like = {path: jax.ShapeDtypeStruct((len(kernel), self.rank), jnp.float32) for path, kernel in kernels.items()}
         # One draw compiles far faster than one a kernel.
         draws = tree.unravel(jax.random.uniform(key, (tree.size(like),), minval=-1.0), like)
         for path, draw in draws.items():
             parent = path.removesuffix("/kernel")
             # Kaiming-uniform with a = sqrt(5) is uniform on ±1/sqrt(fan_in), as in the reference implementation.
             delta[f"{parent}/lora_a"] = len(draw) ** -0.5 * draw
-            delta[f"{parent}/lora_b"] = jnp.zeros((ranks[path], kernels[path].shape[1]))
+            delta[f"{parent}/lora_b"] = jnp.zeros((self.rank, kernels[path].shape[1]))
         return tree.unflatten(delta)
 
     def merge(self, frozen: Tree, delta: Tree) -> Tree:
@@ -68,7 +69,7 @@ class LoRA(Adapter):
             if path.endswith("/lora_a"):
                 parent = path.removesuffix("/lora_a")
                 product = jnp.matmul(leaf, changes[f"{parent}/lora_b"], precision="highest")
-                kernel = flat[f"{parent}/kernel"] + self.alpha / leaf.shape[-1] ** self.rank_power * product
+                kernel = flat[f"{parent}/kernel"] + self.alpha / self.rank**self.rank_power * product
                 merged[f"{parent}/kernel"] = self._kernel(flat[f"{parent}/kernel"], kernel, changes, parent)
         return tree.unflatten(merged)
 
