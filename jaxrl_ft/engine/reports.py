@@ -16,6 +16,7 @@ from jaxrl_ft.engine.preparing import Prepared
 from jaxrl_ft.engine.specs import same_sizes, sizes
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.adapters.adapter import adapts
+from jaxrl_ft.methods.adapters.low_rank import LoRA
 from jaxrl_ft.methods.adapters.sparse import Sparse
 from jaxrl_ft.methods.catalogue import AXES
 from jaxrl_ft.methods.realignment import Realignment
@@ -79,9 +80,8 @@ def _axes(spec: Spec) -> str:
 
 def _known(table: Table[Any], part: Any) -> str:
     """The name of the row that equals this part, else of the first of its type, else the type's own name."""
-    equal = (name for name in table if table[name] == part)
     alike = (name for name in table if type(table[name]) is type(part))
-    return next(equal, None) or next(alike, type(part).__name__)
+    return table.name_of(part) or next(alike, type(part).__name__)
 
 
 def _realignment(changes: Sequence[Realignment]) -> Iterator[str]:
@@ -104,11 +104,21 @@ def _leaves(spec: Spec, agents: Agents, fresh: Policy, start: Start, result: Res
     """For actor and critic the leaves of each fate; a fate that all leaves share is told once."""
     theirs, new = tree.flatten(agents.params), tree.flatten(fresh.params)
     begun, ended = tree.flatten(start.policy.params), tree.flatten(result.policy.params)
+    first = tree.flatten(agents.init_params)
     for group, name in _GROUPS.items():
         fates: dict[str, list[str]] = {}
+        # Weights that came without a critic have one that nothing has trained.
+        untrained = np.all(
+            [
+                path in first and np.array_equal(theirs[path], first[path])
+                for path in theirs
+                if path.startswith(f"{group}/")
+            ]
+        )
         for path in ended:
             if path.startswith(f"{group}/"):
                 origin = _origin(path, theirs, new, begun)
+                origin = "fresh" if untrained and origin == "kept" else origin
                 fates.setdefault(f"{origin}, {_training(path, spec, begun, ended, result)}", []).append(path)
         for path in theirs.keys() - ended.keys():
             if path.startswith(f"{group}/"):
@@ -136,8 +146,12 @@ def _training(path: str, spec: Spec, begun: dict[str, Any], ended: dict[str, Any
     if path in result.delta:
         drawn = isinstance(adapter, Sparse) and path.endswith("/kernel") and adapts(adapter.critic, path)
         return "some entries train" if drawn else "trains"
-    if path.endswith("/kernel") and f"{path.removesuffix('kernel')}lora_a" in result.delta:
-        return "low-rank"
+    if (
+        isinstance(adapter, LoRA)
+        and f"{path.removesuffix('kernel')}lora_a" in result.delta
+        and path.endswith("/kernel")
+    ):
+        return f"rank {min(adapter.rank, *ended[path].shape[-2:])}"
     # What else an adapter reaches is told by what moved; a finish may round what did not.
     still = path not in begun or np.allclose(begun[path], ended[path], rtol=1e-5, atol=1e-7)
     return "frozen" if adapter.plain or still else f"through {type(adapter).__name__}"

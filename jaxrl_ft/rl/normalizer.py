@@ -7,21 +7,27 @@ import jax
 import jax.numpy as jnp
 
 # Observations beyond ten standard deviations carry no more information, only large gradients.
-_CLIP = 10.0
-_EPS = 1e-8
+CLIP = 10.0
+EPSILON = 1e-8
 
 
 class Moments(NamedTuple):
-    """Mean [D...], variance [D...] and number (scalar) of everything seen."""
+    """Mean [D...] and variance [D...] of everything seen, and how they normalise; the other fields are scalars."""
 
     mean: Any
     variance: Any
     num: Any
+    """how many entries were seen"""
+    epsilon: Any = EPSILON
+    """added to the variance"""
+    clip: Any = CLIP
+    """largest absolute value of what is normalised"""
 
 
-def init(shape: tuple[int, ...] = ()) -> Moments:
+def init(shape: tuple[int, ...] = (), epsilon: Any = EPSILON, clip: Any = CLIP) -> Moments:
     """Moments of nothing yet: mean 0, variance 1, number 0."""
-    return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.zeros(()))
+    epsilon, clip = (jnp.asarray(number, jnp.float32) for number in (epsilon, clip))
+    return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.zeros(()), epsilon, clip)
 
 
 def update(moments: Moments, batch: jax.Array) -> Moments:
@@ -37,14 +43,18 @@ def update(moments: Moments, batch: jax.Array) -> Moments:
     total = moments.num + num
     delta = mean - moments.mean
     squares = moments.num * moments.variance + num * variance + delta**2 * moments.num * num / total
-    return Moments(moments.mean + delta * num / total, squares / total, total)
+    return moments._replace(mean=moments.mean + delta * num / total, variance=squares / total, num=total)
 
 
 def normalize(moments: Moments, x: jax.Array) -> jax.Array:
-    """x [..., D...] less the mean, over the standard deviation, clipped to ten of them."""
-    return jnp.clip((x - moments.mean) * jax.lax.rsqrt(moments.variance + _EPS), -_CLIP, _CLIP)
+    """clip((x - mean) / √(variance + epsilon), -clip, clip) for x [..., D...]."""
+    return _clipped(moments, x - moments.mean)
 
 
 def scale(moments: Moments, x: jax.Array) -> jax.Array:
-    """x over the standard deviation, clipped to ten of them; the mean stays, so that the sign of a reward does."""
-    return jnp.clip(x * jax.lax.rsqrt(moments.variance + _EPS), -_CLIP, _CLIP)
+    """clip(x / √(variance + epsilon), -clip, clip); the mean stays, so that the sign of a reward does."""
+    return _clipped(moments, x)
+
+
+def _clipped(moments: Moments, x: jax.Array) -> jax.Array:
+    return jnp.clip(x * jax.lax.rsqrt(moments.variance + moments.epsilon), -moments.clip, moments.clip)

@@ -65,12 +65,18 @@ class PPO:
     """normalise the advantages of each minibatch"""
     normalize_obs: bool = False
     """normalise observations by their running mean and variance"""
+    obs_epsilon: float = normalizer.EPSILON
+    """added to the variance of observations where they are normalised"""
+    obs_clip: float = normalizer.CLIP
+    """largest absolute value of a normalised observation"""
     normalize_reward: bool = False
     """divide rewards by the running standard deviation of the discounted return"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         "gamma": (0.0, 1.0),
         "gae_lambda": (0.0, 1.0),
+        "obs_epsilon": (1e-12, 1e6),
+        "obs_clip": (1e-6, 1e30),
         "num_envs": (1, 2**20),
         "num_steps": (1, 2**20),
         "num_epochs": (1, 1000),
@@ -106,7 +112,7 @@ class PPO:
         """Empty moments `obs` and `reward`, each only when it is normalised."""
         statistics = {}
         if self.normalize_obs:
-            statistics["obs"] = normalizer.init((task.obs_size,))
+            statistics["obs"] = normalizer.init((task.obs_size,), self.obs_epsilon, self.obs_clip)
         if self.normalize_reward:
             statistics["reward"] = normalizer.init()
         return statistics

@@ -94,12 +94,18 @@ def of(parts, leaves=("kernel", "bias"), groups=("policy", "value")):
 
 ALL = of(PARTS)
 HEADS, KERNELS = of(["head"]), of(PARTS, ["kernel"])
+RANKS = {
+    "kept, rank 4": KERNELS - HEADS,
+    "kept, rank 2": of(["head"], ["kernel"], ["policy"]),
+    "kept, rank 1": of(["head"], ["kernel"], ["value"]),
+}
+"""What factors of rank 4 can change in a 4-8-8-2 actor and a 4-8-8-1 critic."""
 EXPECTED = {
     "full": {"kept, trains": ALL},
     "scratch": {"reset, trains": ALL},
     "head": {"kept, trains": HEADS, "kept, frozen": ALL - HEADS},
-    "lora": {"kept, low-rank": KERNELS, "kept, frozen": ALL - KERNELS},
-    "dora": {"kept, low-rank": KERNELS, "kept, frozen": ALL - KERNELS},
+    "lora": {**RANKS, "kept, frozen": ALL - KERNELS},
+    "dora": {**RANKS, "kept, frozen": ALL - KERNELS},
     "sparse": {"kept, some entries train": KERNELS, "kept, frozen": ALL - KERNELS},
     "input_affine": {"kept, through InputAffine": of(["dense_0"]), "kept, frozen": ALL - of(["dense_0"])},
     "output_affine": {"kept, through OutputAffine": HEADS, "kept, frozen": ALL - HEADS},
