@@ -10,6 +10,7 @@ from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.group import Spec
+from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
 from jaxrl_ft.methods.data import Data
@@ -193,7 +194,7 @@ def _named(part: str, function: Any, *args: Any) -> Any:
 
 def _shapes(algo: Any, network: Any, task: Task) -> tree.Tree:
     """Shapes of the parameters, which depend on the task by its sizes alone."""
-    known = (jax.tree.structure(algo), network, task.obs_size, str(task.action_space))
+    known = (jax.tree.structure(algo), network, _sizes(task))
     if known not in _SHAPES:
         _SHAPES[known] = jax.eval_shape(lambda: algo.init_params(jax.random.key(0), task, network))
     return _SHAPES[known]
@@ -212,11 +213,21 @@ def check_sizes(agents: Agents, task: Task) -> None:
 
 
 def same_sizes(task: Task, other: Task) -> bool:
-    """Whether a policy for one task can act in the other: equal observation sizes and action spaces."""
-    ours, theirs = task.action_space, other.action_space
-    return task.obs_size == other.obs_size and type(ours) is type(theirs) and vars(ours) == vars(theirs)
+    """Whether a policy for one task can act in the other: equal sizes of observations, and of actions of one kind.
+
+    Bounds of continuous actions are physics, not sizes: an action means the same in both tasks, and each clips it to
+    its own bounds.
+    """
+    return _sizes(task) == _sizes(other)
+
+
+def _sizes(task: Task) -> tuple[Hashable, ...]:
+    # The bounds of an action space are leaves; its kind and its size are structure.
+    return (task.obs_size, jax.tree.structure(task.action_space))
 
 
 def sizes(task: Task) -> str:
-    """Observation size and action space in words."""
-    return f"{task.obs_size} observations, {task.action_space}"
+    """Sizes of observations and actions in words."""
+    space = task.action_space
+    actions = f"{space.size} continuous" if isinstance(space, Box) else f"{space.num_actions} discrete"
+    return f"{task.obs_size} observations, {actions} actions"

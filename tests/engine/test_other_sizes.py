@@ -6,6 +6,8 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
+from jaxrl_ft.engine import comparison, specs
+from jaxrl_ft.engine.learning import Budget
 
 FITS = {"policy/dense_0/bias", "policy/dense_1/bias", "policy/dense_1/kernel", "value/dense_0/bias",
         "value/dense_1/bias", "value/dense_1/kernel", "value/head/bias", "value/head/kernel"}  # fmt: skip
@@ -102,3 +104,29 @@ def test_there_and_back_again(agents, source, moved, tiny):
     }
     with pytest.raises(ValueError, match="asks for source experience"):
         ft.finetune(moved, source, "ewc")
+
+
+@pytest.fixture(scope="module")
+def swinging(tiny, random_params):
+    """Agents of a Pendulum, wrapped."""
+    task = ft.make_task("Pendulum-v1")
+    return ft.wrap(random_params(task, tiny.network), task, algo=tiny.algo)
+
+
+def test_bounds_of_actions_are_no_sizes(swinging, nothing_runs):
+    weaker = ft.make_task("Pendulum-v1", max_torque=1.5)
+    specs.check_sizes(swinging, weaker)
+    assert specs.same_sizes(swinging.task, weaker) and swinging.task.action_space != weaker.action_space
+    # The tiny network has no norms to train.
+    names = [name for name in ft.METHODS if name != "norm"]
+    for name in names:
+        spec = specs.finetune_spec(swinging, weaker, ft.METHODS[name], 20_480, 1, 3, 4)
+        assert (spec.task, spec.before) == (weaker, swinging.task), name
+    compared = comparison.study(swinging, {"weaker": weaker}, names, budget=Budget(), most=8)
+    assert len(compared.names) == len(names)
+
+
+@pytest.mark.parametrize("task", [ft.make_task(id) for id in ("CartPole-v1", "MountainCar-v0", "Acrobot-v1")])
+def test_kinds_and_numbers_of_actions_are_sizes(task, swinging, nothing_runs):
+    with pytest.raises(ValueError, match="3 observations, 1 continuous actions"):
+        specs.check_sizes(swinging, task)
