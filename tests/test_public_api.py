@@ -39,6 +39,10 @@ def test_the_tour_of_the_public_api(tiny, tmp_path):
     assert len(result.runs) == 16 and all(columns <= set(row) for row in result.runs)
     assert result.curves.shape == (16, 3)
     assert isinstance(result.agents("lora", "long"), ft.Agents)
+    assert repr(result).split("\n") == [
+        "Comparison: 16 runs, 4 of each method on each target", "  methods: zero_shot, scratch, full, lora",
+        "  targets: long"]  # fmt: skip
+    assert result == result and result != replace(result)
     path = tmp_path / "tuned"
     ft.save(tuned, path)
     np.testing.assert_array_equal(ft.evaluate(ft.load(path), target, episodes=20, seed=2), returns)
@@ -125,6 +129,9 @@ BAD_PRETRAINING = [
      "algo.num_minibatches: 4 does not divide the batch of 3 environments x 5 steps = 15"),
     ({"algo": "ppo"}, "algo: 'ppo' is not a config"),
     ({"network": ft.MLP(width=0)}, "network.width: 0 is not allowed"),
+    ({"network": ft.MLP(policy=(64, 0))}, r"network.policy\[1\]: 0 is not allowed; it must be .* at most 8192"),
+    ({"network": ft.MLP(value=[64, 64])}, r"network.value: \[64, 64\] is not allowed; it must be a tuple"),
+    ({"network": ft.MLP(value=(8,) * 65)}, "network.value: 65 layers are not allowed"),
     ({"network": ft.MLP(activation="tahn")}, "network.activation: 'tahn' is not known; did you mean 'tanh'"),
     ({"optimizer": ft.Adam(learning_rate=math.nan)}, "optimizer.learning_rate: nan is not allowed"),
     ({"optimizer": ft.Adam(beta2=2.0)}, r"optimizer.beta2: 2.0 is not allowed; it must be in \[0, 0.999999\]"),
@@ -203,3 +210,8 @@ def test_the_ends_of_the_ranges_are_allowed(agents, target):
         ft.METHODS["full"], optimizer=ft.Adam(learning_rate=0.0, beta1=0.0, schedule=ft.Schedule(final=1.0))
     )
     assert tuned.status == ft.finetune(agents, target, edges, steps=1, num_evals=2, eval_episodes=1).status
+
+
+def test_tables_are_described_in_a_few_lines():
+    for table in (ft.METHODS, ft.SHIFTS, ft.OPTIMIZERS, ft.ALGOS):
+        assert all(name in repr(table) for name in table) and repr(table).count("\n") < 15

@@ -52,7 +52,7 @@ class Candidate:
     """whether it keeps what is asked of the source return, and is covered by at least three quarters where any is"""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Advice:
     """A method for some agents and a target, with what speaks for it; `str` of it is a page to read."""
 
@@ -76,6 +76,10 @@ class Advice:
     def told(self) -> str:
         """The method and the reason, in a sentence or two."""
         return f"{self.method}: {self.reason}"
+
+    def __repr__(self) -> str:
+        """The method and the reason."""
+        return f"Advice: {self.told()}"
 
     def __str__(self) -> str:
         """The advice, the candidates and the probe, in lines of about 100 characters."""

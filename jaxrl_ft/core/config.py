@@ -39,12 +39,15 @@ def _is_static(annotation: Any) -> bool:
 def config(cls: type[T]) -> type[T]:
     """A frozen, keyword-only dataclass registered as a pytree by the rule of this module.
 
-    Classes are found again by name when a saved config is read, so names are unique.
+    Two configs are equal, and have one hash, where class, structure and all numbers are: arrays entry by entry. Classes
+    are found again by name when a saved config is read, so names are unique.
 
     Raises:
         TypeError: a config of this name exists in another module.
     """
-    frozen = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    frozen = dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)
+    for name, method in (("__eq__", _equal), ("__hash__", _hash)):
+        setattr(frozen, name, method)
     hints = typing.get_type_hints(frozen)
     names = [f.name for f in dataclasses.fields(frozen)]  # type: ignore[arg-type]
     static = [name for name in names if _is_static(hints[name])]
@@ -62,6 +65,20 @@ def config(cls: type[T]) -> type[T]:
         raise TypeError(f"config name {cls.__name__!r} is taken by {known.__module__}")
     _CONFIGS[cls.__name__] = frozen
     return frozen
+
+
+def _content(value: Any) -> tuple[Any, ...]:
+    """Structure and numbers of a config; a Python number and an array of no axes are alike."""
+    leaves, structure = jax.tree.flatten(value)
+    return (structure, *((np.shape(leaf), *np.ravel(leaf).tolist()) for leaf in leaves))
+
+
+def _equal(self: Any, other: object) -> Any:
+    return _content(self) == _content(other) if type(other) is type(self) else NotImplemented
+
+
+def _hash(self: Any) -> int:
+    return hash(_content(self))
 
 
 def _children(data: list[str], static: list[str], value: Any) -> tuple[list[Any], tuple[Any, ...]]:

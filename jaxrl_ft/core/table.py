@@ -1,5 +1,6 @@
 """Named tables: METHODS, SHIFTS, OPTIMIZERS and their like are all of this one type."""
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
@@ -48,6 +49,15 @@ class Table(Mapping[str, T], Generic[T]):
     def text(self, name: str) -> str:
         """The line of text beside a row."""
         return self._texts[self.name(name)]
+
+    def name_of(self, row: object) -> str | None:
+        """The first name whose row equals this one; None without one."""
+        return next((name for name, known in self._rows.items() if known == row), None)
+
+    def __repr__(self) -> str:
+        """Every name, in as many lines as they need."""
+        text = f"{len(self)} rows of {self.kind}: {', '.join(self)}"
+        return textwrap.fill(text, 120, subsequent_indent="  ", break_on_hyphens=False)
 
     def _canonical(self, name: str) -> str:
         other = "-" if self._separator == "_" else "_"

@@ -56,6 +56,12 @@ def where(condition: jax.Array, on_true: Tree, on_false: Tree) -> Tree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
 
 
+def bits(tree: Tree) -> tuple[Any, ...]:
+    """Structure, and type, shape and bits of every leaf: equal for two trees where all of these are."""
+    arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+    return (jax.tree.structure(tree), *((array.dtype, array.shape, array.tobytes()) for array in arrays))
+
+
 def ravel(tree: Tree) -> jax.Array:
     """Every leaf in one vector [P]; arithmetic on it is one loop where that on the tree is one a leaf."""
     return jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(tree)])

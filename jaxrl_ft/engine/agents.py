@@ -1,7 +1,7 @@
 """Agents: what training returns, S seeds with a leading axis [S], on the host."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import jax
@@ -10,16 +10,21 @@ import numpy as np
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.methods.method import Method
 
 _BY_SEED = ("params", "statistics", "init_params", "opt_state", "env_steps", "curve", "curve_steps")
 """Fields whose arrays have a leading axis of seeds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Agents:
-    """Trained policies of S seeds with all that fine-tuning them needs; array leaves are NumPy, [S, ...]."""
+    """Trained policies of S seeds with all that fine-tuning them needs; array leaves are NumPy, [S, ...].
+
+    Agents are equal where all their arrays have equal bits and all else is equal.
+    """
 
     params: Tree
     """parameters by group, adapters merged"""
@@ -67,6 +72,9 @@ class Agents:
     def policy(self, seed: int) -> Callable[[Any], np.ndarray]:
         """The greedy policy of one seed as a function of observations [..., O] to actions [...], for deployment.
 
+        Continuous actions are clipped to the bounds of the task that the agents were trained on last, as that task
+        clips them in training and evaluation.
+
         Args:
             seed: which of the S agents, from 0.
 
@@ -75,22 +83,65 @@ class Agents:
         """
         checks.count("seed", seed, 0, self.num_seeds - 1)
         policy = tree.take(Policy(self.params, self.statistics, self.network), seed)
-        size = self.task.obs_size
+        size, space = self.task.obs_size, self.task.action_space
         mode = jax.jit(lambda obs: self.algo.distribution(policy, obs).mode())
 
         def act(obs: Any) -> np.ndarray:
             obs = np.asarray(obs, np.float32)
             if obs.ndim == 0 or obs.shape[-1] != size:
                 raise ValueError(f"obs: shape {obs.shape} is not allowed; the last axis must be {size}")
-            return np.asarray(mode(obs))
+            action = np.asarray(mode(obs))
+            return np.clip(action, space.low, space.high) if isinstance(space, Box) else action
 
         return act
 
     def select(self, indices: Any) -> "Agents":
-        """The agents at the given places, repeated where an index is."""
+        """The agents at the given places, repeated where an index is, or those where a mask [S] is True.
+
+        Raises:
+            ValueError: the indices are neither whole numbers from 0 to S - 1 nor a mask [S], or choose no agent.
+        """
         indices = np.asarray(indices)
+        if indices.shape == (self.num_seeds,) and indices.dtype == bool:
+            indices = np.flatnonzero(indices)
+        whole = indices.ndim == 1 and indices.dtype.kind in "iu"
+        if not whole or not len(indices) or indices.min() < 0 or indices.max() >= self.num_seeds:
+            raise ValueError(
+                f"indices: {indices.tolist()!r} is not allowed; it must be whole numbers from 0 to "
+                f"{self.num_seeds - 1}, or a mask of {self.num_seeds} agents, and choose at least one"
+            )
         changes = {name: tree.take(getattr(self, name), indices) for name in _BY_SEED}
         return replace(self, **changes, status=tuple(self.status[i] for i in indices))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all arrays have equal bits and all else is equal."""
+        if not isinstance(other, Agents):
+            return NotImplemented
+        pairs = ((field.name, getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return all(
+            tree.bits(ours) == tree.bits(theirs) if name in _BY_SEED else ours == theirs for name, ours, theirs in pairs
+        )
+
+    def __hash__(self) -> int:
+        """A number that equal agents share."""
+        curves = (self.env_steps.tobytes(), self.curve.tobytes())
+        return hash((self.algo, self.network, self.method, self.source, self.task, self.status, self.report, *curves))
+
+    def __repr__(self) -> str:
+        """Four lines: how many, of which tasks, by which method, and how far they came."""
+        name = METHODS.name_of(self.method)
+        method = (
+            name or f"{type(self.method.adapter).__name__} and {type(self.method.optimizer).__name__}, no named row"
+        )
+        last = self.curve[:, -1] if self.curve.size else np.zeros(0)
+        found = f"{last.mean():.4g} on average, {last.min():.4g} to {last.max():.4g}" if len(last) else "not evaluated"
+        steps = " to ".join(f"{steps:,}" for steps in sorted({self.env_steps.min(), self.env_steps.max()}))
+        return (
+            f"Agents: {self.num_seeds} seeds, {self.num_parameters:,} parameters each, {self.status.count('ok')} ok\n"
+            f"  task: {self.task.describe()} (pretrained on {self.source.describe()})\n"
+            f"  method: {method}, {steps} environment steps in all\n"
+            f"  last greedy return: {found}"
+        )
 
 
 def join(parts: Sequence[Agents]) -> Agents:

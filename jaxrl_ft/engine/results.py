@@ -1,5 +1,6 @@
 """What a comparison leaves: every run, the curves and the agents, and from them tables and the report."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.methods.catalogue import METHODS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Every run of a comparison, on the host."""
 
@@ -42,6 +43,17 @@ class Comparison:
         if (method, target) not in self.cells:
             method = METHODS.name(checks.choice("method", METHODS.name(method), dict.fromkeys(methods)))
         return self.cells[method, target]
+
+    def __repr__(self) -> str:
+        """How many runs, of which methods, on which targets."""
+        methods, targets = (", ".join(dict.fromkeys(key[i] for key in self.cells)) for i in range(2))
+        each = len(self.runs) // max(len(self.cells), 1)
+        lines = (
+            f"Comparison: {len(self.runs)} runs, {each} of each method on each target",
+            f"  methods: {methods}",
+            f"  targets: {targets}",
+        )
+        return "\n".join(textwrap.fill(line, 120, subsequent_indent="    ", break_on_hyphens=False) for line in lines)
 
     def dataframe(self) -> Any:
         """Every run as a row of a `pandas.DataFrame`, with a column for each hyperparameter.

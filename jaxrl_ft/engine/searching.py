@@ -23,7 +23,7 @@ from jaxrl_ft.methods.spaces import Space
 TrialWatcher = Callable[[Trial], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Searched:
     """What a search found, and all that it tried."""
 
@@ -40,6 +40,10 @@ class Searched:
     def env_steps(self) -> int:
         """Environment steps that the search took on the validation tasks."""
         return sum(row["env_steps"] for row in self.trials)
+
+    def __repr__(self) -> str:
+        """The best of every method, and what finding it took."""
+        return f"Searched: {', '.join(self.methods)} ({len(self.trials)} trials, {self.env_steps:,} environment steps)"
 
 
 def quest(

@@ -215,11 +215,6 @@ def _distinct(points: list[Task | None], source: Task, target: Task, found: list
     kept: list[Task] = []
     for task in points:
         others = [source, target, *kept, *(other for _, other in found)]
-        if task is not None and not any(_same(task, other) for other in others):
+        if task is not None and task not in others:
             kept.append(task)
     return kept
-
-
-def _same(one: Task, other: Task) -> bool:
-    pairs = zip(vars(one.env_params).values(), vars(other.env_params).values())
-    return all(np.array_equal(a, b) for a, b in pairs)

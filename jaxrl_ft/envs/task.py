@@ -99,6 +99,15 @@ class Task:
         """The environment's id and what differs from its default physics, such as `CartPole-v1 half_length=1.5`."""
         return self._simulator.describe(self.env_params)
 
+    def __repr__(self) -> str:
+        """The description, or the number of tasks that are stacked."""
+        try:
+            stacked = np.shape(self.episode_limit)
+            return f"<{stacked[0]} tasks of {self.simulator}>" if stacked else f"<Task {self.describe()}>"
+        except (AttributeError, TypeError, ValueError):
+            # A traced task, and one whose physics are not those of its simulator, have no description.
+            return f"<Task of {self.simulator}>"
+
     @property
     def _simulator(self) -> Simulator:
         return SIMULATORS[self.simulator]

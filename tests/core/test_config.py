@@ -177,3 +177,17 @@ def test_map_fields_visits_every_plain_field_by_its_path():
 
     assert map_fields(RuleTree(), double) == RuleTree(leaf=RuleLeaf(rate=0.2))
     assert {"count", "rate", "betas", "leaf.rate", "leaf.width"} <= set(seen) and "leaf" not in seen
+
+
+def test_configs_are_equal_and_hash_by_class_structure_and_numbers():
+    arrays = [
+        RuleLeaf(rate=np.arange(3.0)),
+        RuleLeaf(rate=jnp.arange(3.0)),
+        RuleLeaf(rate=np.arange(3, dtype=np.float32)),
+    ]
+    assert len(set(arrays)) == 1
+    assert RuleLeaf(rate=0.5) == as_arrays(RuleLeaf(rate=0.5)) and RuleTree(rate=1) == RuleTree(rate=1.0)
+    different = [RuleTree(), RuleTree(rate=0.25), *(dataclasses.replace(RuleTree(), **change) for change in STRUCTURAL)]
+    assert len({*different, RuleTree()}) == len(different)
+    for other in (RuleLeaf(rate=np.arange(4.0)), RuleLeaf(rate=np.array([0.0, 1.0, 2.5])), RuleLeaf(rate=0.0), "leaf"):
+        assert arrays[0] != other

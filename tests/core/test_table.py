@@ -48,3 +48,12 @@ def test_a_table_cannot_be_assigned_to(shifts):
         shifts["x"] = 1
     with pytest.raises(TypeError):
         del shifts["long-pole"]
+
+
+def test_a_table_is_described_by_its_names(shifts):
+    assert repr(shifts) == "2 rows of shift: long-pole, heavy-cart"
+    long = Table("method")
+    for i in range(84):
+        long.add(f"a_name_of_usual_length_{i}", i, "")
+    assert repr(long).count("\n") < 25 and max(map(len, repr(long).split("\n"))) <= 120
+    assert long.name_of(7) == "a_name_of_usual_length_7" and long.name_of(84) is None

@@ -1,27 +1,16 @@
-"""Agents: policies for deployment, selections, and weights from elsewhere."""
+"""Agents: policies for deployment, selections, equality and their description."""
 
-import itertools
+import copy
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
+from compiling import quick
+from foreign_networks import OBS, RNG, forward, layers
 
 import jaxrl_ft as ft
-
-RNG = np.random.default_rng(5)
-OBS = RNG.normal(size=(3, 7, 4)).astype(np.float32)
-
-
-def forward(layers, x, activation=np.tanh):
-    x = np.asarray(x, np.float64)
-    for i, (kernel, bias) in enumerate(layers):
-        x = x @ np.asarray(kernel, np.float64) + bias
-        x = activation(x) if i < len(layers) - 1 else x
-    return x
-
-
-def layers(sizes, stack=()):
-    return [(RNG.normal(size=(*stack, a, b)), RNG.normal(size=(*stack, b))) for a, b in itertools.pairwise(sizes)]
+from jaxrl_ft.core import tree
 
 
 def of_agent(agents, seed):
@@ -60,89 +49,77 @@ def test_select_takes_agents_in_order_and_again(agents, same):
             assert same(*pair)
 
 
+def test_select_takes_the_agents_of_a_mask(agents):
+    assert agents.select(np.array([True, False, False, True])) == agents.select([0, 3])
+
+
+@pytest.mark.parametrize(
+    "indices", [[4], [-1], [], [True, False], [1.0], 0, slice(0, 2), "0", [None], np.zeros(4, bool)]
+)
+def test_select_refuses_what_chooses_no_agents(indices, agents):
+    with pytest.raises(ValueError, match=r"indices: .* whole numbers from 0 to 3, or a mask of 4 agents"):
+        agents.select(indices)
+
+
 def test_an_agent_has_as_many_parameters_as_its_networks(agents):
     assert agents.num_parameters == (4 * 8 + 8 + 8 * 8 + 8) * 2 + 8 * 2 + 2 + 8 + 1
 
 
 @pytest.fixture(scope="module")
-def given():
-    """A policy's layers for each of 4 agents."""
-    return layers((4, 8, 8, 2), (4,))
+def strong(tiny):
+    """An agent whose actions are mostly beyond the bounds of Pendulum."""
+    (kernel, bias), *others = layers((3, 8, 8, 1))
+    return ft.wrap({"policy": [(3 * kernel, bias), *others[:-1], (5 * others[-1][0], others[-1][1])]},
+                   ft.make_task("Pendulum-v1"), algo=tiny.algo)  # fmt: skip
 
 
-def expected(given, seed, x=OBS, activation=np.tanh):
-    return forward([(k[seed], b[seed]) for k, b in given], x, activation).argmax(axis=-1)
+@quick
+def after(task, key, obs, action):
+    """What a step with these actions [N, 1] leaves, from states that all have one key."""
+    states = jax.vmap(lambda _: task.reset(key)[1])(obs)
+    return jax.vmap(lambda state, action: task.step(key, state, action)[:3])(states, action)
 
 
-def test_wrapped_weights_act_as_they_did_one_agent_for_each_of_the_stack(given, source, tiny):
-    wrapped = ft.wrap({"policy": given}, source, algo=tiny.algo)
-    assert wrapped.num_seeds == 4
-    for seed in range(4):
-        np.testing.assert_array_equal(wrapped.policy(seed)(OBS), expected(given, seed))
+@pytest.mark.parametrize("max_torque", [2.0, 0.5])
+def test_continuous_actions_are_those_that_the_task_makes_of_them(max_torque, strong, same):
+    task = ft.make_task("Pendulum-v1", max_torque=max_torque)
+    agents, obs = replace(strong, task=task), RNG.normal(size=(512, 3)).astype(np.float32)
+    params = tree.take(agents.params, 0)["policy"]
+    mean = forward([(params[n]["kernel"], params[n]["bias"]) for n in ("dense_0", "dense_1", "head")], obs)
+    action = agents.policy(0)(obs)
+    assert action.dtype == np.float32 and np.abs(action).max() == max_torque < np.abs(mean).max()
+    np.testing.assert_allclose(action, np.clip(mean, -max_torque, max_torque), atol=1e-4)
+    inside = np.abs(mean) < max_torque
+    assert inside.any() and not inside.all()
+    unclipped = np.where(inside, action, mean).astype(np.float32)
+    key = jax.random.key(0)
+    assert same(*(jax.device_get(after(task, key, obs, taken)) for taken in (action, unclipped)))
 
 
-def test_weights_without_a_leading_axis_are_one_agent_of_any_depth_and_activation(source, tiny):
-    given = layers((4, 6, 5, 7, 2))
-    wrapped = ft.wrap({"policy": given}, source, network=ft.MLP(activation="relu"), algo=tiny.algo)
-    assert wrapped.num_seeds == 1 and wrapped.opt_state is None
-    actions = forward(given, OBS, lambda x: np.maximum(x, 0)).argmax(axis=-1)
-    np.testing.assert_array_equal(wrapped.policy(0)(OBS), actions)
-    assert wrapped.select([0, 0]).num_seeds == 2 and wrapped.select([0]).opt_state is None
+def test_agents_are_equal_where_everything_is(agents):
+    again = copy.deepcopy(agents)
+    assert again == agents and hash(again) == hash(agents) and agents != "agents"
+    params = jax.tree.map(np.copy, agents.params)
+    params["value"]["head"]["bias"][3, 0] = np.nextafter(params["value"]["head"]["bias"][3, 0], np.inf)
+    others = [{"params": params}, {"curve": agents.curve + 1}, {"opt_state": None}, {"trainable": 1}, {"report": ()},
+              {"task": ft.make_task("CartPole-v1", force=9.0)}, {"algo": replace(agents.algo, gamma=0.5)}]  # fmt: skip
+    for change in others:
+        assert replace(agents, **change) != agents, change
 
 
-@pytest.mark.parametrize("names", [("Dense_9", "Dense_10", "Dense_11"), ("dense_0", "dense_1", "head")])
-def test_wrapped_dicts_are_read_in_the_order_of_their_numbers(names, given, source, tiny):
-    named = {name: {"kernel": k, "bias": b} for name, (k, b) in sorted(zip(names, given))}
-    for form in (named, {"params": named}):
-        act = ft.wrap({"policy": form}, source, algo=tiny.algo).policy(1)
-        np.testing.assert_array_equal(act(OBS), expected(given, 1))
-
-
-def test_a_missing_critic_is_fresh_and_the_report_says_so(given, source, tiny, same):
-    value = layers((4, 8, 8, 1), (4,))
-    without, other = (ft.wrap({"policy": given}, source, algo=tiny.algo, seed=seed) for seed in (0, 1))
-    assert "critic: missing, freshly initialised" in without.report
-    assert same(without.params["policy"], other.params["policy"])
-    assert not same(without.params["value"], other.params["value"])
-    both = ft.wrap({"policy": given, "value": value}, source, algo=tiny.algo)
-    assert "critic: given" in both.report
-    np.testing.assert_array_equal(both.params["value"]["head"]["kernel"], value[2][0].astype(np.float32))
-
-
-def test_given_statistics_normalise_what_the_policy_sees(given, source, tiny):
-    mean, variance = np.array([1, -1, 2, 0.5]), np.array([4, 1, 0.25, 2])
-    act = ft.wrap({"policy": given}, source, algo=tiny.algo, obs_mean=mean, obs_variance=variance).policy(2)
-    seen = np.clip((OBS - mean) / np.sqrt(variance), -10, 10)
-    np.testing.assert_array_equal(act(OBS), expected(given, 2, seen))
-
-
-def test_wrapped_agents_are_fine_tuned_like_any_other(given, source, target, tiny):
-    wrapped = ft.wrap({"policy": given}, source, algo=tiny.algo)
-    tuned = ft.finetune(wrapped, target, "full", steps=128, num_evals=2, eval_episodes=4)
-    np.testing.assert_array_equal(tuned.env_steps, 128)
-    assert tuned.status == ("ok",) * 4
-
-
-def refusals():
-    good = layers((4, 8, 2))
-    nan = [(np.full((4, 8), np.nan), np.zeros(8)), good[1]]
-    yield {}, {}, "'policy' is missing"
-    yield {"policy": good, "critic": good}, {}, "params: 'critic' is not known"
-    yield {"policy": []}, {}, "params.policy: no layers given"
-    yield {"policy": layers((3, 8, 2))}, {}, r"layer 0 has kernel \(3, 8\)"
-    yield {"policy": layers((4, 8, 3))}, {}, r"layer 1 .*it must have kernel \(8, 2\)"
-    yield {"policy": good, "value": good}, {}, r"params.value: layer 1 .*\(8, 1\)"
-    yield {"policy": [good[0], (good[1][0], np.zeros(3))]}, {}, r"bias \(3,\)"
-    yield {"policy": nan}, {}, "params.policy: layer 0 holds NaN"
-    yield {"policy": layers((4, 2))}, {}, "one layer is not allowed"
-    yield {"policy": layers((4, 8, 2), (2,)), "value": layers((4, 8, 1), (3,))}, {}, "disagree in their leading axis"
-    yield {"policy": {"dense_0": {"kernel": good[0][0]}}}, {}, "must hold exactly a kernel and a bias"
-    yield {"policy": good}, {"obs_mean": np.zeros(4)}, "give both or neither"
-    yield {"policy": good}, {"obs_mean": np.zeros(4), "obs_variance": np.zeros(4)}, "variances above 0"
-    yield {"policy": good}, {"seed": -1}, "seed: -1"
-
-
-@pytest.mark.parametrize("params, others, message", list(refusals()))
-def test_wrap_refuses_what_does_not_fit(params, others, message, source, nothing_runs):
-    with pytest.raises(ValueError, match=message):
-        ft.wrap(params, source, **others)
+def test_agents_are_described_in_a_few_lines(agents, finetuned, strong):
+    told = repr(finetuned("lora"))
+    last = finetuned("lora").curve[:, -1]
+    for part in (
+        "4 seeds",
+        "CartPole-v1 half_length=1 (pretrained on CartPole-v1)",
+        "lora, 1,024",
+        f"{last.mean():.4g}",
+    ):
+        assert part in told
+    assert "scratch, 512 environment steps" in repr(agents) and "not evaluated" in repr(strong)
+    own = replace(agents, method=ft.Method(adapter=ft.LastK(k=1), optimizer=ft.SGD()))
+    assert "LastK and SGD" in repr(own)
+    assert all(
+        text.count("\n") == 3 and len(text) < 400 for text in map(repr, (agents, finetuned("lora"), strong, own))
+    )

@@ -38,7 +38,9 @@ def round_trip(agents, path):
 @pytest.mark.parametrize("name", ["zero_shot", "full", "keep_adam", "lora", "wise", "probe_soften", "critic_warmup"])
 def test_every_field_comes_back_bit_for_bit(name, finetuned, tmp_path, same):
     tuned = finetuned(name)
-    assert_same_agents(tuned, round_trip(tuned, tmp_path / "agents"), same)
+    loaded = round_trip(tuned, tmp_path / "agents")
+    assert_same_agents(tuned, loaded, same)
+    assert loaded == tuned and hash(loaded) == hash(tuned)
 
 
 TREES = ["lora", "dora", "sparse", "ia3", "input_affine", "output_affine", "bottleneck", "residual", "plasticity",
@@ -138,6 +140,13 @@ def test_wrapped_agents_keep_their_statistics_and_that_they_have_no_optimizer_st
     assert_same_agents(wrapped, loaded, same)
     assert loaded.opt_state is None
     np.testing.assert_array_equal(loaded.statistics["obs"].mean, np.ones((4, 4)))
+
+
+def test_agents_whose_network_says_other_widths_are_refused(agents, tmp_path):
+    for network, group in ((ft.MLP(width=8, policy=(9,)), "policy"), (ft.MLP(width=8, value=(8,)), "value")):
+        ft.save(replace(agents, network=network), tmp_path / group)
+        with pytest.raises(ValueError, match=rf"hidden layers of {group} have \(8, 8\) units, but its network says"):
+            ft.load(tmp_path / group)
 
 
 def test_saving_again_replaces_and_a_foreign_directory_is_refused(agents, finetuned, tmp_path, same):
