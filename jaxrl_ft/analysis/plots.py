@@ -3,6 +3,7 @@
 matplotlib is imported when something is drawn, never before.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -258,7 +259,8 @@ def _shades() -> list[Any]:
 
 
 def _with(target: str, description: str) -> str:
-    """The target's name, with its description if there is one."""
+    """The target's name, with its description if there is one, without the task's fields at its end."""
+    description = re.sub(r"(^|; )`[^`]*`$", "", description).replace("`", "")
     return f"{target} ({description})" if description else target
 
 

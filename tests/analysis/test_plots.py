@@ -58,6 +58,14 @@ def test_learning_curves_have_a_line_and_a_label_per_method(made):
     assert any("16 runs (8 pretrained agents)" in text and "95% bootstrap" in text for text in texts_of(figure))
 
 
+@pytest.mark.parametrize(
+    ("description", "title"),
+    [("", "a"), ("`CartPole-v1 force=2`", "a"), ("a `weak` motor; `CartPole-v1 force=2`", "a (a weak motor)")],
+)
+def test_a_title_is_words_without_the_fields_of_the_task(description, title):
+    assert plots.curves_title("a", description) == f"Fine-tuning on {title}"
+
+
 def test_lines_are_iqms_from_step_0_on(made):
     runs, curves, steps, _ = made
     figure = plots.draw_learning_curves(runs, curves, steps, "long-pole", repetitions=50)
