@@ -270,12 +270,12 @@ def _counted(
     """How many runs and agents the lines show, in words."""
     agents = len({runs[i].get("agent", i) for i in used})
     words = f"{agents} pretrained agent{'' if agents == 1 else 's'}"
-    return f"{_span([len(groups[method]) for method in shown])} ({words}{_episodes(runs[used[0]], 'eval_episodes')})"
+    return f"{_span([len(groups[method]) for method in shown])}{_episodes(runs[used[0]])} ({words})"
 
 
-def _episodes(row: Row, name: str) -> str:
-    """How many episodes a mean is over, in words; empty where the run does not say."""
-    return f", {row[name]} episodes each" if name in row else ""
+def _episodes(row: Row) -> str:
+    """Over how many episodes each point of a run is, in words; empty where the run does not say."""
+    return f" of {row['eval_episodes']} episodes" if "eval_episodes" in row else ""
 
 
 def _span(numbers: Sequence[int]) -> str:
