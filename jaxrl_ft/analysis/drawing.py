@@ -3,7 +3,6 @@
 matplotlib is imported when something is drawn, never before.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxrl_ft.analysis.palette import INK, MUTED
 from jaxrl_ft.analysis.summary import REFERENCES
-from jaxrl_ft.analysis.tables import format_number
+from jaxrl_ft.analysis.tables import format_number, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,19 +114,6 @@ def title_above(axes: "Axes", title: str, how: str, paper: Paper = SHEET, share:
 def label_below(axes: "Axes", text: str, paper: Paper, share: float = 0.9) -> None:
     """What the horizontal axis shows, in as many lines as it takes for a share of the paper's width."""
     axes.set_xlabel(wrapped(text, paper.characters(12, share)), color=INK)
-
-
-def wrapped(text: str, most: int) -> str:
-    """The text in lines of at most so many characters, broken after `+`, `_` and their like where that is possible."""
-    lines = [""]
-    for piece in re.findall(r"[^\s+_,;:/-]*[\s+_,;:/-]?", text):
-        while len(lines[-1] + piece.rstrip()) > most:
-            if lines[-1]:
-                lines.append("")
-            else:
-                lines[-1], piece = piece[:most], piece[most:]
-        lines[-1] += piece
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def label_methods(axes: "Axes", methods: Sequence[str], paper: Paper, size: float = 11.0) -> None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxrl_ft.analysis.drawing import PAGE, Paper, canvas, canvases, label_methods, row_height, wrapped
+from jaxrl_ft.analysis.drawing import PAGE, Paper, canvas, canvases, label_methods, row_height
 from jaxrl_ft.analysis.measurements import PhysicsGrid
 from jaxrl_ft.analysis.palette import INK
 from jaxrl_ft.analysis.summary import Row
-from jaxrl_ft.analysis.tables import MISSING
+from jaxrl_ft.analysis.tables import MISSING, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,5 +1,6 @@
 """Tables of summary rows as text: headings, formatted cells and Markdown; rendering is the caller's."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -95,6 +96,19 @@ def format_count(value: float, low: float, high: float) -> str:
         return MISSING
     alone = not (np.isfinite(low) and np.isfinite(high)) or low == high
     return f"{value:,.0f}" if alone else f"{value:,.0f} [{low:,.0f}, {high:,.0f}]"
+
+
+def wrapped(text: str, most: int) -> str:
+    """The text in lines of at most so many characters, broken after `+`, `_` and their like where that is possible."""
+    lines = [""]
+    for piece in re.findall(r"[^\s+_,;:/-]*[\s+_,;:/-]?", text):
+        while len(lines[-1] + piece.rstrip()) > most:
+            if lines[-1]:
+                lines.append("")
+            else:
+                lines[-1], piece = piece[:most], piece[most:]
+        lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def columns(part: str = "all") -> list[str]:

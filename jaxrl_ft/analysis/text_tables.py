@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from jaxrl_ft.analysis import tables
 from jaxrl_ft.analysis.summary import Row, ranked
+from jaxrl_ft.analysis.tables import wrapped
 
 WIDTH = 118
 """Characters of a line where nothing says how wide the output is."""
+NAME = 30
+"""Characters of a line of a method's name; a longer one takes several lines."""
 MARGIN, GAP = " ", "   "
 TABLES = (
     ("method", "runs", "AUC", "AUC - scratch", "target return", "trained", "env steps"),
@@ -22,8 +25,8 @@ def text_tables(rows: Sequence[Row], width: int = WIDTH) -> str:
         rows: summary rows from `summarise`.
         width: characters of a line.
     """
-    headings, lines = tables.columns(), tables.cells(ranked(rows))
-    cells = {heading: [line[column] for line in lines] for column, heading in enumerate(headings)}
+    headings, lines = tables.columns(), [_in_lines(cells) for cells in tables.cells(ranked(rows))]
+    cells = {heading: [line[column] for of_row in lines for line in of_row] for column, heading in enumerate(headings)}
     whole = {heading: max(map(len, (heading, *texts))) for heading, texts in cells.items()}
     least = {heading: max(map(len, (*heading.split(), *texts))) for heading, texts in cells.items()}
     written = []
@@ -32,6 +35,13 @@ def text_tables(rows: Sequence[Row], width: int = WIDTH) -> str:
             wide = whole if _width(fitting, whole) <= width else least
             written.append(_table(fitting, cells, wide))
     return "\n\n".join(written)
+
+
+def _in_lines(cells: Sequence[str]) -> list[Sequence[str]]:
+    """The cells of a row, and below them the rest of a long name."""
+    target, method, *numbers = cells
+    first, *others = wrapped(method, NAME).splitlines()
+    return [[target, first, *numbers], *(["", other, *[""] * len(numbers)] for other in others)]
 
 
 def _table(headings: Sequence[str], cells: Mapping[str, Sequence[str]], wide: Mapping[str, int]) -> str:

@@ -11,6 +11,7 @@ from jaxrl_ft.analysis import drawing, palette, plots, summary
 from jaxrl_ft.analysis.palette import looks
 from jaxrl_ft.analysis.statistics import iqm
 from jaxrl_ft.analysis.summary import REFERENCES
+from jaxrl_ft.analysis.tables import wrapped
 
 
 @pytest.fixture(scope="module")
@@ -184,10 +185,10 @@ def test_of_eighty_five_methods_no_two_have_one_colour_and_the_best_have_the_col
 @pytest.mark.parametrize("name", ["m" * 150, "lora+adapter.rank=8+optimizer.learning_rate=0.0003", "a_b-c d"])
 def test_long_names_break_into_lines_and_lose_nothing(name):
     for most in (8, 20, 200):
-        lines = drawing.wrapped(name, most).splitlines()
+        lines = wrapped(name, most).splitlines()
         assert max(map(len, lines)) <= most
         assert "".join(lines) == name or " ".join(lines) == name
-    assert drawing.wrapped("lora+adapter.rank=8", 14) == "lora+\nadapter.rank=8"
+    assert wrapped("lora+adapter.rank=8", 14) == "lora+\nadapter.rank=8"
 
 
 def test_signs_that_coincide_are_moved_apart_and_no_others():

@@ -67,6 +67,17 @@ def test_text_has_every_target_under_its_name(made):
     assert str(one).startswith(" method ")
 
 
+def test_a_long_name_takes_several_lines_and_no_number_another_table(made):
+    rows = [
+        {**row, "method": f"{row['method']}+optimizer.learning_rate=0.0003+adapter.rank=8"} for row in made.rows[:3]
+    ]
+    text = summary_table.Summary(rows).text()
+    short = summary_table.Summary([{**row, "method": "m" * 30 + str(place)} for place, row in enumerate(rows)]).text()
+    assert text.count(" method ") == short.count(" method ") and max(map(len, text.splitlines())) <= 118
+    for row in rows:
+        assert row["method"] in "".join(line[:31].strip() for line in text.splitlines())
+
+
 def test_a_dataframe_has_the_rows(made):
     pytest.importorskip("pandas")
     frame = made.dataframe()
