@@ -13,7 +13,7 @@ OTHER_COLOURS = (
 )  # fmt: skip
 TINTS = ((0.0, 0), (0.4, 255), (0.3, 0), (0.2, 255), (0.5, 0), (0.6, 255), (0.15, 0), (0.5, 255), (0.4, 0))
 """Shares of white or black that are mixed into colours when they come again."""
-DASHES = ((0, (8, 3)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3.5, 2)))
+DASHES = ((0, (8, 3)), (0, (1.5, 2.5)), (0, (6, 2, 1.5, 2)), (0, (4, 3)))
 """Lines of the others, none of which hides one below it."""
 FIXED_MARKERS = {"zero_shot": "o", "scratch": "X", "full": "s"}
 MARKERS = ("^", "D", "v", "P", "<", "p", ">")

@@ -140,6 +140,18 @@ def test_files_are_small_pngs_that_show_their_colours(made, tmp_path):
     assert dict(matplotlib.rcParams) == before
 
 
+@pytest.mark.parametrize("other", ["lora", "l2_sp", "ewc", "soften_probe"])
+def test_lines_that_coincide_are_both_seen(made, other, tmp_path):
+    runs, curves, steps, _ = made
+    curves = curves.copy()
+    places = {name: [i for i, row in enumerate(runs) if row["method"] == name] for name in METHODS}
+    curves[places[other]] = curves[places["full"]]
+    path = tmp_path / "curves.png"
+    drawing.write_figure(partial(plots.draw_learning_curves, runs, curves, steps, "long-pole", repetitions=20), path)
+    inside = picture(path)[60:500, 80:700]
+    assert all(has_colour(inside, looks(list(METHODS))[name].colour, 150) for name in (other, "full"))
+
+
 def test_bars_are_source_and_target_with_whiskers(made):
     *_, rows = made
     figure = plots.draw_source_target_bars(rows, "long-pole", "half-length 1.0 m")
