@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxrl_ft.analysis.advice import Advice
     from jaxrl_ft.commands.advising import advise
+    from jaxrl_ft.core.config import config
     from jaxrl_ft.engine.agents import Agents
     from jaxrl_ft.engine.comparison import compare
     from jaxrl_ft.engine.evaluation import evaluate
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from jaxrl_ft.engine.searching import Searched, search
     from jaxrl_ft.engine.wrapping import wrap
     from jaxrl_ft.envs.catalogue import held_out_grid, held_out_tasks, make_task, validation_tasks
-    from jaxrl_ft.envs.shifts import SHIFTS
+    from jaxrl_ft.envs.shifts import SHIFTS, Shift
     from jaxrl_ft.envs.task import Task
     from jaxrl_ft.methods.adapters import (
         ADAPTERS,
@@ -108,6 +109,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "analysis.advice": "Advice",
     "commands.advising": "advise",
+    "core.config": "config",
     "engine.agents": "Agents",
     "engine.comparison": "compare",
     "engine.evaluation": "evaluate",
@@ -116,7 +118,7 @@ _MODULES = {
     "engine.searching": "Searched search",
     "engine.wrapping": "wrap",
     "envs.catalogue": "held_out_grid held_out_tasks make_task validation_tasks",
-    "envs.shifts": "SHIFTS",
+    "envs.shifts": "SHIFTS Shift",
     "envs.task": "Task",
     "methods.adapters": (
         "ADAPTERS IA3 Adapter Bottleneck DoRA Full InputAffine "
@@ -237,6 +239,7 @@ __all__ = [
     "ScheduleFree",
     "Scratch",
     "Searched",
+    "Shift",
     "ShrinkPerturb",
     "SoftShrinkPerturb",
     "Soften",
@@ -249,6 +252,7 @@ __all__ = [
     "WiSE",
     "advise",
     "compare",
+    "config",
     "evaluate",
     "finetune",
     "held_out_grid",

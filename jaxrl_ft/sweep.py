@@ -82,6 +82,7 @@ def _lead(settings: "SweepSettings", team: "Team", began: float) -> None:
 
     with sweep_directory.claimed(run_directory.create(settings.out)) as out, Compilation().listening() as compilation:
         sweep_directory.write_plan(out, settings.plan())
+        sweep_output.write_config(settings)
         agents = _agents(settings)
         search = _search(settings, agents)
         found, notes = search_run.Outcome({}, ()) if search is None else search_run.run(search, out)

@@ -3,7 +3,6 @@
 Heavy imports wait until the flags are checked, so that a mistake is answered at once.
 """
 
-import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -162,8 +161,7 @@ def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | No
 
     summary, name = comparison.summary(), settings.target_name
     told = [] if advice is None else [f"Advice before training: {advice.told()}", outcome(advice, summary.rows)]
-    words = shlex.join(["python", "-m", "jaxrl_ft.train", *settings.command])
-    notes = [*told, *comparison.transfers(), took, f"Command: `{words}`."]
+    notes = [*told, *comparison.transfers(), took, *settings.command.notes(settings.out)]
     comparison.report(settings.out, title=f"Fine-tuning to {name}", targets={name: settings.target_text}, notes=notes)
     print(f"\n{settings.source.describe()} to {settings.target.describe()} ({settings.target_text}).")
     print("Interquartile means over runs, with 95% intervals.\n")

@@ -1,11 +1,15 @@
 """The flags of `train`: names choose configs from the tables, and every field of these is then a dotted flag."""
 
 import dataclasses
+import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import tyro
 
+from jaxrl_ft.commands import first_help
+from jaxrl_ft.commands.first_help import HelpAll
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import map_fields
 from jaxrl_ft.core.table import Table
@@ -22,6 +26,27 @@ OF_PRETRAINING = ("--algo", "--network", "--optimizer.", "--pretrain-steps")
 """How flags begin that say how to pretrain."""
 
 
+PURPOSE = (
+    "Pretrains agents on a source task, fine-tunes them to a target task, and reports what it brought and cost. "
+    f"{', '.join(REFERENCES)} always run; without --method, {RECOMMENDED} runs beside them."
+)
+TABLES: Mapping[str, Table[Any]] = {"shift": SHIFTS, "method": METHODS, "algo": ALGOS, **AXES}
+"""What the flags of names take."""
+FIRST = {
+    "task and method": ("source", "shift", "method", "advise", "agents", "imports", "from_run"),
+    "budget and output": ("seeds", "seed", "pretrain_steps", "finetune_steps", "out", "help_all"),
+    "parts of the method": (
+        *("warm_start", "adapter", "penalty", "optimizer", "intervention", "data", "control", "finish"),
+        *("method.optimizer.learning-rate", "method.look-steps"),
+    ),
+    "pretraining": (
+        *("algo.num-envs", "algo.num-steps", "algo.gamma", "network.width", "network.activation"),
+        "optimizer.learning-rate",
+    ),
+}
+"""The flags of the short help."""
+
+
 def seed_away(seed: int, parts: int) -> int:
     """The seed that is one of so many equal parts of all seeds away, so that streams of both use no key twice."""
     return (seed + checks.MAX_SEED // parts) % checks.MAX_SEED
@@ -35,6 +60,10 @@ def _name(default: str) -> Any:
 class Flags:
     """The flags without a dot."""
 
+    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...", help_behavior_hint="")] = ()
+    """modules, or paths of .py files, that are imported first, so that what they register can be named"""
+    from_run: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """repeat the run whose results are in this directory; other flags override its own"""
     agents: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: pretrain)")] = None
     """saved agents, or the directory of an earlier run, to fine-tune instead of pretraining"""
     source: Annotated[str | None, _name("CartPole-v1, or the agents' own")] = None
@@ -75,6 +104,8 @@ class Flags:
     """env steps of each run on the target"""
     out: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/<time>)")] = None
     """where to write; a directory that an earlier run wrote is written over"""
+    help_all: HelpAll = False
+    """show every flag, also those of every config, and leave"""
 
     def check(self) -> None:
         """Refuses numbers outside their ranges.
@@ -98,39 +129,45 @@ def first_pass(argv: Sequence[str]) -> tuple[Flags, list[str]]:
         SystemExit: a value is of the wrong type; the parser has said so.
         ValueError: a number is out of range.
     """
-    plain = [word for word in argv if word not in ("-h", "--help")]
-    flags, rest = tyro.cli(Flags, args=plain, prog=PROGRAM, return_unknown_args=True)
+    flags, rest = tyro.cli(Flags, args=first_help.without(argv), prog=PROGRAM, return_unknown_args=True)
     flags.check()
     return flags, list(rest)
 
 
-def second_pass(argv: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+def second_pass(argv: Sequence[str], defaults: Mapping[str, Any], help_all: bool = False) -> dict[str, Any]:
     """The configs by name with the dotted flags of the command line applied; `--help` prints and leaves.
 
     Args:
-        argv: the whole command line.
+        argv: the whole command line, without --help-all.
         defaults: configs by the name that their flags begin with.
+        help_all: print every flag and leave.
 
     Raises:
         SystemExit: help was asked for, a flag is not known, or a value is of the wrong type.
     """
+    if not help_all and any(word in first_help.HELP for word in argv):
+        first_help.show(PROGRAM, names(TABLES), FIRST, Flags(), defaults)
     fields = [
         (f"{name}_config", Annotated[type(default), tyro.conf.arg(name=name)], dataclasses.field(default=default))
         for name, default in defaults.items()
     ]
     options: Any = dataclasses.make_dataclass("Options", fields, bases=(Flags,), frozen=True)
-    parsed = tyro.cli(options, args=argv, prog=PROGRAM, description=catalogue(), config=(tyro.conf.AvoidSubcommands,))
+    args = ["--help"] if help_all else argv
+    parsed = tyro.cli(options, args=args, prog=PROGRAM, description=texts(TABLES), config=(tyro.conf.AvoidSubcommands,))
     return {name: getattr(parsed, f"{name}_config") for name in defaults}
 
 
-def catalogue() -> str:
-    """What every name can be, a line each, for the help."""
-    parts = [
-        "Pretrains agents on a source task, fine-tunes them to a target task, and reports what it brought and cost.\n"
-        f"{', '.join(REFERENCES)} always run; without --method, {RECOMMENDED} runs beside them.\n\n"
-        f"source: {', '.join(TASK_IDS)}"
-    ]
-    tables: dict[str, Table[Any]] = {"shift": SHIFTS, "method": METHODS, "algo": ALGOS, **AXES}
+def names(tables: Mapping[str, Table[Any]], purpose: str = PURPOSE) -> str:
+    """What every name can be, a paragraph for each flag, for the help."""
+    lists = {"source": TASK_IDS, **tables}
+    wrapped = textwrap.TextWrapper(shutil.get_terminal_size().columns, subsequent_indent="  ", break_on_hyphens=False)
+    told = [wrapped.fill(f"{flag.replace('_', '-')}: {', '.join(table)}") for flag, table in lists.items()]
+    return "\n\n".join([purpose, *told])
+
+
+def texts(tables: Mapping[str, Table[Any]], purpose: str = PURPOSE) -> str:
+    """What every name can be and stands for, a line each, for the help."""
+    parts = [purpose, f"source: {', '.join(TASK_IDS)}"]
     for flag, table in tables.items():
         rows = [f"  {name:<22} {table.text(name)}" for name in table]
         parts.append("\n".join([f"{flag.replace('_', '-')}:", *rows]))

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxrl_ft.analysis.advice import Advice
 from jaxrl_ft.analysis.text_tables import WIDTH
+from jaxrl_ft.commands.repeating import CONFIG
 from jaxrl_ft.commands.settings import EPISODES, EVAL_EPISODES, NUM_EVALS, Settings
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.engine import surroundings
@@ -28,12 +29,10 @@ def agents_path(out: Path, name: str) -> Path:
 
 def write_config(settings: Settings) -> None:
     """Nothing; `config.json` then holds all that the run was asked for and where it ran."""
-    configs = {name: to_json(getattr(settings, name)) for name in ("algo", "network", "optimizer", "source", "target")}
     description = {
-        "command": list(settings.command),
+        **settings.command.description(),
         "flags": vars(settings.flags),
-        **configs,
-        "methods": {name: to_json(method) for name, method in settings.methods.items()},
+        **settings.plan(),
         "target_name": settings.target_name,
         "held_out": [{"kind": kind, "task": to_json(task)} for kind, task in settings.held_out],
         "finetune_seed": settings.finetune_seed,
@@ -43,7 +42,7 @@ def write_config(settings: Settings) -> None:
         "versions": surroundings.versions(),
         "hardware": surroundings.hardware(),
     }
-    run_directory.write_json(settings.out / "config.json", description)
+    run_directory.write_json(settings.out / CONFIG, description)
 
 
 def write_advice(settings: Settings, advice: Advice) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from jaxrl_ft.analysis.advice import Advice
-from jaxrl_ft.commands import advising, options
+from jaxrl_ft.commands import advising, modules, options, repeating
 from jaxrl_ft.commands.options import OF_PRETRAINING, REFERENCES, Flags, seed_away
+from jaxrl_ft.commands.repeating import Command
+from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.engine import specs
 from jaxrl_ft.engine.agents import Agents
@@ -34,8 +36,8 @@ NUM_EVALS, EVAL_EPISODES, EPISODES = 11, 16, 64
 class Settings:
     """A run of the command."""
 
-    command: tuple[str, ...]
-    """the words after the program's name"""
+    command: Command
+    """the command line"""
     flags: Flags
     """the flags without a dot"""
     agents: Agents | None
@@ -73,6 +75,11 @@ class Settings:
         """The seed of the probe that advice rests on: a quarter of all seeds away, for the same reason."""
         return seed_away(self.flags.seed, 4)
 
+    def plan(self) -> dict[str, Any]:
+        """What the command line means, as JSON."""
+        configs = {name: to_json(getattr(self, name)) for name in ("algo", "network", "optimizer", "source", "target")}
+        return {**configs, "methods": {name: to_json(method) for name, method in self.methods.items()}}
+
 
 def resolve(argv: Sequence[str] | None = None) -> Settings:
     """The settings of a command line; without one, of the program's own.
@@ -81,8 +88,10 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
         ValueError: something is not allowed; in one line.
         SystemExit: help was asked for, or the parser refused a flag and has said so.
     """
-    words = tuple(sys.argv[1:] if argv is None else argv)
+    command = repeating.command(options.PROGRAM, sys.argv[1:] if argv is None else argv)
+    words = command.words
     flags, rest = options.first_pass(words)
+    loaded = modules.load(flags.imports)
     candidates = options.to_choose_from(flags, rest) if flags.advise else None
     chosen = {} if flags.advise else options.chosen_methods(flags, rest)
     agents = _load(flags, words)
@@ -92,14 +101,14 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
         **({} if agents else _pretraining(flags)),
         "target": _physics(change.task({}).env_params),
     }
-    parsed = options.second_pass(words, defaults)
+    parsed = options.second_pass(words, defaults, flags.help_all)
     if len(chosen) == 1:
         name, default = next(iter(chosen.items()))
         chosen = {options.renamed(name, default, parsed["method"]): parsed["method"]}
     before, after = vars(defaults["target"]), vars(parsed["target"])
     target = change.shifted({name: after[name] for name in options.differing(before, after)})
     settings = Settings(
-        command=words,
+        command=dataclasses.replace(command, lacks=modules.unnamed(words, loaded, agents)),
         flags=flags,
         agents=agents,
         source=change.source,
@@ -112,6 +121,7 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
         candidates=candidates,
     )
     _check(settings)
+    repeating.check(settings.command, settings.plan())
     return settings
 
 

@@ -1,6 +1,6 @@
 """What `sweep` says and leaves: the plan, a line for each finished cell, tables, figures and the report."""
 
-import shlex
+import dataclasses
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,15 @@ from jaxrl_ft.analysis.summary import is_ok, summarise
 from jaxrl_ft.analysis.text_tables import text_tables
 from jaxrl_ft.commands import output
 from jaxrl_ft.commands.measurements import grids_and_films
-from jaxrl_ft.commands.sweep_settings import PROGRAM, SweepSettings
+from jaxrl_ft.commands.repeating import CONFIG
+from jaxrl_ft.commands.sweep_settings import SweepSettings
 from jaxrl_ft.core.curves import together
 from jaxrl_ft.engine import surroundings
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.comparison import Finished, Study
 from jaxrl_ft.engine.estimating import Estimate
 from jaxrl_ft.envs.shifts import SHIFTS
-from jaxrl_ft.store import bundle, checkpoints, sweep_directory
+from jaxrl_ft.store import bundle, checkpoints, run_directory, sweep_directory
 
 Cells = Mapping[int, Mapping[str, Any]]
 
@@ -56,6 +57,14 @@ def print_plan(study: Study, estimates: Mapping[int, Estimate]) -> None:
         f"About {total:,.0f} s of training, by one update of each program; evaluating and compiling come on top. The "
         f"largest program takes {largest / 1e6:,.0f} MB."
     )
+
+
+def write_config(settings: SweepSettings) -> None:
+    """Nothing; `config.json` then holds what the sweep was asked for and where it runs."""
+    flags = dataclasses.asdict(settings.flags)
+    description = {**settings.command.description(), "flags": flags, **settings.plan()}
+    description |= {"versions": surroundings.versions(), "hardware": surroundings.hardware()}
+    run_directory.write_json(settings.out / CONFIG, description)
 
 
 def tell_beginning(study: Study, finished: int, processes: int = 1) -> None:
@@ -115,7 +124,7 @@ def write_report(settings: SweepSettings, study: Study, cells: Cells, took: str,
         seeds={"agents": study.num_agents, "runs of each cell": flags.seeds, "seed": flags.seed},
         versions=surroundings.versions(),
         hardware=surroundings.hardware(),
-        notes=(*notes, took, f"Command: `{shlex.join([*PROGRAM.split(), *settings.command])}`."),
+        notes=(*notes, took, *settings.command.notes(out)),
     )
     reporting.write_report(out, about, rows, runs, curves, steps, _measured(settings, study, rows))
     for target in settings.targets:

@@ -3,16 +3,18 @@
 import dataclasses
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
-from jaxrl_ft.commands import search_settings
-from jaxrl_ft.commands.options import REFERENCES, seed_away
+from jaxrl_ft.commands import first_help, modules, repeating, search_settings
+from jaxrl_ft.commands.first_help import HelpAll
+from jaxrl_ft.commands.options import REFERENCES, names, seed_away, texts
 from jaxrl_ft.commands.process_flags import ProcessFlags
+from jaxrl_ft.commands.repeating import Command
 from jaxrl_ft.commands.search_settings import SearchSettings
 from jaxrl_ft.commands.settings import load_agents
 from jaxrl_ft.core import checks, tree
@@ -22,7 +24,7 @@ from jaxrl_ft.engine import specs
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.placement import LAYOUTS
 from jaxrl_ft.engine.proposing import MOST_TRIALS, SEARCHES
-from jaxrl_ft.envs.catalogue import TASK_IDS, held_out_tasks, make_task
+from jaxrl_ft.envs.catalogue import held_out_tasks, make_task
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
@@ -35,6 +37,17 @@ from jaxrl_ft.store import run_directory, sweep_directory
 
 PROGRAM = "python -m jaxrl_ft.sweep"
 NUM_EVALS, EVAL_EPISODES, EPISODES, HELD_OUT_EPISODES = 11, 16, 64, 16
+PURPOSE = (
+    "Fine-tunes agents by every method to every shift, over many seeds and grids, with as few compiled programs as the "
+    f"methods' structures allow, and reports it. {', '.join(REFERENCES)} always run.\n\nsearch: {', '.join(SEARCHES)}"
+)
+TABLES: Mapping[str, Table[Any]] = {"shifts": SHIFTS, "methods": METHODS}
+FIRST = {
+    "task and method": ("source", "shifts", "methods", "grid", "agents", "imports", "from_run"),
+    "budget and output": ("seeds", "seed", "pretrain_steps", "steps", "dry_run", "out", "help_all"),
+    "search": ("search", "space", "trials"),
+}
+"""The flags of the short help."""
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -46,6 +59,10 @@ def _names(default: str) -> Any:
 class SweepFlags:
     """The flags."""
 
+    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...", help_behavior_hint="")] = ()
+    """modules, or paths of .py files, that are imported first, so that what they register can be named"""
+    from_run: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """repeat the sweep whose results are in this directory; other flags override its own"""
     agents: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: pretrain)")] = None
     """saved agents, or the directory of an earlier run, to fine-tune instead of pretraining"""
     source: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: CartPole-v1)")] = None
@@ -57,7 +74,7 @@ class SweepFlags:
     grid: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=V,V ...", help_behavior_hint="")] = ()
     """values of fields of the methods, such as optimizer.learning-rate=1e-4,1e-3; every combination runs"""
     search: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: none)")] = None
-    """search the --space of each method on validation tasks, and run the best of each beside it; one of those below"""
+    """search the --space of each method on validation tasks, and run the best of each beside it; one of those above"""
     space: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=LOW:HIGH[:log] ...", help_behavior_hint="")] = ()
     """what --search may choose for a field of the methods: a range, or choices as FIELD=V,V"""
     trials: int = 32
@@ -80,6 +97,8 @@ class SweepFlags:
     """say what would run, what it compiles, and about how long and how much memory it takes; nothing trains"""
     out: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/<time>)")] = None
     """where to write; a directory that holds the same plan is gone on with"""
+    help_all: HelpAll = False
+    """show every flag and leave"""
     processes: Annotated[ProcessFlags, tyro.conf.arg(name="")] = dataclasses.field(default_factory=ProcessFlags)
 
     def check(self) -> None:
@@ -107,7 +126,7 @@ class SweepFlags:
 class SweepSettings:
     """A sweep."""
 
-    command: tuple[str, ...]
+    command: Command
     flags: SweepFlags
     agents: Agents | None
     source: Task
@@ -158,8 +177,13 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
         ValueError: something is not allowed; in one line.
         SystemExit: help was asked for, or the parser refused a flag and has said so.
     """
-    words = tuple(sys.argv[1:] if argv is None else argv)
-    flags = tyro.cli(SweepFlags, args=words, prog=PROGRAM, description=_description())
+    command = repeating.command(PROGRAM, sys.argv[1:] if argv is None else argv)
+    flags = tyro.cli(SweepFlags, args=first_help.without(command.words), prog=PROGRAM)
+    loaded = modules.load(flags.imports)
+    if flags.help_all:
+        tyro.cli(SweepFlags, args=["--help"], prog=PROGRAM, description=texts(TABLES, PURPOSE))
+    if any(word in first_help.HELP for word in command.words):
+        first_help.show(PROGRAM, names(TABLES, PURPOSE), FIRST, SweepFlags(), {})
     flags.check()
     if flags.agents is not None and flags.source is not None:
         raise ValueError("source: is not allowed with --agents, whose source is known")
@@ -167,13 +191,13 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
     id = agents.source.describe().split()[0] if agents else flags.source or "CartPole-v1"
     source = agents.source if agents else make_task(id)
     shifts = _chosen(flags.shifts or (DEFAULT_SHIFT,), SHIFTS)
-    names = _chosen(flags.methods or (RECOMMENDED,), METHODS)
+    methods = {name: METHODS[name] for name in _chosen(flags.methods or (RECOMMENDED,), METHODS)}
     grid = dict(_grid(word) for word in flags.grid)
-    chosen = grids.expanded({name: METHODS[name] for name in names}, grid)
+    chosen = grids.expanded(methods, grid)
     targets = {name: make_task(id, name) for name in shifts}
     held_out = {name: held_out_tasks(id, name) for name in shifts}
     settings = SweepSettings(
-        command=words,
+        command=dataclasses.replace(command, lacks=modules.unnamed(command.words, loaded, agents)),
         flags=flags,
         agents=agents,
         source=source,
@@ -183,26 +207,18 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
             **{name: METHODS[name] for name in REFERENCES},
             **chosen,
         },
-        search=search_settings.resolve(flags, {name: METHODS[name] for name in names}, source, targets, held_out),
+        search=search_settings.resolve(flags, methods, source, targets, held_out),
         memory_limit=None if flags.memory_limit is None else _bytes(flags.memory_limit),
         out=run_directory.check(flags.out),
     )
     _check(settings)
+    repeating.check(settings.command, settings.plan())
     return settings
 
 
 def _chosen(names: Sequence[str], table: Table[Any]) -> list[str]:
     """The names as the table writes them, each once; `all` for every one."""
     return list(table) if tuple(names) == ("all",) else list(dict.fromkeys(map(table.name, names)))
-
-
-def _description() -> str:
-    return (
-        "Fine-tunes agents by every method to every shift, over many seeds and grids, with as few compiled programs as "
-        "the methods' structures allow, and reports it.\n"
-        f"{', '.join(REFERENCES)} always run.\n\nsource: {', '.join(TASK_IDS)}\nshifts: {', '.join(SHIFTS)}\n"
-        f"methods: {', '.join(METHODS)}\nsearch: {', '.join(SEARCHES)}"
-    )
 
 
 def _grid(word: str) -> tuple[str, list[str]]:

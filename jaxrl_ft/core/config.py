@@ -18,6 +18,7 @@ import numpy as np
 T = TypeVar("T")
 
 _CONFIGS: dict[str, type] = {}
+_PACKAGE = __name__.split(".")[0]
 
 
 def _is_static(annotation: Any) -> bool:
@@ -109,12 +110,14 @@ def floats(tree: Any) -> dict[str, float]:
 def to_json(value: Any) -> Any:
     """A JSON value that `from_json` turns back into the same config.
 
+    The type of a config is the name of its class, behind the module where that is not of this package.
+
     Raises:
         TypeError: the value is neither a config nor made of numbers, strings, tuples and None.
     """
     if type(value).__name__ in _CONFIGS and dataclasses.is_dataclass(value):
         fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"type": type(value).__name__, **fields}
+        return {"type": _type_name(type(value)), **fields}
     if isinstance(value, (tuple, list)):
         return [to_json(item) for item in value]
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
@@ -124,18 +127,36 @@ def to_json(value: Any) -> Any:
     raise TypeError(f"a config holds numbers, strings, tuples and configs, not {type(value).__name__}")
 
 
+def _type_name(cls: type) -> str:
+    own = cls.__module__.split(".")[0] == _PACKAGE
+    return cls.__name__ if own else f"{cls.__module__}.{cls.__name__}"
+
+
+def modules_of(value: Any) -> set[str]:
+    """The modules outside of this package that the classes of a config, and of those inside it, come from."""
+    if not dataclasses.is_dataclass(value):
+        return set()
+    module, _, _ = _type_name(type(value)).rpartition(".")
+    inner = (modules_of(getattr(value, field.name)) for field in dataclasses.fields(value))
+    return {module}.union(*inner) - {""}
+
+
 def from_json(value: Any) -> Any:
-    """The config that `to_json` described; lists become tuples.
+    """The config that `to_json` described; lists become tuples. Nothing is imported.
 
     Raises:
-        ValueError: the type or a field is not known here.
+        ValueError: the type or a field is not known here; a module that must be imported first is named.
     """
     if isinstance(value, list):
         return tuple(from_json(item) for item in value)
     if not isinstance(value, dict):
         return value
     fields = dict(value)
-    name = fields.pop("type", None)
+    module, _, name = str(fields.pop("type", None)).rpartition(".")
+    if name not in _CONFIGS and module == "__main__":
+        raise ValueError(f"needs class {name}, which the script or notebook that saved it defined; define it first")
+    if name not in _CONFIGS and module:
+        raise ValueError(f"needs module {module} (class {name}); import it first, or give --import {module}")
     if name not in _CONFIGS:
         raise ValueError(f"config type {name!r} is not known; known: {', '.join(sorted(_CONFIGS))}")
     cls = _CONFIGS[name]

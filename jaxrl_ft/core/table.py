@@ -1,5 +1,6 @@
 """Named tables: METHODS, SHIFTS, OPTIMIZERS and their like are all of this one type."""
 
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
@@ -21,6 +22,7 @@ class Table(Mapping[str, T], Generic[T]):
         self._separator = separator
         self._rows: dict[str, T] = {}
         self._texts: dict[str, str] = {}
+        self._modules: dict[str, str] = {}
 
     def add(self, name: str, row: T, text: str) -> T:
         """The row, now in the table under `name` with a line of text.
@@ -33,6 +35,7 @@ class Table(Mapping[str, T], Generic[T]):
             raise ValueError(f"{self.kind} {canonical!r} is in the table already")
         self._rows[canonical] = row
         self._texts[canonical] = text
+        self._modules[canonical] = str(sys._getframe(1).f_globals.get("__name__"))
         return row
 
     def name(self, name: str) -> str:
@@ -58,6 +61,10 @@ class Table(Mapping[str, T], Generic[T]):
         """Every name, in as many lines as they need."""
         text = f"{len(self)} rows of {self.kind}: {', '.join(self)}"
         return textwrap.fill(text, 120, subsequent_indent="  ", break_on_hyphens=False)
+
+    def module(self, name: str) -> str:
+        """The module that added a row."""
+        return self._modules[self.name(name)]
 
     def _canonical(self, name: str) -> str:
         other = "-" if self._separator == "_" else "_"

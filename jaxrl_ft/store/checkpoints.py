@@ -58,10 +58,11 @@ def parts(agents: Agents) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def load(path: str | Path) -> Agents:
-    """The agents that `save` wrote to `path`, bit for bit.
+    """The agents that `save` wrote to `path`, bit for bit. No module is imported for them.
 
     Raises:
-        ValueError: the directory is missing or damaged, or holds something else; the message says which.
+        ValueError: the directory is missing or damaged, holds something else, or holds a method with a class of a
+            module that is not imported; the message says which.
     """
     return restored(*read_bundle(path), path)
 
@@ -88,6 +89,8 @@ def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Any], path: str 
         values: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: metadata.json lacks or misstates {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     for name in ("source", "task"):
         configs[name] = _task(path, configs[name])
     for name in ("algo", "network", "method"):

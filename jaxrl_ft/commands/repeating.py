@@ -1,0 +1,144 @@
+"""The command line that repeats a run: as a report shows it, and as `--from-run` takes it from an earlier run."""
+
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxrl_ft.store import run_directory
+
+CONFIG = "config.json"
+FROM_RUN, AGENTS = "--from-run", "--agents"
+PLACES = ("--out", FROM_RUN, "--distributed", "--coordinator", "--num-processes", "--process-id")
+"""Flags that say where a run is written and which process this is, but not what runs."""
+VARIABLES, STORES = ("JAX_", "XLA_FLAGS"), ("CACHE", "_DIR")
+"""How environment variables begin that change what is computed; of these, what stands in the names of mere places."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line with what its repetition needs."""
+
+    program: str
+    """`python -m ...`"""
+    words: tuple[str, ...]
+    """what follows the program"""
+    environment: Mapping[str, str]
+    """variables of JAX and XLA that were set"""
+    repeated: Path | None = None
+    """the run that is repeated with nothing changed"""
+    lacks: tuple[str, ...] = ()
+    """modules that were imported from Python, and that the words do not import"""
+
+    def shell(self) -> str:
+        """The line for a shell."""
+        variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return " ".join([*variables, self.program, shlex.join(self.words)]).strip()
+
+    def description(self) -> dict[str, Any]:
+        """What the directory of a run keeps of it, as JSON."""
+        return {"program": self.program, "command": list(self.words), "environment": dict(self.environment)}
+
+    def notes(self, out: Path) -> list[str]:
+        """What a report says of how to repeat the run whose results are in `out`."""
+        found = [f"Command: `{self.shell()}`."]
+        names = {name for name, _ in _flags(self.words)}
+        if self.lacks:
+            found.append(
+                f"The command lacks what the modules {', '.join(self.lacks)} registered, which were imported from "
+                "Python; add --import for each."
+            )
+        if AGENTS in names:
+            found.append("The command needs the agents as they were; a copy is in `agents/source`.")
+        if "--process-id" in names:
+            found.append("The command is that of one of several processes; each needs its own --process-id.")
+        return [*found, f"`{self.program} {FROM_RUN} {shlex.quote(str(out))}` repeats the run."]
+
+
+def command(program: str, words: Sequence[str]) -> Command:
+    """The command line with `--from-run DIR` replaced by the words of that run, but for flags that are given anew.
+
+    Saved agents that the run was given are taken from its own copy.
+
+    Args:
+        program: `python -m ...`, which must be that of the run.
+        words: what follows the program.
+
+    Raises:
+        ValueError: DIR holds no run of the program.
+    """
+    variables = {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(VARIABLES) and not any(part in name for part in STORES)
+    }
+    given = _flags(words)
+    directory = next((values[0] for name, values in given if name == FROM_RUN and values), None)
+    if directory is None:
+        return Command(program, tuple(words), variables)
+    names = {name for name, _ in given} - {FROM_RUN, ""}
+    kept = [
+        word
+        for name, values in _flags(_config(program, directory)["command"])
+        if name not in PLACES and not any(name == new or name.startswith(f"{new}.") for new in names)
+        for word in (name, *([directory] if name == AGENTS else values))
+    ]
+    new = [word for name, values in given if name != FROM_RUN for word in ([name] * bool(name) + values)]
+    return Command(program, (*kept, *new), variables, None if names - set(PLACES) else Path(directory))
+
+
+def check(command: Command, plan: Mapping[str, Any]) -> None:
+    """Refuses to repeat a run whose words mean something else here, as after another version changed a default.
+
+    Args:
+        command: the command line.
+        plan: what it means here, as JSON by name.
+
+    Raises:
+        ValueError: it means something else; the first difference is named.
+    """
+    if command.repeated is None:
+        return
+    recorded = _config(command.program, command.repeated)
+    for name, ours in json.loads(run_directory.as_json(plan)).items():
+        theirs = recorded.get(name)
+        if name == "methods":
+            # Advice and searches add methods while they run.
+            theirs = {method: (theirs or {}).get(method) for method in ours}
+        if ours != theirs:
+            version = recorded.get("versions", {}).get("jaxrl-ft")
+            raise ValueError(
+                f"from_run: {str(command.repeated)!r} cannot be repeated: its command line gives another {name!r} "
+                f"here; it ran with jaxrl-ft {version}"
+            )
+
+
+def _config(program: str, directory: str | Path) -> dict[str, Any]:
+    """What a run recorded of itself."""
+    try:
+        config: dict[str, Any] = json.loads((Path(directory) / CONFIG).read_bytes())
+        own = config["program"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(f"from_run: {str(directory)!r} is not the directory of a run") from None
+    if own != program:
+        raise ValueError(f"from_run: {str(directory)!r} is not allowed; {own} made it, and this is {program}")
+    return config
+
+
+def _flags(words: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Every flag, spelt with `-`, with its values; words before the first flag are values of ``."""
+    found: list[tuple[str, list[str]]] = []
+    for word in words:
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            found.append((name.replace("_", "-"), [value] * bool(equals)))
+        elif word.startswith("-h"):
+            found.append((word, []))
+        else:
+            if not found:
+                found.append(("", []))
+            found[-1][1].append(word)
+    return found
