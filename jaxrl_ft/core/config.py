@@ -152,7 +152,8 @@ def from_json(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     fields = dict(value)
-    module, _, name = str(fields.pop("type", None)).rpartition(".")
+    told: Any = fields.pop("type", None)
+    module, _, name = told.rpartition(".") if isinstance(told, str) else ("", "", told)
     if name not in _CONFIGS and module == "__main__":
         raise ValueError(f"needs class {name}, which the script or notebook that saved it defined; define it first")
     if name not in _CONFIGS and module:
