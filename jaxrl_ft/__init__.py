@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxrl_ft.analysis.advice import Advice
     from jaxrl_ft.commands.advising import advise
-    from jaxrl_ft.core.config import config
     from jaxrl_ft.engine.agents import Agents
     from jaxrl_ft.engine.comparison import compare
     from jaxrl_ft.engine.evaluation import evaluate
@@ -109,7 +108,6 @@ if TYPE_CHECKING:
 _MODULES = {
     "analysis.advice": "Advice",
     "commands.advising": "advise",
-    "core.config": "config",
     "engine.agents": "Agents",
     "engine.comparison": "compare",
     "engine.evaluation": "evaluate",
@@ -252,7 +250,6 @@ __all__ = [
     "WiSE",
     "advise",
     "compare",
-    "config",
     "evaluate",
     "finetune",
     "held_out_grid",

@@ -12,8 +12,9 @@ from jaxrl_ft.core import config
 
 CODE = """
 import jaxrl_ft as ft
+from jaxrl_ft.core.config import config
 
-@ft.config
+@config
 class Confidence(ft.L2SP):
     '''A penalty of a user.'''
 
