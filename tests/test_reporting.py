@@ -119,7 +119,7 @@ def test_a_comparison_writes_the_report_itself(compared, tmp_path):
                   "fine-tuning env steps 512",
                   "runs of each method 4", "agents 4", "seed 3", "trains: all 6 leaves", "GiB", "jax 0."):  # fmt: skip
         assert words in re.sub(r"<[^>]+>", "", text), words
-    assert str(compared.summary()).split()[:3] == ["long", "pole/1", "method"]
+    assert str(compared.summary()).startswith("long pole/1\n")
     assert (page.parent / "table.tex").read_text() == compared.summary().latex()
     with pytest.raises(ValueError, match=r"path: .* is a file"):
         compared.report(page)

@@ -85,7 +85,7 @@ def draw_improvements(
             _dot(axes, methods.index(standing.method) + shift, standing.estimate, looks[standing.method], hollow)
     axes.set_xlim(-0.02, 1.02)
     axes.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0])
-    heading = "P(area is larger)" if paper.narrow else "Probability that a run's area is above one of the rival's"
+    heading = "P(AUC is larger)" if paper.narrow else "Probability that a run's AUC is above one of the rival's"
     label_below(axes, heading, paper, 0.6)
     legend_outside(axes, paper, _rivals(list(over)))
     return figure

@@ -24,7 +24,7 @@ SPEEDS = ((0.25, "¼ ×"), (1.0, "1 ×"), (4.0, "4 ×"))
 
 def film_html(film: Film) -> str:
     """The two scenes, their controls, and the data that the script reads."""
-    episodes = (("before", "Before: untouched", film.before), ("after", f"After: {film.method}", film.after))
+    episodes = (("before", "Before: pretrained", film.before), ("after", f"After: {film.method}", film.after))
     steps = max(len(episode.push) for _, _, episode in episodes)
     scenes = "".join(_scene(film, title, episode, steps) for _, title, episode in episodes)
     data = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jaxrl_ft.analysis.summary import REFERENCES, Row, interval
-from jaxrl_ft.analysis.tables import format_interval
+from jaxrl_ft.analysis.tables import AUC, format_interval
 
 FEW_RUNS = 5
 
@@ -61,11 +61,7 @@ def _on_target(target: str, of_method: Mapping[str, Row]) -> str:
     if best is None:
         return f"On `{target}`, no fine-tuning method finished a run."
     tuned = [row for method, row in of_method.items() if method not in REFERENCES]
-    among = (
-        f" the largest area under the curve of {len(tuned)} methods,"
-        if len(tuned) > 1
-        else " an area under the curve of"
-    )
+    among = f" the largest {AUC} of {len(tuned)} methods," if len(tuned) > 1 else f" a {AUC} of"
     sentences = [f"On `{target}`, `{best['method']}` has{among} {_number(best, 'auc')}{_scratch(best, of_method)}."]
     sentences += _endings(best, of_method)
     sentences += _losers(tuned)
@@ -85,19 +81,19 @@ def _scratch(best: Row, of_method: Mapping[str, Row]) -> str:
 
 def _endings(best: Row, of_method: Mapping[str, Row]) -> list[str]:
     """Where the best method, scratch and the untouched policy end."""
-    text = f"It ends at {_number(best, 'target_return')}"
+    text = f"At the end it returns {_number(best, 'target_return')}"
     if "scratch" in of_method:
         _, low, high = interval(best, "target_return")
         _, other_low, other_high = interval(of_method["scratch"], "target_return")
-        text += f", scratch at {_number(of_method['scratch'], 'target_return')}"
+        text += f", scratch {_number(of_method['scratch'], 'target_return')}"
         if np.isfinite([low, high, other_low, other_high]).all():
             text += " (intervals apart)" if low > other_high or high < other_low else " (intervals overlap)"
     if "zero_shot" not in of_method:
         return [text + "."]
     untouched = of_method["zero_shot"]
-    sentences = [text + f"; the untouched policy returns {_number(untouched, 'target_return')}."]
+    sentences = [text + f"; the pretrained agent as it is returns {_number(untouched, 'target_return')}."]
     if untouched["auc"] >= best["auc"]:
-        sentences.append("Over this budget no method returned more than the untouched policy.")
+        sentences.append("Over this budget no method returned more than the pretrained agent as it is.")
     return sentences
 
 
@@ -115,7 +111,7 @@ def _kept(best: Row, tuned: Sequence[Row]) -> list[str]:
     verb = "loses" if lost >= 0 else "gains"
     value, low, high = interval(best, "forgetting")
     shown = format_interval(value, low, high) if lost >= 0 else format_interval(-value, -high, -low)
-    text = f"On the source `{best['method']}` {verb} {shown}"
+    text = f"On the source `{best['method']}` {verb} {shown} of return"
     least = min((row for row in tuned if np.isfinite(row["forgetting"])), key=lambda row: float(row["forgetting"]))
     if least["method"] != best["method"]:
         text += f"; `{least['method']}` forgets least ({_number(least, 'forgetting', True)})"
@@ -135,5 +131,5 @@ def _across(by_target: Mapping[str, Mapping[str, Row]]) -> str:
         f"{verdicts[method].count('below')}"
         for method in ordered
     ]
-    counted = f"Over {len(by_target)} targets, how often each method's area is above / level with / below scratch"
+    counted = f"Over {len(by_target)} targets, how often each method's AUC is above / level with / below scratch's"
     return f"{counted}: {', '.join(parts)}." if parts else f"{counted}: no method was compared with scratch."

@@ -57,11 +57,11 @@ def _leaderboard(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
     missing = {row["method"] for row in story.rows} - {standing.method for standing in ranking}
     absent = f" Without {_listed(missing)}, which did not finish a run on every shift." if missing else ""
     caption = (
-        f"Area under the learning curve, a mean return over the budget: {mean}, {counted(ranking)} {story.where()}. "
-        f"{story.bootstrap('Bars')}. Dashed lines stand where `zero_shot` and `scratch` do.{absent}"
+        f"Mean return during fine-tuning (AUC, the area under the learning curve): {mean}, {counted(ranking)} "
+        f"{story.where()}. {story.bootstrap('Bars')}. Dashed lines stand where `zero_shot` and `scratch` do.{absent}"
     )
     alt = "Dots with intervals, best first: " + told(ranking)
-    heading = "Area under the learning curve (return)"
+    heading = "Mean return during fine-tuning (AUC)"
     return Panel(
         "leaderboard", title, "", caption, alt, partial(boards.draw_leaderboard, ranking, story.looks, heading)
     )
@@ -76,7 +76,7 @@ def _improvement(story: Story) -> Panel | LeftOut:
     signs = " and ".join(f"{sign} over `{rival}`" for sign, rival in zip(("filled signs", "hollow signs"), over))
     every = [standing for of_rival in over.values() for standing in of_rival]
     caption = (
-        f"The chance that a run's area is above that of a run of the rival drawn at random, ties counting half, a mean "
+        f"The chance that a run's AUC is above that of a run of the rival drawn at random, ties counting half, a mean "
         f"over shifts; {signs}; {counted(every)} {story.where()}. {story.bootstrap('Bars')}, the same runs of both. "
         "At a half neither is better."
     )
@@ -125,10 +125,10 @@ def _heat_map(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
         name for name in dict.fromkeys(row["method"] for row in story.rows) if name not in best_first
     ]
     caption = (
-        "Numbers are interquartile means of the area under the learning curve, colours the difference from `scratch` "
-        "on that shift: blue above it, vermilion below, the stronger the larger. Bold where the 95% bootstrap interval "
-        f"of the paired difference ({story.repetitions:,} resamples of agents, then runs) leaves out zero; "
-        f"{runs_in_words([row['n_ok'] for row in story.rows])} in a cell."
+        "Numbers are interquartile means of the mean return during fine-tuning (AUC), colours the difference from "
+        "`scratch` on that shift: blue above it, vermilion below, the stronger the larger. Bold where the 95% "
+        f"bootstrap interval of the paired difference ({story.repetitions:,} resamples of agents, then runs) leaves "
+        f"out zero; {runs_in_words([row['n_ok'] for row in story.rows])} in a cell."
     )
     alt = "; ".join(f"{target}: " + _told_cells(cells, methods, target) for target in story.targets)
     draw = partial(maps.draw_heat_map, cells, methods, story.targets)
@@ -148,7 +148,8 @@ def _curves(story: Story, target: str, number: int) -> Panel | LeftOut:
     caption = (
         f"Greedy return on `{target}`{text} against env steps spent there, probes included; {bands.hidden}lines are "
         f"interquartile means of {bands.counted}. {story.bootstrap('Bands', repetitions)}, at each point by itself. "
-        f"{story.episodes()}The dashed line is the untouched policy, the thick one a fresh policy on the same budget."
+        f"{story.episodes()}The dashed line is the pretrained agent as it is, the thick one a fresh policy on the same "
+        "budget."
     )
     ends = ", ".join(f"{name} {format_number(float(band.value[-1]))}" for name, _, band in bands.lines)
     alt = f"Lines of return against env steps on {target}. At the end: {ends}"
@@ -229,7 +230,7 @@ def _grid(grid: PhysicsGrid, number: int) -> Panel:
         if place is not None
     ]
     caption = (
-        f"Mean greedy return of the untouched policies (zero-shot) and of `{grid.method}` fine-tuned on "
+        f"Mean greedy return of the pretrained agents as they are (zero-shot) and of `{grid.method}` fine-tuned on "
         f"`{grid.target}`, over {_grid_names(grid)} with everything else as on that target; "
         f"{runs_in_words([grid.runs])}, {grid.episodes} episodes each, in every cell, without intervals. "
         + ("; ".join(places).capitalize() + "." if places else "")

@@ -86,7 +86,7 @@ def detectable_at(spread: Any, alpha: float = 0.05, power: float = 0.8) -> Any:
 
 
 def told(detectable: Detectable, unit: str = "") -> str:
-    """One sentence for a report, which begins `With these 32 paired runs the smallest difference you could have seen`.
+    """One sentence: `32 paired runs can detect differences of 12.3 or more (80% power, 95% intervals)`, with a period.
 
     Args:
         detectable: from `smallest_detectable_difference`, of a statistic that gives one number.
@@ -105,7 +105,4 @@ def told(detectable: Detectable, unit: str = "") -> str:
         return f"These {design} do not vary, so they cannot say how small a difference they could have shown."
     amount = format_number(float(detectable.difference)) + (f" {unit}" if unit else "")
     level, chance = (f"{100 * share:g}%" for share in (1.0 - detectable.alpha, detectable.power))
-    return (
-        f"With these {design} the smallest difference you could have seen is {amount}: were the true one that large, "
-        f"its {level} interval would exclude zero in {chance} of such comparisons."
-    )
+    return f"{design} can detect differences of {amount} or more ({chance} power, {level} intervals)."

@@ -15,8 +15,11 @@ HOW = (
     "Values are interquartile means over runs (the mean without the lowest and the highest quarter); in brackets are "
     "95% percentile bootstrap intervals, {repetitions:,} resamples, which resample pretrained agents and then runs "
     "within agents. Runs with the same index share agent and random keys across methods, so differences are taken and "
-    "resampled in pairs. Areas are trapezoids over env steps, divided by the budget; what a method spends before its "
-    "first update counts. Failed runs are left out of the statistics and listed."
+    "resampled in pairs. Returns are sums of rewards over an episode, without discount. The mean return during "
+    "fine-tuning (AUC) is the area of the learning curve, in trapezoids over env steps, divided by the budget; what a "
+    "method spends before its first update counts. Runs can detect a difference when a true one of that size has an "
+    "interval without zero in as many comparisons as the power says. Failed runs are left out of the statistics and "
+    "listed."
 )
 EPISODES = (
     " Each point of a learning curve is the mean of {eval_episodes} greedy episodes of a run; its returns on source "

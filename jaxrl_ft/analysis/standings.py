@@ -16,6 +16,7 @@ from jaxrl_ft.analysis.power import smallest_detectable_difference, told
 from jaxrl_ft.analysis.resampling import REPETITIONS
 from jaxrl_ft.analysis.statistics import Statistic, iqm, per_task, performance_profile
 from jaxrl_ft.analysis.summary import REFERENCES, Row, is_ok
+from jaxrl_ft.analysis.tables import AUC
 
 Scored = dict[str, dict[str, dict[Any, float]]]
 
@@ -124,7 +125,7 @@ def detectable(runs: Sequence[Row], repetitions: int = REPETITIONS, seed: int = 
         x, y = (matrix(found[method], numbers)[1] for method in (tuned[0], rival))
         labels = [agents[number] for number in numbers]
         power = smallest_detectable_difference(x, y, mean_iqm, True, labels, repetitions, seed)
-        sentences.append(f"`{tuned[0]}` against `{rival}` in area{where}: {told(power, 'points of return')}")
+        sentences.append(f"`{tuned[0]}` against `{rival}` in {AUC}{where}: {told(power, 'points of return')}")
     return sentences
 
 

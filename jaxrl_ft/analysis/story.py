@@ -112,7 +112,7 @@ def chosen_methods(ranking: Sequence[Standing], most: int) -> list[str]:
 def which_methods(chosen: Sequence[str], ranking: Sequence[Standing]) -> str:
     """How many methods are shown of how many, in words; empty when all are."""
     hidden = len(ranking) - len(chosen)
-    return f"of {len(ranking)} methods the {len(chosen)} that are named, the best by area; " if hidden else ""
+    return f"of {len(ranking)} methods the {len(chosen)} that are named, the best by AUC; " if hidden else ""
 
 
 def told(ranked: Sequence[Standing]) -> str:

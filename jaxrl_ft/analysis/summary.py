@@ -24,6 +24,8 @@ MEASURES = (
     "auc",
     "forgetting",
     "dip",
+    "probe_steps",
+    "source_steps",
     "env_steps",
     "trainable_parameters",
     "trainable_percent",

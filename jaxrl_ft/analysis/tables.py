@@ -11,6 +11,7 @@ from jaxrl_ft.core import checks
 
 MISSING = "-"
 PARTS = ("all", "main", "rest")
+AUC = "mean return during fine-tuning (AUC)"
 
 
 class Column(NamedTuple):
@@ -26,41 +27,55 @@ class Column(NamedTuple):
 COLUMNS = (
     Column("target", "target", "the task that was fine-tuned on", "text", True),
     Column(
-        "method", "method", "zero_shot is the untouched policy, scratch a fresh one with the same budget", "text", True
+        "method",
+        "method",
+        "zero_shot is the pretrained agent as it is, scratch a fresh policy with the same budget",
+        "text",
+        True,
     ),
     Column("n", "runs", "runs that count, of those started if some failed", "runs", True),
-    Column("auc", "AUC", "area under the learning curve over env steps, divided by the budget: a return", main=True),
-    Column("auc_gain", "AUC - scratch", "paired difference from scratch in AUC", "signed", True),
+    Column("auc", AUC, "area under the learning curve over env steps, divided by the budget: a return", main=True),
+    Column("auc_gain", "AUC - scratch (return)", "paired difference from scratch in AUC", "signed", True),
     Column("target_return", "target return", "return on the target at the end of the budget", main=True),
     Column("final_gain", "target return - scratch", "paired difference from scratch in that return", "signed"),
     Column(
         "jumpstart",
-        "jumpstart",
+        "jumpstart (return)",
         "paired difference from scratch in return where training starts, after warm start and imagined training",
         "signed",
     ),
-    Column("probability_over_scratch", "P(> scratch)", "chance that a run's AUC beats a run from scratch, ties half"),
-    Column("probability_over_full", "P(> full)", "the same against full fine-tuning"),
-    Column("dip", "dip", "mean return given up during fine-tuning by being below zero-shot, over the budget"),
+    Column(
+        "probability_over_scratch",
+        "P(> scratch)",
+        "chance, 0 to 1, that a run's AUC beats one from scratch; ties half",
+    ),
+    Column(
+        "probability_over_full",
+        "P(> full)",
+        "chance, 0 to 1, that a run's AUC beats one of full fine-tuning; ties count half",
+    ),
+    Column("dip", "dip (return)", "mean return given up during fine-tuning by being below zero-shot, over the budget"),
     Column("source_return", "source return", "return on the source task after fine-tuning", main=True),
     Column(
         "forgetting",
-        "forgetting",
+        "forgetting (return)",
         "source return before minus after; negative if the source improved; none from scratch, which never knew it",
         "signed",
         True,
     ),
     Column("held_out_return", "held-out return", "return on tasks that were only ever evaluated on", main=True),
-    Column("held_out_interpolation", "interpolation", "held-out tasks between source and target"),
-    Column("held_out_extrapolation", "extrapolation", "held-out tasks beyond them"),
+    Column("held_out_interpolation", "held-out return between", "return on held-out tasks between source and target"),
+    Column("held_out_extrapolation", "held-out return beyond", "return on held-out tasks beyond the target"),
     Column(
         "trainable_parameters",
-        "trained",
+        "trained parameters",
         "parameters that the optimizer moves, and their share of all",
         "parameters",
         True,
     ),
-    Column("env_steps", "env steps", "target env steps spent, probes included", "count"),
+    Column("probe_steps", "target env steps before training", "env steps of looks and probes", "count"),
+    Column("source_steps", "source env steps", "env steps of source experience that the method collects", "count"),
+    Column("env_steps", "target env steps", "env steps spent on the target by each run, probes included", "count"),
 )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from jaxrl_ft.analysis import tables
 from jaxrl_ft.analysis.summary import Row, ranked
-from jaxrl_ft.analysis.tables import wrapped
+from jaxrl_ft.analysis.tables import AUC, wrapped
 
 WIDTH = 118
 """Characters of a line where nothing says how wide the output is."""
@@ -12,8 +12,11 @@ NAME = 30
 """Characters of a line of a method's name; a longer one takes several lines."""
 MARGIN, GAP = " ", "   "
 TABLES = (
-    ("method", "runs", "AUC", "AUC - scratch", "target return", "trained", "env steps"),
-    ("method", "target return - scratch", "jumpstart", "held-out return", "source return", "forgetting"),
+    ("method", "runs", AUC, "AUC - scratch (return)", "target return", "trained parameters", "target env steps"),
+    (
+        *("method", "target return - scratch", "jumpstart (return)"),
+        *("held-out return", "source return", "forgetting (return)"),
+    ),
 )
 """The headings of the tables."""
 

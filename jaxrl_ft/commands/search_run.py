@@ -90,10 +90,10 @@ def _whole(search: Quest, tried: Sequence[Trial]) -> str:
     spent = sum(trial.env_steps for trial in tried)
     return (
         f"A search tried {len(tried):,} points in {spent:,} env steps, which no budget or column of this report holds; "
-        f"every one is in `{CSV}`. Scores are areas under the curve, means over {search.agents.num_seeds} agents on "
-        f"each of the validation tasks {', '.join(f'`{name}`' for name in search.validation)}, which nothing else here "
-        "uses. The best of many scores is too good by its luck; the rows of what was found have other seeds, on the "
-        "targets."
+        f"every one is in `{CSV}`. Scores are mean returns during fine-tuning (AUC), over {search.agents.num_seeds} "
+        f"agents on each of the validation tasks {', '.join(f'`{name}`' for name in search.validation)}, which "
+        "nothing else here uses. The best of many scores is too good by its luck; the rows of what was found have "
+        "other seeds, on the targets."
     )
 
 

@@ -83,7 +83,7 @@ def tell_cell(study: Study, cell: Mapping[str, Any], finished: int) -> None:
     """Nothing; says on stderr that a cell is finished, and names runs that failed."""
     areas = [row["auc"] for row in cell["rows"] if is_ok(row)]
     failed = [str(row["run"]) for row in cell["rows"] if not is_ok(row)]
-    area = f"mean area {np.mean(areas):.1f}" if areas else "no run is finite"
+    area = f"mean return during fine-tuning {np.mean(areas):.1f}" if areas else "no run is finite"
     stopped = f"; not finite: runs {', '.join(failed)}" if failed else ""
     line = f"[{finished}/{len(study.plan.cells)}] {cell['method']} on {cell['target']}: {area}{stopped}"
     print(line, file=sys.stderr, flush=True)

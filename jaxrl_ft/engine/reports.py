@@ -197,8 +197,9 @@ def _counts(spec: Spec, agents: Agents, prepared: Prepared, result: Result) -> I
     before = int(agents.env_steps[0])
     total_steps = int(result.curve_steps[0, -1])
     yield (
-        f"env steps of each seed: {before:,} before the target, {prepared.source_steps:,} of source experience for "
-        f"this method, {start.probe_steps:,} on the target before the first update, {total_steps:,} on it in all"
+        f"env steps of each agent: before the target {before:,} | source experience for this method "
+        f"{prepared.source_steps:,} | target before the first update {start.probe_steps:,} | target in all "
+        f"{total_steps:,}"
     )
     yield f"gradient steps skipped as non-finite: {result.skipped:,} over {spec.num_members} runs"
     if spec.method.warm_start.probe_episodes or spec.method.look_steps:

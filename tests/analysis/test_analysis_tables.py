@@ -56,10 +56,16 @@ def test_cells_align_with_columns_in_every_part():
     assert sorted({*tables.columns("main"), *tables.columns("rest")}) == sorted(tables.columns())
     full = dict(zip(tables.columns(), tables.cells(rows)[2], strict=True))
     assert full["runs"] == "15 of 16"
-    assert full["AUC"].startswith(f"{rows[2]['auc']:.0f} [")
+    assert full[tables.AUC].startswith(f"{rows[2]['auc']:.0f} [")
     assert full["P(> full)"] == "-"
     lora = dict(zip(tables.columns(), tables.cells(rows)[4], strict=True))
-    assert (lora["runs"], lora["trained"], lora["env steps"]) == ("16", "260 (2.84%)", "20,480")
+    assert (lora["runs"], lora["trained parameters"], lora["target env steps"]) == ("16", "260 (2.84%)", "20,480")
+
+
+def test_every_column_of_numbers_says_what_it_counts_in():
+    for column in tables.COLUMNS:
+        units = re.findall(r"\breturn\b|\bruns\b|^P\(|\bparameters\b|\benv steps\b", column.heading)
+        assert bool(units) == (column.style != "text"), column.heading
 
 
 def test_an_unknown_part_is_refused():

@@ -75,7 +75,7 @@ def test_failures_notes_and_method_of_intervals_are_told(text):
     assert "| long-pole | full | diverged at update 7 | 1 |" in text
     assert "- The machine was busy." in text
     assert "200 resamples" in text
-    assert "- **AUC**: area under the learning curve" in text
+    assert "- **mean return during fine-tuning (AUC)**: area under the learning curve" in text
 
 
 def test_no_failed_section_without_failures(made):
@@ -95,10 +95,13 @@ def test_findings_state_the_numbers_of_the_rows(made):
     on_long, on_weak, across = findings.findings(rows)
     best = findings.best_method([row for row in rows if row["target"] == "long-pole"])
     assert best["method"] == "soften_probe"
-    assert f"`soften_probe` has the largest area under the curve of 5 methods, {best['auc']:.0f} [" in on_long
+    assert (
+        f"`soften_probe` has the largest mean return during fine-tuning (AUC) of 5 methods, {best['auc']:.0f} ["
+        in on_long
+    )
     assert "`ewc` forgets least" in on_long
     assert "Below scratch: " in on_long
-    assert "On `weak-motor`, `full` has an area under the curve of " in on_weak
+    assert "On `weak-motor`, `full` has a mean return during fine-tuning (AUC) of " in on_weak
     assert "above scratch" in on_weak
     assert "`full` 1 / 0 / 1" in across
 
@@ -126,9 +129,9 @@ def test_ends_are_apart_or_overlap(end, words):
 
 def test_when_nothing_beats_leaving_the_policy_alone_it_says_so():
     rows = [entry("scratch", 350.0), entry("zero_shot", 480.0), entry("lora", 450.0, (100.0, 90.0, 110.0))]
-    assert "no method returned more than the untouched policy" in findings.findings(rows)[0]
+    assert "no method returned more than the pretrained agent as it is" in findings.findings(rows)[0]
     rows[1] = entry("zero_shot", 440.0)
-    assert "untouched policy returns" in findings.findings(rows)[0]
+    assert "the pretrained agent as it is returns" in findings.findings(rows)[0]
     assert "no method returned more" not in findings.findings(rows)[0]
 
 

@@ -95,17 +95,14 @@ def test_what_could_have_been_seen_is_told_of_the_best_method():
         standing.method for standing in standings.standings(runs) if standing.method not in summary.REFERENCES
     ][:2]
     sentences = standings.detectable(runs, 300, 1)
-    assert [sentence.split(" in area")[0] for sentence in sentences] == [
+    assert [sentence.split(" in mean return during fine-tuning (AUC)")[0] for sentence in sentences] == [
         f"`{best}` against `{rival}`" for rival in ("scratch", following)
     ]
     agents = [row["agent"] for row in runs if (row["method"], row["target"]) == (best, "a")]
     for sentence, rival in zip(sentences, ("scratch", following)):
         x, y = scores(runs, best), scores(runs, rival)
         power = smallest_detectable_difference(x, y, standings.mean_iqm, True, agents, 300, 1)
-        assert (
-            f"With these 16 paired runs the smallest difference you could have seen is {power.difference:.3g}"[:-1]
-            in sentence
-        )
+        assert f"16 paired runs can detect differences of {power.difference:.3g}"[:-1] in sentence
         assert "averaged over 3 targets" in sentence
 
 

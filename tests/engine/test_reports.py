@@ -169,8 +169,8 @@ def test_what_is_counted(agents, fresh, target):
     trains = sum(leaf.size for path, leaf in ended.items() if "/head/" in path)
     total = sum(leaf.size for leaf in ended.values())
     assert f"trains {trains:,} numbers for {total:,} parameters ({trains / total:.1%})" in report
-    assert "77 of source experience" in text(report) and "4,096 on it in all" in text(report)
-    assert f"env steps of each seed: {agents.env_steps[0]:,} before the target" in text(report)
+    assert "source experience for this method 77 |" in text(report) and "target in all 4,096" in text(report)
+    assert f"env steps of each agent: before the target {agents.env_steps[0]:,} |" in text(report)
     assert "gradient steps skipped as non-finite: 3 over 1 runs" in report
     assert "normaliser: none" in report and "replay: none" in report
 
