@@ -45,7 +45,7 @@ def pretrain(
         until: for domain randomisation (Tobin et al. 2017, arXiv:1703.06907): every environment's physics are drawn
             anew in each update, uniformly in the box between `source` and this task; evaluated on `source`.
         algo: the algorithm, such as `ft.PPO(gamma=0.99)`.
-        network: the network, such as `ft.MLP(width=128)`.
+        network: the network, such as `ft.MLP(width=128)`, or `ft.MLP(policy=(64, 64), value=(256, 256))`.
         optimizer: the optimizer, such as `ft.Adam(learning_rate=1e-3)` or a row of `ft.OPTIMIZERS`.
         seeds: number of agents S, trained side by side.
         steps: environment steps of each agent, rounded up to whole updates.
