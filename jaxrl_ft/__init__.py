@@ -267,6 +267,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'jaxrl_ft' has no attribute {name!r}")
+    # The devices are set before the first call, whichever it is, as JAX keeps those that it starts with.
+    importlib.import_module("jaxrl_ft.engine.placement").prepare()
     value = getattr(importlib.import_module(f"jaxrl_ft.{_PUBLIC[name]}"), name)
     globals()[name] = value
     return value

@@ -32,24 +32,26 @@ def _backend_started() -> bool:
 def prepare() -> None:
     """Sets CPU devices, the thread-pool flag and the compilation cache, once, before the first computation.
 
-    Respects `XLA_FLAGS`, `JAX_NUM_CPU_DEVICES` and `JAX_COMPILATION_CACHE_DIR` when the user has set them. When a
-    backend runs already its devices are used as they are, with one warning if a CPU of several cores is one device.
+    Respects `XLA_FLAGS`, `jax_num_cpu_devices` and `jax_compilation_cache_dir` when the user has set them, in the
+    environment or in `jax.config`. When a backend runs already its devices are used as they are, with one warning if a
+    CPU of several cores is one device that nobody chose.
     """
     _prepare_cache()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    flags = os.environ.get("XLA_FLAGS", "")
+    chosen = jax.config.values["jax_num_cpu_devices"] > 0 or "host_platform_device_count" in flags
     if _backend_started():
-        if jax.default_backend() == "cpu" and jax.device_count() == 1 and cores > 1:
+        if jax.default_backend() == "cpu" and jax.device_count() == 1 and cores > 1 and not chosen:
             warnings.warn(
-                f"JAX was started before jaxrl_ft with one CPU device for {cores} cores; to use all of them call "
-                "jaxrl_ft first, or set jax_num_cpu_devices",
+                f"JAX was started before jaxrl_ft was first used, with one CPU device for {cores} cores; to use all "
+                "of them use jaxrl_ft first, such as by ft.make_task, or set jax_num_cpu_devices",
                 stacklevel=3,
             )
         return
-    flags = os.environ.get("XLA_FLAGS", "")
     if _THREADS_FLAG not in flags:
         # One device a core runs seeds in parallel; a pool inside each of them would only contend.
         os.environ["XLA_FLAGS"] = f"{flags} {_THREADS_FLAG}=false".strip()
-    if "JAX_NUM_CPU_DEVICES" not in os.environ and "host_platform_device_count" not in flags:
+    if not chosen:
         jax.config.update("jax_num_cpu_devices", cores)
 
 
@@ -74,6 +76,11 @@ def mesh() -> Mesh:
     return Mesh(np.array(jax.devices()), (_AXIS,))
 
 
+def _on_cpu() -> bool:
+    """Whether the runs lie on CPUs; asked of the mesh, so that the devices are set before a backend starts."""
+    return mesh().devices.flat[0].platform == "cpu"
+
+
 class Program:
     """A function jitted with what its backend compiles best with; called like the function, by position.
 
@@ -88,7 +95,7 @@ class Program:
     @functools.cached_property
     def jitted(self) -> Any:
         """The jitted function; made at the first call, which is when the backend is known."""
-        options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+        options = {"xla_backend_optimization_level": 1} if _on_cpu() else None
         return jax.jit(
             self._function, static_argnames=self._static, donate_argnames=self._donate, compiler_options=options
         )
@@ -163,7 +170,7 @@ def batch(num_runs: int) -> int:
 
     Time on a CPU grows with the number of runs, from four a core; on a GPU it hardly does.
     """
-    return min(num_runs, 4 * mesh().size) if jax.default_backend() == "cpu" else num_runs
+    return min(num_runs, 4 * mesh().size) if _on_cpu() else num_runs
 
 
 def comfortable() -> int:
@@ -171,7 +178,7 @@ def comfortable() -> int:
 
     Time on a CPU grows with the number of runs from eight a core; a GPU is filled by thousands of these networks.
     """
-    return (8 if jax.default_backend() == "cpu" else 2048) * mesh().size
+    return (8 if _on_cpu() else 2048) * mesh().size
 
 
 def pad(runs: Any, num: int) -> Any:
