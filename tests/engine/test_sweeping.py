@@ -143,13 +143,15 @@ def test_what_is_finished_is_left_out(cells, together):
 
 
 def test_memory_grows_with_the_width_and_limits_it(agents, target, monkeypatch):
-    planned = study(agents, {"long": target}, ["full"], budget=BUDGET)
-    small, large = (
-        estimating.estimate(study(agents.select(np.arange(n)), {"long": target}, ["full"], budget=BUDGET).plan)[0]
-        for n in (2, 4)
+    # Widths that the devices divide, as padding takes memory too.
+    num = jax.device_count()
+    half, planned = (
+        study(agents.select(np.arange(n) % agents.num_seeds), {"long": target}, ["full"], budget=BUDGET)
+        for n in (num, 2 * num)
     )
+    small, large = (estimating.estimate(each.plan)[0] for each in (half, planned))
     # Scratch, which always runs, is of one structure with full.
-    assert small.width == 4 and large.width == 8
+    assert small.width == 2 * num and large.width == 4 * num
     assert 1.5 * small.memory < large.memory < 3 * small.memory
     assert small.seconds > 0
     each = estimating.memory_of_a_run(planned.plan)
