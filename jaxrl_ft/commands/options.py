@@ -192,8 +192,10 @@ def chosen_methods(flags: Flags, rest: Sequence[str]) -> dict[str, Method]:
         raise ValueError(f"{what}: changes one method, but --method names {len(names)}: {', '.join(names)}")
     if not axes:
         return {name: METHODS[name] for name in names}
+    method = METHODS[names[0]]
     parts: dict[str, Any] = {axis: AXES[axis][name] for axis, name in axes.items()}
-    return {"+".join([names[0], *axes.values()]): dataclasses.replace(METHODS[names[0]], **parts)}
+    told = [name for axis, name in axes.items() if parts[axis] != getattr(method, axis)]
+    return {"+".join([names[0], *told]): dataclasses.replace(method, **parts)}
 
 
 def to_choose_from(flags: Flags, rest: Sequence[str]) -> tuple[str, ...] | None:

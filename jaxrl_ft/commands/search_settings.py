@@ -76,7 +76,7 @@ class SearchSettings:
     def corners(self) -> dict[str, Method]:
         """Methods at the ends of the space, by name, to be checked."""
         return {
-            grids.named(name, point, own.of): grids.changed(self.methods[name], point)
+            grids.named(name, self.methods[name], point, own.of): grids.changed(self.methods[name], point)
             for name, own in self.dimensions.items()
             for point in own.corners()
         }

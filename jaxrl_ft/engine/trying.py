@@ -98,7 +98,9 @@ class Quest:
         paths = {path for search in self.searches.values() for path in search.dimensions.of}
         winners = (proposing.best([one for one in finished if one.proposal.method == name]) for name in self.searches)
         return {
-            grids.named(trial.proposal.method, trial.proposal.point, paths): self.changed(trial.proposal)
+            grids.named(
+                trial.proposal.method, self.methods[trial.proposal.method], trial.proposal.point, paths
+            ): self.changed(trial.proposal)
             for trial in winners
             if trial is not None
         }

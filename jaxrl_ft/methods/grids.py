@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import map_fields
 from jaxrl_ft.methods.method import Method
@@ -15,7 +17,8 @@ Grid = Mapping[str, Sequence[Any]]
 def expanded(methods: Mapping[str, Method], grid: Grid) -> dict[str, Method]:
     """Every method at every point of the grid, by name, such as `lora+learning_rate=0.001`.
 
-    A method takes those fields of the grid that it has, and stands once where it has none.
+    A method takes those fields of the grid that it has, and stands once where it has none. A point that changes
+    nothing of a method has its plain name, and numbers that are equal in float32 are one.
 
     Args:
         methods: methods by name.
@@ -34,7 +37,7 @@ def expanded(methods: Mapping[str, Method], grid: Grid) -> dict[str, Method]:
         own = {path: values for path, values in grid.items() if path in fields[name]}
         for combination in itertools.product(*own.values()):
             chosen = {path: typed(f"grid.{path}", value, fields[name][path]) for path, value in zip(own, combination)}
-            points[named(name, chosen, grid)] = changed(method, chosen)
+            points[named(name, method, chosen, grid)] = changed(method, chosen)
     return points
 
 
@@ -57,14 +60,18 @@ def known_fields(what: str, methods: Mapping[str, Method], paths: Iterable[str])
     return fields
 
 
-def named(name: str, point: Mapping[str, Any], paths: Collection[str]) -> str:
-    """The name of a method at a point, such as `lora+learning_rate=0.001`.
+def named(name: str, method: Method, point: Mapping[str, Any], paths: Collection[str]) -> str:
+    """The name of a method at a point, such as `lora+learning_rate=0.001`; its own where the point changes nothing.
 
     Args:
         name: the method's own.
+        method: the method.
         point: values by dotted path.
         paths: all fields that are changed in any method; two of one last word are told apart by their whole paths.
     """
+    own = _fields(method)
+    if all(_alike(value, own[path]) for path, value in point.items()):
+        return name
     return "+".join([name, *(_shown(path, value, paths) for path, value in point.items())])
 
 
@@ -102,7 +109,22 @@ def typed(where: str, value: Any, now: Any) -> Any:
         raise ValueError(f"{where}: {value!r} is not allowed; it must be {kind}") from None
 
 
+def _alike(value: Any, own: Any) -> bool:
+    """Whether two values of a field make the same run: programs compute with numbers in float32."""
+    numbers = isinstance(value, float) and isinstance(own, float)
+    return bool(_single(value) == _single(own) if numbers else value == own)
+
+
+def _single(value: float) -> np.float32:
+    """The number in float32; one beyond its range is refused later, by its bounds."""
+    with np.errstate(over="ignore"):
+        return np.float32(value)
+
+
 def _shown(path: str, value: Any, paths: Collection[str]) -> str:
     short = path.split(".")[-1]
     shown = short if sum(other.split(".")[-1] == short for other in paths) == 1 else path
-    return f"{shown}={value:g}" if isinstance(value, float) else f"{shown}={value}"
+    if not isinstance(value, float):
+        return f"{shown}={value}"
+    # Nine digits tell any two numbers in float32 apart.
+    return f"{shown}={value:g}" if _alike(value, float(f"{value:g}")) else f"{shown}={_single(value):.9g}"

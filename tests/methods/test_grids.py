@@ -1,5 +1,6 @@
 """Laws of grids over methods."""
 
+import numpy as np
 import pytest
 
 import jaxrl_ft as ft
@@ -30,6 +31,23 @@ def test_what_a_grid_does_not_name_stays():
             before.penalty,
             before.warm_start,
         )
+
+
+def test_a_point_that_changes_nothing_of_a_method_is_the_method():
+    own = {name: ROWS[name].optimizer.learning_rate for name in ("full", "lora")}
+    points = expanded(ROWS, {"optimizer.learning_rate": [own["full"], str(own["lora"]), 1e-4]})
+    assert list(points) == [
+        "zero_shot", "full", f"full+learning_rate={own['lora']:g}", "full+learning_rate=0.0001",
+        f"lora+learning_rate={own['full']:g}", "lora", "lora+learning_rate=0.0001",
+    ]  # fmt: skip
+    assert all(points[name] == ROWS[name] for name in ROWS)
+
+
+def test_numbers_are_one_where_programs_take_them_for_one_and_have_names_of_their_own_where_not():
+    rates = ["0.3", 0.1 + 0.2, 0.30000001, 0.3000001]
+    points = expanded({"full": ROWS["full"]}, {"optimizer.learning_rate": rates})
+    assert list(points) == ["full+learning_rate=0.3", "full+learning_rate=0.300000101"]
+    assert len({np.float32(method.optimizer.learning_rate) for method in points.values()}) == 2
 
 
 def test_an_empty_grid_changes_nothing():

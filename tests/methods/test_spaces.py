@@ -38,10 +38,12 @@ def test_what_is_drawn_is_different_inside_and_told_by_its_name():
     space = of({RATE: "1e-4:1e-2:log", "adapter.alpha": "1:16", RANK: "1:8", NESTEROV: "true,false"})
     points = space.drawn(200, seed=7)
     assert len({tuple(point.values()) for point in points}) == 200
-    for point in points:
+    # The first is the row's own.
+    assert grids.named("lora", ROWS["lora"], points[0], space.of) == "lora"
+    for point in points[1:]:
         assert 1e-4 <= point[RATE] <= 1e-2 and 1 <= point["adapter.alpha"] <= 16
         assert point[RANK] in range(1, 9) and point[NESTEROV] in (True, False)
-        told = dict(part.split("=") for part in grids.named("lora", point, space.of).split("+")[1:])
+        told = dict(part.split("=") for part in grids.named("lora", ROWS["lora"], point, space.of).split("+")[1:])
         assert float(told["learning_rate"]) == point[RATE] and float(told["alpha"]) == point["adapter.alpha"]
         assert grids.changed(ROWS["lora"], point).adapter.rank == point[RANK]
     below = np.mean([point[RATE] < 1e-3 for point in points])
