@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 FORMAT = "jaxrl_ft_bundle"
@@ -27,7 +26,6 @@ LIMITS = {ARRAYS: 2**34, METADATA: 2**26, MANIFEST: 2**24}
 DTYPES = ("bool", "float16", "float32", "float64", *(f"{s}int{bits}" for s in ("", "u") for bits in (8, 16, 32, 64)))
 LIBRARIES = ("jaxrl-ft", "numpy", "safetensors", "jax", "jaxlib", "flax", "optax", "gymnax")
 MANIFEST_FIELDS = frozenset(["format", "version", "files", "arrays", "libraries", "sha256"])
-
 Arrays = dict[str, np.ndarray]
 
 
@@ -200,6 +198,8 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 
 def _sync_directory(path: Path) -> None:
+    if os.name == "nt":
+        return  # Windows opens no directory
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

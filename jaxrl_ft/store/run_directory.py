@@ -120,7 +120,8 @@ def _check_ours(directory: Path) -> None:
 
 def _check_writable(directory: Path) -> None:
     existing = directory.absolute()
-    while not _exists(existing):
+    # The root of a drive that is not there is its own parent.
+    while not _exists(existing) and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir():
         raise _refusal(directory, f"{str(existing)!r} is not a directory")

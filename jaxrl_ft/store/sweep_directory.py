@@ -1,6 +1,5 @@
 """What a sweep leaves as it goes on: its plan, a file for each finished cell and trial, and a lock while it runs."""
 
-import fcntl
 import hashlib
 import json
 import math
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 
 from jaxrl_ft.engine.proposing import Proposal, Trial
@@ -25,12 +25,15 @@ def claimed(path: Path) -> Iterator[Path]:
     Raises:
         ValueError: another process has it.
     """
-    with (path / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(f"out: {str(path)!r} is in use by another process") from error
+    lock = filelock.FileLock(path / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise ValueError(f"out: {str(path)!r} is in use by another process") from error
+    try:
         yield path
+    finally:
+        lock.release()
 
 
 def check_plan(path: Path, plan: Mapping[str, Any]) -> None:
