@@ -48,7 +48,7 @@ def _dry_run(settings: "SweepSettings") -> None:
     from jaxrl_ft.engine import estimating, placement
 
     placement.prepare()
-    agents = settings.agents or _untrained(settings)
+    agents = settings.agents or settings.untrained()
     search = _search(settings, agents)
     if search is not None:
         settings = replace(settings, methods=settings.methods | {f"{name}+?": m for name, m in search.methods.items()})
@@ -123,31 +123,18 @@ def _agents(settings: "SweepSettings") -> "Agents":
     return checkpoints.load(path)
 
 
-def _untrained(settings: "SweepSettings") -> "Agents":
-    from jaxrl_ft.engine.learning import untrained
-    from jaxrl_ft.methods.optimizers import Adam
-    from jaxrl_ft.nets.mlp import MLP
-    from jaxrl_ft.rl.ppo import PPO
-
-    return untrained(settings.source, PPO(), MLP(), Adam(), settings.flags.seeds, settings.flags.seed)
-
-
 def _study(settings: "SweepSettings", agents: "Agents", most: int = 0) -> "Study":
     """The comparison, in batches of at most so many runs; 0 for what suits the devices."""
     from jaxrl_ft.commands import sweep_settings
     from jaxrl_ft.engine.comparison import study
-    from jaxrl_ft.engine.learning import Budget
 
-    flags = settings.flags
     return study(
         agents,
         settings.targets,
         settings.methods,
-        budget=Budget(flags.steps, settings.finetune_seed, sweep_settings.NUM_EVALS, sweep_settings.EVAL_EPISODES),
-        seeds=flags.seeds,
+        **settings.comparison(),
         episodes=sweep_settings.EPISODES,
         held_out_episodes=sweep_settings.HELD_OUT_EPISODES,
-        held_out=settings.held_out,
         most=most,
     )
 

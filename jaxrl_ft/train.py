@@ -131,7 +131,7 @@ def _advise(settings: "Settings", agents: "Agents") -> "Advice":
 
 def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", display: "Display") -> "Comparison":
     from jaxrl_ft.commands.options import REFERENCES
-    from jaxrl_ft.commands.settings import EPISODES, EVAL_EPISODES, NUM_EVALS
+    from jaxrl_ft.commands.settings import EPISODES
     from jaxrl_ft.engine.comparison import compare
 
     advised = set() if advice is None else set(settings.methods) - set(REFERENCES)
@@ -140,10 +140,7 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
         {settings.target_name: settings.target},
         settings.methods,
         seeds=settings.flags.seeds,
-        steps=settings.flags.finetune_steps,
-        seed=settings.finetune_seed,
-        num_evals=NUM_EVALS,
-        eval_episodes=EVAL_EPISODES,
+        **settings.finetune_budget._asdict(),
         episodes=EPISODES,
         held_out={settings.target_name: settings.held_out},
         paid={name: int(advice.env_steps.max()) for name in advised if advice},

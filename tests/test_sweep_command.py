@@ -26,7 +26,7 @@ def first(words):
 def test_every_run_is_a_row(first):
     with (first / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
-    methods = ["zero_shot", "scratch", "full", "adamw+learning_rate=0.001", "adamw+learning_rate=0.003"]
+    methods = ["zero_shot", "scratch", "full", "adamw+learning_rate=0.001", "adamw"]
     assert [(row["target"], row["method"], row["run"]) for row in rows] == [
         (target, method, str(run)) for target in ("long-pole", "weak-motor") for method in methods for run in range(4)
     ]
@@ -86,6 +86,15 @@ MISTAKES = {
     ),
     "shared dry run": (["--distributed", "--dry-run"], "dry_run: is not allowed with --distributed"),
     "no agents": (["--agents", "nowhere"], "agents: "),
+    "what a target lacks": (["--methods", "norm"], "matches no parameter"),
+    "what a grid makes of it": (
+        ["--methods", "net2wider", "--grid", "warm_start.width=64,4"],
+        "warm_start.width: 4 is below the pretrained network's 64 (net2wider+width=4)",
+    ),
+    "what a search may try": (
+        ["--methods", "lora", "--search", "random", "--space", "adapter.rank=1,99"],
+        "adapter.rank: 99 is above",
+    ),
 }
 
 

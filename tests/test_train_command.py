@@ -87,6 +87,12 @@ MISTAKES = [
     ("--method lora --method.adapter.rank -1", "method.adapter.rank: -1", "at least"),
     ("--adapter partial --method.adapter.pattern nowhere", "method.adapter.pattern: 'nowhere'", "matches no parameter"),
     ("--adapter partial --method.adapter.pattern (", "method.adapter.pattern: '('", "not a regular expression"),
+    ("--method net2deeper --method.warm-start.layer dense", "method.warm_start.layer: 'dense'", "'residual'"),
+    (
+        "--source MountainCar-v0 --method between --target.max-position 1.5 --target.goal-position 1.2",
+        "target: MountainCar-v0",
+        "goal_position=1.2",
+    ),
     ("--agents nowhere", "agents: nowhere", "not a bundle"),
     ("--agents nowhere --pretrain-steps 512", "pretrain-steps", "not allowed with --agents"),
     ("--agents nowhere --algo.gamma 0.9", "algo", "not allowed with --agents"),

@@ -40,6 +40,24 @@ def test_methods_by_name_run_beside_the_references_once_each():
     assert list(resolve(["--method", "lora", "lora", "--penalty", "l2"]).methods)[3:] == ["lora+l2"]
 
 
+def test_checks_are_made_against_the_agents_that_are_given(agents, tmp_path, nothing_runs):
+    ft.save(dataclasses.replace(agents, opt_state=None), tmp_path / "saved")
+    given = ["--agents", str(tmp_path / "saved"), "--seeds", "2"]
+    for method, message in (("keep_adam", "no optimizer state to keep"), ("lora", "adapter.rank: 9 is above")):
+        flags = ["--method.adapter.rank", "9"] * (method == "lora")
+        with pytest.raises(ValueError, match=message):
+            resolve([*given, "--method", method, *flags])
+    ft.save(dataclasses.replace(agents, status=("ok", "non-finite", "ok", "ok")), tmp_path / "broken")
+    with pytest.raises(ValueError, match="agents: some of them are not finite"):
+        resolve(["--agents", str(tmp_path / "broken")])
+
+
+def test_an_axis_that_is_the_methods_own_already_makes_no_other_method():
+    settings = resolve(["--method", "full", "--optimizer", "adam", "--penalty", "none"])
+    assert list(settings.methods) == ["zero_shot", "scratch", "full"]
+    assert list(resolve(["--method", "lora", "--adapter", "lora", "--penalty", "l2"]).methods)[3:] == ["lora+l2"]
+
+
 @pytest.mark.parametrize(
     ("line", "target", "name"),
     [

@@ -50,14 +50,7 @@ def advise(
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
-    checks.choice("models", models, (True, False))
-    checks.number("keep_source", keep_source, 0.0, 1.0)
-    specs.check_sizes(agents, target)
-    check_steps("steps", steps, agents.algo, target)
-    names = candidates(methods, models)
-    if methods is not None:
-        for name in names:
-            specs.finetune_spec(agents, target, recipe(name), steps, seed, 2, 1)
+    names = check(agents, target, methods, models=models, keep_source=keep_source, steps=steps, seed=seed)
     found = examine(agents, target, seed=seed)
     left = steps - int(found.env_steps.max())
     while True:
@@ -66,6 +59,33 @@ def advise(
             break
         names.remove(advice.method)
     return replace(advice, env_steps=found.env_steps, source_steps=found.source_steps, recipe=recipe(advice.method))
+
+
+def check(
+    agents: Agents,
+    target: Task,
+    methods: Sequence[str] | None,
+    *,
+    models: bool = True,
+    keep_source: float,
+    steps: int,
+    seed: int,
+) -> list[str]:
+    """The methods to choose from, after every check of the arguments, which are those of `advise`.
+
+    Raises:
+        ValueError: an argument is not allowed.
+    """
+    checks.choice("models", models, (True, False))
+    checks.number("keep_source", keep_source, 0.0, 1.0)
+    for task in (target, agents.source):
+        specs.check_sizes(agents, task)
+    check_steps("steps", steps, agents.algo, target)
+    names = candidates(methods, models)
+    if methods is not None:
+        for name in names:
+            specs.finetune_spec(agents, target, recipe(name), steps, seed, 2, 1)
+    return names
 
 
 def check_steps(field: str, steps: int, algo: Any, target: Task) -> None:

@@ -15,8 +15,9 @@ from jaxrl_ft.commands.options import OF_PRETRAINING, REFERENCES, Flags, seed_aw
 from jaxrl_ft.commands.repeating import Command
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.engine import specs
+from jaxrl_ft.engine import cells, specs
 from jaxrl_ft.engine.agents import Agents
+from jaxrl_ft.engine.learning import Budget, untrained
 from jaxrl_ft.envs.catalogue import CARTPOLES, held_out_grid, held_out_tasks, make_task
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.envs.task import Task
@@ -64,6 +65,11 @@ class Settings:
     """where to write; not made yet"""
     candidates: tuple[str, ...] | None = None
     """the methods that advice is to choose from; None for all"""
+
+    @property
+    def finetune_budget(self) -> Budget:
+        """The numbers of each fine-tune."""
+        return Budget(self.flags.finetune_steps, self.finetune_seed, NUM_EVALS, EVAL_EPISODES)
 
     @property
     def finetune_seed(self) -> int:
@@ -150,13 +156,16 @@ def load_agents(directory: str) -> Agents:
     """The saved agents: of a directory that `save` wrote, or the source agents of a run.
 
     Raises:
-        ValueError: there are none, or they are damaged.
+        ValueError: there are none, or they are damaged, or some of them are not finite.
     """
     path = Path(directory)
     try:
-        return checkpoints.load(path / "agents" / "source" if (path / run_directory.MARKER).exists() else path)
+        agents = checkpoints.load(path / "agents" / "source" if (path / run_directory.MARKER).exists() else path)
     except (ValueError, OSError) as error:
         raise ValueError(f"agents: {error}") from None
+    if set(agents.status) != {"ok"}:
+        raise ValueError("agents: some of them are not finite; they cannot be fine-tuned")
+    return agents
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,13 +261,26 @@ def budget(settings: Settings, method: Method | None) -> int:
 
 
 def _check(settings: Settings) -> None:
-    """Every check that pretraining and fine-tuning make, and that the methods fit the network."""
-    if settings.agents is None:
+    """Every check that pretraining, advice and fine-tuning make; of agents yet to be pretrained the shapes are enough.
+
+    Raises:
+        ValueError: something is not allowed.
+    """
+    flags, agents = settings.flags, settings.agents
+    if agents is None:
         check_config(settings.optimizer, "optimizer")
         budget(settings, None)
-    if settings.flags.advise:
-        advising.candidates(settings.candidates)
-        advising.check_steps("finetune_steps", settings.flags.finetune_steps, settings.algo, settings.target)
-    for method in settings.methods.values():
-        budget(settings, method)
-        specs.check_adapter(settings.algo, settings.network, method, settings.target)
+        agents = untrained(settings.source, settings.algo, settings.network, settings.optimizer, flags.seeds)
+    cells.checked(
+        agents,
+        {settings.target_name: settings.target},
+        settings.methods,
+        budget=settings.finetune_budget,
+        seeds=flags.seeds,
+        held_out={settings.target_name: settings.held_out},
+    )
+    if flags.advise:
+        steps, keep_source = flags.finetune_steps, flags.keep_source or 0.0
+        advising.check_steps("finetune_steps", steps, agents.algo, settings.target)
+        chosen = agents, settings.target, settings.candidates
+        advising.check(*chosen, keep_source=keep_source, steps=steps, seed=settings.probe_seed)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import tyro
 
 from jaxrl_ft.commands import first_help, modules, repeating, search_settings
@@ -20,8 +19,9 @@ from jaxrl_ft.commands.settings import load_agents
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.table import Table
-from jaxrl_ft.engine import specs
+from jaxrl_ft.engine import cells, specs
 from jaxrl_ft.engine.agents import Agents
+from jaxrl_ft.engine.learning import Budget, untrained
 from jaxrl_ft.engine.placement import LAYOUTS
 from jaxrl_ft.engine.proposing import MOST_TRIALS, SEARCHES
 from jaxrl_ft.envs.catalogue import held_out_tasks, make_task
@@ -30,6 +30,7 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
 from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.optimizers import Adam
 from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.ppo import PPO
@@ -153,6 +154,19 @@ class SweepSettings:
         """The seed of the search, a quarter of all seeds away from both."""
         return seed_away(self.flags.seed, 4)
 
+    @property
+    def budget(self) -> Budget:
+        """The numbers of each fine-tune."""
+        return Budget(self.flags.steps, self.finetune_seed, NUM_EVALS, EVAL_EPISODES)
+
+    def comparison(self) -> dict[str, Any]:
+        """What a comparison is given beside agents, targets and methods."""
+        return {"budget": self.budget, "seeds": self.flags.seeds, "held_out": self.held_out}
+
+    def untrained(self) -> Agents:
+        """Agents to plan with in the place of those that are yet to be pretrained."""
+        return untrained(self.source, PPO(), MLP(), Adam(), self.flags.seeds)
+
     def plan(self) -> dict[str, Any]:
         """What makes two sweeps the same, as JSON: all but where it is written and what it may take."""
         flags = self.flags
@@ -237,23 +251,18 @@ def _bytes(text: str) -> int:
 
 
 def _check(settings: SweepSettings) -> None:
-    """Checks that the engine would make, so that a mistake is told before anything is written."""
-    flags, agents = settings.flags, settings.agents
-    algo, network = (agents.algo, agents.network) if agents else (PPO(), MLP())
-    pretraining = (Method(warm_start=Scratch()), settings.source, settings.source)
-    counts = (flags.seeds, flags.steps, flags.seed, NUM_EVALS, EVAL_EPISODES)
-    if not agents:
-        specs.training_spec(algo, network, *pretraining, flags.seeds, flags.pretrain_steps, *counts[2:])
-    search = settings.search
-    corners, validation = ({}, {}) if search is None else (search.corners(), search.validation)
-    for name, method in {**settings.methods, **corners}.items():
-        try:
-            for target in [*settings.targets.values(), *validation.values()]:
-                specs.training_spec(algo, network, method, settings.source, target, *counts)
-            if method.trains:
-                specs.check_adapter(algo, network, method, settings.source)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+    """Every check that pretraining, the search and the comparison make, before anything is written.
+
+    Raises:
+        ValueError: something is not allowed.
+    """
+    flags, agents, search = settings.flags, settings.agents, settings.search
+    if agents is None:
+        pretraining = (PPO(), MLP(), Method(warm_start=Scratch()), settings.source, settings.source)
+        specs.training_spec(*pretraining, flags.seeds, flags.pretrain_steps, flags.seed, NUM_EVALS, EVAL_EPISODES)
+        agents = settings.untrained()
+    cells.checked(agents, settings.targets, settings.methods, **settings.comparison())
+    if search is not None:
+        seeds = min(search.seeds, flags.seeds)
+        cells.checked(agents, search.validation, search.corners(), budget=settings.budget, seeds=seeds)
     sweep_directory.check_plan(settings.out, settings.plan())
-    if settings.agents is not None and not np.all([status == "ok" for status in settings.agents.status]):
-        raise ValueError("agents: some of them are not finite; they cannot be fine-tuned")

@@ -94,6 +94,11 @@ def repeat(tree: Tree, num: int) -> Tree:
     return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (num, *np.shape(leaf))), tree)
 
 
+def zeros(shapes: Tree, num: int) -> Tree:
+    """Zeros of these shapes with a leading axis [num], as NumPy arrays that take no memory."""
+    return jax.tree.map(lambda one: np.broadcast_to(np.zeros((), one.dtype), (num, *one.shape)), shapes)
+
+
 def take(tree: Tree, index: Any) -> Tree:
     """Every leaf indexed along its leading axis."""
     return jax.tree.map(lambda leaf: leaf[index], tree)

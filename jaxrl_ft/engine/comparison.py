@@ -10,23 +10,21 @@ import numpy as np
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import floats
 from jaxrl_ft.core.curves import area_under_curve, together
-from jaxrl_ft.engine import estimating, placement, specs, sweeping
+from jaxrl_ft.engine import cells, estimating, placement, sweeping
 from jaxrl_ft.engine.agents import Agents
+from jaxrl_ft.engine.cells import HeldOut
 from jaxrl_ft.engine.evaluation import evaluate
-from jaxrl_ft.engine.learning import Budget, Cell
+from jaxrl_ft.engine.learning import Budget
 from jaxrl_ft.engine.loop import Progress
 from jaxrl_ft.engine.measuring import divergence
 from jaxrl_ft.engine.results import Comparison
 from jaxrl_ft.engine.sweeping import Plan
-from jaxrl_ft.envs.catalogue import held_out_grid
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
-from jaxrl_ft.methods.catalogue import ALWAYS, METHODS
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.warm_starts import Scratch
 
 _CURVES = ("curve", "curve_steps")
-HeldOut = Sequence[tuple[str, Task]]
 CellWatcher = Callable[[str, str, Progress | None], None]
 """Called with method, target and a moment of training, or None once the cell is evaluated."""
 
@@ -118,22 +116,12 @@ def study(
     Raises:
         ValueError: an argument is not allowed; nothing has been compiled.
     """
-    chosen = _methods(methods, grid or {})
-    if not targets:
-        raise ValueError("targets: empty; give at least one task by name")
-    num = checks.count("seeds", agents.num_seeds if seeds is None else seeds)
     for name, count in (("episodes", episodes), ("held_out_episodes", held_out_episodes)):
         checks.count(name, count)
-    spent = paid or {}
-    for target in targets.values():
-        # Every run is evaluated on its source too.
-        specs.check_sizes(agents, target)
-    start = agents.select(np.arange(num) % agents.num_seeds)
-    names = tuple((name, target) for target in targets for name in chosen)
-    cells = [Cell(start, targets[target], chosen[name], paid=spent.get(name, 0)) for name, target in names]
-    given = held_out or {}
-    others = {name: given.get(name) or held_out_grid(agents.source, task) for name, task in targets.items()}
-    plan = sweeping.plan(cells, budget, most)
+    names, chosen, others = cells.checked(
+        agents, targets, methods, budget=budget, grid=grid, seeds=seeds, held_out=held_out, paid=paid
+    )
+    plan = sweeping.plan(chosen, budget, most)
     return Study(names, plan, agents.num_seeds, episodes, held_out_episodes, others)
 
 
@@ -210,13 +198,6 @@ def gathered(finished: Iterable[Finished]) -> Comparison:
     cells = {(cell.method, cell.target): cell.agents for cell in found}
     curves, curve_steps = (together([getattr(agents, key) for agents in cells.values()]) for key in _CURVES)
     return Comparison([row for cell in found for row in cell.rows], curves, curve_steps, cells)
-
-
-def _methods(methods: Sequence[str] | Mapping[str, Method], grid: grids.Grid) -> dict[str, Method]:
-    named = specs.named_methods(methods)
-    always = {name: named.get(name, METHODS[name]) for name in ALWAYS}
-    points = {**always, **grids.expanded(named, grid)}
-    return {name: specs.resolve_method(method) for name, method in points.items()}
 
 
 def _returns(tuned: Agents, source: Task, target: Task, episodes: int, seed: int) -> dict[str, np.ndarray]:

@@ -1,6 +1,5 @@
 """A group of runs that train side by side: what they share, where they start, and where they stand on the devices."""
 
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -16,7 +15,6 @@ from jaxrl_ft.engine.collecting import World
 from jaxrl_ft.engine.update import Run, State
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.control import Control
-from jaxrl_ft.methods.finish import Finish
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.penalties import Source
 
@@ -160,31 +158,6 @@ def begin(runs: Given) -> tuple[World, Run, Position]:
     carry, memory = programs.enter(placement.layout(), world, policy, source)
     frozen, state, *policies = programs.begin(placement.layout(), run, carry, penalty, source, old, keep)
     return world, replace(run, base=frozen), Position(state, memory, *policies)
-
-
-def structure(spec: Spec) -> Hashable:
-    """What groups must have in common to train side by side; None for a group that trains by itself.
-
-    Who is steered, or is averaged at the end, is by itself.
-    """
-    method = spec.method
-    if type(method.control) is not Control or type(method.finish) is not Finish:
-        return None
-    return (
-        *program(spec),
-        jax.tree.structure((method.penalty, method.keep)),
-        any(jax.tree.leaves(method.keep)),
-        (spec.num_updates, spec.num_evals, spec.eval_episodes, method.spent_before() + spec.paid),
-    )
-
-
-def program(spec: Spec) -> tuple[Hashable, ...]:
-    """What groups must have in common to share the program that learns, beside their number of runs."""
-    method = spec.method
-    algo = spec.algo if method.ent_coef is None else replace(spec.algo, ent_coef=method.ent_coef)
-    parts = (algo, method.adapter, method.penalty.term(), method.training_optimizer(), method.intervention)
-    rows = (method.data.source_steps if method.data.replays else 0, spec.task.obs_size, str(spec.task.action_space))
-    return jax.tree.structure(as_arrays(parts)), method.warm_start.network(spec.network), rows
 
 
 def tasks_of(spec: Spec, start: Start) -> Task:

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
-from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import carrying, loop, preparing, reports, specs, training
 from jaxrl_ft.engine.agents import Agents
@@ -71,13 +70,29 @@ def pretrain(
     return _agents(spec, start, result, source, earlier, 0, reports.pretraining(spec, result, until))
 
 
-def untrained(source: Task, algo: Any, network: Any, optimizer: Optimizer, seeds: int, seed: int = 0) -> Agents:
-    """What `pretrain` starts from, as agents that have taken no step; to plan with."""
+def untrained(source: Task, algo: Any, network: Any, optimizer: Optimizer, seeds: int) -> Agents:
+    """Agents of the shapes that `pretrain` returns, in zeros: to check and to plan with, since nothing runs."""
     method = Method(warm_start=Scratch(), optimizer=optimizer)
-    spec = specs.training_spec(algo, network, method, source, source, seeds, 1, seed, 2, 1)
-    start = _fresh(spec, source)
-    result = loop.train(replace(spec, num_updates=0), start)
-    return _agents(spec, start, result, source, np.zeros(seeds, np.int64), 0, ("untrained",))
+    shapes = specs.fresh_shapes(algo, network, source)
+    opt_state = jax.eval_shape(method.training_optimizer().build().init, shapes[0])
+    params, statistics, opt_state = tree.zeros((*shapes, opt_state), seeds)
+    return Agents(
+        params=params,
+        statistics=statistics,
+        init_params=params,
+        opt_state=opt_state,
+        algo=algo,
+        network=network,
+        method=method,
+        source=source,
+        task=source,
+        env_steps=np.zeros(seeds, np.int64),
+        curve=np.zeros((seeds, 1)),
+        curve_steps=np.zeros((seeds, 1), np.int64),
+        trainable=tree.size(shapes[0]),
+        status=("ok",) * seeds,
+        report=("untrained",),
+    )
 
 
 def _fresh(spec: Spec, source: Task) -> Start:
@@ -158,7 +173,7 @@ def finetune_together(
     """The agents of every cell after fine-tuning, as `finetune` would, trained side by side.
 
     Args:
-        cells: of one `group.structure`, or one cell by itself.
+        cells: of one `outlines.structure`, or one cell by itself.
         budget: of every run.
         width: the program's number of runs, if it is to be larger than theirs.
         watch: as in `finetune`, of all cells together.
@@ -194,44 +209,13 @@ def prepare(cell: Cell, budget: Budget) -> Ready:
     """A cell with all that is done before its first update."""
     agents, target = cell.agents, cell.target
     spec = spec_of(cell, budget)
-    old = _old_state(agents, spec)
+    old = agents.opt_state if cell.method.keeps else None
     fresh = Policy(*training.fresh_params(agents.algo, agents.network, target, spec.seeds), agents.network)
     base = carrying.carry(agents, target, fresh)
     if not cell.method.trains:
         return Ready(spec, base, fresh, None)
     init_params = carrying.carry(replace(agents, params=agents.init_params), target, fresh).params
     return Ready(spec, base, fresh, preparing.prepare(spec, base, fresh, init_params, old))
-
-
-def _old_state(agents: Agents, spec: Spec) -> Any:
-    """State of the optimizer that trained the agents, where the method keeps something of it.
-
-    Raises:
-        ValueError: the agents have none that fits.
-    """
-    keep, optimizer = spec.method.keep, spec.method.optimizer
-    if not any((keep.first_moment, keep.second_moment, keep.step_count)):
-        return None
-    if agents.opt_state is None:
-        raise ValueError(f"method.keep: there is no optimizer state to keep after {_last(agents)}")
-    if type(agents.method.optimizer) is not type(optimizer):
-        theirs, ours = type(agents.method.optimizer).__name__, type(optimizer).__name__
-        raise ValueError(f"method.keep: the agents were trained by {theirs}, whose state {ours} cannot go on from")
-    if not specs.same_sizes(agents.task, spec.task):
-        raise ValueError("method.keep: the target has other observations or actions, and so other parameters")
-    try:
-        init = spec.method.training_optimizer().build().init
-        fresh = jax.eval_shape(init, tree.take(agents.params, 0))
-        old = tree.take(agents.opt_state, 0)
-        jax.eval_shape(spec.method.training_optimizer().inherit, fresh, old, as_arrays(keep))
-    except ValueError as error:
-        raise ValueError(f"method.keep: {error}") from None
-    return agents.opt_state
-
-
-def _last(agents: Agents) -> str:
-    method = agents.method
-    return f"training with {type(method.adapter).__name__} and {type(method.finish).__name__}, or for wrapped weights"
 
 
 def _untouched(agents: Agents, spec: Spec, base: Policy) -> Agents:

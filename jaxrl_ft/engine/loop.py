@@ -76,7 +76,7 @@ def train(spec: Spec, start: Start, watch: Watcher | None = None) -> Result:
 
 
 def train_together(jobs: Sequence[Job], width: int = 0, watch: Watcher | None = None) -> list[Result]:
-    """The results of groups of one `group.structure`, trained side by side; a group without one comes by itself.
+    """The results of groups of one `outlines.structure`, trained side by side; a group without one comes by itself.
 
     Args:
         jobs: what the runs of each group share, and where they start.

@@ -43,11 +43,9 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
     method, aligned = spec.method, base
     changes: list[Realignment] = []
     look: list[Experience] = []
-    scratch = isinstance(method.warm_start, Scratch)
     probe = Probe(np.zeros(spec.num_runs, np.float32))
     if method.look_steps:
-        who = fresh if scratch else base
-        look, outcome = watching.watch(spec, who, spec.task, watching.ON_TARGET)
+        look, outcome = watching.watch(spec, _untouched(spec, base, fresh), spec.task, watching.ON_TARGET)
         probe = Probe(possible_share(outcome, spec.task).astype(np.float32))
     if _aligns(spec):
         before = watching.watch(spec, base, spec.before, watching.BEFORE)[0]
@@ -61,15 +59,8 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
     if method.warm_start.probe_episodes:
         probe = probing.probe(spec, aligned)
     data, source_steps = _source_data(spec, base, changes)
-    start = Start(
-        policy=_warm_start(spec, aligned, fresh, probe),
-        init_params=fresh.params if scratch else init_params,
-        source=Source(aligned, init_params, data),
-        share=np.asarray(probe.share),
-        probe_steps=method.spent_before() + spec.paid,
-        old=old,
-        base=fresh if scratch else base,
-    )
+    remembered = Source(aligned, init_params, data)
+    start = starting(spec, base, fresh, _warm_start(spec, aligned, fresh, probe), remembered, probe, old)
     if not method.imagination.steps:
         return Prepared(start, source_steps, changes, None)
     source_look: list[Experience] = []
@@ -78,6 +69,24 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
     imagined = imagining.imagine(spec, start, look, source_look)
     start = start._replace(policy=imagined.policy, rate=imagined.rate)
     return Prepared(start, source_steps, changes, imagined)
+
+
+def starting(spec: Spec, base: Policy, fresh: Policy, warm: Policy, source: Source, probe: Probe, old: Any) -> Start:
+    """Where training starts, of the agents' policy, a fresh one, and the one after the warm start."""
+    return Start(
+        policy=warm,
+        init_params=fresh.params if isinstance(spec.method.warm_start, Scratch) else source.init_params,
+        source=source,
+        share=probe.share,
+        probe_steps=spec.method.spent_before() + spec.paid,
+        old=old,
+        base=_untouched(spec, base, fresh),
+    )
+
+
+def _untouched(spec: Spec, base: Policy, fresh: Policy) -> Policy:
+    """Who acts while a look is paid for."""
+    return fresh if isinstance(spec.method.warm_start, Scratch) else base
 
 
 def _aligns(spec: Spec) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from jaxrl_ft.core import checks, tree
+from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.group import Spec
@@ -20,7 +21,7 @@ from jaxrl_ft.methods.warm_starts import Probe
 
 # A sweep asks for the same few of thousands of cells, and tracing one takes tens of milliseconds.
 _FITTING: set[Hashable] = set()
-_SHAPES: dict[Hashable, tree.Tree] = {}
+_SHAPES: dict[Hashable, tuple[tree.Tree, tree.Tree]] = {}
 
 
 def resolve_method(method: str | Method | None) -> Method:
@@ -60,8 +61,9 @@ def finetune_spec(
     spec = training_spec(*configs, agents.source, target, agents.num_seeds, steps, seed, num_evals, eval_episodes)
     _check_source(agents, target, method)
     _check_first(agents, method)
+    _check_keep(agents, target, method)
     spec = replace(spec, last=agents.task)
-    shapes = _shapes(agents.algo, agents.network, target)
+    shapes, _ = fresh_shapes(agents.algo, agents.network, target)
     check_fits(method, tree.take(agents.params, 0) if same_sizes(agents.task, target) else shapes, shapes)
     return spec
 
@@ -101,6 +103,31 @@ def _check_first(agents: Agents, method: Method) -> None:
         )
 
 
+def _check_keep(agents: Agents, target: Task, method: Method) -> None:
+    """Refuses to go on from a state of the optimizer that the agents do not have, or that does not fit.
+
+    Raises:
+        ValueError: the agents have none that fits.
+    """
+    optimizer, last = method.optimizer, agents.method
+    if not method.keeps:
+        return
+    if agents.opt_state is None:
+        how = f"training with {type(last.adapter).__name__} and {type(last.finish).__name__}, or for wrapped weights"
+        raise ValueError(f"method.keep: there is no optimizer state to keep after {how}")
+    if type(last.optimizer) is not type(optimizer):
+        theirs, ours = type(last.optimizer).__name__, type(optimizer).__name__
+        raise ValueError(f"method.keep: the agents were trained by {theirs}, whose state {ours} cannot go on from")
+    if not same_sizes(agents.task, target):
+        raise ValueError("method.keep: the target has other observations or actions, and so other parameters")
+    trained = method.training_optimizer()
+    try:
+        fresh = jax.eval_shape(trained.build().init, tree.take(agents.params, 0))
+        jax.eval_shape(trained.inherit, fresh, tree.take(agents.opt_state, 0), as_arrays(method.keep))
+    except ValueError as error:
+        raise ValueError(f"method.keep: {error}") from None
+
+
 def training_spec(
     algo: Any,
     network: Any,
@@ -124,11 +151,8 @@ def training_spec(
     for name, given in (("source", source), ("task", task)):
         if not isinstance(given, Task):
             raise ValueError(f"{name}: {given!r} is not allowed; it must be a Task, as ft.make_task returns")
-    checks.seed(seed)
     checks.count("seeds", seeds)
-    checks.count("steps", steps)
-    checks.count("num_evals", num_evals, 2)
-    checks.count("eval_episodes", eval_episodes)
+    check_budget(steps, seed, num_evals, eval_episodes)
     spent = method.spent()
     if spent >= steps:
         raise ValueError(f"steps: {steps} is not allowed; it must exceed the {spent} steps that the method probes")
@@ -142,16 +166,16 @@ def training_spec(
     return Spec(algo, network, method, source, task, seed, seeds, updates, num_evals, eval_episodes)
 
 
-def check_adapter(algo: Any, network: Any, method: Method, task: Task) -> None:
-    """Refuses a method that cannot adapt this network, such as a pattern that matches no parameter.
-
-    Only shapes are traced: nothing compiles.
+def check_budget(steps: int, seed: int, num_evals: int, eval_episodes: int) -> None:
+    """Refuses numbers of a training that no method can be given.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: one of them is out of its range.
     """
-    shapes = _shapes(algo, network, task)
-    check_fits(method, shapes, shapes)
+    checks.count("steps", steps)
+    checks.seed(seed)
+    checks.count("num_evals", num_evals, 2)
+    checks.count("eval_episodes", eval_episodes)
 
 
 def check_fits(method: Method, params: tree.Tree, fresh: tree.Tree) -> None:
@@ -192,11 +216,13 @@ def _named(part: str, function: Any, *args: Any) -> Any:
         raise ValueError(f"method.{part}.{error}") from None
 
 
-def _shapes(algo: Any, network: Any, task: Task) -> tree.Tree:
-    """Shapes of the parameters, which depend on the task by its sizes alone."""
+def fresh_shapes(algo: Any, network: Any, task: Task) -> tuple[tree.Tree, tree.Tree]:
+    """Shapes of fresh parameters and statistics, which depend on the task by its sizes alone."""
     known = (jax.tree.structure(algo), network, _sizes(task))
     if known not in _SHAPES:
-        _SHAPES[known] = jax.eval_shape(lambda: algo.init_params(jax.random.key(0), task, network))
+        _SHAPES[known] = jax.eval_shape(
+            lambda: (algo.init_params(jax.random.key(0), task, network), algo.init_statistics(task))
+        )
     return _SHAPES[known]
 
 

@@ -1,13 +1,13 @@
 """Many fine-tunes with few programs: cells of one structure share a batch, whose width is the same throughout."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.engine import agents as agents_module
-from jaxrl_ft.engine import group, learning, placement
+from jaxrl_ft.engine import group, learning, outlines, placement
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.learning import Budget, Cell
 from jaxrl_ft.engine.loop import Progress
@@ -35,6 +35,8 @@ class Plan:
     """What a sweep runs, in order."""
 
     cells: tuple[Cell, ...]
+    specs: tuple[group.Spec, ...]
+    """of each cell"""
     budget: Budget
     batches: tuple[Batch, ...]
 
@@ -55,15 +57,13 @@ class Plan:
 
     def steps_of(self, number: int) -> int:
         """Environment steps on its target of all runs of a cell."""
-        cell = self.cells[number]
-        spec = learning.spec_of(cell, self.budget)
+        cell, spec = self.cells[number], self.specs[number]
         paid = cell.paid if cell.method.trains else 0
         return (paid + cell.method.spent() + self.updates_of(number) * spec.env_steps_per_update) * spec.num_runs
 
     def updates_of(self, number: int) -> int:
         """Updates of each run of a cell."""
-        cell = self.cells[number]
-        return learning.spec_of(cell, self.budget).num_updates if cell.method.trains else 0
+        return self.specs[number].num_updates if self.cells[number].method.trains else 0
 
 
 def plan(cells: Sequence[Cell], budget: Budget, most: int = 0, wide: int = 0) -> Plan:
@@ -83,39 +83,33 @@ def plan(cells: Sequence[Cell], budget: Budget, most: int = 0, wide: int = 0) ->
         ValueError: an argument is not allowed; nothing has been compiled.
     """
     given = bool(wide)
-    specs = [learning.spec_of(cell, budget) for cell in cells]
+    specs = tuple(learning.spec_of(cell, budget) for cell in cells)
+    outlined = [outlines.outline(cell.agents, spec) if cell.method.trains else None for cell, spec in zip(cells, specs)]
+    structures = [outline and outlines.structure(outline, spec) for outline, spec in zip(outlined, specs)]
     most = placement.comfortable() if not most else checks.count("most", most)
-    programs: dict[object, int] = {}
-    together: dict[object, list[int]] = {}
-    for number, (cell, spec) in enumerate(zip(cells, specs)):
-        structure = group.structure(spec) if cell.method.trains else None
-        together.setdefault(number if structure is None else (structure, spec.num_runs), []).append(number)
+    programs: dict[Hashable, int] = {}
+    together: dict[Hashable, list[int]] = {}
+    for number, structure in enumerate(structures):
+        together.setdefault(structure or number, []).append(number)
     batches: list[Batch] = []
-    wide = wide or max((_width(specs[numbers[0]], len(numbers), most) for numbers in together.values()), default=0)
+    naturals = [natural_width(specs[n[0]].num_runs, len(n), most) for n in together.values() if structures[n[0]]]
+    wide = wide or max(naturals, default=0)
     for numbers in together.values():
-        first = specs[numbers[0]]
-        if not first.method.trains:
+        first, outline = specs[numbers[0]], outlined[numbers[0]]
+        if outline is None:
             batches += [Batch((number,), ((0, first.num_runs),), 0, -1) for number in numbers]
             continue
-        alone = group.structure(first) is None
+        alone = structures[numbers[0]] is None
         parts = [(number, part) for number in numbers for part in _parts(first.num_runs, 0 if alone else most)]
-        natural = _width(first, len(numbers), most)
+        natural = natural_width(first.num_runs, len(numbers), most)
         # What is filled up costs a little, and another width costs programs of its own.
         width = wide if given or 4 * natural >= wide else natural
         width, held = (0, 1) if alone else (width, max(1, width // max(num for _, (_, num) in parts)))
-        key = (group.program(first), width or first.num_members)
-        program = programs.setdefault(key, len(programs))
+        program = programs.setdefault((outline.learned, width or first.num_members), len(programs))
         for i in range(0, len(parts), held):
             chosen = parts[i : i + held]
             batches.append(Batch(tuple(n for n, _ in chosen), tuple(p for _, p in chosen), width, program))
-    return Plan(tuple(cells), budget, tuple(batches))
-
-
-def _width(spec: group.Spec, cells: int, most: int) -> int:
-    """The number of runs that so many cells of one structure train at a time, if nothing else is to be thought of."""
-    if not spec.method.trains or group.structure(spec) is None:
-        return 0
-    return natural_width(spec.num_runs, cells, most)
+    return Plan(tuple(cells), specs, budget, tuple(batches))
 
 
 def natural_width(runs: int, cells: int, most: int = 0) -> int:

@@ -53,8 +53,13 @@ def gather(algo: Any, policies: Policy, task: Task, seeds: Seeds, steps: int) ->
     num_runs = len(seeds.seeds)
     each = tree.repeat(as_arrays(algo), num_runs), policies, tree.repeat(task, num_runs)
     arguments = placement.put((*each, *seeds), num_runs)
-    num_rollouts = -(-steps // algo.steps_per_update())
-    return placement.trim(programs.gather(placement.layout(), num_rollouts, *arguments), num_runs)
+    rollouts = programs.gather(placement.layout(), num_rollouts(algo, steps), *arguments)
+    return placement.trim(rollouts, num_runs)
+
+
+def num_rollouts(algo: Any, steps: int) -> int:
+    """Rollouts of the algorithm that take at least so many environment steps."""
+    return -(-steps // int(algo.steps_per_update()))
 
 
 def evaluate_runs(

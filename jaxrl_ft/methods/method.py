@@ -66,6 +66,11 @@ class Method:
         """Environment steps of one look of one run."""
         return self.LOOK_ENVS * self.look_steps
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anything of the optimizer's state goes on."""
+        return any((self.keep.first_moment, self.keep.second_moment, self.keep.step_count))
+
     def spent(self) -> int:
         """Environment steps on the target that go into alignment, probe and validation, of each run."""
         return self.spent_before() + self.control.spent() if self.trains else 0
@@ -85,15 +90,14 @@ class Method:
         Raises:
             ValueError: names the part, and the reason.
         """
-        keeps = any((self.keep.first_moment, self.keep.second_moment, self.keep.step_count))
         part, grows = type(self.intervention).__name__, self.warm_start.grows
         refused = {
             f"intervention: {part} acts on parameters, and a {type(self.adapter).__name__} adapter trains others; "
             "use full, partial or last_k": self.intervention.hooks and not self.adapter.plain,
             f"keep: moments are those of every parameter, and a {type(self.adapter).__name__} adapter trains others; "
-            "use full": keeps and type(self.adapter) is not Full,
+            "use full": self.keeps and type(self.adapter) is not Full,
             f"keep: moments are those of the pretrained network, which {type(self.warm_start).__name__} grows": (
-                keeps and grows
+                self.keeps and grows
             ),
             f"penalty: {type(self.penalty).__name__} is anchored to the pretrained parameters, which "
             f"{type(self.warm_start).__name__} grows": self.penalty.anchored and grows,

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 import jaxrl_ft as ft
-from jaxrl_ft.engine import estimating, group, learning, placement, sweeping
+from jaxrl_ft.engine import estimating, learning, placement, sweeping
 from jaxrl_ft.engine.comparison import study
 from jaxrl_ft.engine.learning import Budget, Cell
 
@@ -40,8 +40,7 @@ def test_every_run_is_in_one_batch_and_no_batch_holds_more_than_allowed(cells, a
     assert all(np.all(count == 1) for count in covered(plan))
     for batch in plan.batches:
         held = sum(num for _, num in batch.parts)
-        steered = group.structure(learning.spec_of(plan.cells[batch.cells[0]], BUDGET)) is None
-        if plan.cells[batch.cells[0]].method.trains and not steered:
+        if batch.width:
             assert held <= batch.width <= max(most, 1)
     assert plan.num_runs == sum(cell.agents.num_seeds for cell in whole)
 
@@ -117,7 +116,7 @@ def test_in_the_exact_layout_a_run_is_what_it_is_alone(name, agents, target, sam
     other = cell._replace(target=ft.make_task("CartPole-v1", "weak-motor"))
     updates = max(4, method.control.stretches) * method.population
     budget = BUDGET._replace(steps=method.spent() + updates * agents.algo.steps_per_update())
-    neighbours = [other] if group.structure(learning.spec_of(cell, budget)) else []
+    neighbours = [other] if method.population == 1 else []
     with placement.laid_out("exact"):
         many = learning.finetune_together([*neighbours, cell], budget)[-1]
         (alone,) = learning.finetune_together([cell._replace(agents=agents.select([2]), first=2)], budget)
