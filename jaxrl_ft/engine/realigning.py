@@ -6,7 +6,8 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine.group import Spec
 from jaxrl_ft.envs.simulator import Box
-from jaxrl_ft.methods.realignment import Experience, Realignment, estimate, realigned
+from jaxrl_ft.methods.reading import estimate
+from jaxrl_ft.methods.realignment import Experience, Realignment, realigned
 
 
 def estimates(spec: Spec, source: list[Experience], look: list[Experience]) -> list[Realignment]:

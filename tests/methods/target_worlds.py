@@ -36,7 +36,7 @@ def experience(first, steps):
     done = (steps.terminated | steps.truncated)[:-1]
     names = ("obs", "action", "next_obs", "reward", "terminated")
     flat = {name: getattr(steps, name).reshape((-1, *getattr(steps, name).shape[2:])) for name in names}
-    return Experience(**flat, starts=np.concatenate([first, steps.obs[1:][done]]))
+    return Experience(**flat, starts=np.concatenate([first, steps.obs[1:][done]]), num_envs=first.shape[0])
 
 
 def linear(rng, num, size, actions, starts, continuous=False, slopes=None, pushes=None):
