@@ -160,17 +160,34 @@ def _draw(algo: Any, task: Task, key: jax.Array, time: jax.Array) -> tuple[Any, 
     return task.draw(draw_key, (_BLOCK,)), algo.noise(task, noise_key, (_BLOCK,))
 
 
-def possible_share(outcome: Outcome, task: Task) -> np.ndarray:
-    """The return that episodes cut short would have reached, as a share of the possible, [R].
+def expected_return(outcome: Outcome, task: Task) -> np.ndarray:
+    """The return that episodes cut short would have reached, [R].
 
     It is estimated as the mean reward times the expected length 1 / h of an episode, at most the task's limit, where
     h is the rate of natural ends: ends per step.
 
     Args:
         outcome: episodes [R, E].
-        task: gives the limit and the range of returns.
+        task: gives the limit.
     """
     steps, ends = outcome.episode_length.sum(axis=1), outcome.terminated.sum(axis=1)
     length = np.minimum(steps / np.maximum(ends, 1e-9), task.episode_limit)
-    low, high = task.return_range
-    return np.clip((outcome.episode_return.sum(axis=1) / steps * length - low) / (high - low), 0.0, 1.0)
+    expected: np.ndarray = outcome.episode_return.sum(axis=1) / steps * length
+    return expected
+
+
+def possible_share(returns: np.ndarray, lowest: Any, highest: Any) -> np.ndarray:
+    """Returns [R] as a share of the way from the lowest to the highest, 0 to 1; 1 where there is no way to go.
+
+    With a random policy's return as the lowest it is the normalised score of Mnih et al. (2015,
+    doi:10.1038/nature14236), with the best possible return in the place of a human's.
+    """
+    way = np.asarray(highest - lowest)
+    return np.where(way > 0, np.clip((returns - lowest) / np.where(way > 0, way, 1.0), 0.0, 1.0), 1.0)
+
+
+def tells_apart(*outcomes: Outcome) -> np.ndarray:
+    """Whether episodes of each run tell good policies from bad: one ended naturally, or their rewards differ, [R]."""
+    ended = [outcome.terminated.any(axis=1) for outcome in outcomes]
+    rewards = np.concatenate([outcome.episode_return / outcome.episode_length for outcome in outcomes], axis=1)
+    return np.any(ended, axis=0) | (rewards.max(axis=1) > rewards.min(axis=1))

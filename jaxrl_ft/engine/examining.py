@@ -104,7 +104,7 @@ def _see(spec: Spec, policy: Policy, task: Task) -> _Seen:
     num = spec.num_runs
     tasks = tree.repeat(task, num)
     outcome = training.evaluate_runs(spec.algo, policy, tasks, spec.seeds, EPISODES, stream=training.PROBE_STREAM)
-    look, _ = watching.watch(spec, policy, task, watching.ON_TARGET)
+    look = watching.watch(spec, policy, task, watching.ON_TARGET)
     arguments = placement.put((tree.repeat(as_arrays(spec.algo), num), policy, tasks, *spec.seeds), num)
     signs = placement.trim(programs.signs(placement.layout(), *arguments), num)
     low, high = task.return_range
@@ -112,7 +112,7 @@ def _see(spec: Spec, policy: Policy, task: Task) -> _Seen:
     return _Seen(
         np.clip((outcome.episode_return.mean(axis=1) - low) / (high - low), 0.0, 1.0),
         signs,
-        look,
+        look.experiences,
         fixed + outcome.episode_length.sum(axis=1),
     )
 

@@ -10,7 +10,9 @@ import numpy as np
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import loop, placement
+from jaxrl_ft.engine.episodes import possible_share
 from jaxrl_ft.engine.group import Spec, Start
+from jaxrl_ft.engine.watching import Look
 from jaxrl_ft.envs.imagined import ImaginedParams, imagined_simulator
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
@@ -35,34 +37,40 @@ class Imagined(NamedTuple):
     """share of the held-out change that the model explains"""
     used: np.ndarray
     """whether the model was used, bool"""
+    teaches: np.ndarray
+    """whether the looks told good policies from bad, without which no model is used, bool"""
     reached: np.ndarray
     """greedy return in the model in the end; NaN where it was not used"""
     rate: np.ndarray
     """factor of the learning rate in the target"""
 
 
-def imagine(spec: Spec, start: Start, look: list[Experience], source_look: list[Experience]) -> Imagined:
+def imagine(spec: Spec, start: Start, look: Look, source_look: list[Experience]) -> Imagined:
     """Every run's policy after training in a model of the target: the best in the model of every round and the start.
 
     Args:
         spec: the fine-tune.
         start: where it would start without imagination.
-        look: experience of the target, of every run.
+        look: what was seen of the target.
         source_look: experience of the source, of every run; empty unless imagination has a source share.
     """
     imagination, space = spec.method.imagination, spec.task.action_space
     num_actions = None if isinstance(space, Box) else space.num_actions
-    models, sources = ([fit(experience, num_actions) for experience in rows] for rows in (look, source_look))
+    looks = look.experiences, source_look
+    models, sources = ([fit(experience, num_actions) for experience in rows] for rows in looks)
     accuracy = np.array([model.accuracy for model in models])
+    teaches = np.array([model.teaches for model in models])
     if sources:
         accuracy = np.minimum(accuracy, [model.accuracy for model in sources])
-    used = np.isfinite(accuracy) & (accuracy >= imagination.accuracy)
+        teaches &= [model.teaches for model in sources]
+    used = np.isfinite(accuracy) & (accuracy >= imagination.accuracy) & teaches
     if not used.any():
-        return Imagined(start.policy, accuracy, used, np.full(len(models), np.nan), np.ones(len(models), np.float32))
+        nothing, rate = np.full(len(models), np.nan), np.ones(len(models), np.float32)
+        return Imagined(start.policy, accuracy, used, teaches, nothing, rate)
     tasks = tree.stack([_task(spec.task, *pair) for pair in zip(models, used)])
     origins = tree.stack([_task(spec.source, *pair) for pair in zip(sources, used)]) if sources else tasks
     start, alone = start._replace(tasks=tasks, sources=origins), _alone(spec, tasks, origins)
-    low, high = spec.task.return_range
+    low, high = look.chance(spec.task), spec.task.return_range[1]
     goal, latest, best = low + imagination.goal * (high - low), start.policy, start.policy
     reached = np.full(len(models), np.nan)
     reached[used] = _reached(alone, start, latest, np.flatnonzero(used))
@@ -75,9 +83,8 @@ def imagine(spec: Spec, start: Start, look: list[Experience], source_look: list[
         latest = _with_rows(latest, pending, trained)
         best = _with_rows(best, pending[better], tree.take(trained, better))
         reached[pending] = np.maximum(returns, reached[pending])
-    share = np.clip((reached - low) / (high - low), 0.0, 1.0)
-    rate = np.where(used, imagination.rate**share, 1.0).astype(np.float32)
-    return Imagined(best, accuracy, used, reached, rate)
+    rate = np.where(used, imagination.rate ** possible_share(reached, low, high), 1.0).astype(np.float32)
+    return Imagined(best, accuracy, used, teaches, reached, rate)
 
 
 def _alone(spec: Spec, tasks: Task, sources: Task) -> Spec:
@@ -156,7 +163,7 @@ def _task(target: Task, model: Model, good: bool) -> Task:
     space = target.action_space
     bounds = (space.low, space.high) if isinstance(space, Box) else (0.0, 0.0)
     arrays = {name: value if good else np.zeros_like(value) for name, value in model._asdict().items()}
-    arrays.pop("accuracy")
+    del arrays["accuracy"], arrays["teaches"]
     scalars: dict[str, Any] = {
         "lowest_return": low,
         "highest_return": high,

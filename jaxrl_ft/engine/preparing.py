@@ -9,10 +9,11 @@ from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.engine import imagining, placement, probing, programs, realigning, training, watching
-from jaxrl_ft.engine.episodes import possible_share
 from jaxrl_ft.engine.group import Spec, Start
 from jaxrl_ft.engine.imagining import Imagined
 from jaxrl_ft.engine.specs import same_sizes
+from jaxrl_ft.engine.watching import Look
+from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.realignment import Experience, Realignment, retold
 from jaxrl_ft.methods.warm_starts import Probe, Scratch
@@ -28,6 +29,8 @@ class Prepared(NamedTuple):
     """what realignment did to each run; empty without it"""
     imagined: Imagined | None
     """what imagined training came to; None without it"""
+    untold: np.ndarray
+    """whether the look or probe did not tell good policies from bad, [R]; the share is then taken to be 1"""
 
 
 def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any) -> Prepared:
@@ -42,33 +45,35 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
     """
     method, aligned = spec.method, base
     changes: list[Realignment] = []
-    look: list[Experience] = []
-    probe = Probe(np.zeros(spec.num_runs, np.float32))
+    look: Look | None = None
+    share = np.zeros(spec.num_runs)
     if method.look_steps:
-        look, outcome = watching.watch(spec, _untouched(spec, base, fresh), spec.task, watching.ON_TARGET)
-        probe = Probe(possible_share(outcome, spec.task).astype(np.float32))
-    if _aligns(spec):
-        before = watching.watch(spec, base, spec.before, watching.BEFORE)[0]
-        changes = realigning.estimates(spec, before, look)
+        look = watching.watch(spec, _untouched(spec, base, fresh), spec.task, watching.ON_TARGET)
+        share = look.share(spec.task)
+    if look and _aligns(spec):
+        before = watching.watch(spec, base, spec.before, watching.BEFORE)
+        changes = realigning.estimates(spec, before.experiences, look.experiences)
         aligned = realigning.realign(base, changes)
         # What is anchored to the first parameters is anchored to them as they too would read the target.
         init_params = realigning.realign(Policy(init_params, base.statistics, base.network), changes).params
-        # What the look says of the return is not said of a policy that has changed since; it is trusted as it is.
-        changed = np.array([change.changes for change in changes])
-        probe = Probe(np.where(changed, np.float32(1.0), probe.share))
+        # What the look says of the return is not said of a policy that has changed since; it is trusted as far as
+        # the reading is.
+        share = np.array([change.trust if change.changes else told for change, told in zip(changes, share)])
     if method.warm_start.probe_episodes:
-        probe = probing.probe(spec, aligned)
+        share = probing.share(spec, aligned, _chance(spec, fresh, look))
+    untold = np.isnan(share)
+    probe = Probe(np.where(untold, 1.0, share).astype(np.float32), _widest(spec))
     data, source_steps = _source_data(spec, base, changes)
     remembered = Source(aligned, init_params, data)
     start = starting(spec, base, fresh, _warm_start(spec, aligned, fresh, probe), remembered, probe, old)
-    if not method.imagination.steps:
-        return Prepared(start, source_steps, changes, None)
+    if look is None or not method.imagination.steps:
+        return Prepared(start, source_steps, changes, None, untold)
     source_look: list[Experience] = []
     if method.imagination.source_share:
-        source_look = watching.watch(spec, base, spec.source, watching.ON_SOURCE)[0]
+        source_look = watching.watch(spec, base, spec.source, watching.ON_SOURCE).experiences
     imagined = imagining.imagine(spec, start, look, source_look)
     start = start._replace(policy=imagined.policy, rate=imagined.rate)
-    return Prepared(start, source_steps, changes, imagined)
+    return Prepared(start, source_steps, changes, imagined, untold)
 
 
 def starting(spec: Spec, base: Policy, fresh: Policy, warm: Policy, source: Source, probe: Probe, old: Any) -> Start:
@@ -94,6 +99,31 @@ def _aligns(spec: Spec) -> bool:
     return spec.method.warm_start.align and same_sizes(spec.before, spec.task)
 
 
+def _chance(spec: Spec, fresh: Policy, look: Look | None) -> np.ndarray:
+    """Return on the target of a policy that knows nothing, [R]: of random actions, or of a fresh policy on the source.
+
+    Where the source has other sizes it is the lowest return there is.
+    """
+    if look is not None:
+        return look.chance(spec.task)
+    if _compares(spec):
+        return probing.chance(spec, fresh)
+    return np.full(spec.num_runs, spec.task.return_range[0], np.float64)
+
+
+def _compares(spec: Spec) -> bool:
+    """Whether a probe is compared with a fresh policy on the source."""
+    method = spec.method
+    return method.warm_start.probe_episodes > 0 and not method.look_steps and same_sizes(spec.source, spec.task)
+
+
+def _widest(spec: Spec) -> np.ndarray:
+    """Standard deviation of an action that is uniform within its bounds, [R]; infinite of discrete actions."""
+    space = spec.task.action_space
+    widest = (space.high - space.low) / np.sqrt(12.0) if isinstance(space, Box) else np.inf
+    return np.full(spec.num_runs, widest, np.float32)
+
+
 def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy:
     num, method = spec.num_runs, spec.method
     warm = tree.repeat(as_arrays(method.warm_start), num)
@@ -108,7 +138,7 @@ def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[
     The policy that it is remembered by reads the target's sensors, and so the experience is told as the target would.
     """
     num_looks = _aligns(spec) + (spec.method.imagination.source_share > 0)
-    steps = num_looks * spec.method.look_env_steps
+    steps = num_looks * spec.method.look_env_steps + _compares(spec) * spec.method.warm_start.spent()
     if not spec.method.source_steps:
         return None, steps
     data = training.gather(spec.algo, base, spec.source, spec.seeds, spec.method.source_steps)

@@ -5,22 +5,41 @@ import numpy as np
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import training
-from jaxrl_ft.engine.episodes import possible_share
+from jaxrl_ft.engine.episodes import Outcome, expected_return, possible_share, tells_apart
 from jaxrl_ft.engine.group import Spec
-from jaxrl_ft.methods.warm_starts import Probe
+from jaxrl_ft.envs.task import Task
 
 
-def probe(spec: Spec, base: Policy) -> Probe:
-    """What the base's first episodes on the target say of its zero-shot return; leaves [R]."""
+def share(spec: Spec, base: Policy, chance: np.ndarray) -> np.ndarray:
+    """How far the base's first episodes on the target are from chance towards the best return, [R].
+
+    It is NaN where they do not tell good policies from bad.
+
+    Args:
+        spec: the fine-tune.
+        base: leaves [R, ...].
+        chance: return of a policy that knows nothing, [R].
+    """
+    outcome = _play(spec, base, spec.task)
+    reached = possible_share(expected_return(outcome, spec.task), chance, spec.task.return_range[1])
+    return np.where(tells_apart(outcome), reached, np.nan)
+
+
+def chance(spec: Spec, fresh: Policy) -> np.ndarray:
+    """Return of networks just initialised on the source, [R], estimated from as many steps as the probe takes."""
+    return expected_return(_play(spec, fresh, spec.source), spec.source)
+
+
+def _play(spec: Spec, policy: Policy, task: Task) -> Outcome:
+    """The first episodes of a probe, by samples, [R, E]."""
     warm, num = spec.method.warm_start, spec.num_runs
-    outcome = training.evaluate_runs(
+    return training.evaluate_runs(
         spec.algo,
-        base,
-        tree.repeat(spec.task, num),
+        policy,
+        tree.repeat(task, num),
         spec.seeds,
         warm.probe_episodes,
         greedy=False,
         stream=training.PROBE_STREAM,
         max_steps=warm.probe_steps,
     )
-    return Probe(possible_share(outcome, spec.task).astype(np.float32))

@@ -1,6 +1,7 @@
 """The transfer report: what became of every part of an agent, in plain lines."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -19,7 +20,6 @@ from jaxrl_ft.methods.adapters.adapter import adapts
 from jaxrl_ft.methods.adapters.low_rank import LoRA
 from jaxrl_ft.methods.adapters.sparse import Sparse
 from jaxrl_ft.methods.catalogue import AXES
-from jaxrl_ft.methods.realignment import Realignment
 
 _GROUPS = {"policy": "actor", "value": "critic"}
 
@@ -44,7 +44,7 @@ def transfer(
     lines = [_axes(spec)]
     if not same_sizes(agents.task, spec.task):
         lines.append(f"sizes: target has {sizes(spec.task)}, the agents {sizes(agents.task)}")
-    lines += [*_realignment(prepared.changes), *_imagination(spec, prepared)]
+    lines += [*_realignment(spec, prepared), *_imagination(spec, prepared)]
     lines += _leaves(spec, agents, fresh, start, result)
     lines += [_optimizer(spec, start), _normaliser(agents, fresh, start), *_rest(spec)]
     return (*lines, *_counts(spec, agents, prepared, result))
@@ -84,10 +84,18 @@ def _known(table: Table[Any], part: Any) -> str:
     return table.name_of(part) or next(alike, type(part).__name__)
 
 
-def _realignment(changes: Sequence[Realignment]) -> Iterator[str]:
-    if changes:
-        told = ", ".join(f"{what} in {sum(change.parts[what] for change in changes)}" for what in changes[0].parts)
-        yield f"realigned to the target: {told} of {len(changes)} runs"
+def _realignment(spec: Spec, prepared: Prepared) -> Iterator[str]:
+    changes = prepared.changes
+    if not spec.method.warm_start.align:
+        return
+    if not changes:
+        yield "realigned to the target: not tried, as its observations or actions have other sizes than the agents'"
+        return
+    told = ", ".join(f"{what} in {sum(change.parts[what] for change in changes)}" for what in changes[0].parts)
+    reasons = Counter(change.left_alone for change in changes if change.left_alone)
+    alone = "".join(f"; left alone: {reason} in {count}" for reason, count in reasons.items())
+    untried = "".join(f"; not tried: {what}" for what in changes[0].untried)
+    yield f"realigned to the target: {told} of {len(changes)} runs{alone}{untried}"
 
 
 def _imagination(spec: Spec, prepared: Prepared) -> Iterator[str]:
@@ -98,6 +106,12 @@ def _imagination(spec: Spec, prepared: Prepared) -> Iterator[str]:
             f"of {len(used)} runs; it explains {np.median(accuracy):.1%} of held-out change in the median run, "
             f"{np.min(accuracy):.1%} in the worst, and must explain {spec.method.imagination.accuracy:.0%}"
         )
+        untaught = int((~prepared.imagined.teaches).sum())
+        if untaught:
+            yield (
+                f"model refused in {untaught} of {len(used)} runs: the look saw no episode end and one reward alone, "
+                "or too little, of which no policy can learn"
+            )
 
 
 def _leaves(spec: Spec, agents: Agents, fresh: Policy, start: Start, result: Result) -> Iterator[str]:
@@ -205,5 +219,10 @@ def _counts(spec: Spec, agents: Agents, prepared: Prepared, result: Result) -> I
     if spec.method.warm_start.probe_episodes or spec.method.look_steps:
         low, middle, high = np.quantile(np.asarray(start.share), [0.0, 0.5, 1.0])
         changed = sum(change.changes for change in prepared.changes)
-        trusted = f"; taken to be 1 in the {changed} that were realigned" if changed else ""
-        yield f"probed zero-shot share of the possible return: median {middle:.2f}, {low:.2f} to {high:.2f}{trusted}"
+        trusted = f"; as probable as the reading in the {changed} that were realigned" if changed else ""
+        untold = int(prepared.untold.sum())
+        unknown = f"; taken to be 1 in the {untold} that saw no episode end and one reward alone" if untold else ""
+        yield (
+            "probed zero-shot return, from 0 for random actions to 1 for the best possible: "
+            f"median {middle:.2f}, {low:.2f} to {high:.2f}{trusted}{unknown}"
+        )

@@ -81,6 +81,10 @@ def _check_source(agents: Agents, target: Task, method: Method) -> None:
     reason = f"the target has other observations or actions ({sizes(target)}) than the agents ({sizes(others[0])})"
     if method.source_steps:
         raise ValueError(f"method: asks for source experience, but {reason}")
+    if method.warm_start.align and not method.imagination.steps:
+        raise ValueError(
+            f"method.warm_start.align: compares sensors and actions with those the agents know, but {reason}"
+        )
     if method.imagination.source_share:
         raise ValueError(f"method.imagination.source_share: imagines the source beside the target, but {reason}")
     if type(method.data) is not Data:
@@ -195,7 +199,7 @@ def check_fits(method: Method, params: tree.Tree, fresh: tree.Tree) -> None:
         return
     key = jax.eval_shape(lambda: jax.random.key(0))
     scalar = jax.ShapeDtypeStruct((), "float32")
-    start = _shape_of("warm_start", method.warm_start.apply, key, params, fresh, Probe(scalar))
+    start = _shape_of("warm_start", method.warm_start.apply, key, params, fresh, Probe(scalar, scalar))
     frozen = _shape_of("adapter", method.adapter.freeze, key, start)
     delta = _shape_of("adapter", method.adapter.init, key, frozen)
     merged = _shape_of("adapter", method.adapter.merge, frozen, delta)

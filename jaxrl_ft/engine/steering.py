@@ -11,7 +11,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import placement, training
 from jaxrl_ft.engine.collecting import World
-from jaxrl_ft.engine.episodes import Outcome, possible_share
+from jaxrl_ft.engine.episodes import Outcome, expected_return, possible_share
 from jaxrl_ft.engine.training import Seeds
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.control import Control, Generators, Measures, Numbers
@@ -98,7 +98,7 @@ class Steering:
             )
             shares.append(outcome)
         together = Outcome(*(np.concatenate(columns, axis=1) for columns in zip(*shares)))
-        return possible_share(together, task)
+        return possible_share(expected_return(together, task), *task.return_range)
 
 
 @partial(placement.Program, static=("layout", "num"))

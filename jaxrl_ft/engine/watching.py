@@ -1,6 +1,6 @@
 """A paid look at a task: transitions of a policy that acts by samples, and at random in half of the environments."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -9,7 +9,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import placement, programs
-from jaxrl_ft.engine.episodes import Outcome
+from jaxrl_ft.engine.episodes import Outcome, expected_return, possible_share, tells_apart
 from jaxrl_ft.engine.group import Spec
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
@@ -19,8 +19,28 @@ ON_SOURCE, ON_TARGET, BEFORE = range(3)
 """Streams of random numbers."""
 
 
-def watch(spec: Spec, policy: Policy, task: Task, stream: int) -> tuple[list[Experience], Outcome]:
-    """The experience of every run, `look_steps` long, and what the policy's own episodes came to, [R, N / 2].
+class Look(NamedTuple):
+    """What a look has shown of every run's task."""
+
+    experiences: list[Experience]
+    """of every run"""
+    own: Outcome
+    """what the policy's episodes came to, [R, N / 2]"""
+    random: Outcome
+    """what those with random actions came to, [R, N / 2]"""
+
+    def chance(self, task: Task) -> np.ndarray:
+        """Return of random actions, [R]."""
+        return expected_return(self.random, task)
+
+    def share(self, task: Task) -> np.ndarray:
+        """How far the policy is from random actions towards the best return, [R]; NaN where the look does not tell."""
+        share = possible_share(expected_return(self.own, task), self.chance(task), task.return_range[1])
+        return np.where(tells_apart(self.own, self.random), share, np.nan)
+
+
+def watch(spec: Spec, policy: Policy, task: Task, stream: int) -> Look:
+    """A look of every run at a task, `look_steps` long.
 
     Args:
         spec: the runs.
@@ -36,9 +56,17 @@ def watch(spec: Spec, policy: Policy, task: Task, stream: int) -> tuple[list[Exp
     if isinstance(task.action_space, Box):
         # What the task makes of an action beyond its bounds is what the bound does.
         steps = steps._replace(action=np.clip(steps.action, task.action_space.low, task.action_space.high))
-    own = jax.tree.map(lambda leaf: leaf[:, :, num_envs // 2 :], (steps.reward, steps.terminated))
-    outcome = Outcome(own[0].sum(axis=1), np.full(own[0].shape[::2], num_steps), own[1].sum(axis=1))
-    return [_experience(first[i], tree.take(steps, i)) for i in range(num)], outcome
+    random, own = (
+        jax.tree.map(lambda leaf, half=half: leaf[:, :, half], (steps.reward, steps.terminated))
+        for half in (slice(num_envs // 2), slice(num_envs // 2, None))
+    )
+    experiences = [_experience(first[i], tree.take(steps, i)) for i in range(num)]
+    return Look(experiences, _outcome(*own), _outcome(*random))
+
+
+def _outcome(reward: np.ndarray, terminated: np.ndarray) -> Outcome:
+    """Of rewards and ends [R, T, N]."""
+    return Outcome(reward.sum(axis=1), np.full(reward.shape[::2], reward.shape[1]), terminated.sum(axis=1))
 
 
 def _experience(first: Any, steps: Any) -> Experience:
@@ -47,4 +75,4 @@ def _experience(first: Any, steps: Any) -> Experience:
     names = ("obs", "action", "next_obs", "reward", "terminated")
     rows = {name: getattr(steps, name) for name in names}
     flat = {name: leaf.reshape((-1, *leaf.shape[2:])) for name, leaf in rows.items()}
-    return Experience(**flat, starts=starts)
+    return Experience(**flat, starts=starts, num_envs=first.shape[0])

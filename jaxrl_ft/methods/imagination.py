@@ -32,7 +32,7 @@ class Imagination:
     rounds: int = 2
     """most rounds; a run goes on while its policy has not reached the goal in the model, and keeps the best round's"""
     goal: float = 0.95
-    """share of the possible return in the model that ends a run's imagined training"""
+    """share of the way from random actions' return to the best possible one that ends a run's training in the model"""
     rate: float = 0.03
     """factor of the learning rate in the target for a run that reaches all of the possible return in the model, which
     has little left to learn and much to lose; rate^share for one that reaches a share of it"""
@@ -73,6 +73,8 @@ class Model(NamedTuple):
     accuracy: float
     """smallest share that is explained: of the held-out variance of each observation's change, of the held-out mean
     square of the reward, of the ends; minus infinity of too little experience, or of some that is not finite"""
+    teaches: bool
+    """whether the experience tells good policies from bad: an episode ended, or rewards differ"""
 
 
 def fit(experience: Experience, num_actions: int | None) -> Model:
@@ -108,14 +110,16 @@ def fit(experience: Experience, num_actions: int | None) -> Model:
         "start_spread": np.sqrt(3.0) * starts.std(axis=0),
     }
     accuracy = min(told, _explained(inputs, outputs, kind, num))
-    return Model(**{name: array.astype(np.float32) for name, array in arrays.items()}, accuracy=accuracy)
+    teaches = bool(np.any(experience.terminated) or reward.max() > reward.min())
+    float32 = {name: array.astype(np.float32) for name, array in arrays.items()}
+    return Model(**float32, accuracy=accuracy, teaches=teaches)
 
 
 def _unknown(num: int, inputs: int, size: int) -> Model:
     names = ("error", "low", "high", "ends", "start_mean", "start_spread")
     weights, reward = np.zeros((num, inputs, size), np.float32), np.zeros((num, inputs), np.float32)
     blank = {name: np.zeros(size, np.float32) for name in names}
-    return Model(weights=weights, reward=reward, **blank, accuracy=-np.inf)
+    return Model(weights=weights, reward=reward, **blank, accuracy=-np.inf, teaches=False)
 
 
 def _explained(inputs: Floats, outputs: Floats, kind: Any, num: int) -> float:

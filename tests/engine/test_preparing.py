@@ -1,6 +1,7 @@
 """Laws of what comes before the first update: the look, what it tells, realignment, imagination and its fallback."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import imagining, placement, preparing, specs, training, watching
-from jaxrl_ft.engine.episodes import Outcome, possible_share
+from jaxrl_ft.engine.episodes import Outcome, expected_return, possible_share, tells_apart
 from jaxrl_ft.methods.imagination import Imagination, fit
 
 ALIGNED = ft.Method(look_steps=64, warm_start=ft.WarmStart(align=True))
@@ -34,14 +35,29 @@ def outcome(returns, lengths, ended):
     ],
 )
 def test_the_possible_share_of_cartpole(returns, lengths, ended, share, source):
-    np.testing.assert_allclose(possible_share(outcome(returns, lengths, ended), source), [share])
+    expected = expected_return(outcome(returns, lengths, ended), source)
+    np.testing.assert_allclose(possible_share(expected, *source.return_range), [share])
 
 
 def test_the_possible_share_where_rewards_are_negative():
     task = ft.make_task("Acrobot-v1")
     # every step costs 1, and an episode that ends after 100 steps keeps 400 of 500
-    found = possible_share(outcome([[-100, -100], [-64, -64]], [[100, 100], [64, 64]], [[1, 1], [0, 0]]), task)
-    np.testing.assert_allclose(found, [0.8, 0.0])
+    found = expected_return(outcome([[-100, -100], [-64, -64]], [[100, 100], [64, 64]], [[1, 1], [0, 0]]), task)
+    np.testing.assert_allclose(found, [-100, -500])
+    np.testing.assert_allclose(possible_share(found, *task.return_range), [0.8, 0.0])
+
+
+def test_the_share_is_counted_from_random_actions():
+    found = possible_share(np.array([20.0, 260.0, 5.0, 500.0, 40.0]), np.array([20.0, 20.0, 20.0, 500.0, 500.0]), 500.0)
+    # where random actions already reach everything there is no way to go
+    np.testing.assert_allclose(found, [0.0, 0.5, 0.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    "returns, ended, tells", [([-64, -64], [0, 0], False), ([-64, -60], [0, 0], True), ([64, 64], [0, 1], True)]
+)
+def test_an_end_or_rewards_that_differ_tell_good_policies_from_bad(returns, ended, tells):
+    np.testing.assert_array_equal(tells_apart(outcome([returns], [[64, 64]], [ended])), [tells])
 
 
 def spec_of(agents, target, method):
@@ -66,7 +82,8 @@ def left(agents):
 def test_a_look_shows_the_policy_in_half_of_the_environments_and_chance_in_the_others(left, target):
     spec = spec_of(left, target, IMAGINED)
     policy = Policy(left.params, left.statistics, left.network)
-    look, own = watching.watch(spec, policy, target, watching.ON_TARGET)
+    seen_all = watching.watch(spec, policy, target, watching.ON_TARGET)
+    look, own = seen_all.experiences, seen_all.own
     assert len(look) == 4
     for i, seen in enumerate(look):
         assert seen.obs.shape == seen.next_obs.shape == (512, 4) and seen.action.shape == (512,)
@@ -74,6 +91,8 @@ def test_a_look_shows_the_policy_in_half_of_the_environments_and_chance_in_the_o
         assert not actions[:, 4:].any()
         assert 0.35 < actions[:, :4].mean() < 0.65
         np.testing.assert_array_equal(own.terminated[i], ended[:, 4:].sum(axis=0))
+        np.testing.assert_array_equal(seen_all.random.terminated[i], ended[:, :4].sum(axis=0))
+        assert seen.num_envs == 8
         np.testing.assert_array_equal(own.episode_return[i], 64)
         np.testing.assert_array_equal(own.episode_length[i], 64)
         # every observation is the one before's next, unless that ended; then, and at first, an episode starts
@@ -81,8 +100,8 @@ def test_a_look_shows_the_policy_in_half_of_the_environments_and_chance_in_the_o
         np.testing.assert_array_equal(np.all(after == before, axis=-1), ~ended[:-1])
         assert len(seen.starts) == 8 + ended[:-1].sum() and np.abs(seen.starts).max() <= 0.05
     assert not np.array_equal(look[0].obs, look[1].obs)
-    assert not np.array_equal(watching.watch(spec, policy, target, watching.ON_SOURCE)[0][0].obs, look[0].obs)
-    assert np.all(possible_share(own, target) < 0.05)
+    assert not np.array_equal(watching.watch(spec, policy, target, watching.ON_SOURCE).experiences[0].obs, look[0].obs)
+    assert np.all(seen_all.share(target) < 0.05)
 
 
 def test_continuous_actions_are_seen_within_their_bounds(tiny, random_params):
@@ -93,7 +112,7 @@ def test_continuous_actions_are_seen_within_their_bounds(tiny, random_params):
     wrapped = ft.wrap({"policy": layers}, task, algo=tiny.algo)
     params = tree.repeat(params, 1)
     spec = specs.finetune_spec(wrapped, task, replace(IMAGINED, look_steps=16), 4096, 1, 3, 4)
-    look, _ = watching.watch(spec, Policy(params, {}, tiny.network), task, watching.ON_TARGET)
+    look = watching.watch(spec, Policy(params, {}, tiny.network), task, watching.ON_TARGET).experiences
     actions = look[0].action.reshape(16, 8)
     own = np.abs(actions[:, 4:])
     assert own.max() == 2.0 and (own == 2.0).mean() > 0.5
@@ -123,7 +142,8 @@ def test_senses_are_undone_and_source_rows_are_told_as_the_target_would(agents, 
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert same(found.start.init_params, found.start.source.init_params)
     assert found.start.probe_steps == 512 and found.source_steps == 512 + before.obs.shape[1]
-    np.testing.assert_array_equal(found.start.share, 1.0)
+    np.testing.assert_array_equal(found.start.share, np.float32([change.trust for change in found.changes]))
+    assert found.start.share.min() > 0.99
 
 
 def test_other_physics_leave_every_bit_of_an_aligned_base(agents, target, same):
@@ -137,7 +157,7 @@ def test_a_run_whose_model_is_not_accurate_goes_on_without_it(agents, target, sa
     # the accuracy that separates two of the four runs
     spec = spec_of(agents, target, IMAGINED)
     base = Policy(agents.params, agents.statistics, agents.network)
-    look = watching.watch(spec, base, target, watching.ON_TARGET)[0]
+    look = watching.watch(spec, base, target, watching.ON_TARGET).experiences
     accuracy = np.array([fit(experience, 2).accuracy for experience in look])
     middle = float(np.median(accuracy))
     method = replace(IMAGINED, imagination=replace(IMAGINED.imagination, accuracy=middle))
@@ -169,6 +189,15 @@ def test_delayed_actions_are_not_imagined_and_the_look_is_paid_for(agents, same)
     assert not found.imagined.used.any() and same(found.start.policy.params, warm.policy.params)
 
 
+def test_no_model_of_one_reward_and_no_end_is_used_however_well_it_explains(agents, target):
+    spec, base = spec_of(agents, target, IMAGINED), Policy(agents.params, agents.statistics, agents.network)
+    look = watching.watch(spec, base, target, watching.ON_TARGET)
+    endless = [seen._replace(terminated=np.zeros_like(seen.terminated)) for seen in look.experiences]
+    found = imagining.imagine(spec, SimpleNamespace(policy=base), look._replace(experiences=endless), [])
+    assert found.accuracy.min() > 0.98 and not found.teaches.any() and not found.used.any()
+    assert found.policy is base
+
+
 def test_a_fresh_policy_looks_for_itself(agents, target, same):
     method = ft.Method(look_steps=64, warm_start=ft.WARM_STARTS["scratch"])
     _, fresh, found = prepared(agents, target, method)
@@ -181,8 +210,11 @@ def test_a_fresh_policy_looks_for_itself(agents, target, same):
 def test_a_probe_takes_the_place_of_what_the_look_tells(agents, target):
     looked = prepared(agents, target, ft.Method(look_steps=64))[2].start
     both = prepared(agents, target, ft.Method(look_steps=64, warm_start=ft.WarmStart(probe_episodes=8)))[2].start
-    alone = prepared(agents, target, ft.Method(warm_start=ft.WarmStart(probe_episodes=8)))[2].start
-    np.testing.assert_array_equal(both.share, alone.share)
+    probed = prepared(agents, target, ft.Method(warm_start=ft.WarmStart(probe_episodes=8)))[2]
+    alone = probed.start
+    # chance is what the look's random actions reach, or without one a fresh policy on the source
+    assert probed.source_steps == 512
+    np.testing.assert_allclose(both.share, alone.share, atol=0.05)
     assert not np.array_equal(both.share, looked.share)
     assert (looked.probe_steps, both.probe_steps, alone.probe_steps) == (512, 1024, 512)
 
@@ -201,13 +233,14 @@ def test_what_a_run_imagines_depends_neither_on_the_others_nor_on_its_batch(agen
 
 
 def test_a_run_that_does_well_in_the_model_from_the_start_is_not_trained_in_it(agents, target, monkeypatch, same):
+    # as if random actions reached nothing, for these agents do little better
+    monkeypatch.setattr(watching.Look, "chance", lambda look, task: np.zeros(4))
     at_once = replace(IMAGINED, imagination=replace(IMAGINED.imagination, goal=0.0))
     untrained = prepared(agents, target, at_once)[2]
     warm = prepared(agents, target, replace(IMAGINED, imagination=Imagination()))[2].start
     assert same(untrained.start.policy.params, warm.policy.params)
-    low, high = target.return_range
     first = untrained.imagined.reached
-    middle = (np.median(first) - low) / (high - low)
+    middle = np.median(first) / target.return_range[1]
     asked = []
     train = imagining._train
 

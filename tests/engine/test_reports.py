@@ -22,6 +22,7 @@ from jaxrl_ft.methods.realignment import Realignment
 from jaxrl_ft.methods.warm_starts import Probe
 
 PARTS = ("dense_0", "dense_1", "head")
+DEFAULTS = {"realigned": [], "imagined": None, "untold": np.array([False])}
 NONE = Realignment(np.arange(4), np.zeros(4), np.ones(4), np.arange(2), False)
 
 
@@ -51,7 +52,8 @@ def told(agents, fresh, target, method, **changes):
     result = Result(
         Policy(params, {}, agents.network), None, np.zeros((1, 2)), steps, tuple(tree.flatten(delta)), size, 3
     )
-    after = Prepared(began, 77, changes.pop("realigned", []), changes.pop("imagined", None))
+    parts = (changes.pop(name, default) for name, default in DEFAULTS.items())
+    after = Prepared(began, 77, *parts)
     given = replace(agents, **changes)
     return reports.transfer(spec, given, Policy(new, {}, agents.network), after, result), tree.flatten(ended)
 
@@ -179,19 +181,26 @@ def test_a_share_is_told_only_where_something_measured_it(agents, fresh, target)
     probed = ft.Method(warm_start=ft.WarmStart(probe_episodes=4))
     for method, there in ((ft.Method(), False), (probed, True), (ft.Method(look_steps=16), True)):
         report, _ = told(agents, fresh, target, method)
-        assert ("probed zero-shot share of the possible return: median 0.25" in text(report)) == there
+        line = "probed zero-shot return, from 0 for random actions to 1 for the best possible: median 0.25"
+        assert (line in text(report)) == there and "taken to be 1" not in text(report)
+    report, _ = told(agents, fresh, target, probed, untold=np.array([True]))
+    assert "taken to be 1 in the 1 that saw no episode end and one reward alone" in text(report)
 
 
 def test_realignment_and_imagination_are_told(agents, fresh, target):
     other = NONE._replace(order=np.array([1, 0, 2, 3]), scale=np.full(4, 2.0))
-    signs = Realignment(np.arange(4), np.ones(4), np.ones(4), np.array([1, 1]), True)
-    imagined = Imagined(None, np.array([0.5, 0.99]), np.array([False, True]), np.array([np.nan, 480.0]), np.ones(2))
+    signs = Realignment(np.arange(4), np.ones(4), np.array([1, 1, -1, -1]), np.array([1, 1]), True, left_alone="a tie")
+    used = np.array([False, True])
+    imagined = Imagined(None, np.array([0.5, 0.99]), used, used, np.array([np.nan, 480.0]), np.ones(2))
     method = replace(ft.METHODS["imagine"], adapter=ft.Full())
-    report, _ = told(agents, fresh, target, method, realigned=[NONE, other, signs], imagined=imagined)
+    untried = NONE._replace(untried=("orders of 9 sensors",))
+    report, _ = told(agents, fresh, target, method, realigned=[untried, other, signs], imagined=imagined)
     line = next(line for line in report if line.startswith("realigned"))
-    assert "reordered in 1, sensors rescaled in 1, sensors shifted in 1, actions changed in 0 of 3 runs" in line
+    assert "reordered in 1, sensors reversed in 1, sensors rescaled in 1, sensors shifted in 1, actions" in line
+    assert "actions changed in 0 of 3 runs; left alone: a tie in 1; not tried: orders of 9 sensors" in line
     line = next(line for line in report if line.startswith("imagined"))
     assert "in 1 of 2 runs" in line and "74.5%" in line and "50.0%" in line and "98%" in line
+    assert any(line.startswith("model refused in 1 of 2 runs: the look saw no episode end") for line in report)
     assert not any(line.startswith(("imagined", "realigned")) for line in told(agents, fresh, target, ft.Method())[0])
 
 

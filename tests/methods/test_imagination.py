@@ -119,7 +119,7 @@ def test_what_is_not_finite_is_not_used(field, bad):
     rows[3] = bad
     model = fit(seen._replace(**{field: rows}), 2)
     assert model.accuracy == -np.inf
-    assert all(np.isfinite(part).all() for part in model[:-1])
+    assert all(np.isfinite(part).all() for part in model[:-2]) and not model.teaches
     assert [np.shape(part) for part in model] == [np.shape(part) for part in fit(seen, 2)]
 
 
@@ -168,6 +168,15 @@ def test_ends_that_no_range_explains_lower_the_accuracy():
     ended[np.abs(seen.next_obs[:, 0]).argmax()] = True
     ended[np.square(seen.next_obs).sum(axis=1).argsort()[:3]] = True
     assert fit(seen._replace(terminated=ended), 2).accuracy == 0.25
+
+
+@pytest.mark.parametrize("reward", [1.0, -1.0])
+def test_one_reward_and_no_end_teach_nothing_however_well_they_are_explained(reward):
+    alone = fit(bounded(reward, ()), 2)
+    assert not alone.teaches and fit(bounded(reward), 2).teaches
+    varied = bounded(reward, ())
+    varied.reward[7] += 0.5
+    assert fit(varied, 2).teaches
 
 
 def test_starts_have_the_moments_of_those_seen():

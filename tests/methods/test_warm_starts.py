@@ -234,3 +234,10 @@ def test_softening_a_gaussian_policy_keeps_its_mean_and_widens_it(random_params,
     assert same(start["value"], trees[0]["value"])
     silent = start_of(ft.Soften(scale=0.0), trees, share=0.0)
     assert np.all(np.isfinite(silent["policy"]["log_std"]))
+
+
+@pytest.mark.parametrize("own, widest, found", [(0.0, np.inf, np.log(10)), (0.0, 1.5, np.log(1.5)), (1.0, 1.5, 1.0)])
+def test_a_gaussian_policy_is_widened_no_further_than_uniform_actions(own, widest, found):
+    base = {"policy": {"log_std": np.float32([own])}, "value": {}}
+    start = as_arrays(ft.Soften()).apply(jax.random.key(0), base, None, Probe(np.float32(0), np.float32(widest)))
+    np.testing.assert_allclose(start["policy"]["log_std"], [found], rtol=1e-6)

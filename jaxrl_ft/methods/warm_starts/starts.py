@@ -41,12 +41,17 @@ class Soften(WarmStart):
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {**WarmStart.BOUNDS, "scale": (0.0, 1.0), "power": (1e-3, 100.0)}
 
     def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
-        """The base with its policy head scaled; a Gaussian policy's log_std rises by as much."""
+        """The base with its policy head scaled; a Gaussian policy's log_std rises by as much.
+
+        It rises no further than the spread of actions that are uniform within their bounds: beyond it most samples
+        are clipped to the bounds.
+        """
         scale = jnp.maximum(jnp.asarray(self.scale), probe.share**self.power)
         policy = dict(base["policy"])
         if "log_std" in policy:
             # The mean must stay a good action; only the spread is exploration.
-            policy["log_std"] = policy["log_std"] - jnp.log(jnp.maximum(scale, 1e-6))
+            softened = policy["log_std"] - jnp.log(jnp.maximum(scale, 1e-6))
+            policy["log_std"] = jnp.maximum(policy["log_std"], jnp.minimum(softened, jnp.log(probe.widest)))
         else:
             for path in parts.roles(policy).output:
                 policy = _scaled(policy, path.split("/"), scale)

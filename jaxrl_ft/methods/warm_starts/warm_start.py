@@ -5,6 +5,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
@@ -15,7 +16,10 @@ class Probe(NamedTuple):
     """What the base policy's paid experience on the target says; all scalars."""
 
     share: Any
-    """estimated zero-shot return as a share of the task's return range, 0 to 1; 0 when nothing was probed"""
+    """how far the estimated zero-shot return is from a random policy's towards the best possible one, 0 to 1; 1 where
+    the experience does not tell good policies from bad, 0 when nothing was probed"""
+    widest: Any = np.inf
+    """standard deviation of a continuous action that is uniform within its bounds"""
 
 
 @config
