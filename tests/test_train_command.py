@@ -194,7 +194,7 @@ def test_a_run_leaves_everything_that_it_says(finished):
     tables = stdout.split("\nzero_shot:\n")[0]
     for heading in chain(*TABLES):
         assert set(heading.split()) <= set(tables.split())
-    assert "251 (100%)" in stdout and "probed zero-shot share" in stdout and str(out / "report.md") in stdout
+    assert "251 (100%)" in stdout and "probed zero-shot return" in stdout and str(out / "report.md") in stdout
     assert max(map(len, tables.splitlines())) <= WIDTH
     stages = ["pretraining", "zero_shot", "scratch", "full", RECOMMENDED]
     assert list(dict.fromkeys(line.split(":")[0] for line in stderr.splitlines())) == stages

@@ -72,7 +72,7 @@ class Start(NamedTuple):
     source: Source
     """what may be remembered of the agents"""
     share: np.ndarray
-    """probed zero-shot share of the possible return; 0 without a probe"""
+    """as `Probe.share`, [R]; 0 without a probe"""
     probe_steps: int = 0
     """environment steps of each run that the probe took"""
     old: Any = None
