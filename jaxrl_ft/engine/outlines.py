@@ -75,7 +75,7 @@ def start(one: Agents, spec: Spec) -> Start:
     base = carrying.carry(one, spec.task, fresh)
     init_params = carrying.carry(replace(one, params=one.init_params), spec.task, fresh).params
     key, scalar = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct((), np.float32)
-    probe = Probe(scalar)
+    probe = Probe(scalar, scalar)
     params = jax.eval_shape(method.warm_start.apply, key, base.params, fresh.params, probe)
     statistics = method.warm_start.statistics(base.statistics, fresh.statistics)
     warm = Policy(params, statistics, method.warm_start.network(spec.network))
