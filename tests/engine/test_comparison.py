@@ -64,19 +64,20 @@ def test_runs_are_paired_by_agent_and_seed(result):
 
 def test_the_jumpstart_is_where_training_starts_and_only_who_knew_the_source_can_forget_it(agents, target):
     budget = {"steps": 1024, "num_evals": 3, "eval_episodes": 4, "episodes": 2, "held_out_episodes": 1}
-    methods = {"softened": ft.Method(look_steps=8, warm_start=ft.Soften()), "fresh": ft.METHODS["scratch"]}
+    methods = {"reset": ft.Method(look_steps=8, warm_start=ft.HeadReset()), "fresh": ft.METHODS["scratch"]}
     result = ft.compare(agents, {"long": target}, methods, seed=1, **budget)
-    curves = {name: result.curves[[row["method"] == name for row in result.runs]] for name in ("zero_shot", "softened")}
-    cell = result.agents("softened", "long")
+    curves = {name: result.curves[[row["method"] == name for row in result.runs]] for name in ("zero_shot", "reset")}
+    cell = result.agents("reset", "long")
     assert cell.curve_steps[0, :2].tolist() == [0, 64], "the untouched policy stands before what the look cost"
-    np.testing.assert_array_equal(curves["softened"][:, 0], curves["zero_shot"][:, 0])
-    starts = [row["jumpstart_return"] for row in result.runs if row["method"] == "softened"]
+    np.testing.assert_array_equal(curves["reset"][:, 0], curves["zero_shot"][:, 0])
+    starts = [row["jumpstart_return"] for row in result.runs if row["method"] == "reset"]
     np.testing.assert_array_equal(starts, cell.curve[:, 1])
+    assert not np.array_equal(starts, cell.curve[:, 0])
     for row in result.runs:
         assert row["from_scratch"] == (row["method"] in ("scratch", "fresh"))
         assert [row[name] for name in ("eval_episodes", "episodes", "held_out_episodes")] == [4, 2, 1]
     lost = {row["method"]: row["forgetting"] for row in result.summary().rows}
-    assert np.isnan(lost["scratch"]) and np.isnan(lost["fresh"]) and np.isfinite(lost["softened"])
+    assert np.isnan(lost["scratch"]) and np.isnan(lost["fresh"]) and np.isfinite(lost["reset"])
 
 
 def test_returns_are_those_of_evaluate(result, agents, target, source):
