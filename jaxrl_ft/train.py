@@ -6,6 +6,7 @@ Heavy imports wait until the flags are checked, so that a mistake is answered at
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _advise(settings: "Settings", agents: "Agents") -> "Advice":
 
 
 def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", display: "Display") -> "Comparison":
-    from jaxrl_ft.commands.options import REFERENCES
+    from jaxrl_ft.commands.options import REFERENCES, with_seed
     from jaxrl_ft.commands.settings import EPISODES
     from jaxrl_ft.engine.comparison import compare
 
@@ -148,7 +149,7 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
     )
     if advice is not None and not advised:
         display.tell(ADVISED, None)
-    return comparison
+    return replace(comparison, runs=with_seed(comparison.runs, settings.flags.seed))
 
 
 def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | None", took: str) -> None:

@@ -115,7 +115,7 @@ def test_a_comparison_writes_the_report_itself(compared, tmp_path):
     names = {"report.html", "report.md", "table.tex", "results.csv", "figures"}
     assert names <= {path.name for path in page.parent.iterdir()}
     text = page.read_text()
-    for words in ("left is right", "CartPole-v1 half_length=1", "pretraining env steps 512",
+    for words in ("left is right", "CartPole-v1 half_length=1", "env steps before fine-tuning 512",
                   "fine-tuning env steps 512",
                   "runs of each method 4", "agents 4", "seed 3", "trains: all 6 leaves", "GiB", "jax 0."):  # fmt: skip
         assert words in re.sub(r"<[^>]+>", "", text), words

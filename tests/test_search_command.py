@@ -86,7 +86,8 @@ def test_what_was_found_runs_on_the_target_with_other_seeds_and_the_report_tells
     target = ft.make_task("CartPole-v1", "long-pole")
     compared = [cell for cell in trained if cell.agents.num_seeds == 4]
     assert {cell.target.describe() for cell in compared} == {target.describe()}
-    assert {row["seed"] for row in read(out / "results.csv")} == {str(2**31)}
+    seeds = {(row["seed"], row["finetune_seed"]) for row in read(out / "results.csv")}
+    assert seeds == {("0", str(2**31))}
     text = (out / "report.md").read_text()
     assert f"A search tried 9 points in {9 * 4 * 512:,} env steps" in text
     assert "`adamw`: optimizer.learning_rate=" in text and "search.csv" in (out / "report.html").read_text()
@@ -115,7 +116,7 @@ def test_a_point_that_is_not_finite_is_named(capsys):
     proposal = search_run.proposing.Proposal("lora", 3, 0, 512, {RATE: 0.0021})
     trial = search_run.Trial(proposal, float("nan"), {"a": float("nan")}, 8, 2, 4096)
     line = search_run._line(trial, 3, 9)
-    assert line == "[search 3/9] lora optimizer.learning_rate=0.0021: loses; 2 of 8 runs are not finite"
+    assert line == "[search 3/9] lora optimizer.learning_rate=0.0021: loses; 2 of 8 runs failed"
 
 
 MISTAKES = {

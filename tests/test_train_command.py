@@ -220,7 +220,8 @@ def test_raw_numbers_agree_with_each_other_and_with_the_agents(finished):
 
 def test_fine_tuning_shares_no_key_with_pretraining(finished, same):
     out = finished[0]
-    assert {row["seed"] for row in json.loads((out / "runs.json").read_text())} == {2**31}
+    rows = json.loads((out / "runs.json").read_text())
+    assert {(row["seed"], row["finetune_seed"]) for row in rows} == {(0, 2**31)}
     source, scratch = (ft.load(out / "agents" / name) for name in ("source", "scratch"))
     assert not same(source.init_params, scratch.init_params)
     assert resolve(["--seed", str(2**32 - 1)]).finetune_seed == 2**31 - 1

@@ -52,6 +52,11 @@ def seed_away(seed: int, parts: int) -> int:
     return (seed + checks.MAX_SEED // parts) % checks.MAX_SEED
 
 
+def with_seed(rows: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """The runs of a comparison with the command's seed, and beside it that of fine-tuning, which follows from it."""
+    return [{**row, "seed": seed, "finetune_seed": row["seed"]} for row in rows]
+
+
 def _name(default: str) -> Any:
     return tyro.conf.arg(metavar="NAME", help_behavior_hint=f"(default: {default})")
 

@@ -77,7 +77,7 @@ def run(search: Quest, out: Path) -> Outcome:
 def _line(trial: Trial, finished: int, num: int) -> str:
     ended = f"score {trial.score:.1f} over {trial.num_runs} runs of {trial.proposal.steps:,} env steps"
     if not math.isfinite(trial.score):
-        ended = f"loses; {trial.num_failed} of {trial.num_runs} runs are not finite"
+        ended = f"loses; {trial.num_failed} of {trial.num_runs} runs failed"
     return f"[search {finished}/{num}] {trial.proposal.method} {_point(trial)}: {ended}"
 
 
@@ -103,11 +103,11 @@ def _each(search: Quest, tried: Sequence[Trial]) -> list[str]:
     for name, one in search.searches.items():
         trials = [trial for trial in tried if trial.proposal.method == name]
         failed = sum(not math.isfinite(trial.score) for trial in trials)
-        lost = f"; {failed} trials lost by runs that are not finite" if failed else ""
+        lost = f"; {failed} trials lost by runs that failed" if failed else ""
         points = len({tuple(trial.proposal.point.values()) for trial in trials})
         best = proposing.best(trials)
         if best is None:
-            notes.append(f"`{name}`: none of {points} points is finite; nothing was found.")
+            notes.append(f"`{name}`: runs of each of {points} points failed; nothing was found.")
             continue
         longest = [trial for trial in trials if trial.proposal.steps == best.proposal.steps]
         own = next((trial for trial in longest if trial.proposal.point == one.dimensions.own()), None)

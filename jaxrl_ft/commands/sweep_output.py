@@ -19,6 +19,7 @@ from jaxrl_ft.analysis.summary import is_ok, summarise
 from jaxrl_ft.analysis.text_tables import text_tables
 from jaxrl_ft.commands import output
 from jaxrl_ft.commands.measurements import grids_and_films
+from jaxrl_ft.commands.options import with_seed
 from jaxrl_ft.commands.repeating import CONFIG
 from jaxrl_ft.commands.sweep_settings import SweepSettings
 from jaxrl_ft.core.curves import together
@@ -83,8 +84,8 @@ def tell_cell(study: Study, cell: Mapping[str, Any], finished: int) -> None:
     """Nothing; says on stderr that a cell is finished, and names runs that failed."""
     areas = [row["auc"] for row in cell["rows"] if is_ok(row)]
     failed = [str(row["run"]) for row in cell["rows"] if not is_ok(row)]
-    area = f"mean return during fine-tuning {np.mean(areas):.1f}" if areas else "no run is finite"
-    stopped = f"; not finite: runs {', '.join(failed)}" if failed else ""
+    area = f"mean return during fine-tuning {np.mean(areas):.1f}" if areas else "no run counts"
+    stopped = f"; failed: runs {', '.join(failed)}" if failed else ""
     line = f"[{finished}/{len(study.plan.cells)}] {cell['method']} on {cell['target']}: {area}{stopped}"
     print(line, file=sys.stderr, flush=True)
 
@@ -120,7 +121,10 @@ def write_report(settings: SweepSettings, study: Study, cells: Cells, took: str,
         source=f"`{settings.source.describe()}`",
         title=f"Fine-tuning to {len(settings.targets)} targets",
         targets={name: f"{SHIFTS.text(name)}; `{task.describe()}`" for name, task in settings.targets.items()},
-        budgets={"pretraining env steps": flags.pretrain_steps, "fine-tuning env steps": flags.steps},
+        budgets={
+            "env steps before fine-tuning": int(study.plan.cells[0].agents.env_steps.max()),
+            "fine-tuning env steps": flags.steps,
+        },
         seeds={"agents": study.num_agents, "runs of each cell": flags.seeds, "seed": flags.seed},
         versions=surroundings.versions(),
         hardware=surroundings.hardware(),
@@ -150,6 +154,7 @@ class Keeper:
 
     def keep(self, cell: dict[str, Any], arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
         """Nothing; the cell, as the directory keeps it, and its agents, in parts, are then there, and it is told."""
+        cell = {**cell, "rows": with_seed(cell["rows"], self._settings.flags.seed)}
         with self._keeping:
             bundle.write_bundle(_agents_path(self._settings, cell["method"], cell["target"]), arrays, metadata)
             sweep_directory.write_cell(self._settings.out, cell["number"], cell)

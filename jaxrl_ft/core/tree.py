@@ -1,11 +1,13 @@
 """Pytree helpers for nested dicts of parameters, addressed by paths such as `policy/dense_0/kernel`."""
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 Tree = Any
 """A nested dict with array leaves."""
@@ -77,6 +79,33 @@ def unravel(vector: jax.Array, like: Tree) -> Tree:
 def size(tree: Tree) -> int:
     """The number of scalars in a tree."""
     return sum(int(np.prod(np.shape(leaf))) for leaf in jax.tree.leaves(tree))
+
+
+def finite(tree: Tree) -> jax.Array:
+    """Whether every number of the tree is finite, a bool scalar."""
+    return reduce(jnp.logical_and, [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)], jnp.asarray(True))
+
+
+def finite_entries(rows: Tree) -> jax.Array:
+    """For each entry of the leading axis whether it is finite in all leaves [M, ...], bool [M]."""
+    return reduce(jnp.logical_and, [jnp.isfinite(x).reshape((len(x), -1)).all(axis=1) for x in jax.tree.leaves(rows)])
+
+
+def finite_rows(rows: Tree) -> Tree:
+    """The rows [M, ...], with one that is finite in the place of each that is not.
+
+    The last finite one before it takes its place, or the first of all
+    where none is before it; where no row is finite, none of the result is.
+    """
+    good = finite_entries(rows)
+    last = jax.lax.cummax(jnp.where(good, jnp.arange(len(good)), 0))
+    return take(rows, jnp.maximum(last, jnp.argmax(good)))
+
+
+def finite_runs(tree: Tree, num: int) -> NDArray[np.bool_]:
+    """For each of `num` runs whether all of its numbers are finite, [R], from leaves [R, ...] on the host."""
+    leaves = (np.isfinite(leaf).reshape((num, -1)).all(axis=1) for leaf in jax.tree.leaves(tree))
+    return reduce(np.logical_and, leaves, np.ones(num, bool))
 
 
 def stack(trees: list[Tree]) -> Tree:

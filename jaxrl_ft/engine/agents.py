@@ -79,10 +79,13 @@ class Agents:
             seed: which of the S agents, from 0.
 
         Raises:
-            ValueError: there is no such seed, or an observation has another size.
+            ValueError: there is no such seed, its parameters or statistics are not finite, or an observation has
+                another size.
         """
         checks.count("seed", seed, 0, self.num_seeds - 1)
         policy = tree.take(Policy(self.params, self.statistics, self.network), seed)
+        if not tree.finite_runs((self.params, self.statistics), self.num_seeds)[seed]:
+            raise ValueError(f"seed: {seed!r} is not allowed; its parameters or statistics are not finite")
         size, space = self.task.obs_size, self.task.action_space
         mode = jax.jit(lambda obs: self.algo.distribution(policy, obs).mode())
 

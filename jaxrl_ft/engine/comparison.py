@@ -13,7 +13,7 @@ from jaxrl_ft.core.curves import area_under_curve, together
 from jaxrl_ft.engine import cells, estimating, placement, sweeping
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.cells import HeldOut
-from jaxrl_ft.engine.evaluation import evaluate
+from jaxrl_ft.engine.evaluation import episode_returns
 from jaxrl_ft.engine.learning import Budget
 from jaxrl_ft.engine.loop import Progress
 from jaxrl_ft.engine.measuring import divergence
@@ -68,7 +68,7 @@ class Study:
             chosen: numbers of the batches of the plan to run; all of them without it.
         """
         start, seed = self.plan.cells[0].agents, self.plan.budget.seed
-        before = evaluate(start, start.source, episodes=self.episodes, seed=seed).mean(axis=1)
+        before = episode_returns(start, start.source, episodes=self.episodes, seed=seed).mean(axis=1)
         tell = None if watch is None else partial(self._tell, watch)
         for number, tuned in sweeping.run(self.plan, skip, tell, chosen):
             name, target = self.names[number]
@@ -202,7 +202,9 @@ def gathered(finished: Iterable[Finished]) -> Comparison:
 
 def _returns(tuned: Agents, source: Task, target: Task, episodes: int, seed: int) -> dict[str, np.ndarray]:
     tasks = {"source_return": source, "target_return": target}
-    return {name: evaluate(tuned, task, episodes=episodes, seed=seed).mean(axis=1) for name, task in tasks.items()}
+    return {
+        name: episode_returns(tuned, task, episodes=episodes, seed=seed).mean(axis=1) for name, task in tasks.items()
+    }
 
 
 def _starting_return(tuned: Agents, paid: int) -> np.ndarray:
@@ -214,7 +216,7 @@ def _starting_return(tuned: Agents, paid: int) -> np.ndarray:
 def _held_out(tuned: Agents, grid: HeldOut, episodes: int, seed: int) -> dict[str, np.ndarray]:
     means: dict[str, list[np.ndarray]] = {"interpolation": [], "extrapolation": []}
     for kind, task in grid:
-        means[kind].append(evaluate(tuned, task, episodes=episodes, seed=seed).mean(axis=1))
+        means[kind].append(episode_returns(tuned, task, episodes=episodes, seed=seed).mean(axis=1))
     empty = np.full(tuned.num_seeds, np.nan)
     columns = {f"held_out_{kind}": np.mean(found, axis=0) if found else empty for kind, found in means.items()}
     every = means["interpolation"] + means["extrapolation"]

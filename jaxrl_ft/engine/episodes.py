@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.task import Task
 
@@ -33,6 +34,7 @@ class Outcome(NamedTuple):
     """What happened in each episode, [E]; arrays of JAX inside programs, of NumPy on the host."""
 
     episode_return: Any
+    """undiscounted; NaN of a policy whose parameters or statistics are not finite"""
     episode_length: Any
     terminated: Any
     """whether it came to a natural end"""
@@ -78,7 +80,7 @@ def play(
         options: see `Options`.
         axis: None, or 0 where the task's leaves are [E, ...], and every episode is played on a task of its own.
     """
-    keys, start = _start(num_episodes, task, axis, key, options)
+    keys, start = _start(num_episodes, policy, task, axis, key, options)
 
     def block(now: _Playing) -> _Playing:
         return _block(algo, task, axis, partial(_step, algo, policy, task, axis, options), keys, now)[0]
@@ -88,7 +90,7 @@ def play(
 
 def record(algo: Any, num_steps: int, policy: Policy, task: Task, key: jax.Array, options: Options) -> Recording:
     """The first T steps of episode `first`, as `play` plays it; T is `num_steps` rounded up to whole blocks."""
-    keys, start = _start(1, task, None, key, options)
+    keys, start = _start(1, policy, task, None, key, options)
 
     def block(now: _Playing, _: None) -> tuple[_Playing, Any]:
         return _block(algo, task, None, partial(_recorded_step, algo, policy, task, options), keys, now)
@@ -100,13 +102,15 @@ def record(algo: Any, num_steps: int, policy: Policy, task: Task, key: jax.Array
 
 
 def _start(
-    num_episodes: int, task: Task, axis: int | None, key: jax.Array, options: Options
+    num_episodes: int, policy: Policy, task: Task, axis: int | None, key: jax.Array, options: Options
 ) -> tuple[jax.Array, _Playing]:
     """The keys of the episodes, and where they stand before their first step."""
     numbers = options.first + jnp.arange(num_episodes, dtype=jnp.uint32)
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, options.stream)))(numbers)
     obs, env_state = jax.vmap(_first, in_axes=(axis, 0))(task, keys)
-    outcome = Outcome(jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
+    # A policy of numbers that are none acts all the same, and must not have a score.
+    nothing = jnp.where(tree.finite((policy.params, policy.statistics)), jnp.zeros(num_episodes), jnp.nan)
+    outcome = Outcome(nothing, jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
     return keys, _Playing(jnp.int32(0), obs, env_state, numbers < options.last, outcome)
 
 
@@ -164,26 +168,29 @@ def expected_return(outcome: Outcome, task: Task) -> np.ndarray:
     """The return that episodes cut short would have reached, [R].
 
     It is estimated as the mean reward times the expected length 1 / h of an episode, at most the task's limit, where
-    h is the rate of natural ends: ends per step.
+    h is the rate of natural ends: ends per step. Episodes whose return is not finite are left out; NaN where all are.
 
     Args:
         outcome: episodes [R, E].
         task: gives the limit.
     """
-    steps, ends = outcome.episode_length.sum(axis=1), outcome.terminated.sum(axis=1)
+    finite = np.isfinite(outcome.episode_return)
+    total, steps, ends = (np.where(finite, column, 0).sum(axis=1) for column in outcome)
     length = np.minimum(steps / np.maximum(ends, 1e-9), task.episode_limit)
-    expected: np.ndarray = outcome.episode_return.sum(axis=1) / steps * length
+    expected: np.ndarray = np.where(finite.any(axis=1), total / np.maximum(steps, 1) * length, np.nan)
     return expected
 
 
 def possible_share(returns: np.ndarray, lowest: Any, highest: Any) -> np.ndarray:
     """Returns [R] as a share of the way from the lowest to the highest, 0 to 1; 1 where there is no way to go.
 
+    A return that is not finite is the lowest.
+
     With a random policy's return as the lowest it is the normalised score of Mnih et al. (2015,
     doi:10.1038/nature14236), with the best possible return in the place of a human's.
     """
     way = np.asarray(highest - lowest)
-    return np.where(way > 0, np.clip((returns - lowest) / np.where(way > 0, way, 1.0), 0.0, 1.0), 1.0)
+    return np.where(way > 0, np.nan_to_num(np.clip((returns - lowest) / np.where(way > 0, way, 1.0), 0.0, 1.0)), 1.0)
 
 
 def tells_apart(*outcomes: Outcome) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Evaluation of agents on any task of their sizes, or on many at once."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,8 @@ def evaluate(
 ) -> np.ndarray:
     """Undiscounted episode returns, [S, E].
 
-    Episode e of agent i meets the same start and the same noise on every task and with every method.
+    Episode e of agent i meets the same start and the same noise on every task and with every method. An agent whose
+    parameters or statistics are not finite acts, but has no score: its returns are NaN, and a warning names it.
 
     Args:
         agents: S agents.
@@ -38,6 +40,18 @@ def evaluate(
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
+    returns = episode_returns(agents, task, episodes=episodes, greedy=greedy, seed=seed)
+    broken = np.flatnonzero(~tree.finite_runs((agents.params, agents.statistics), agents.num_seeds))
+    if broken.size:
+        named = ", ".join(map(str, broken))
+        warnings.warn(f"agents: not finite: {named} of {agents.num_seeds}; their returns are NaN", stacklevel=2)
+    return returns
+
+
+def episode_returns(
+    agents: Agents, task: Task | Sequence[Task], *, episodes: int | None = None, greedy: bool = True, seed: int = 2
+) -> np.ndarray:
+    """What `evaluate` returns, without the warning: for callers that say themselves which agents are not finite."""
     each = _checked(agents, task, episodes)
     num_episodes = checks.count("episodes", EPISODES if episodes is None else episodes)
     checks.choice("greedy", greedy, (True, False))

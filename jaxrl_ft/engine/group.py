@@ -61,6 +61,11 @@ class Spec:
         """Environment steps of one update of all members of one run."""
         return int(self.algo.steps_per_update()) * self.method.population
 
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps of all members of one run over the whole budget."""
+        return self.num_updates * int(self.algo.gradient_steps_per_update()) * self.method.population
+
 
 class Start(NamedTuple):
     """What training starts from, on the host; leaves [R, ...]."""

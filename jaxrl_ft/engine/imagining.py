@@ -71,20 +71,30 @@ def imagine(spec: Spec, start: Start, look: Look, source_look: list[Experience])
     origins = tree.stack([_task(spec.source, *pair) for pair in zip(sources, used)]) if sources else tasks
     start, alone = start._replace(tasks=tasks, sources=origins), _alone(spec, tasks, origins)
     low, high = look.chance(spec.task), spec.task.return_range[1]
-    goal, latest, best = low + imagination.goal * (high - low), start.policy, start.policy
-    reached = np.full(len(models), np.nan)
+    best, reached = _rounds(alone, start, used, imagination.rounds, low + imagination.goal * (high - low))
+    rate = np.where(used, imagination.rate ** possible_share(reached, low, high), 1.0).astype(np.float32)
+    return Imagined(best, accuracy, used, teaches, reached, rate)
+
+
+def _rounds(alone: Spec, start: Start, used: np.ndarray, rounds: int, goal: np.ndarray) -> tuple[Policy, np.ndarray]:
+    """The best policy of every run and its return in the model, [R]; those that reach the goal [R] train no further.
+
+    A return that is not finite is below every other, and the policy that it is of is forgotten.
+    """
+    latest, best = start.policy, start.policy
+    reached = np.full(len(used), np.nan)
     reached[used] = _reached(alone, start, latest, np.flatnonzero(used))
-    for number in range(imagination.rounds):
-        pending = np.flatnonzero(used & (reached < goal))
+    for number in range(rounds):
+        pending = np.flatnonzero(used & ~(reached >= goal))
         if not pending.size:
             break
         trained, returns = _train(alone, start, latest, pending, number)
-        better = returns > reached[pending]
-        latest = _with_rows(latest, pending, trained)
+        sound = np.isfinite(returns)
+        better = sound & ~(returns <= reached[pending])
+        latest = _with_rows(latest, pending[sound], tree.take(trained, sound))
         best = _with_rows(best, pending[better], tree.take(trained, better))
-        reached[pending] = np.maximum(returns, reached[pending])
-    rate = np.where(used, imagination.rate ** possible_share(reached, low, high), 1.0).astype(np.float32)
-    return Imagined(best, accuracy, used, teaches, reached, rate)
+        reached[pending] = np.fmax(returns, reached[pending])
+    return best, reached
 
 
 def _alone(spec: Spec, tasks: Task, sources: Task) -> Spec:

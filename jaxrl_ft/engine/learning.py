@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import carrying, loop, preparing, reports, specs, training
+from jaxrl_ft.engine import carrying, loop, preparing, reports, specs, statuses, training
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.group import Spec, Start
 from jaxrl_ft.engine.loop import Result, Watcher
@@ -234,6 +234,7 @@ def _untouched(agents: Agents, spec: Spec, base: Policy) -> Agents:
         curve_steps=steps,
         trainable=0,
         source_steps=0,
+        status=statuses.of_policies(base, curve),
         report=reports.untouched(spec, agents, base),
     )
 
@@ -247,7 +248,6 @@ def _agents(
     source_steps: int,
     report: tuple[str, ...],
 ) -> Agents:
-    finite = np.all([np.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim))) for leaf in _leaves(result)], axis=0)
     return Agents(
         params=result.policy.params,
         statistics=result.policy.statistics,
@@ -263,10 +263,6 @@ def _agents(
         curve_steps=result.curve_steps,
         trainable=result.delta_size,
         source_steps=source_steps,
-        status=tuple("ok" if good else "non-finite" for good in finite),
+        status=statuses.of_training(spec, result),
         report=report,
     )
-
-
-def _leaves(result: Result) -> list[np.ndarray]:
-    return [*tree.flatten(result.policy.params).values(), result.curve]

@@ -52,11 +52,16 @@ class Result(NamedTuple):
     """None when the parameters are no longer those that the optimizer moved"""
     curve: np.ndarray
     curve_steps: np.ndarray
-    delta: tuple[str, ...]
-    """paths of the leaves that trained"""
+    delta: dict[str, bool]
+    """paths of the leaves that the optimizer holds, and whether training moved each in any run"""
     delta_size: int
-    skipped: int
-    """gradient steps skipped as non-finite, all runs together"""
+    """numbers in the leaves that moved"""
+    skipped: np.ndarray
+    """gradient steps skipped as non-finite, of each run, its members together"""
+    left_out: np.ndarray
+    """rows of experience left out as non-finite, of each run, its members together"""
+    finite: dict[str, np.ndarray]
+    """whether all numbers of a part of the state are finite, bool [R], by the name of the part"""
 
 
 def evaluation_updates(num_updates: int, num_evals: int) -> np.ndarray:
@@ -89,6 +94,8 @@ def train_together(jobs: Sequence[Job], width: int = 0, watch: Watcher | None = 
     where = _filled(tree.concatenate([_where(*job) for job in jobs]), width)
     steersman = steering.Steering(spec.method, spec.num_updates, sum(job.num_members for job, _ in jobs))
     evaluations = evaluation_updates(spec.num_updates, spec.num_evals)
+    # A copy, for the state is given away to the first update.
+    first = jax.tree.map(np.array, jax.device_get(position.state.delta))
     curve, curve_steps, before, paid = [], [], 0, start.probe_steps
     if paid and start.base is not None:
         untouched = _filled(tree.concatenate([start.base for _, start in jobs]), width)
@@ -107,33 +114,59 @@ def train_together(jobs: Sequence[Job], width: int = 0, watch: Watcher | None = 
             paid += spec.method.control.spent() // (spec.method.control.stretches - 1)
         before = point
     ends = np.stack(curve, axis=1) if curve else np.zeros((len(where[1].seeds), 0))
-    return _results(jobs, position.state, answer, ends, np.array(curve_steps))
+    state, memory = position.state, (position.state.memory, position.memory)
+    answer, held, opt_state, memory = jax.device_get((answer, state.delta, state.opt_state, memory))
+    end = _End(answer, ends, np.array(curve_steps), first, held, opt_state, memory, steersman.left_out)
+    return _results(jobs, end)
 
 
-def _results(
-    jobs: Sequence[Job], state: Any, answer: Policy, curve: np.ndarray, curve_steps: np.ndarray
-) -> list[Result]:
-    """The result of each group, from those of all runs one after another."""
-    delta_paths, size = tuple(tree.flatten(state.delta)), tree.size(state.delta) // len(jax.tree.leaves(state.delta)[0])
-    answer, opt_state = jax.device_get((answer, state.opt_state))
+class _End(NamedTuple):
+    """How training ended, of all runs one after another, those that fill up the program behind them."""
+
+    answer: Policy
+    curve: np.ndarray
+    curve_steps: np.ndarray
+    first: Any
+    """what the optimizer held before the first update"""
+    delta: Any
+    """what it holds now"""
+    opt_state: Any
+    memory: Any
+    """what the parts of the method remember"""
+    left_out: np.ndarray
+
+
+def _results(jobs: Sequence[Job], end: _End) -> list[Result]:
+    """The result of each group."""
     results, first, first_member = [], 0, 0
     for spec, _ in jobs:
         runs, members = slice(first, first + spec.num_runs), slice(first_member, first_member + spec.num_members)
-        method = spec.method
-        plain = method.adapter.plain and method.population == 1 and type(method.finish) is Finish
-        results.append(
-            Result(
-                policy=jax.tree.map(lambda leaf, runs=runs: leaf[runs], answer),
-                opt_state=jax.tree.map(lambda leaf, runs=runs: leaf[runs], opt_state) if plain else None,
-                curve=curve[runs],
-                curve_steps=np.tile(curve_steps, (spec.num_runs, 1)),
-                delta=delta_paths,
-                delta_size=size,
-                skipped=int(np.sum(opt_state.skipped[members])),
-            )
-        )
+        results.append(_result(spec, end, runs, members))
         first, first_member = runs.stop, members.stop
     return results
+
+
+def _result(spec: Spec, end: _End, runs: slice, members: slice) -> Result:
+    """The result of a group, whose runs and members are these of all."""
+    method, by_member = spec.method, (spec.method.population, spec.num_runs)
+    plain = method.adapter.plain and method.population == 1 and type(method.finish) is Finish
+    first, delta, opt_state, memory = tree.take((end.first, end.delta, end.opt_state, end.memory), members)
+    before, after = tree.flatten(first), tree.flatten(delta)
+    moved = {path: not np.array_equal(before[path], leaf, equal_nan=True) for path, leaf in after.items()}
+    parts = {"optimizer state": opt_state, "memory": memory}
+    finite = {name: tree.finite_runs(part, spec.num_members).reshape(by_member) for name, part in parts.items()}
+    return Result(
+        policy=tree.take(end.answer, runs),
+        opt_state=opt_state if plain else None,
+        curve=end.curve[runs],
+        curve_steps=np.tile(end.curve_steps, (spec.num_runs, 1)),
+        delta=moved,
+        delta_size=sum(leaf[0].size for path, leaf in after.items() if moved[path]),
+        skipped=opt_state.skipped.reshape(by_member).sum(axis=0),
+        left_out=end.left_out[members].reshape(by_member).sum(axis=0).astype(int),
+        # Of a population one sound member is enough, since the best of them is kept.
+        finite={name: np.any(sound, axis=0) for name, sound in finite.items()},
+    )
 
 
 def _where(spec: Spec, start: Start) -> tuple[Task, training.Seeds]:
@@ -178,9 +211,10 @@ def _answer(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Pol
     """The policy that each run would end with now: the best of a population, or what the finish makes."""
     method, num = spec.method, spec.num_runs
     if method.control.population > 1:
-        members = scores.reshape(method.population, num)
-        best = np.argmax(members, axis=0) * num + np.arange(num)
-        return tree.take(placement.trim(policy, spec.num_members), best)
+        members = placement.trim(policy, spec.num_members)
+        fine = tree.finite_runs((members.params, members.statistics), spec.num_members)
+        ranked = np.where(fine & ~np.isnan(scores), scores, -np.inf).reshape(method.population, num)
+        return tree.take(members, np.argmax(ranked, axis=0) * num + np.arange(num))
     if type(method.finish) is Finish:
         return policy
     members = jax.tree.map(

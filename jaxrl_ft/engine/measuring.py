@@ -11,7 +11,7 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.engine import placement, programs, specs, training
 from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.engine.episodes import Options, Recording
-from jaxrl_ft.engine.evaluation import evaluate
+from jaxrl_ft.engine.evaluation import episode_returns
 from jaxrl_ft.envs.task import Task
 
 NUM_ENVS, NUM_STEPS = 8, 512
@@ -58,7 +58,7 @@ def returns_over(agents: Agents, tasks: Sequence[Sequence[Task]], *, episodes: i
     Raises:
         ValueError: an argument is not allowed.
     """
-    rows = [[evaluate(agents, task, episodes=episodes, seed=seed).mean(axis=1) for task in row] for row in tasks]
+    rows = [[episode_returns(agents, task, episodes=episodes, seed=seed).mean(axis=1) for task in row] for row in tasks]
     return np.moveaxis(np.array(rows), -1, 0)
 
 

@@ -37,12 +37,12 @@ class Trial(NamedTuple):
 
     proposal: Proposal
     score: float
-    """mean area under the curve over validation tasks and runs; NaN when a run is not finite"""
+    """mean area under the curve over validation tasks and runs; NaN when a run failed"""
     scores: Mapping[str, float]
     """mean area by validation task"""
     num_runs: int
     num_failed: int
-    """runs that are not finite"""
+    """runs whose status is not `ok`"""
     env_steps: int
     """on the validation tasks, all runs together"""
 

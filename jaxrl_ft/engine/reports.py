@@ -57,8 +57,15 @@ def pretraining(spec: Spec, result: Result, until: Task | None) -> tuple[str, ..
     return (
         f"pretrained from nothing on {where}",
         f"trains {result.delta_size:,} of {total:,} parameters",
-        f"gradient steps skipped as non-finite: {result.skipped:,} over {spec.num_runs} seeds",
+        *_not_finite(result, spec.num_runs, "seeds"),
     )
+
+
+def _not_finite(result: Result, num: int, runs: str) -> Iterator[str]:
+    """What was left out for not being finite; rows only where there were any."""
+    yield f"gradient steps skipped as non-finite: {result.skipped.sum():,} over {num} {runs}"
+    if result.left_out.any():
+        yield f"rows of experience left out as non-finite: {result.left_out.sum():,} over {num} {runs}"
 
 
 def untouched(spec: Spec, agents: Agents, base: Policy) -> tuple[str, ...]:
@@ -115,7 +122,10 @@ def _imagination(spec: Spec, prepared: Prepared) -> Iterator[str]:
 
 
 def _leaves(spec: Spec, agents: Agents, fresh: Policy, start: Start, result: Result) -> Iterator[str]:
-    """For actor and critic the leaves of each fate; a fate that all leaves share is told once."""
+    """For actor and critic the leaves of each fate; a fate that all leaves share is told once.
+
+    Whether a leaf trained is told from what the optimizer held before the first update and after the last one.
+    """
     theirs, new = tree.flatten(agents.params), tree.flatten(fresh.params)
     begun, ended = tree.flatten(start.policy.params), tree.flatten(result.policy.params)
     first = tree.flatten(agents.init_params)
@@ -156,26 +166,26 @@ def _origin(path: str, theirs: dict[str, Any], new: dict[str, Any], begun: dict[
 
 
 def _training(path: str, spec: Spec, begun: dict[str, Any], ended: dict[str, Any], result: Result) -> str:
-    adapter = spec.method.adapter
+    adapter, rests = spec.method.adapter, "rests (unchanged in all runs)"
     if path in result.delta:
         drawn = isinstance(adapter, Sparse) and path.endswith("/kernel") and adapts(adapter.critic, path)
-        return "some entries train" if drawn else "trains"
-    if (
-        isinstance(adapter, LoRA)
-        and f"{path.removesuffix('kernel')}lora_a" in result.delta
-        and path.endswith("/kernel")
-    ):
-        return f"rank {min(adapter.rank, *ended[path].shape[-2:])}"
+        return rests if not result.delta[path] else "some entries train" if drawn else "trains"
+    factors = [result.delta.get(f"{path.removesuffix('kernel')}lora_{name}") for name in ("a", "b")]
+    if isinstance(adapter, LoRA) and path.endswith("/kernel") and None not in factors:
+        rank = f"rank {min(adapter.rank, *ended[path].shape[-2:])}"
+        return rank if any(factors) else f"{rank}, {rests}"
     # What else an adapter reaches is told by what moved; a finish may round what did not.
     still = path not in begun or np.allclose(begun[path], ended[path], rtol=1e-5, atol=1e-7)
     return "frozen" if adapter.plain or still else f"through {type(adapter).__name__}"
 
 
 def _optimizer(spec: Spec, start: Start) -> str:
-    keep = spec.method.keep
+    keep, optimizer = spec.method.keep, spec.method.optimizer
     parts = {"first moment": keep.first_moment, "second moment": keep.second_moment, "step count": keep.step_count}
+    if optimizer.desired_kl is not None:
+        parts["factor of the learning rate"] = keep.rate_factor
     fates = [f"{name} {'kept' if kept and start.old is not None else 'reset'}" for name, kept in parts.items()]
-    return f"optimizer {type(spec.method.optimizer).__name__}: {', '.join(fates)}"
+    return f"optimizer {type(optimizer).__name__}: {', '.join(fates)}"
 
 
 def _normaliser(agents: Agents, fresh: Policy, start: Start) -> str:
@@ -215,7 +225,7 @@ def _counts(spec: Spec, agents: Agents, prepared: Prepared, result: Result) -> I
         f"{prepared.source_steps:,} | target before the first update {start.probe_steps:,} | target in all "
         f"{total_steps:,}"
     )
-    yield f"gradient steps skipped as non-finite: {result.skipped:,} over {spec.num_members} runs"
+    yield from _not_finite(result, spec.num_members, "runs")
     if spec.method.warm_start.probe_episodes or spec.method.look_steps:
         low, middle, high = np.quantile(np.asarray(start.share), [0.0, 0.5, 1.0])
         changed = sum(change.changes for change in prepared.changes)

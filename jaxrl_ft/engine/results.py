@@ -115,7 +115,7 @@ class Comparison:
             title=title,
             targets=words,
             budgets={
-                "pretraining env steps": int(self.agents("zero_shot", first["target"]).env_steps.max()),
+                "env steps before fine-tuning": int(self.agents("zero_shot", first["target"]).env_steps.max()),
                 "fine-tuning env steps": max(row["env_steps"] for row in self.runs),
             },
             seeds={

@@ -111,7 +111,7 @@ def search(
     The targets themselves, and the tasks held out beside them, are never trained or evaluated on: validation tasks lie
     near them, as `validation_tasks` says, and one that is the same as any of them but for 2% is refused. All trials
     start from the same agents with the same keys, so differences between them are paired. Points x tasks x agents train
-    side by side, and those that differ in numbers alone in one program. A trial with a run that is not finite loses.
+    side by side, and those that differ in numbers alone in one program. A trial with a run that failed loses.
     The best of many scores is too good by its luck; `compare` with other seeds on the targets says what it is worth.
 
     Args:

@@ -40,6 +40,8 @@ class Steering:
         self.points = sorted({num_updates * i // stretches for i in range(1, stretches)} - {0, num_updates})
         self.scores = np.full(num_members, -np.inf)
         """mean return of the training episodes that ended last, of every member; minus infinity before any did"""
+        self.left_out = np.zeros(num_members)
+        """rows of experience left out as non-finite so far, of every member"""
         self._sums = np.zeros((2, num_members))
         self._acted = 0
 
@@ -50,6 +52,7 @@ class Steering:
             ended, total = (sums[f"rollout/{name}"][:num] for name in ("num", "episode_return"))
             self.scores = np.where(ended > 0, total / np.maximum(ended, 1), self.scores)
             self._sums = self._sums + np.stack([ended, total])
+            self.left_out = self.left_out + sums["rollout/left_out"][:num]
 
     def adjust(
         self, algo: Any, policy: Policy, world: World, numbers: Numbers, seeds: Seeds, task: Task
@@ -69,6 +72,9 @@ class Steering:
         low, high = task.return_range
         training_share = np.where(ended > 0, (total / np.maximum(ended, 1) - low) / (high - low), np.nan)
         self._sums = np.zeros_like(self._sums)
+        # What a policy returned counts for nothing once its numbers are none.
+        members = placement.trim((policy.params, policy.statistics), len(training_share))
+        training_share = np.where(tree.finite_runs(members, len(training_share)), training_share, np.nan)
         measures = Measures(training_share, self._validate(algo, policy, world, seeds, task))
         adjusted, parents = self._method.control.adjust(numbers, measures, _generators(seeds, self._acted))
         # A member that goes on from another's state is worth what that was.

@@ -124,7 +124,7 @@ _rows("optimizer", OPTIMIZERS, "nadam adamw nadamw adam_ns adam_rel cautious ada
 _rows("optimizer", OPTIMIZERS, "muon schedule_free mechanize prodigy dog")
 METHODS.add(
     "keep_adam",
-    Method(keep=Keep(first_moment=1.0, second_moment=1.0, step_count=1.0)),
+    Method(keep=Keep(first_moment=1.0, second_moment=1.0, step_count=1.0, rate_factor=1.0)),
     "keeps Adam's moments and step count from pretraining",
 )
 METHODS.add(

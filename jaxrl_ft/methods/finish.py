@@ -44,7 +44,7 @@ class Finish:
 class WiSE(Finish):
     """(1 - weight) base + weight fine-tune: between the two in parameters (Wortsman et al. 2022, arXiv:2109.01903).
 
-    Of several fine-tunes the mean is taken first.
+    Of several fine-tunes the mean is taken first, over those that are finite.
     """
 
     weight: float = 0.5
@@ -59,7 +59,7 @@ class WiSE(Finish):
         Raises:
             ValueError: training grew the network, so that there is nothing to interpolate.
         """
-        tuned = tree.take(members, 0) if self.population == 1 else jax.tree.map(lambda x: x.mean(axis=0), members)
+        tuned = tree.take(members, 0) if self.population == 1 else _mean(members)
         refuse_other_shapes(base, tuned, "weight")
         theirs = tree.flatten(base)
         return tree.unflatten(
@@ -73,8 +73,9 @@ class WiSE(Finish):
 
 @config
 class Soup(WiSE):
-    """The uniform mean of several fine-tunes of one base (Wortsman et al. 2022, arXiv:2203.05482).
+    """The uniform mean of several fine-tunes of one base, over those that are finite (arXiv:2203.05482).
 
+    Reference: Wortsman et al. 2022.
     It needs members that lie in one basin: with the same start, and little that is drawn anew in each.
     """
 
@@ -108,6 +109,15 @@ class Prune(Finish):
         ranks = jnp.zeros(order.shape, jnp.int32).at[order].set(jnp.arange(order.size, dtype=jnp.int32))
         number = jnp.round(self.share * order.size)
         return jnp.where(ranks.reshape(kernel.shape) < number, 0.0, kernel)
+
+
+def _mean(members: Tree) -> Tree:
+    """The mean of the members that are finite, of leaves [population, ...]; NaN where none is."""
+    good = tree.finite_entries(members)
+    share = len(good) / good.sum()
+    return jax.tree.map(
+        lambda x: jnp.where(good.reshape((-1,) + (1,) * (x.ndim - 1)), x, 0.0).mean(axis=0) * share, members
+    )
 
 
 def _leaves(params: Tree) -> list[tuple[str, jax.Array]]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar
 
-from jaxrl_ft.core.config import config
+from jaxrl_ft.core.config import config, floats
 from jaxrl_ft.methods.adapters import Adapter, Full
 from jaxrl_ft.methods.control import Control, GapDecay, Strength
 from jaxrl_ft.methods.data import Data
@@ -69,7 +69,7 @@ class Method:
     @property
     def keeps(self) -> bool:
         """Whether anything of the optimizer's state goes on."""
-        return any((self.keep.first_moment, self.keep.second_moment, self.keep.step_count))
+        return any(floats(self.keep).values())
 
     def spent(self) -> int:
         """Environment steps on the target that go into alignment, probe and validation, of each run."""

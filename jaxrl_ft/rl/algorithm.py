@@ -46,7 +46,8 @@ class Algorithm(Protocol):
     ) -> tuple[Any, Any, jax.Array, Metrics]:
         """The new carry, flat data [M, ...], indices [G, B] into it, and metrics of the rollout.
 
-        With a guide, the data tell of whoever acted.
+        With a guide, the data tell of whoever acted. Rows that are not finite enter neither the data nor the statistics
+        of the carry; `rollout/left_out` among the metrics counts them.
         """
 
     def loss(self, policy: Policy, carry: Any, batch: Any) -> tuple[jax.Array, Metrics]:
@@ -57,6 +58,9 @@ class Algorithm(Protocol):
 
     def steps_per_update(self) -> int:
         """Environment steps that one update consumes."""
+
+    def gradient_steps_per_update(self) -> int:
+        """Gradient steps G that one update takes."""
 
     @staticmethod
     def distribution(policy: Policy, obs: jax.Array) -> Distribution:

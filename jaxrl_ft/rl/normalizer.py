@@ -6,6 +6,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxrl_ft.core import tree
+
 # Observations beyond ten standard deviations carry no more information, only large gradients.
 CLIP = 10.0
 EPSILON = 1e-8
@@ -35,9 +37,17 @@ def update(moments: Moments, batch: jax.Array) -> Moments:
 
         δ = μ_B - μ,   μ' = μ + δ n_B / (n + n_B),   M' = n σ² + n_B σ_B² + δ² n n_B / (n + n_B)
 
+    A row that is not finite does not enter: `tree.finite_rows` puts another in its place. Where no row is finite, or
+    the squares overflow, the moments stay as they were.
+
     Reference: Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance".
     """
     chex.assert_shape(batch, (None, *moments.mean.shape))
+    after, rest = _merged(moments, batch), _merged(moments, tree.finite_rows(batch))
+    return tree.where(tree.finite(after), after, tree.where(tree.finite(rest), rest, moments))
+
+
+def _merged(moments: Moments, batch: jax.Array) -> Moments:
     num = batch.shape[0]
     mean, variance = batch.mean(axis=0), batch.var(axis=0)
     total = moments.num + num

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.table import Table
@@ -89,20 +90,32 @@ class PPO:
     random_action = staticmethod(actor_critic.random_action)
 
     def check(self) -> None:
-        """Refuses a batch that the minibatches do not divide.
+        """Refuses a batch that the minibatches do not divide, and minibatches in which every advantage becomes 0.
 
         Raises:
-            ValueError: `num_envs` x `num_steps` is not a multiple of `num_minibatches`.
+            ValueError: `num_envs` x `num_steps` is not a multiple of `num_minibatches`, or minibatches of one row.
         """
-        if self.steps_per_update() % self.num_minibatches:
+        rows, rest = divmod(self.steps_per_update(), self.num_minibatches)
+        if rest:
             raise ValueError(
                 f"num_minibatches: {self.num_minibatches} does not divide the batch of {self.num_envs} environments x "
                 f"{self.num_steps} steps = {self.steps_per_update()}"
             )
 
+        if rows < 2 and self.normalize_advantage:
+            raise ValueError(
+                f"num_minibatches: {self.num_minibatches} is not allowed; it makes minibatches of 1 row of a batch of "
+                f"{self.steps_per_update()}, whose only advantage is 0 once it is normalised, and the policy would "
+                "never change; give at least 2 rows for each, or normalize_advantage=False"
+            )
+
     def steps_per_update(self) -> int:
         """Environment steps in a rollout."""
         return self.num_envs * self.num_steps
+
+    def gradient_steps_per_update(self) -> int:
+        """Minibatches of all passes over a rollout."""
+        return self.num_epochs * self.num_minibatches
 
     def init_params(self, key: jax.Array, task: Task, network: Any) -> Tree:
         """Fresh parameters of the policy and value networks."""
@@ -137,11 +150,14 @@ class PPO:
         the ratio may be large, and the clip does not bound its loss when the advantage is negative. Advantages and
         values are those of guide and policy in turn, whom the critic cannot tell apart.
 
+        Rows that are not finite are left out: `tree.finite_rows` puts others in their place. An observation or a reward
+        that is not finite takes the advantages of the steps before it in its episode with it.
+
         Returns:
             carry: environments where the rollout left them, statistics with the rollout taken in.
             data: `Batch` of [T * N] rows.
             indices: [num_epochs * num_minibatches, B].
-            metrics: sums over the episodes that ended, under `rollout/`.
+            metrics: sums over the episodes that ended, and the number of rows that were left out, under `rollout/`.
         """
         draw_key, noise_key, order_key = jax.random.split(key, 3)
         shape = (self.num_steps, self.num_envs)
@@ -163,7 +179,9 @@ class PPO:
         data = Batch(steps.obs, steps.action, log_prob, value, advantage, advantage + value)
         flat = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), data)
         metrics = {f"rollout/{name}": value for name, value in sums.items()}
-        return Carry(obs, env_state, episodes, discounted, statistics), flat, self._orders(order_key), metrics
+        metrics["rollout/left_out"] = (~tree.finite_entries(flat)).sum(dtype=jnp.float32)
+        carry = Carry(obs, env_state, episodes, discounted, statistics)
+        return carry, tree.finite_rows(flat), self._orders(order_key), metrics
 
     def _of_actor(
         self,
@@ -191,8 +209,10 @@ class PPO:
             done = steps.terminated | steps.truncated
 
             def step(total: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-                total = self.gamma * total + inputs[0]
-                return jnp.where(inputs[1], 0.0, total), total
+                after = self.gamma * total + inputs[0]
+                # A reward that is not finite would make all totals of its episode so.
+                kept = jnp.where(jnp.isfinite(after), after, self.gamma * total)
+                return jnp.where(inputs[1], 0.0, kept), after
 
             discounted, totals = jax.lax.scan(step, discounted, (reward, done))
             statistics["reward"] = normalizer.update(statistics["reward"], totals.reshape(-1))

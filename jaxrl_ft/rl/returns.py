@@ -38,7 +38,8 @@ def gae(
     decay = gamma * gae_lambda * (1.0 - done.astype(reward.dtype))
 
     def step(advantage: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        advantage = inputs[0] + inputs[1] * advantage
+        # By selection, for 0 times what is not finite would reach into the episode before.
+        advantage = inputs[0] + inputs[1] * jnp.where(inputs[1] > 0, advantage, 0.0)
         return advantage, advantage
 
     return jax.lax.scan(step, jnp.zeros_like(delta[0]), (delta, decay), reverse=True, unroll=8)[1]

@@ -82,7 +82,8 @@ def count_episodes(episodes: Episodes, transitions: Transition) -> tuple[Episode
 
     Returns:
         episodes: return and length so far of each environment's episode, [N].
-        sums: `num`, `episode_return` and `episode_length`, scalars; divide by `num` for means.
+        sums: `num`, `episode_return` and `episode_length`, scalars; divide by `num` for means. An episode whose return
+            is not finite is left out of all three.
     """
     done = transitions.terminated | transitions.truncated
 
@@ -90,8 +91,9 @@ def count_episodes(episodes: Episodes, transitions: Transition) -> tuple[Episode
         reward, done = inputs
         total, length = carry.episode_return + reward, carry.episode_length + 1.0
         after = Episodes(jnp.where(done, 0.0, total), jnp.where(done, 0.0, length))
-        return after, (jnp.where(done, total, 0.0), jnp.where(done, length, 0.0))
+        counts = done & jnp.isfinite(total)
+        return after, (counts, jnp.where(counts, total, 0.0), jnp.where(counts, length, 0.0))
 
-    episodes, (returns, lengths) = jax.lax.scan(step, episodes, (transitions.reward, done))
-    sums = {"num": done.sum(dtype=jnp.float32), "episode_return": returns.sum(), "episode_length": lengths.sum()}
+    episodes, (ended, returns, lengths) = jax.lax.scan(step, episodes, (transitions.reward, done))
+    sums = {"num": ended.sum(dtype=jnp.float32), "episode_return": returns.sum(), "episode_length": lengths.sum()}
     return episodes, sums

@@ -36,8 +36,11 @@ def moved(warm_start, adapter, base, fresh):
     return begun, delta, adapter.merge(frozen, jax.tree.map(lambda leaf: leaf + 0.5, delta))
 
 
-def told(agents, fresh, target, method, **changes):
-    """The report of a fine-tune of the first agent in which whatever trains moved by one half, and its leaves."""
+def told(agents, fresh, target, method, rests=(), left_out=0, **changes):
+    """The report of a fine-tune of the first agent in which whatever trains moved by one half, and its leaves.
+
+    That the paths of `rests` did not is told to the report alone.
+    """
     agents = agents.select([0])
     spec = specs.finetune_spec(agents, target, method, 4096, 1, 3, 4)
     one = tree.take(agents.params, 0)
@@ -50,7 +53,15 @@ def told(agents, fresh, target, method, **changes):
     steps = np.array([[0, 4096]])
     size = tree.size(delta)
     result = Result(
-        Policy(params, {}, agents.network), None, np.zeros((1, 2)), steps, tuple(tree.flatten(delta)), size, 3
+        policy=Policy(params, {}, agents.network),
+        opt_state=None,
+        curve=np.zeros((1, 2)),
+        curve_steps=steps,
+        delta={path: path not in rests for path in tree.flatten(delta)},
+        delta_size=size,
+        skipped=np.array([3]),
+        left_out=np.array([left_out]),
+        finite={},
     )
     parts = (changes.pop(name, default) for name, default in DEFAULTS.items())
     after = Prepared(began, 77, *parts)
@@ -214,3 +225,28 @@ def test_zero_shot_tells_that_nothing_trained(agents, target):
     spec = specs.finetune_spec(agents, target, ft.METHODS["zero_shot"], 4096, 1, 3, 4)
     lines = reports.untouched(spec, agents, Policy(agents.params, {}, agents.network))
     assert lines[0] == "actor and critic: the agents' own, untouched" and target.describe() in lines[1]
+
+
+def test_what_did_not_move_rests_whatever_it_may_do(agents, fresh, target):
+    resting = {path for path in ALL if path.startswith("policy/")}
+    found = fates(*told(agents, fresh, target, ft.Method(), rests=resting))
+    assert found == {path: f"kept, {'rests (unchanged in all runs)' if path in resting else 'trains'}" for path in ALL}
+    factors = {f"{parent}/lora_{name}" for parent in ("policy/head", "value/head") for name in ("a", "b")}
+    found = fates(*told(agents, fresh, target, ft.METHODS["lora"], rests=factors))
+    low_rank = {path for path, fate in found.items() if fate == "kept, low-rank"}
+    assert low_rank == KERNELS - HEADS
+    assert {path for path, fate in found.items() if fate == "kept, low-rank, rests (unchanged in all runs)"} == (
+        HEADS & KERNELS
+    )
+
+
+def test_rows_that_were_left_out_are_told_where_there_were_any(agents, fresh, target):
+    line = "rows of experience left out as non-finite: 1,234 over 1 runs"
+    assert line in told(agents, fresh, target, ft.Method(), left_out=1234)[0]
+    assert "rows of experience" not in text(told(agents, fresh, target, ft.Method())[0])
+
+
+def test_the_factor_of_the_learning_rate_is_told_where_there_is_one(agents, fresh, target):
+    optimizer = ft.Adam(desired_kl=0.01)
+    lines = [told(agents, fresh, target, method)[0] for method in (ft.Method(optimizer=optimizer), ft.Method())]
+    assert "factor of the learning rate reset" in text(lines[0]) and "factor of" not in text(lines[1])

@@ -99,7 +99,7 @@ def test_a_run_that_is_not_finite_disturbs_no_other(cells, together, same):
     changed = [*cells]
     changed[2] = cells[2]._replace(agents=replace(cells[2].agents, params=broken))
     found = dict(sweeping.run(sweeping.plan(changed, BUDGET, 4)))
-    assert found[2].status == ("ok", "non-finite")
+    assert found[2].status == ("ok", "non-finite parameters")
     for number, agents in found.items():
         one, other = (jax.tree.map(lambda leaf: leaf[0], a.params) for a in (agents, together[number]))
         assert same(one, other)

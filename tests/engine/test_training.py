@@ -100,7 +100,8 @@ def test_a_run_that_diverges_is_marked_and_disturbs_no_other(finetuned, agents, 
     broken = jax.tree.map(np.copy, agents.params)
     broken["policy"]["head"]["kernel"][1] = np.nan
     tuned = ft.finetune(replace(agents, params=broken), target, "full", seed=1, **tiny.budget)
-    assert tuned.status == ("ok", "non-finite", "ok", "ok")
+    assert tuned.status == ("ok", "non-finite parameters", "ok", "ok")
+    assert np.isnan(tuned.curve[1]).all()
     for i in (0, 2, 3):
         assert same(*(jax.tree.map(lambda leaf, i=i: leaf[i], a.params) for a in (tuned, finetuned("full"))))
     assert np.all(tuned.opt_state.skipped == [0, 32, 0, 0])

@@ -9,6 +9,7 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.engine import steering
 from jaxrl_ft.methods.control import Measures, Numbers
@@ -174,7 +175,13 @@ def test_fields_that_make_no_sense_are_refused(control, message):
 
 
 def sums(ended, total):
-    return {"rollout/num": np.asarray(ended, float), "rollout/episode_return": np.asarray(total, float)}
+    ended, total = np.asarray(ended, float), np.asarray(total, float)
+    return {"rollout/num": ended, "rollout/episode_return": total, "rollout/left_out": np.ones_like(ended)}
+
+
+def members(*numbers):
+    """Policies of one number each."""
+    return Policy({"policy": np.array(numbers)[:, None]}, {}, None)
 
 
 def test_a_steersman_acts_between_equal_stretches():
@@ -206,12 +213,22 @@ def test_a_stretch_is_measured_as_a_share_of_the_possible_and_then_forgotten():
     seeds = steering.training.seeds_of(7, 3)
     for ended, total in (([2, 0, 4, 9], [-200, 0, -2000, 1]), ([2, 0, 0, 9], [-600, 0, 0, 1])):
         steersman.note(sums(ended, total))
-    steersman.adjust(None, None, None, None, seeds, task)
+    steersman.adjust(None, members(1, 1, 1, 1), None, None, seeds, task)
     np.testing.assert_allclose(seen[0][0].training, [1 - 200 / 500, np.nan, 0.0])
     assert np.isnan(seen[0][0].validation).all()
     # whoever goes on from member 1 is worth what member 1 was; the fourth is padding
     np.testing.assert_array_equal(steersman.scores, [-300, -np.inf, -np.inf])
     steersman.note(sums([0, 1, 0, 0], [0, -50, 0, 0]))
-    steersman.adjust(None, None, None, None, seeds, task)
+    steersman.adjust(None, members(1, 1, 1, 1), None, None, seeds, task)
     np.testing.assert_allclose(seen[1][0].training, [np.nan, 0.9, np.nan])
     assert len(set(seen[0][1] + seen[1][1])) == 6
+
+
+def test_a_member_that_is_not_finite_is_copied_over_and_never_copied():
+    """Whatever its episodes returned."""
+    method, seeds = ft.Method(control=ft.PBT(share=0.5)), steering.training.seeds_of(7, 1, 4)
+    steersman = steering.Steering(method, 40, 4)
+    steersman.note(sums([1, 1, 1, 1], [400, 300, 200, 100]))
+    best = members(np.nan, 1, np.inf, 1)
+    _, parents = steersman.adjust(None, best, None, numbers(4), seeds, ft.make_task("CartPole-v1"))
+    assert set(parents) == {1, 3}

@@ -183,3 +183,17 @@ def test_shares_and_weights_are_traced(base, members):
 def test_bounds_are_refused(finish, message):
     with pytest.raises(ValueError, match=message):
         check_config(finish, "finish")
+
+
+def test_a_mean_leaves_out_members_that_are_not_finite(base, members):
+    """One number is enough to be left out, and the others weigh alike; nothing is left of members none of which is."""
+    broken = [jax.tree.map(np.copy, member) for member in members]
+    broken[1]["value"]["head"]["bias"][0] = np.nan
+    broken[3]["policy"]["head"]["kernel"][0, 0] = -np.inf
+    mixed = apply(Soup(), base, broken)
+    jax.tree.map(
+        lambda mean, one, other: np.testing.assert_allclose(mean, (one + other) / 2, rtol=1e-6, atol=1e-7),
+        mixed, broken[0], broken[2],
+    )  # fmt: skip
+    nothing = apply(Soup(), base, [broken[1]] * 4)
+    assert all(np.isnan(leaf).all() for leaf in jax.tree.leaves(nothing))

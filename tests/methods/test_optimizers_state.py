@@ -150,7 +150,7 @@ def test_adaptive_decay_is_a_running_share_of_the_gradients_norm_over_the_parame
         np.testing.assert_allclose(flat(params["policy"]), shrunk, atol=1e-6)
 
 
-ALL = Keep(first_moment=1.0, second_moment=1.0, step_count=1.0)
+ALL = Keep(first_moment=1.0, second_moment=1.0, step_count=1.0, rate_factor=1.0)
 KINDS = {"first_moment": ("mu", "trace"), "second_moment": ("nu",), "step_count": ("count",)}
 
 
@@ -171,6 +171,26 @@ def test_what_is_kept_is_the_old_and_the_rest_is_fresh(name, part, runs, same):
         kept = any(path.endswith(f".{field}") for kind in parts for field in KINDS[kind])
         np.testing.assert_array_equal(ours[path], (theirs if kept else new)[path])
     assert same(got[1:], fresh[1:])
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_the_factor_that_follows_the_divergence_goes_on_where_it_is_kept(runs):
+    optimizer = ft.Adam(desired_kl=0.01)
+    old = begin(optimizer)._replace(multiplier=np.float32(2.25))
+    fresh, keeps = begin(optimizer), (ALL, replace(ALL, rate_factor=0.0))
+    if runs:
+        fresh, old, keeps = (tree.repeat(as_arrays(part), 3) for part in (fresh, old, keeps))
+    factors = [optimizer.inherit(fresh, old, keep).multiplier for keep in keeps]
+    assert [np.unique(factor).tolist() for factor in factors] == [[2.25], [1.0]]
+
+
+def test_the_running_mean_of_an_adaptive_decay_goes_on_with_the_first_moments():
+    optimizer = ft.AdaptiveDecay()
+    old, fresh = walk(optimizer, [0.0, 0.5])[-1].state, begin(optimizer)
+    for keep, state in ((ALL, old), (Keep(second_moment=1.0), fresh)):
+        got = optimizer.inherit(fresh, old, keep)
+        assert float(got.inner["policy"].average) == float(state.inner["policy"].average)
+    assert float(old.inner["policy"].average) > 0
 
 
 def test_inheriting_under_vmap_is_inheriting_with_an_axis_of_runs(same):

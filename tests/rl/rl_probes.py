@@ -26,6 +26,10 @@ class ProbeParams:
     random_signal: float = 0.0
     natural: float = 1.0
     length: Any = 1
+    broken_obs: float = -1.0
+    """time at which the observation is NaN in every second episode; never where it is negative"""
+    broken_reward: float = -1.0
+    """likewise the reward of the step from that time"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +56,15 @@ class ProbeSimulator:
             + env_params.by_action * sign
             + env_params.by_both * sign * signal
         )
+        reward = jnp.where((time == env_params.broken_reward) & (signal < 0), jnp.nan, reward)
         return (signal, time + 1), jnp.asarray(reward, jnp.float32), ends & (env_params.natural > 0)
 
     def truncated(self, env_state, env_params):
         return (env_state[1] >= env_params.length) & (env_params.natural == 0)
 
     def observe(self, draws, env_state, env_params, at_reset):
-        return jnp.stack([env_state[0], env_state[1] / env_params.length])
+        obs = jnp.stack([env_state[0], env_state[1] / env_params.length])
+        return jnp.where((env_state[1] == env_params.broken_obs) & (env_state[0] < 0), jnp.nan, obs)
 
     def episode_limit(self, env_params):
         return env_params.length

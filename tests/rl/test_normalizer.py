@@ -65,6 +65,26 @@ def test_normalised_data_has_mean_0_and_variance_1_and_outliers_are_cut():
     np.testing.assert_allclose(np.asarray(normalize(moments, far))[0, :2], [10.0, -10.0])
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_rows_that_are_not_finite_do_not_enter(value):
+    """Others take their place, so that the moments are those of a batch that never had them."""
+    random = np.random.default_rng(3)
+    first, batch = (random.normal(size=(16, 3)).astype(np.float32) for _ in range(2))
+    broken, healed = batch.copy(), batch.copy()
+    broken[0, 1] = broken[5, 0] = broken[6] = value
+    healed[0], healed[5], healed[6] = batch[1], batch[4], batch[4]
+    for ours, expected in zip(*moments_of([first, broken], [first, healed])):
+        np.testing.assert_allclose(ours, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_a_batch_without_a_usable_row_changes_no_bit(value):
+    first = np.random.default_rng(4).normal(size=(16, 3)).astype(np.float32)
+    before, after = moments_of([first], [first, np.full((16, 3), value, np.float32)])
+    for ours, theirs in zip(before, after):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_moments_of_nothing_change_nothing():
     data = np.array([[0.5, -2.0]], np.float32)
     normalized = quick(lambda x: normalizer.normalize(normalizer.init((2,)), x))(data)

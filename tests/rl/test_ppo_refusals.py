@@ -6,6 +6,7 @@ import pytest
 from rl_probes import probe
 
 import jaxrl_ft as ft
+from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.engine import programs
 
 TASK = probe()
@@ -18,6 +19,11 @@ TASK = probe()
             {"num_minibatches": 3},
             "algo.num_minibatches: 3 does not divide the batch of 8 environments x 32 steps = 256",
         ),
+        (
+            {"num_envs": 1, "num_steps": 8, "num_minibatches": 8},
+            "algo.num_minibatches: 8 is not allowed; it makes minibatches of 1 row of a batch of 8",
+        ),
+        ({"num_envs": 1, "num_steps": 1, "num_minibatches": 1}, "algo.num_minibatches: 1 is not allowed"),
         ({"num_minibatches": 1024}, "algo.num_minibatches: 1024 does not divide"),
         ({"num_envs": 0}, "algo.num_envs: 0 is not allowed; it must be a whole number of at least 1"),
         ({"num_steps": -4}, "algo.num_steps: -4 is not allowed"),
@@ -37,6 +43,11 @@ def test_bad_fields_are_refused_before_anything_compiles(fields, message, monkey
     monkeypatch.setattr(programs, "fresh", lambda *args: pytest.fail("a program was reached"))
     with pytest.raises(ValueError, match=re.escape(message)):
         ft.pretrain(TASK, algo=ft.PPO(**fields))
+
+
+def test_minibatches_of_one_row_are_allowed_where_advantages_stay_as_they_are():
+    check_config(ft.PPO(num_envs=1, num_steps=8, num_minibatches=8, normalize_advantage=False), "algo")
+    check_config(ft.PPO(num_envs=1, num_steps=8, num_minibatches=4), "algo")
 
 
 @pytest.mark.parametrize("fields", [{"width": 0}, {"depth": -1}, {"width": 8.0}, {"activation": "tan"}])

@@ -147,14 +147,18 @@ class Optimizer:
         return opt_state._replace(inner=inner, fresh=fresh)
 
     def inherit(self, opt_state: OptState, old: OptState, keep: Keep) -> OptState:
-        """The fresh state with the kept moments and counts of an old one; leaves with or without an axis of runs.
+        """The fresh state with what is kept of an old one; leaves with or without an axis of runs.
 
         Raises:
             ValueError: the old state is of another optimizer or of other parameters, or nothing of it can be kept.
         """
         if not self.INHERITS:
             raise ValueError(f"optimizer: {type(self).__name__} measures from where it starts; it can keep nothing")
-        return opt_state._replace(inner=keeping.inherited(opt_state.inner, old.inner, keep))
+        kept = jnp.asarray(keep.rate_factor) > 0.5
+        return opt_state._replace(
+            inner=keeping.inherited(opt_state.inner, old.inner, keep),
+            multiplier=jnp.where(kept, old.multiplier, opt_state.multiplier),
+        )
 
     def _group(self, like: Tree) -> optax.GradientTransformation:
         return optax.chain(

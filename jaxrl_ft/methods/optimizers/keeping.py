@@ -11,6 +11,8 @@ _FIRST = {"mu", "trace", "m1", "m2"}
 _SECOND = {"nu"}
 _COUNTS = {"count", "count_m2"}
 _ANCHORS = {"x0", "z", "params0", "init_params"}
+_SHARED = {"average"}
+"""Running means of the gradient that all entries of a group share."""
 _ENTRIES = _FIRST | _SECOND | _ANCHORS | {"drift", "exp_avg", "exp_avg_sq", "grad_sum"}
 
 
@@ -28,11 +30,14 @@ class Keep:
     """1 keeps the running means of the squared gradient"""
     step_count: float = 0.0
     """1 keeps the step counts of the bias correction"""
+    rate_factor: float = 0.0
+    """1 keeps the factor that `desired_kl` put on the learning rate"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         "first_moment": (0.0, 1.0),
         "second_moment": (0.0, 1.0),
         "step_count": (0.0, 1.0),
+        "rate_factor": (0.0, 1.0),
     }
 
 
@@ -122,5 +127,5 @@ def inherited(fresh: Any, old: Any, keep: Keep) -> Any:
 
 
 def _kept(field: str, keep: Keep) -> jax.Array | None:
-    parts = ((_FIRST, keep.first_moment), (_SECOND, keep.second_moment), (_COUNTS, keep.step_count))
+    parts = ((_FIRST | _SHARED, keep.first_moment), (_SECOND, keep.second_moment), (_COUNTS, keep.step_count))
     return next((jnp.asarray(part) for fields, part in parts if field in fields), None)
