@@ -209,10 +209,9 @@ class PPO:
             done = steps.terminated | steps.truncated
 
             def step(total: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-                after = self.gamma * total + inputs[0]
-                # A reward that is not finite would make all totals of its episode so.
-                kept = jnp.where(jnp.isfinite(after), after, self.gamma * total)
-                return jnp.where(inputs[1], 0.0, kept), after
+                total = self.gamma * total + inputs[0]
+                # What is not finite would stay so until the episode ends.
+                return jnp.where(inputs[1] | ~jnp.isfinite(total), 0.0, total), total
 
             discounted, totals = jax.lax.scan(step, discounted, (reward, done))
             statistics["reward"] = normalizer.update(statistics["reward"], totals.reshape(-1))

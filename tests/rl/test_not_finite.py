@@ -66,9 +66,10 @@ def test_moments_are_near_those_of_the_world_that_never_breaks(trained):
     sound = trained["nothing"]
     assert sound.status == ("ok", "ok") and not any(line.startswith("rows") for line in sound.report)
     for what in BROKEN:
+        # A total of rewards starts over behind one that is not finite, and so is smaller in the mean.
         for name, moments in trained[what].statistics.items():
             expected = sound.statistics[name]
-            np.testing.assert_allclose(moments.mean, expected.mean, atol=0.2 * expected.variance.max() ** 0.5)
+            np.testing.assert_allclose(moments.mean, expected.mean, atol=0.4 * expected.variance.max() ** 0.5)
             np.testing.assert_allclose(moments.variance, expected.variance, rtol=0.3)
 
 
