@@ -156,15 +156,16 @@ def load_agents(directory: str) -> Agents:
     """The saved agents: of a directory that `save` wrote, or the source agents of a run.
 
     Raises:
-        ValueError: there are none, or they are damaged, or some of them are not finite.
+        ValueError: there are none, or they are damaged, or some of them failed in training.
     """
     path = Path(directory)
     try:
         agents = checkpoints.load(path / "agents" / "source" if (path / run_directory.MARKER).exists() else path)
     except (ValueError, OSError) as error:
         raise ValueError(f"agents: {error}") from None
-    if set(agents.status) != {"ok"}:
-        raise ValueError("agents: some of them are not finite; they cannot be fine-tuned")
+    failed = [f"{number} ({status})" for number, status in enumerate(agents.status) if status != "ok"]
+    if failed:
+        raise ValueError(f"agents: {', '.join(failed)} failed in training; they cannot be fine-tuned")
     return agents
 
 
