@@ -35,10 +35,13 @@ _KNOWN: dict[Hashable, Outline] = {}
 
 
 def outline(agents: Agents, spec: Spec) -> Outline:
-    """The outline of a fine-tune that trains; traced once for equal structures and shapes."""
+    """The outline of a fine-tune that trains; traced once for equal methods and shapes."""
     one = _one_run(agents)
+    # Numbers of a method may decide its structure: rates that start late are counted by entry.
+    numbers, method = jax.tree.flatten(spec.method)
     known = (
-        _outlined((spec.algo, spec.network, spec.method, spec.source, spec.before, spec.task)),
+        (method, tuple(map(float, numbers))),
+        _outlined((spec.algo, spec.network, spec.source, spec.before, spec.task)),
         _outlined((one.params, one.statistics, one.init_params, one.opt_state if spec.method.keeps else None)),
         specs.same_sizes(agents.task, spec.task),
     )

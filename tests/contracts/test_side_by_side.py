@@ -14,8 +14,20 @@ from jaxrl_ft.methods.finish import Finish
 
 BUDGET = Budget(steps=1024, seed=1, num_evals=2, eval_episodes=1)
 REFERENCES = ("scratch", "full")
-APART = ("between", "mixture", "jump_start", "net2deeper", "net2wider", "lora", "ewc", "cloning", "replay", "keep_adam")
-"""Rows whose worlds, guides, parameters, adapters, memories, source rows or kept moments are not the references'."""
+APART = (
+    "between",
+    "mixture",
+    "jump_start",
+    "net2deeper",
+    "net2wider",
+    "lora",
+    "ewc",
+    "cloning",
+    "replay",
+    "keep_adam",
+    "lp_ft",
+)
+"""Rows whose worlds, guides, parameters, adapters, memories, source rows, moments or counts are not the references'."""
 TUNED = ("bottleneck", "plasticity", "progressive", "net2deeper", "net2wider")
 """Rows that leave networks other than those of their config."""
 
