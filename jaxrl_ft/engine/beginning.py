@@ -43,7 +43,7 @@ def gather(algo: Any, num_rollouts: int, policy: Policy, task: Task, key: jax.Ar
 
     _, data = jax.lax.scan(rollout, carry, jnp.stack(keys))
     rows = jax.tree.map(lambda leaf: leaf.reshape((-1, *leaf.shape[2:])), data)
-    order = jax.random.permutation(order_key, jax.tree.leaves(rows)[0].shape[0])
+    order = jax.random.permutation(order_key, jnp.arange(jax.tree.leaves(rows)[0].shape[0], dtype=jnp.int32))
     return jax.tree.map(lambda leaf: leaf[order], rows)
 
 
@@ -63,7 +63,7 @@ def watch(
         task: where.
         key: PRNG key.
     """
-    at_random = jnp.arange(num_envs) < num_envs // 2
+    at_random = jnp.arange(num_envs, dtype=jnp.int32) < num_envs // 2
     return _experience(algo, num_envs, num_steps, policy, task, key, at_random)
 
 
@@ -113,13 +113,13 @@ def signs(algo: Any, policy: Policy, task: Task, key: jax.Array) -> dict[str, ja
 
     gradient, metrics = jax.grad(loss, has_aux=True)(policy.params)
     mean = data.obs.mean(axis=0)
-    centred = data.obs - mean
+    centred = data.obs - mean[None]
     scores = [dormancy(layer) for layer in algo.features(policy, data.obs).values()]
     return {
         "obs_mean": mean,
         "obs_covariance": centred.T @ centred / len(centred),
         "entropy": algo.distribution(policy, data.obs).entropy().mean(),
-        "value_loss": metrics.get("loss/value", jnp.zeros(())),
+        "value_loss": metrics.get("loss/value", jnp.zeros((), jnp.float32)),
         "gradient": jnp.linalg.norm(tree.ravel(gradient)) / jnp.linalg.norm(tree.ravel(policy.params)),
         "dormant": (jnp.concatenate(scores) <= DORMANT).mean(),
     }

@@ -65,7 +65,7 @@ def enter(world: World, policy: Policy, source: Source) -> tuple[Any, Tree]:
         source: what may be remembered of the agent that is being fine-tuned.
     """
     tasks_key, carry_key, data_key = (stream_key(world.seed, world.index, s) for s in (TASKS, CARRY, DATA))
-    tasks = world.data.tasks(tasks_key, world.source, world.task, jnp.zeros(()), world.algo.num_envs)
+    tasks = world.data.tasks(tasks_key, world.source, world.task, jnp.zeros((), jnp.float32), world.algo.num_envs)
     return world.algo.init_carry(carry_key, tasks, policy), world.data.init(data_key, source)
 
 

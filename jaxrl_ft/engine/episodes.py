@@ -109,7 +109,7 @@ def _start(
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, options.stream)))(numbers)
     obs, env_state = jax.vmap(_first, in_axes=(axis, 0))(task, keys)
     # A policy of numbers that are none acts all the same, and must not have a score.
-    nothing = jnp.where(tree.finite((policy.params, policy.statistics)), jnp.zeros(num_episodes), jnp.nan)
+    nothing = jnp.where(tree.finite((policy.params, policy.statistics)), jnp.zeros(num_episodes, jnp.float32), jnp.nan)
     outcome = Outcome(nothing, jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool))
     return keys, _Playing(jnp.int32(0), obs, env_state, numbers < options.last, outcome)
 
@@ -152,7 +152,7 @@ def _step(
     obs, env_state, reward, terminated, truncated, _ = transition(task, draws, now.env_state, action)
     outcome = Outcome(
         now.outcome.episode_return + jnp.where(now.alive, reward, 0.0),
-        now.outcome.episode_length + now.alive,
+        now.outcome.episode_length + now.alive.astype(jnp.int32),
         now.outcome.terminated | (now.alive & terminated),
     )
     alive = now.alive & ~(terminated | truncated) & (now.time + 1 < options.max_steps)

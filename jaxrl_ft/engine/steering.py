@@ -113,7 +113,7 @@ def _drawn(layout: placement.Layout, num: int, data: Any, source: Task, task: Ta
 
     def one(data: Any, source: Task, task: Task, seed: jax.Array, index: jax.Array) -> Task:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), training.VALIDATION_STREAM)
-        return data.tasks(key, source, task, jnp.zeros(()), num)
+        return data.tasks(key, source, task, jnp.zeros((), jnp.float32), num)
 
     return layout.over_runs(one)(data, source, task, seeds, indices)
 

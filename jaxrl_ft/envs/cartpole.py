@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import config
+from jaxrl_ft.core.foreign import foreign
 from jaxrl_ft.envs.quantities import Quantity, check_order, entries_of
 from jaxrl_ft.envs.simulator import Discrete, register_simulator
 
@@ -140,6 +141,7 @@ class CartPoleState:
 
 
 @functools.cache
+@foreign
 def _gymnax() -> tuple[ModuleType, Any]:
     """The gymnax module and its environment; imported at the first step, as it takes seconds and starts a backend."""
     from gymnax.environments.classic_control import cartpole
@@ -206,7 +208,9 @@ class CartPoleSimulator:
         parts = {name: env_state.motion[i] for i, name in enumerate(STATE_NAMES)}
         before = module.EnvState(**parts, time=env_state.time)
         # the dynamics are deterministic: gymnax takes a key and does not use it
-        motion, after, reward, terminated, _ = cartpole.step_env(None, before, applied, gymnax_params(env_params))
+        motion, after, reward, terminated, _ = foreign(cartpole.step_env)(
+            None, before, applied, gymnax_params(env_params)
+        )
         env_state = CartPoleState(motion=motion, time=after.time, queue=recent[:MAX_DELAY])
         return env_state, jnp.asarray(reward, jnp.float32), terminated
 
@@ -247,7 +251,7 @@ class CartPoleSimulator:
 
 def _pick(index: jax.Array, values: jax.Array) -> jax.Array:
     """`values[index]` by comparison: over stacked tasks the whole step is a quarter slower with a gather."""
-    chosen = index[..., None] == jnp.arange(values.shape[0])
+    chosen = index[..., None] == jax.lax.broadcast_to_rank(jnp.arange(values.shape[0], dtype=jnp.int32), index.ndim + 1)
     return jnp.sum(jnp.where(chosen, values, 0.0), axis=-1)
 
 

@@ -105,10 +105,13 @@ class ImaginedSimulator:
         """One step of the model; beyond the range of what was seen an episode ends, or is held in it."""
         if self._continuous:
             bounded = jnp.clip(action, env_params.action_low, env_params.action_high)
-            chosen, inputs = jnp.ones(1), jnp.concatenate([env_state.obs, bounded, jnp.ones(1)])
+            chosen, inputs = (
+                jnp.ones(1, jnp.float32),
+                jnp.concatenate([env_state.obs, bounded, jnp.ones(1, jnp.float32)]),
+            )
         else:
-            chosen = (action == jnp.arange(self._num_actions)).astype(jnp.float32)
-            inputs = jnp.concatenate([env_state.obs, jnp.ones(1)])
+            chosen = (action == jnp.arange(self._num_actions, dtype=jnp.int32)).astype(jnp.float32)
+            inputs = jnp.concatenate([env_state.obs, jnp.ones(1, jnp.float32)])
         change = jnp.einsum("a,i,aio->o", chosen, inputs, env_params.weights)
         reward = jnp.einsum("a,i,ai->", chosen, inputs, env_params.reward)
         obs = env_state.obs + change + env_params.error * draws.error

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import config
+from jaxrl_ft.core.foreign import foreign
 from jaxrl_ft.envs import reaching
 from jaxrl_ft.envs.quantities import Quantity, check_order
 from jaxrl_ft.envs.simulator import ActionSpace, Box, Discrete, register_simulator
@@ -218,7 +219,7 @@ class GymnaxSimulator:
     def initial(self, draws: jax.Array, env_params: Any) -> Any:
         """The initial state of gymnax, its weak types made strong."""
         environment, _ = _gymnax(self.id)
-        _, env_state = environment.reset_env(draws[1], self._gymnax_params(env_params))
+        _, env_state = foreign(environment.reset_env)(draws[1], self._gymnax_params(env_params))
         return jax.tree.map(_strong, env_state)
 
     def advance(
@@ -227,7 +228,7 @@ class GymnaxSimulator:
         """The next state, reward and natural ending, by gymnax."""
         environment, _ = _gymnax(self.id)
         params = self._gymnax_params(env_params)
-        _, env_state, reward, terminated, _ = environment.step_env(draws[0], env_state, action, params)
+        _, env_state, reward, terminated, _ = foreign(environment.step_env)(draws[0], env_state, action, params)
         return jax.tree.map(_strong, env_state), jnp.asarray(reward, jnp.float32), terminated
 
     def truncated(self, env_state: Any, env_params: Any) -> jax.Array:
@@ -237,7 +238,7 @@ class GymnaxSimulator:
     def observe(self, draws: jax.Array, env_state: Any, env_params: Any, at_reset: bool) -> jax.Array:
         """The observation [obs_size] by gymnax; it draws nothing."""
         environment, _ = _gymnax(self.id)
-        return environment.get_obs(env_state)
+        return foreign(environment.get_obs)(env_state)
 
     def episode_limit(self, env_params: Any) -> Any:
         """The most steps an episode has."""
@@ -262,6 +263,7 @@ class GymnaxSimulator:
         """For example `Pendulum-v1 g=15`."""
         return " ".join([self.id, *_changed(self.quantities, vars(env_params))])
 
+    @foreign
     def _gymnax_params(self, env_params: Any) -> Any:
         _, defaults = _gymnax(self.id)
         quantities = dict(vars(env_params))
@@ -270,6 +272,7 @@ class GymnaxSimulator:
 
 
 @functools.cache
+@foreign
 def _gymnax(name: str) -> tuple[Any, Any]:
     """The gymnax environment and its default parameters, as NumPy arrays so that no tracer outlives its trace."""
     import gymnax
@@ -279,6 +282,7 @@ def _gymnax(name: str) -> tuple[Any, Any]:
         return environment, jax.tree.map(np.asarray, defaults)
 
 
+@foreign
 def _strong(leaf: Any) -> jax.Array:
     leaf = jnp.asarray(leaf)
     return jax.lax.convert_element_type(leaf, leaf.dtype)

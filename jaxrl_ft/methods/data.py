@@ -43,7 +43,7 @@ class Data:
 
     def horizon(self, memory: Tree, progress: jax.Array) -> jax.Array:
         """The base acts during the first so many steps of every episode, a scalar; asked only of guided members."""
-        return jnp.zeros(())
+        return jnp.zeros((), jnp.float32)
 
     def mix(self, key: jax.Array, memory: Tree, data: Any, indices: jax.Array) -> tuple[Any, jax.Array]:
         """Rows [M + K, ...] and indices [G, B] from the rollout's [M, ...] and [G, B]; asked only of what replays."""
@@ -93,7 +93,7 @@ class Mixture(Data):
 
     def tasks(self, key: jax.Array, source: Task, target: Task, progress: jax.Array, num_envs: int) -> Task:
         """The source's physics for the first environments, the target's for the rest."""
-        on_source = jnp.arange(num_envs) + 0.5 < self.share * _left(progress, self.decay) * num_envs
+        on_source = jnp.arange(num_envs, dtype=jnp.float32) + 0.5 < self.share * _left(progress, self.decay) * num_envs
         return jax.tree.map(lambda old, new: _choose(on_source, old, new), source, target)
 
 
@@ -141,7 +141,7 @@ class Between(Data):
         """A point in the box for each environment."""
         spread = self.spread * _left(progress, self.decay)
         paths, structure = jax.tree.flatten_with_path(target)
-        coin, *uniform = jax.random.uniform(key, (len(paths) + 1, num_envs))
+        coin, *uniform = jax.random.uniform(key, (len(paths) + 1, num_envs), jnp.float32)
         drawn = []
         for (path, new), old, u in zip(paths, jax.tree.leaves(source), uniform):
             if jnp.issubdtype(jnp.result_type(new), jnp.floating) and _name(path) not in SWITCHES:
@@ -157,7 +157,7 @@ def _name(path: tuple[Any, ...]) -> str:
 
 def _interpolate(weight: jax.Array, source: Any, target: Any) -> jax.Array:
     """target + w (source - target), [N, ...], for leaves [...] and w [N]; never past either by rounding."""
-    weight = weight.reshape((-1,) + (1,) * jnp.ndim(target))
+    weight, source, target = weight.reshape((-1,) + (1,) * jnp.ndim(target)), source[None], target[None]
     point = jnp.clip(target + weight * (source - target), jnp.minimum(source, target), jnp.maximum(source, target))
     return jnp.where(weight > 0, point, target)
 
@@ -202,9 +202,9 @@ class Replay(Data):
         """
         place_key, row_key = jax.random.split(key)
         num, size = len(jax.tree.leaves(data)[0]), len(jax.tree.leaves(memory)[0])
-        rank = jnp.argsort(jnp.argsort(jax.random.bits(place_key, indices.shape), axis=-1), axis=-1)
+        rank = jnp.argsort(jnp.argsort(jax.random.bits(place_key, indices.shape, jnp.uint32), axis=-1), axis=-1)
         rows = num + jax.random.randint(row_key, indices.shape, 0, size, indices.dtype)
-        mixed = jnp.where(rank + 0.5 < self.share * indices.shape[-1], rows, indices)
+        mixed = jnp.where(rank.astype(jnp.float32) + 0.5 < self.share * indices.shape[-1], rows, indices)
         return jax.tree.map(lambda new, old: jnp.concatenate([new, old]), data, memory), mixed
 
 
@@ -247,7 +247,7 @@ class JumpStart(Data):
 
     def init(self, key: jax.Array, source: Source) -> Tree:
         """Scalars: the stage, the moving average, its best, and whether any episode has ended (0 or 1)."""
-        return {name: jnp.zeros(()) for name in ("stage", "average", "best", "begun")}
+        return {name: jnp.zeros((), jnp.float32) for name in ("stage", "average", "best", "begun")}
 
     def horizon(self, memory: Tree, progress: jax.Array) -> jax.Array:
         """h at `progress` and the memory's stage, a scalar."""
@@ -270,10 +270,10 @@ class JumpStart(Data):
         average = jnp.where(begun, memory["average"] + self.smoothing * (mean - memory["average"]), mean)
         earned = begun & (average >= best - self.tolerance * jnp.abs(best))
         after = {
-            "stage": memory["stage"] + earned,
+            "stage": memory["stage"] + earned.astype(jnp.float32),
             "average": average,
             "best": jnp.where(begun, jnp.maximum(best, average), average),
-            "begun": jnp.ones(()),
+            "begun": jnp.ones((), jnp.float32),
         }
         return jax.tree.map(lambda new, old: jnp.where(num > 0, new, old), after, memory)
 

@@ -19,7 +19,7 @@ def init(key: jax.Array, network: mlp.MLP, obs_size: int, outputs: int, gaussian
         for subkey, (group, size) in zip(keys, sizes.items())
     }
     if gaussian:
-        params["policy"] = {**params["policy"], "log_std": jnp.zeros((outputs,))}
+        params["policy"] = {**params["policy"], "log_std": jnp.zeros((outputs,), jnp.float32)}
     return params
 
 

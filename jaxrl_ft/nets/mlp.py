@@ -91,7 +91,7 @@ def fresh(
     from jaxrl_ft.nets.layers import Network
 
     module = Network(tuple(widths), outputs, layer_norm, head_gain)
-    return module.init(key, jnp.zeros((1, obs_size)))["params"]
+    return module.init(key, jnp.zeros((1, obs_size), jnp.float32))["params"]
 
 
 def depth(params: tree.Tree) -> int:
@@ -148,7 +148,7 @@ def _hidden(params: tree.Tree, network: MLP, x: jax.Array, below: list[jax.Array
 
 
 def _dense(layer: tree.Tree, x: jax.Array) -> jax.Array:
-    return jnp.matmul(x, layer["kernel"]) + layer["bias"]
+    return jnp.matmul(x, layer["kernel"]) + jax.lax.broadcast_to_rank(layer["bias"], x.ndim)
 
 
 def _check(params: tree.Tree) -> None:

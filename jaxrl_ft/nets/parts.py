@@ -108,8 +108,8 @@ def bottleneck(key: jax.Array, size: int, width: int) -> tree.Tree:
     """
     down = initializers.orthogonal(float(np.sqrt(2)))(key, (size, width))
     return {
-        "down": {"kernel": down, "bias": jnp.zeros((width,))},
-        "up": {"kernel": jnp.zeros((width, size)), "bias": jnp.zeros((size,))},
+        "down": {"kernel": down, "bias": jnp.zeros((width,), jnp.float32)},
+        "up": {"kernel": jnp.zeros((width, size), jnp.float32), "bias": jnp.zeros((size,), jnp.float32)},
     }
 
 

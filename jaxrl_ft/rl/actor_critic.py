@@ -29,7 +29,7 @@ def distribution(policy: Policy, obs: jax.Array) -> Distribution:
     """The action distribution at obs [..., O]: Gaussian when the policy carries `log_std`, else categorical."""
     outputs = actor_critic.policy_outputs(policy.params, policy.network, normalized(policy, obs))
     if "log_std" in policy.params["policy"]:
-        return DiagGaussian(outputs, policy.params["policy"]["log_std"])
+        return DiagGaussian(outputs, jax.lax.broadcast_to_rank(policy.params["policy"]["log_std"], outputs.ndim))
     return Categorical(outputs)
 
 

@@ -1,11 +1,11 @@
 """Action distributions whose samples are functions of noise drawn beforehand, for a whole rollout in one call."""
 
+import math
 from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 
 class Categorical(NamedTuple):
@@ -16,7 +16,7 @@ class Categorical(NamedTuple):
     @staticmethod
     def noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         """Noise for samples of the given shape [..., A]: standard Gumbel."""
-        return jax.random.gumbel(key, shape)
+        return jax.random.gumbel(key, shape, jnp.float32)
 
     def sample(self, noise: jax.Array) -> jax.Array:
         """Actions [...] in {0, ..., A-1}: the largest of logits plus Gumbel `noise` [..., A] (Gumbel 1954)."""
@@ -31,7 +31,8 @@ class Categorical(NamedTuple):
         """Log-probability [...] of actions [...]."""
         log_probs = jax.nn.log_softmax(self.logits)
         # A sum over a mask compiles to plain arithmetic; a gather, and the scatter of its gradient, do not.
-        mask = action[..., None] == jnp.arange(self.logits.shape[-1])
+        choices = jnp.arange(self.logits.shape[-1], dtype=jnp.int32)
+        mask = action[..., None] == jax.lax.broadcast_to_rank(choices, action.ndim + 1)
         return jnp.sum(jnp.where(mask, log_probs, 0.0), axis=-1)
 
     def entropy(self) -> jax.Array:
@@ -54,7 +55,7 @@ class DiagGaussian(NamedTuple):
     @staticmethod
     def noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         """Noise for samples of the given shape [..., A]: standard normal."""
-        return jax.random.normal(key, shape)
+        return jax.random.normal(key, shape, jnp.float32)
 
     def sample(self, noise: jax.Array) -> jax.Array:
         """Actions μ + σ ε, [..., A], for ε = `noise` [..., A]."""
@@ -68,12 +69,12 @@ class DiagGaussian(NamedTuple):
     def log_prob(self, action: jax.Array) -> jax.Array:
         """Log-density [...] of actions [..., A]."""
         z = (action - self.mean) * jnp.exp(-self.log_std)
-        return jnp.sum(-0.5 * z**2 - self.log_std - 0.5 * np.log(2 * np.pi), axis=-1)
+        return jnp.sum(-0.5 * z**2 - self.log_std - 0.5 * math.log(2 * math.pi), axis=-1)
 
     def entropy(self) -> jax.Array:
         """H = Σ (log σ + 1/2 log 2πe), in nats, [...]."""
         log_std = jnp.broadcast_to(self.log_std, self.mean.shape)
-        return jnp.sum(log_std + 0.5 * np.log(2 * np.pi * np.e), axis=-1)
+        return jnp.sum(log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
 
     def kl(self, other: "DiagGaussian") -> jax.Array:
         """KL(self ‖ other) = Σ (log σ₂/σ₁ + (σ₁² + (μ₁-μ₂)²) / 2σ₂² - 1/2), in nats, [...]."""

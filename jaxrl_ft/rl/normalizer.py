@@ -29,7 +29,9 @@ class Moments(NamedTuple):
 def init(shape: tuple[int, ...] = (), epsilon: Any = EPSILON, clip: Any = CLIP) -> Moments:
     """Moments of nothing yet: mean 0, variance 1, number 0."""
     epsilon, clip = (jnp.asarray(number, jnp.float32) for number in (epsilon, clip))
-    return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.zeros(()), epsilon, clip)
+    return Moments(
+        jnp.zeros(shape, jnp.float32), jnp.ones(shape, jnp.float32), jnp.zeros((), jnp.float32), epsilon, clip
+    )
 
 
 def update(moments: Moments, batch: jax.Array) -> Moments:
@@ -58,7 +60,7 @@ def _merged(moments: Moments, batch: jax.Array) -> Moments:
 
 def normalize(moments: Moments, x: jax.Array) -> jax.Array:
     """clip((x - mean) / √(variance + epsilon), -clip, clip) for x [..., D...]."""
-    return _clipped(moments, x - moments.mean)
+    return _clipped(moments, x - jax.lax.broadcast_to_rank(moments.mean, x.ndim))
 
 
 def scale(moments: Moments, x: jax.Array) -> jax.Array:
@@ -67,4 +69,5 @@ def scale(moments: Moments, x: jax.Array) -> jax.Array:
 
 
 def _clipped(moments: Moments, x: jax.Array) -> jax.Array:
-    return jnp.clip(x * jax.lax.rsqrt(moments.variance + moments.epsilon), -moments.clip, moments.clip)
+    variance = jax.lax.broadcast_to_rank(moments.variance, x.ndim)
+    return jnp.clip(x * jax.lax.rsqrt(variance + moments.epsilon), -moments.clip, moments.clip)

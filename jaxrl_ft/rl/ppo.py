@@ -133,7 +133,7 @@ class PPO:
     def init_carry(self, key: jax.Array, tasks: Task, policy: Policy) -> Carry:
         """N fresh environments, and the policy's statistics to go on from."""
         obs, env_state = rollout.start(key, tasks, self.num_envs)
-        zeros = jnp.zeros((self.num_envs,))
+        zeros = jnp.zeros((self.num_envs,), jnp.float32)
         return Carry(obs, env_state, rollout.Episodes(zeros, zeros), zeros, policy.statistics)
 
     def collect(
@@ -220,9 +220,10 @@ class PPO:
 
     def _orders(self, key: jax.Array) -> jax.Array:
         num = self.steps_per_update()
-        bits = jax.random.bits(key, (self.num_epochs, num))
+        bits = jax.random.bits(key, (self.num_epochs, num), jnp.uint32)
         # Ties among 32-bit draws are rare and only make the order of the tied pair the original one.
-        return jnp.argsort(bits, axis=-1).reshape((self.num_epochs * self.num_minibatches, -1))
+        order = jnp.argsort(bits, axis=-1).astype(jnp.int32)
+        return order.reshape((self.num_epochs * self.num_minibatches, -1))
 
     def loss(self, policy: Policy, carry: Carry, batch: Batch) -> tuple[jax.Array, Metrics]:
         """Surrogate loss plus weighted value loss less weighted entropy, on a minibatch [B, ...].

@@ -103,12 +103,15 @@ class IA3(Adapter):
 def _scales(layers: Tree) -> Tree:
     flat = tree.flatten(layers)
     return tree.unflatten(
-        {f"{path}/scale": jnp.ones(flat[f"{path}/kernel"].shape[:1]) for path in parts.roles(layers).reading}
+        {
+            f"{path}/scale": jnp.ones(flat[f"{path}/kernel"].shape[:1], jnp.float32)
+            for path in parts.roles(layers).reading
+        }
     )
 
 
 def _identity(size: int) -> Tree:
-    return {"kernel": jnp.eye(size), "bias": jnp.zeros((size,))}
+    return {"kernel": jnp.eye(size, dtype=jnp.float32), "bias": jnp.zeros((size,), jnp.float32)}
 
 
 def _times(left: jax.Array, right: jax.Array) -> jax.Array:

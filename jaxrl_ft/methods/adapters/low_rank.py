@@ -53,12 +53,12 @@ class LoRA(Adapter):
         delta = {path: jnp.array(leaf) for path, leaf in flat.items() if not adapts(self.critic, path)}
         like = {path: jax.ShapeDtypeStruct((len(kernel), self.rank), jnp.float32) for path, kernel in kernels.items()}
         # One draw compiles far faster than one a kernel.
-        draws = tree.unravel(jax.random.uniform(key, (tree.size(like),), minval=-1.0), like)
+        draws = tree.unravel(jax.random.uniform(key, (tree.size(like),), jnp.float32, minval=-1.0), like)
         for path, draw in draws.items():
             parent = path.removesuffix("/kernel")
             # Kaiming-uniform with a = sqrt(5) is uniform on ±1/sqrt(fan_in), as in the reference implementation.
             delta[f"{parent}/lora_a"] = len(draw) ** -0.5 * draw
-            delta[f"{parent}/lora_b"] = jnp.zeros((self.rank, kernels[path].shape[1]))
+            delta[f"{parent}/lora_b"] = jnp.zeros((self.rank, kernels[path].shape[1]), jnp.float32)
         return tree.unflatten(delta)
 
     def merge(self, frozen: Tree, delta: Tree) -> Tree:
@@ -102,7 +102,7 @@ class DoRA(LoRA):
         lengths = jnp.stack([_norms(before), jax.lax.stop_gradient(_norms(jax.lax.stop_gradient(after)))])
         fixed = jnp.any(lengths == 0, axis=0)
         ratio = changes[f"{parent}/magnitude"] / jnp.where(fixed, 1.0, lengths[1])
-        return jnp.where(fixed, 1.0, ratio) * after
+        return jnp.where(fixed, 1.0, ratio)[None] * after
 
 
 def _norms(kernel: jax.Array) -> jax.Array:
@@ -138,13 +138,13 @@ class RandomSubspace(Adapter):
             size = tree.size(base[group])
             if self.dimensions > size:
                 raise ValueError(f"dimensions: {self.dimensions} is above the {size} parameters of `{group}`")
-            directions = jax.random.normal(subkey, (self.dimensions, size))
+            directions = jax.random.normal(subkey, (self.dimensions, size), jnp.float32)
             projection[group] = directions / jnp.linalg.norm(directions, axis=1, keepdims=True)
         return {"base": base, "projection": projection}
 
     def init(self, key: jax.Array, frozen: Tree) -> Tree:
         """`z` [d] of each adapted group, at zero."""
-        return by_group(key, frozen["base"], self.critic, lambda *_: {"z": jnp.zeros((self.dimensions,))})
+        return by_group(key, frozen["base"], self.critic, lambda *_: {"z": jnp.zeros((self.dimensions,), jnp.float32)})
 
     def merge(self, frozen: Tree, delta: Tree) -> Tree:
         """θ₀ + P z for each adapted group."""

@@ -32,7 +32,7 @@ class Sparse(Adapter):
         entries = {}
         for (path, size), subkey in zip(sizes.items(), jax.random.split(key, len(sizes))):
             num = max(1, round(size * self.per_thousand / 1000))
-            entries[path] = jnp.argsort(jax.random.bits(subkey, (size,)))[:num].astype(jnp.int32)
+            entries[path] = jnp.argsort(jax.random.bits(subkey, (size,), jnp.uint32))[:num].astype(jnp.int32)
         return {"base": base, "entries": tree.unflatten(entries)}
 
     def init(self, key: jax.Array, frozen: Tree) -> Tree:

@@ -74,7 +74,7 @@ def fresh_units(key: jax.Array, params: Tree, layers: list[Layer], num: int | No
     kernels = {layer: flat[f"{layer.path}/kernel"] for layer in layers}
     draws = _normals(key, {at: (max(kernel.shape), num or kernel.shape[1]) for at, kernel in kernels.items()})
     return {
-        layer: gain(layer.path) * (draw / jnp.linalg.norm(draw, axis=0))[: kernels[layer].shape[0]]
+        layer: gain(layer.path) * (draw / jnp.linalg.norm(draw, axis=0, keepdims=True))[: kernels[layer].shape[0]]
         for layer, draw in draws.items()
     }
 
@@ -93,19 +93,19 @@ def turned(key: jax.Array, matrices: dict[str, jax.Array]) -> dict[str, jax.Arra
 def _reflect(matrix: jax.Array, draw: jax.Array) -> jax.Array:
     x = matrix.T if matrix.shape[0] < matrix.shape[1] else matrix
     x, v = jnp.where(draw[:, :1] < 0, -x, x), draw[:, 1:]
-    x = x - 2.0 / jnp.sum(v**2) * v * jnp.sum(v * x, axis=0)
+    x = x - 2.0 / jnp.sum(v**2) * v * jnp.sum(v * x, axis=0, keepdims=True)
     return x.T if matrix.shape[0] < matrix.shape[1] else x
 
 
 def _normals(key: jax.Array, shapes: dict[Any, tuple[int, ...]]) -> dict[Any, jax.Array]:
     """Gaussian numbers of several shapes from one draw, which compiles far faster than several."""
     like = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
-    return tree.unravel(jax.random.normal(key, (tree.size(like),)), like) if like else {}
+    return tree.unravel(jax.random.normal(key, (tree.size(like),), jnp.float32), like) if like else {}
 
 
 def rough_noise(key: jax.Array, num: int) -> jax.Array:
     """Numbers [num] of mean 0 and variance 1, uniform over 256 levels: four from each random word, for every step."""
-    words = jax.random.bits(key, (-(-num // 4),))
+    words = jax.random.bits(key, (-(-num // 4),), jnp.uint32)
     levels = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[:num]
     return (levels.astype(jnp.float32) - 127.5) * (12.0 / (256**2 - 1)) ** 0.5
 
@@ -151,5 +151,6 @@ def exchange(
         flat[kernel] = jnp.where(mask, fresh[layer], flat[kernel])
         flat[bias] = jnp.where(mask, 0.0, flat[bias])
         flat[after] = jnp.where(mask[:, None], 0.0, flat[after])
-        void[kernel], void[bias], void[after] = void[kernel] | mask, void[bias] | mask, void[after] | mask[:, None]
+        void[kernel], void[after] = void[kernel] | mask[None], void[after] | mask[:, None]
+        void[bias] = void[bias] | mask
     return tree.unflatten(flat), tree.unflatten(void)

@@ -92,9 +92,9 @@ class ContinualBackprop(Intervention):
         for layer in neurons.hidden(policy.params, self.groups):
             width = tree.flatten(policy.params)[f"{layer.path}/kernel"].shape[1]
             for name in ("utility", "activation"):
-                memory[f"{layer.path}/{name}"] = jnp.zeros((width,))
+                memory[f"{layer.path}/{name}"] = jnp.zeros((width,), jnp.float32)
             memory[f"{layer.path}/age"] = jnp.zeros((width,), jnp.int32)
-            memory[f"{layer.path}/owed"] = jnp.zeros(())
+            memory[f"{layer.path}/owed"] = jnp.zeros((), jnp.float32)
         return tree.unflatten(memory)
 
     def after_step(
@@ -116,19 +116,20 @@ class ContinualBackprop(Intervention):
     def _test(self, units: Tree, hidden: jax.Array, outgoing: jax.Array) -> tuple[Tree, jax.Array, jax.Array]:
         """A layer's memory after this step, which unit goes [width], and the mean activations [width]."""
         age = units["age"] + 1
-        seen = 1.0 - jnp.asarray(self.decay) ** age
+        steps = age.astype(jnp.float32)
+        seen = 1.0 - self.decay**steps
         activation = self.decay * units["activation"] + (1.0 - self.decay) * hidden.mean(axis=0)
         mean = activation / seen
-        contribution = jnp.abs(hidden - self.centered * mean).mean(axis=0) * outgoing
+        contribution = jnp.abs(hidden - self.centered * mean[None]).mean(axis=0) * outgoing
         utility = self.decay * units["utility"] + (1.0 - self.decay) * contribution
-        mature = age > self.maturity
-        owed = units["owed"] + self.replacement_rate * mature.sum()
+        mature = steps > self.maturity
+        owed = units["owed"] + self.replacement_rate * mature.sum(dtype=jnp.float32)
         renews = (owed >= 1.0) & mature.any()
         least = jnp.argmin(jnp.where(mature, utility / seen, jnp.inf))
-        mask = renews & (jnp.arange(age.size) == least)
+        mask = renews & (jnp.arange(age.size, dtype=least.dtype) == least)
         after = {"utility": utility, "activation": activation, "age": age}
         after = {name: jnp.where(mask, 0, leaf) for name, leaf in after.items()}
-        return after | {"owed": owed - renews}, mask, mean
+        return after | {"owed": owed - renews.astype(jnp.float32)}, mask, mean
 
 
 @config
@@ -164,7 +165,7 @@ class PeriodicResets(Intervention):
         for path, subkey in zip(paths, jax.random.split(key, max(len(paths), 1))):
             draw = initializers.orthogonal(neurons.gain(path))
             kernels[path] = draw(subkey, flat[f"{path}/kernel"].shape)
-        return {"kernels": tree.unflatten(kernels), "spans": jnp.zeros(())}
+        return {"kernels": tree.unflatten(kernels), "spans": jnp.zeros((), jnp.float32)}
 
     def after_update(
         self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, data: Any, moment: Moment

@@ -113,7 +113,7 @@ class AdaptiveDecay(Adam):
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = Adam.BOUNDS | {"decay_ratio": (0.0, 100.0)}
 
     def _start(self, group: Tree) -> DecayState:
-        return DecayState(super()._start(group), jnp.zeros(()))
+        return DecayState(super()._start(group), jnp.zeros((), jnp.float32))
 
     def _step(self, grads: jax.Array, state: DecayState, group: Tree, pace: Pace) -> tuple[jax.Array, DecayState]:
         ratio = optax.tree.norm(grads) / (optax.tree.norm(tree.ravel(group)) + _TINY)

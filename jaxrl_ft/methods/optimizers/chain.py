@@ -16,6 +16,7 @@ import optax
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
+from jaxrl_ft.core.foreign import foreign
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.methods.optimizers import keeping
 from jaxrl_ft.methods.optimizers.keeping import Keep
@@ -123,7 +124,7 @@ class Optimizer:
 
         The gradients' top-level keys are the groups.
         """
-        return optax.GradientTransformationExtraArgs(self._init, self._update)
+        return optax.GradientTransformationExtraArgs(foreign(self._init), foreign(self._update))
 
     def evaluation(self, opt_state: OptState, delta: Tree) -> Tree:
         """The parameters to evaluate; the same as those that are trained unless an optimizer averages."""
@@ -182,7 +183,14 @@ class Optimizer:
             inner = {name: self._spread(state, tree.size(params[name])) for name, state in inner.items()}
         if self.per_entry and self.ANCHORED:
             fresh = {name: jnp.zeros(tree.size(group), bool) for name, group in params.items()}
-        return OptState(inner, jnp.zeros((), jnp.int32), jnp.zeros((), bool), -jnp.ones(()), jnp.ones(()), fresh)
+        return OptState(
+            inner,
+            jnp.zeros((), jnp.int32),
+            jnp.zeros((), bool),
+            -jnp.ones((), jnp.float32),
+            jnp.ones((), jnp.float32),
+            fresh,
+        )
 
     def _update(
         self, grads: Tree, state: OptState, params: Tree, *, progress: jax.Array, kl: jax.Array, **extra: Any

@@ -75,8 +75,14 @@ class TRAC(Adam):
 
     def _start(self, group: Tree) -> TracState:
         num = len(_DISCOUNTS)
-        drift = jnp.zeros(tree.size(group))
-        return TracState(super()._start(group), drift, jnp.zeros(()), jnp.full(num, _EPS), jnp.zeros(num))
+        drift = jnp.zeros(tree.size(group), jnp.float32)
+        return TracState(
+            super()._start(group),
+            drift,
+            jnp.zeros((), jnp.float32),
+            jnp.full(num, _EPS, jnp.float32),
+            jnp.zeros(num, jnp.float32),
+        )
 
     def _step(self, grads: jax.Array, state: TracState, group: Tree, pace: Pace) -> tuple[jax.Array, TracState]:
         move, base = super()._step(grads, state.base, group, pace)

@@ -50,7 +50,9 @@ def _ones(params: Tree) -> Tree:
 def _weighted(memory: Tree, params: Tree, size: Callable[[jax.Array], jax.Array]) -> jax.Array:
     memory = jax.lax.stop_gradient(memory)
     flat, anchor, weights = (tree.flatten(part) for part in (params, memory["anchor"], memory["importance"]))
-    return sum((jnp.sum(weights[path] * size(flat[path] - anchor[path])) for path in anchor), jnp.zeros(()))
+    return sum(
+        (jnp.sum(weights[path] * size(flat[path] - anchor[path])) for path in anchor), jnp.zeros((), jnp.float32)
+    )
 
 
 @config

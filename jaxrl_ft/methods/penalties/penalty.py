@@ -45,7 +45,7 @@ class Penalty:
 
     def loss(self, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment) -> jax.Array:
         """The term added to the loss, a scalar; no gradient flows into the memory."""
-        return jnp.zeros(())
+        return jnp.zeros((), jnp.float32)
 
     def after_step(self, memory: Tree, algo: Any, policy: Policy) -> Tree:
         """The memory after a gradient step; `policy` is the one before it."""

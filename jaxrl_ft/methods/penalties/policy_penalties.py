@@ -106,7 +106,7 @@ class Cloning(Penalty):
     def loss(self, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment) -> jax.Array:
         """The mean divergence over a window of `batch_size` states that moves on by its length every step."""
         num = len(memory["obs"])
-        rows = (moment.step % num * self.batch_size + jnp.arange(self.batch_size)) % num
+        rows = (moment.step % num * self.batch_size + jnp.arange(self.batch_size, dtype=jnp.int32)) % num
         window = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf[rows]), memory)
         divergence = window["base"].kl(algo.distribution(policy, window["obs"]))
         return _decayed(self.coef, self.decay, moment) * divergence.mean()
@@ -138,7 +138,7 @@ class Features(Penalty):
         layers = _policy_features(algo, policy, batch.obs)
         anchors = _policy_features(algo, _recalled(memory, policy), batch.obs)
         distances = [jnp.mean((layer - anchor) ** 2) for layer, anchor in zip(layers, anchors, strict=True)]
-        return self.coef * sum(distances, jnp.zeros(())) / len(distances)
+        return self.coef * sum(distances, jnp.zeros((), jnp.float32)) / len(distances)
 
 
 @config
@@ -163,7 +163,7 @@ class InFeR(Penalty):
         """The first parameters, the base's statistics, and heads [width, k] with entries of variance 1 / width."""
         widths = {group: layers["head"]["kernel"].shape[0] for group, layers in source.init_params.items()}
         heads = {
-            group: jax.random.normal(subkey, (width, self.num_heads)) * width**-0.5
+            group: jax.random.normal(subkey, (width, self.num_heads), jnp.float32) * width**-0.5
             for (group, width), subkey in zip(widths.items(), jax.random.split(key, len(widths)))
         }
         return {**_remembered(source.init_params, source.policy.statistics), "heads": heads}
@@ -174,7 +174,7 @@ class InFeR(Penalty):
         first = _last_layers(algo, _recalled(memory, policy), batch.obs)
         heads = jax.lax.stop_gradient(memory["heads"])
         distances = [jnp.sum(((now[group] - first[group]) @ heads[group]) ** 2, axis=-1).mean() for group in heads]
-        return self.coef * sum(distances, jnp.zeros(()))
+        return self.coef * sum(distances, jnp.zeros((), jnp.float32))
 
 
 def _last_layers(algo: Any, policy: Policy, obs: jax.Array) -> dict[str, jax.Array]:

@@ -83,12 +83,14 @@ def _draws(key: jax.Array, layers: Tree, sizes: tuple[int, ...], width: int) -> 
     shapes |= {name: (width, _outputs(layers[name]["down"])) for name in blocks}
     like = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
     # Drawn at once: the generator is most of what there is to compile.
-    return tree.unravel(jax.random.exponential(key, (tree.size(like),)), like)
+    return tree.unravel(jax.random.exponential(key, (tree.size(like),), jnp.float32), like)
 
 
 def _copies(draws: jax.Array, size: int, width: int) -> jax.Array:
     """For each of `width` units the old one that it copies, [width]: all once, then in rounds of random order."""
-    return jnp.concatenate([jnp.arange(size), jnp.argsort(draws, axis=-1).reshape(-1)])[:width]
+    return jnp.concatenate(
+        [jnp.arange(size, dtype=jnp.int32), jnp.argsort(draws, axis=-1).reshape(-1).astype(jnp.int32)]
+    )[:width]
 
 
 def _written(layer: Tree, units: jax.Array) -> Tree:
@@ -100,8 +102,8 @@ def _read(draws: jax.Array, layer: Tree, units: jax.Array, size: int, spread: ja
     """The layer that reads copies of `size` units, [size, outputs], in their place; its outputs are the same."""
     # Exponential draws over their sum are uniform on the simplex; the floor keeps that sum off zero.
     draws = jnp.maximum(draws, 1e-6)
-    sums = jnp.zeros((size, draws.shape[1])).at[units].add(draws)
-    equal = 1.0 / jnp.zeros((size, 1)).at[units].add(1.0)[units]
+    sums = jnp.zeros((size, draws.shape[1]), jnp.float32).at[units].add(draws)
+    equal = 1.0 / jnp.zeros((size, 1), jnp.float32).at[units].add(1.0)[units]
     shares = equal + spread * (draws / sums[units] - equal)
     return {**layer, "kernel": jnp.asarray(layer["kernel"])[units] * shares}
 
@@ -126,7 +128,10 @@ def deeper_dense(layers: Tree) -> Tree:
                 f"layer: 'dense' is not allowed for a network with the part {name!r}: {reason} (allowed: 'residual')"
             )
     size = layers["head"]["kernel"].shape[0]
-    return {**layers, f"dense_{depth}": {"kernel": jnp.eye(size), "bias": jnp.zeros((size,))}}
+    return {
+        **layers,
+        f"dense_{depth}": {"kernel": jnp.eye(size, dtype=jnp.float32), "bias": jnp.zeros((size,), jnp.float32)},
+    }
 
 
 def deeper_residual(key: jax.Array, layers: Tree, width: int) -> Tree:
