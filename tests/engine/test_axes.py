@@ -188,7 +188,7 @@ def test_what_is_paid_for_is_on_the_curve_from_the_untouched_base_on(name, finet
     tuned, paid = finetuned(name), ft.METHODS[name].spent_before()
     np.testing.assert_array_equal(tuned.curve_steps, np.tile([0, paid, paid + 256, paid + 512], (4, 1)))
     np.testing.assert_array_equal(tuned.curve[:, 0], finetuned("zero_shot").curve[:, 0])
-    assert any(f"{paid:,} on the target before the first update" in line for line in tuned.report)
+    assert any(f"target before the first update {paid:,} " in line for line in tuned.report)
 
 
 def test_an_entropy_coefficient_of_the_method_is_the_algorithms_for_this_fine_tune(

@@ -182,7 +182,7 @@ def test_delayed_actions_are_not_imagined_and_the_look_is_paid_for(agents, same)
     assert "in 0 of 4 runs" in line
     np.testing.assert_array_equal(tuned.curve_steps[0], [0, 512, 768, 1024])
     np.testing.assert_array_equal(tuned.env_steps, agents.env_steps + 1024)
-    assert any("512 on the target before the first update" in text for text in tuned.report)
+    assert any("target before the first update 512 " in text for text in tuned.report)
     assert tuned.status == ("ok",) * 4
     _, _, found = prepared(agents, late, IMAGINED)
     warm = prepared(agents, late, replace(IMAGINED, imagination=Imagination()))[2].start

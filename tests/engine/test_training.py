@@ -150,7 +150,7 @@ def test_the_budget_holds_the_probe(agents, target):
     # 400 - 150 steps are 4 updates of 64; the probe is the untouched base's, which counts from step 0
     np.testing.assert_array_equal(tuned.curve_steps, np.tile([0, 150, 278, 406], (4, 1)))
     np.testing.assert_array_equal(tuned.env_steps, agents.env_steps + 406)
-    assert any("150 on the target before the first update" in line for line in tuned.report)
+    assert any("target before the first update 150 " in line for line in tuned.report)
     with pytest.raises(ValueError, match="steps: 150 is not allowed; it must exceed the 150 steps"):
         ft.finetune(agents, target, ft.Method(warm_start=warm), steps=150)
 
