@@ -122,7 +122,7 @@ def test_all_rows_at_once_train(agents, target, rows):
     plan = sweeping.plan(cells(agents.select([0, 1]), target, names, rows), BUDGET, 64)
     chosen = [number for number, batch in enumerate(plan.batches) if len(batch.cells) > 1]
     trained = dict(sweeping.run(plan, chosen=chosen))
-    assert {*REFERENCES, "adamw", "l2sp", "kl", "kl_reverse", "jump_start", "jump_start_curriculum"} <= {
+    assert {*REFERENCES, "adamw", "lp_ft", "rslora", "nadamw", "imagine", "jump_start_curriculum"} <= {
         names[number] for number in trained
     }
     assert {status for tuned in trained.values() for status in tuned.status} == {"ok"}
