@@ -159,6 +159,7 @@ def evidence() -> Evidence:
         if row["shift"] in shifts:
             points[places[1][row["shift"]], int(row["agent"])] = [float(row[name]) for name in USED]
     found = Evidence(
+        environment=ft.make_task(SOURCE).simulator,
         methods=tuple(names),
         shifts=shifts,
         signs=USED,

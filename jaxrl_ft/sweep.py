@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jaxrl_ft.commands.interrupting import interruptible
 from jaxrl_ft.train import SUCCESS, ended
 
 if TYPE_CHECKING:
@@ -21,25 +22,25 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0, 1 when the output cannot be written, 2 for a mistake in the flags, 130 after Ctrl-C.
+    """The exit status: 0, 1 when the output cannot be written, 2 for a mistake, 130 after Ctrl-C, 143 after SIGTERM.
 
     Args:
         argv: the words after the program's name; without it, those of this process.
     """
-    began, hint = time.monotonic(), ""
-    try:
-        from jaxrl_ft.commands.sweep_settings import resolve
-        from jaxrl_ft.engine import placement
+    began, settings = time.monotonic(), None
+    with interruptible():
+        try:
+            from jaxrl_ft.commands.sweep_settings import resolve
+            from jaxrl_ft.engine import placement
 
-        settings = resolve(argv)
-        hint = settings.hint
-        with placement.laid_out(settings.flags.layout):
-            if settings.flags.dry_run:
-                _dry_run(settings)
-            else:
-                _run(settings, began)
-    except (SystemExit, ValueError, OSError, KeyboardInterrupt) as error:
-        return ended(error, hint)
+            settings = resolve(argv)
+            with placement.laid_out(settings.flags.layout):
+                if settings.flags.dry_run:
+                    _dry_run(settings)
+                else:
+                    _run(settings, began)
+        except (SystemExit, ValueError, OSError, KeyboardInterrupt) as error:
+            return ended(error, settings.hint if settings else "")
     return SUCCESS
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jaxrl_ft.commands.interrupting import Interrupted, interruptible
+
 if TYPE_CHECKING:
     from jaxrl_ft.analysis.advice import Advice
     from jaxrl_ft.commands.progress import Compilation, Display
@@ -21,29 +23,31 @@ SUCCESS, FAILURE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0, 1 when the output cannot be written, 2 for a mistake in the flags, 130 after Ctrl-C.
+    """The exit status: 0, 1 when the output cannot be written, 2 for a mistake, 130 after Ctrl-C, 143 after SIGTERM.
 
     Args:
         argv: the words after the program's name; without it, those of this process.
     """
     began, hint = time.monotonic(), ""
-    try:
-        from jaxrl_ft.commands.settings import resolve
-        from jaxrl_ft.store import run_directory
+    finished: list[str] = []
+    with interruptible():
+        try:
+            from jaxrl_ft.commands.settings import resolve
+            from jaxrl_ft.store import run_directory
 
-        settings = resolve(argv)
-        run_directory.create(settings.out)
-        hint = f"; what was finished is in {settings.out}"
-        run(settings, began)
-    except (SystemExit, ValueError, OSError, KeyboardInterrupt) as error:
-        if hint and isinstance(error, ValueError):
-            raise
-        return ended(error, hint)
+            settings = resolve(argv)
+            run_directory.create(settings.out)
+            hint = f"; what was finished is in {settings.out}"
+            run(settings, began, finished)
+        except (SystemExit, ValueError, OSError, KeyboardInterrupt) as error:
+            if hint and isinstance(error, ValueError):
+                raise
+            return ended(error, hint if finished or not hint else "; nothing was finished")
     return SUCCESS
 
 
 def ended(error: BaseException, hint: str) -> int:
-    """The exit status of a command that an exception ends: a mistake, no output, Ctrl-C, or what the parser said.
+    """The exit status of a command that an exception ends: a mistake, no output, a signal, or what the parser said.
 
     Args:
         error: SystemExit, ValueError, OSError or KeyboardInterrupt.
@@ -55,15 +59,16 @@ def ended(error: BaseException, hint: str) -> int:
         return say(f"error: {error}", MISTAKE)
     if isinstance(error, OSError):
         return say(f"error: {error}{hint}", FAILURE)
-    return say(f"interrupted{hint}", INTERRUPTED)
+    return say(f"interrupted{hint}", error.status if isinstance(error, Interrupted) else INTERRUPTED)
 
 
-def run(settings: "Settings", began: float) -> None:
+def run(settings: "Settings", began: float, finished: list[str]) -> None:
     """Nothing; the run directory is then full, and the tables are printed.
 
     Args:
         settings: what was asked for; its directory exists.
         began: `time.monotonic()` at the start of the command.
+        finished: gets the name of every part that is finished and in the directory.
     """
     from rich.console import Console
 
@@ -78,12 +83,14 @@ def run(settings: "Settings", began: float) -> None:
     with Compilation().listening() as compilation, Display(_stages(settings), Console(stderr=True)) as display:
         agents = settings.agents or _pretrain(settings, display)
         checkpoints.save(agents, output.agents_path(settings.out, "source"))
+        finished += [] if settings.agents else [PRETRAINING]
         advice = _advise(settings, agents) if settings.flags.advise else None
         if advice is not None:
             settings = followed(settings, advice)
             output.write_advice(settings, advice)
         comparison = _compare(settings, agents, advice, display)
     output.write_comparison(settings, comparison)
+    finished += settings.methods
     _report(settings, comparison, advice, _took(began, compilation))
     print(_took(began, compilation))
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 
@@ -11,7 +12,7 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft import train
 from jaxrl_ft.analysis.evidence import leaderboard
-from jaxrl_ft.commands.advising import recipe
+from jaxrl_ft.commands.advising import INSTEAD, recipe
 from jaxrl_ft.commands.settings import resolve
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import floats
@@ -63,7 +64,7 @@ REFUSED = [
     ({"methods": ["norm"]}, "methods: there is no evidence of 'norm'"),
     ({"models": "no"}, "models: 'no'"),
     ({"keep_source": -0.1}, "keep_source: -0.1 is not allowed"),
-    ({"steps": 1000}, "steps: 1000 is not allowed; the probe that advice rests on may take 1576"),
+    ({"steps": 1000}, "steps: 1000 is not allowed; the probe that advice rests on may take 1600"),
     ({"seed": -1}, "seed: -1 is not allowed"),
     ({"target": "CartPole-v1"}, "task: 'CartPole-v1' is not allowed"),
     ({"target": ft.make_task("Pendulum-v1")}, "do not fit agents"),
@@ -74,6 +75,18 @@ REFUSED = [
 def test_what_is_not_allowed_is_refused_before_anything_runs(changes, message, agents, target, nothing_runs):
     with pytest.raises(ValueError, match=message):
         ft.advise(agents, **{"target": target, **changes})
+
+
+def test_environments_without_evidence_are_refused_with_what_to_compare(agents, target, nothing_runs):
+    elsewhere = ft.make_task("MountainCar-v0")
+    there = dataclasses.replace(agents, source=elsewhere, task=elsewhere)
+    message = "target: MountainCar-v0 force=0.0007 is not allowed; the runs that advice rests on are of CartPole alone"
+    with pytest.raises(ValueError, match=message) as refusal:
+        ft.advise(there, ft.make_task("MountainCar-v0", force=0.0007))
+    assert str(refusal.value).endswith("as in ft.compare(agents, {'target': target}, ['full', 'lora', 'soften'])")
+    assert set(INSTEAD) <= set(ft.METHODS)
+    with pytest.raises(ValueError, match="target: MountainCar-v0 is not allowed"):
+        ft.advise(dataclasses.replace(agents, source=elsewhere), target)
 
 
 def test_the_evidence_is_complete():
@@ -115,9 +128,14 @@ MISTAKES = [
     ("--advise --method norm", "methods: there is no evidence of 'norm'"),
     (
         "--advise --finetune-steps 1768",
-        "finetune_steps: 1768 is not allowed; the probe that advice rests on may take 1768",
+        "finetune_steps: 1768 is not allowed; the probe that advice rests on may take 1792",
     ),
     ("--advise --keep-source 2", "keep_source: 2.0 is not allowed; it must be in [0, 1]"),
+    (
+        "--advise --source Pendulum-v1 --target.g 15",
+        "advise: Pendulum-v1 is not allowed; the runs that advice rests on are of CartPole alone. Compare methods "
+        "instead, as in --method full lora soften without --advise",
+    ),
     ("--keep-source 0.5", "keep_source: 0.5 is not allowed without --advise"),
 ]
 
@@ -155,9 +173,8 @@ def test_the_command_probes_follows_the_advice_and_tells_whether_it_held(undrawn
     assert names[:3] == ["zero_shot", "scratch", "full"] and names[3].split("+")[0] == told["method"]
     spent = {name: {int(row["env_steps"]) for row in rows if row["method"] == name} for name in names}
     assert spent["full"] == spent["scratch"] == {2048}
-    # What the probe took is paid from the budget, and whole updates of 64 steps fill up the rest.
-    paid = max(told["env_steps"])
-    assert spent[names[3]] == {paid + -(-(2048 - paid) // 64) * 64}
+    # What the probe took is paid from the budget in whole updates, and whole updates fill up the rest.
+    assert max(told["env_steps"]) % 64 and spent[names[3]] == {2048}
     assert f"Advice before training: {told['method']}" in stdout and "The advice " in stdout
     assert "The advice " in (out / "report.md").read_text()
     assert list(json.loads((out / "config.json").read_text())["methods"]) == names

@@ -118,8 +118,8 @@ def test_a_killed_process_is_missed_at_once_and_the_same_command_goes_on(world, 
     second.communicate()
     assert status == 1
     assert [line for line in said.splitlines() if "rror" in line or "Traceback" in line] == [
-        f"error: process 1 of 2 (counted from 0) was lost; what was finished is in {out} on the machine of process 0, "
-        "and the same command goes on from there"
+        f"error: process 1 of 2 (counted from 0) was lost; process 0 keeps what was finished in {out}, and the same "
+        "commands go on from there"
     ]
     kept = left(out)
     assert 0 < sum(name.startswith("cells") for name in kept) < 4

@@ -2,11 +2,14 @@
 
 import csv
 import json
+import re
 
 import pytest
 
 from jaxrl_ft import sweep
+from jaxrl_ft.commands.sweep_settings import resolve
 from jaxrl_ft.engine import learning
+from jaxrl_ft.envs.shifts import SHIFTS
 
 FLAGS = ["--shifts", "long-pole", "weak-motor", "--methods", "adamw", "--seeds", "4", "--steps", "512"]
 
@@ -85,6 +88,12 @@ MISTAKES = {
         "search: is not allowed with --distributed",
     ),
     "shared dry run": (["--distributed", "--dry-run"], "dry_run: is not allowed with --distributed"),
+    "two seeds": (["--seed", "1", "--seed", "2"], "seed: is given twice; it takes one value"),
+    "pretrained twice": (["--agents", "here", "--pretrain-steps", "9"], "pretrain_steps: is not allowed with --agents"),
+    "two ranges": (
+        ["--search", "random", "--space", "optimizer.eps=1e-8:1e-7", "--space", "optimizer.eps=1e-6:1e-5"],
+        "space: 'optimizer.eps' is given twice",
+    ),
     "no agents": (["--agents", "nowhere"], "agents: "),
     "what a target lacks": (["--methods", "norm"], "matches no parameter"),
     "what a grid makes of it": (
@@ -105,6 +114,21 @@ def test_a_mistake_is_one_line_and_writes_nothing(name, tmp_path, capsys, nothin
     told = capsys.readouterr().err
     assert message in told and told.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_named_in_several_places_adds_up(saved):
+    words = "--shifts long-pole --methods lora --grid optimizer.learning-rate=1e-3,3e-3 --shifts=weak-motor long-pole"
+    words += f" --grid optimizer.beta1=0.8 --grid optimizer.learning-rate=1e-2,1e-3 --methods=adamw --agents {saved}"
+    settings = resolve(words.split())
+    assert list(settings.targets) == ["long-pole", "weak-motor"]
+    points = [f"+learning_rate={rate}+beta1=0.8" for rate in ("0.001", "0.003", "0.01")]
+    assert list(settings.methods)[3:] == [name + point for name in ("lora", "adamw") for point in points]
+    assert list(resolve(["--shifts", "long-pole", "--shifts", "all"]).targets) == list(SHIFTS)
+    assert settings.command == tuple(words.split()) and "pretrain_steps" not in settings.plan()
+
+
+def test_the_report_tells_how_long_given_agents_were_pretrained(first):
+    assert "512" in re.search(r"env steps before fine-tuning.*", (first / "report.md").read_text())[0]
 
 
 def test_another_plan_is_refused_and_nothing_is_overwritten(first, words, capsys):

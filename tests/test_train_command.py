@@ -76,6 +76,9 @@ MISTAKES = [
     ("--target.tau nan", "target.tau: nan", "[0.0001, 0.2] s"),
     ("--seed -1", "seed: -1", "at most 4294967295"),
     ("--seed 4294967296", "seed: 4294967296", "at most 4294967295"),
+    ("--seeds 4 --seeds=8", "seeds: is given twice", "it takes one value"),
+    ("--algo.num-envs 4 --algo.num_envs 8", "algo.num_envs: is given twice", "it takes one value"),
+    ("--advise --no-advise", "advise: is given twice", "it takes one value"),
     ("--seeds 0", "seeds: 0", "at least 1"),
     ("--pretrain-steps -5", "pretrain_steps: -5", "at least 1"),
     ("--finetune-steps 0", "finetune_steps: 0", "at least 1"),
@@ -258,17 +261,6 @@ def test_agents_of_an_earlier_run_are_used_instead_of_pretraining(finished, undr
     assert same(first.params, second.params)
     before, after = (json.loads((path / "runs.json").read_text()) for path in (out, tmp_path / "next"))
     assert [row for row in before if row["method"] != RECOMMENDED] == after
-
-
-def test_ctrl_c_ends_in_one_line(tmp_path, monkeypatch):
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("jaxrl_ft.engine.learning.pretrain", interrupt)
-    status, _, stderr = run("--out", str(tmp_path / "run"))
-    assert (status, stderr) == (130, f"interrupted; what was finished is in {tmp_path / 'run'}\n")
-    monkeypatch.setattr("jaxrl_ft.commands.settings.resolve", interrupt)
-    assert run() == (130, "", "interrupted\n")
 
 
 def test_a_full_disk_ends_in_one_line(tmp_path, monkeypatch):

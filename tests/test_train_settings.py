@@ -38,6 +38,8 @@ def test_methods_by_name_run_beside_the_references_once_each():
     assert list(settings.methods) == ["zero_shot", "scratch", "full", "critic_reset"]
     assert all(settings.methods[name] == ft.METHODS[name] for name in settings.methods)
     assert list(resolve(["--method", "lora", "lora", "--penalty", "l2"]).methods)[3:] == ["lora+l2"]
+    several = resolve(["--method", "lora", "--shift", "long-pole", "--method=kl", "soften", "--method", "lora"])
+    assert list(several.methods)[3:] == ["lora", "kl", "soften"] and several.target_name == "long-pole"
 
 
 def test_checks_are_made_against_the_agents_that_are_given(agents, tmp_path, nothing_runs):

@@ -51,8 +51,10 @@ class Expected(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """M methods on T shifts with A agents each, who showed F signs."""
+    """M methods on T shifts of one environment with A agents each, who showed F signs."""
 
+    environment: str
+    """the simulator of all its tasks, such as `CartPole`"""
     methods: tuple[str, ...]
     shifts: tuple[str, ...]
     signs: tuple[str, ...]
@@ -208,7 +210,7 @@ def to_json(evidence: Evidence) -> dict[str, Any]:
         return [None if np.isnan(row).any() else np.asarray(row, int).tolist() for row in kept]
 
     return {
-        **{name: getattr(evidence, name) for name in ("steps", "bandwidth", "signs", "shifts")},
+        **{name: getattr(evidence, name) for name in ("environment", "steps", "bandwidth", "signs", "shifts")},
         "points": np.round(evidence.points, 4).tolist(),
         "methods": {
             name: {
@@ -229,6 +231,7 @@ def from_json(kept: Mapping[str, Any]) -> Evidence:
         return np.array(rows, np.float64) / _SCALE
 
     return Evidence(
+        environment=kept["environment"],
         methods=tuple(methods),
         shifts=tuple(kept["shifts"]),
         signs=tuple(kept["signs"]),

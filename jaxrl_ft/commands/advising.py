@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from jaxrl_ft.analysis.advice import Advice, choose
-from jaxrl_ft.analysis.evidence import UNTRAINED, leaderboard
+from jaxrl_ft.analysis.evidence import ANCHOR, UNTRAINED, leaderboard
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import map_fields
 from jaxrl_ft.engine import specs
@@ -14,6 +14,9 @@ from jaxrl_ft.engine.examining import examine, most_steps
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.methods.method import Method
+
+INSTEAD = ("full", "lora", "soften")
+"""Methods to compare where there is no evidence."""
 
 
 def advise(
@@ -41,21 +44,22 @@ def advise(
         models: whether a method may be advised that trains in a learned model of the target.
         keep_source: share of the source return that must be expected to stay, 0 to 1.
         steps: environment steps that each agent has on the target. The probe's are part of them: fine-tune with
-            `steps - advice.env_steps.max()`.
+            `steps - advice.env_steps.max()`, or give them to `compare` as `paid`.
         seed: of all that is random in the probe; 0 <= seed < 2^32.
 
     Returns:
         advice: `.method` and `.recipe` for `finetune`, `.reason`, `.evidence`, `.probe`, `.env_steps`; print it.
 
     Raises:
-        ValueError: an argument is not allowed; raised before anything compiles.
+        ValueError: an argument is not allowed, or the leaderboard knows nothing of this environment; raised before
+            anything compiles.
     """
     names = check(agents, target, methods, models=models, keep_source=keep_source, steps=steps, seed=seed)
     found = examine(agents, target, seed=seed)
-    left = steps - int(found.env_steps.max())
+    paid = int(found.env_steps.max())
     while True:
         advice = choose(leaderboard(), found.signs, names or [UNTRAINED], target.return_range, keep_source, steps)
-        if advice.method == UNTRAINED or _fits(agents, target, advice.method, left):
+        if advice.method == UNTRAINED or _fits(agents, target, advice.method, steps, paid):
             break
         names.remove(advice.method)
     return replace(advice, env_steps=found.env_steps, source_steps=found.source_steps, recipe=recipe(advice.method))
@@ -80,6 +84,8 @@ def check(
     checks.number("keep_source", keep_source, 0.0, 1.0)
     for task in (target, agents.source):
         specs.check_sizes(agents, task)
+    instead = f"as in ft.compare(agents, {{'target': target}}, {list(INSTEAD)})"
+    check_environment("target", agents.source, target, instead)
     check_steps("steps", steps, agents.algo, target)
     names = candidates(methods, models)
     if methods is not None:
@@ -88,13 +94,34 @@ def check(
     return names
 
 
+def check_environment(field: str, source: Task, target: Task, instead: str) -> None:
+    """Refuses tasks of environments that the leaderboard has no runs of.
+
+    Args:
+        field: what the user gave, for the message.
+        source: what the agents were trained on.
+        target: the task to adapt to.
+        instead: how to compare methods there, to follow the reason.
+
+    Raises:
+        ValueError: source or target is another environment.
+    """
+    known = leaderboard().environment
+    for task in (target, source):
+        if task.simulator != known:
+            raise ValueError(
+                f"{field}: {task.simulator} is not allowed; the runs that advice rests on are of {known} alone. "
+                f"Compare methods instead, {instead}"
+            )
+
+
 def check_steps(field: str, steps: int, algo: Any, target: Task) -> None:
-    """Refuses a budget that the probe alone may take up.
+    """Refuses a budget that the probe alone may take up, in whole updates as it is charged.
 
     Raises:
         ValueError: it may.
     """
-    most = most_steps(algo, target)
+    most = specs.charged(most_steps(algo, target), algo, METHODS[ANCHOR])
     if checks.count(field, steps) <= most:
         raise ValueError(f"{field}: {steps} is not allowed; the probe that advice rests on may take {most} of them")
 
@@ -133,9 +160,10 @@ def candidates(methods: Sequence[str] | None, models: bool = True) -> list[str]:
     return chosen
 
 
-def _fits(agents: Agents, target: Task, name: str, steps: int) -> bool:
+def _fits(agents: Agents, target: Task, name: str, steps: int, paid: int) -> bool:
     try:
-        specs.finetune_spec(agents, target, recipe(name), steps, 0, 2, 1)
+        left = steps - specs.charged(paid, agents.algo, recipe(name))
+        specs.finetune_spec(agents, target, recipe(name), left, 0, 2, 1)
     except ValueError:
         return False
     return True

@@ -1,8 +1,10 @@
 """The flags of `train`: names choose configs from the tables, and every field of these is then a dotted flag."""
 
 import dataclasses
+import re
 import shutil
 import textwrap
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -28,7 +30,8 @@ OF_PRETRAINING = ("--algo", "--network", "--optimizer.", "--pretrain-steps")
 
 PURPOSE = (
     "Pretrains agents on a source task, fine-tunes them to a target task, and reports what it brought and cost. "
-    f"{', '.join(REFERENCES)} always run; without --method, {RECOMMENDED} runs beside them."
+    f"{', '.join(REFERENCES)} always run; without --method, {RECOMMENDED} runs beside them. Names behind several "
+    "--method add up; any other flag is given once."
 )
 TABLES: Mapping[str, Table[Any]] = {"shift": SHIFTS, "method": METHODS, "algo": ALGOS, **AXES}
 """What the flags of names take."""
@@ -125,6 +128,40 @@ class Flags:
             checks.number("keep_source", self.keep_source, 0.0, 1.0)
             if not self.advise:
                 raise ValueError(f"keep_source: {self.keep_source!r} is not allowed without --advise")
+
+
+def joined(argv: Sequence[str], flags: type[Any]) -> tuple[str, ...]:
+    """The words of a command line in which a flag with several values stands once, with those of all its places.
+
+    Args:
+        argv: the words.
+        flags: the class of the flags without a dot; those whose default is a tuple take several values.
+
+    Raises:
+        ValueError: a flag with one value is given twice; a switch and its `--no-` are one flag.
+    """
+    several = {_written(flags, field.name) for field in dataclasses.fields(flags) if field.default == ()}
+    found: dict[str, list[str]] = {"": []}
+    flag = ""
+    for word in argv:
+        written, equals, value = word.partition("=")
+        if not word.startswith("--") and word != "-h":
+            found[flag].append(word)
+            continue
+        flag = re.sub(r"(^--|\.)no-", r"\1", written.replace("_", "-"))
+        if flag not in found:
+            found[flag] = [written, value] if equals and flag in several else [word]
+        elif flag in several:
+            found[flag] += [value] if equals else []
+        else:
+            raise ValueError(f"{flag.strip('-').replace('-', '_')}: is given twice; it takes one value")
+    return tuple(word for words in found.values() for word in words)
+
+
+def _written(flags: type[Any], field: str) -> str:
+    """A field's flag on the command line."""
+    told = getattr(typing.get_type_hints(flags, include_extras=True)[field], "__metadata__", ())
+    return f"--{next((arg.name for arg in told if getattr(arg, 'name', None)), field).replace('_', '-')}"
 
 
 def first_pass(argv: Sequence[str]) -> tuple[Flags, list[str]]:

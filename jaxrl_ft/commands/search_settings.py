@@ -105,7 +105,11 @@ def resolve(
         raise ValueError("grid: is not allowed with --search; give the values to --space")
     if kind == "optuna":
         bayesian.check()
-    space = dict(_field(word) for word in flags.space)
+    space: dict[str, str] = {}
+    for field, values in map(_field, flags.space):
+        if field in space:
+            raise ValueError(f"space: {field!r} is given twice; give one range, or all choices together")
+        space[field] = values
     dimensions = spaces.dimensions(methods, space)
     return SearchSettings(
         kind=kind,
@@ -122,7 +126,7 @@ def _field(word: str) -> tuple[str, str]:
     field, equals, values = word.partition("=")
     if not equals or not values:
         raise ValueError(f"space: {word!r} is not allowed; it must be FIELD=LOW:HIGH, FIELD=LOW:HIGH:log or FIELD=V,V")
-    return field, values
+    return field.replace("-", "_"), values
 
 
 def _json(dimensions: Dimensions) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
         SystemExit: help was asked for, or the parser refused a flag and has said so.
     """
     command = repeating.command(options.PROGRAM, sys.argv[1:] if argv is None else argv)
-    words = command.words
+    words = options.joined(command.words, Flags)
     flags, rest = options.first_pass(words)
     loaded = modules.load(flags.imports)
     candidates = options.to_choose_from(flags, rest) if flags.advise else None
@@ -268,6 +268,9 @@ def _check(settings: Settings) -> None:
         ValueError: something is not allowed.
     """
     flags, agents = settings.flags, settings.agents
+    if flags.advise:
+        instead = f"as in --method {' '.join(advising.INSTEAD)} without --advise"
+        advising.check_environment("advise", settings.source, settings.target, instead)
     if agents is None:
         check_config(settings.optimizer, "optimizer")
         budget(settings, None)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxrl_ft.commands import first_help, modules, repeating, search_settings
+from jaxrl_ft.commands import first_help, modules, options, repeating, search_settings
 from jaxrl_ft.commands.first_help import HelpAll
 from jaxrl_ft.commands.options import REFERENCES, names, seed_away, texts
 from jaxrl_ft.commands.process_flags import ProcessFlags
@@ -40,7 +40,8 @@ PROGRAM = "python -m jaxrl_ft.sweep"
 NUM_EVALS, EVAL_EPISODES, EPISODES, HELD_OUT_EPISODES = 11, 16, 64, 16
 PURPOSE = (
     "Fine-tunes agents by every method to every shift, over many seeds and grids, with as few compiled programs as the "
-    f"methods' structures allow, and reports it. {', '.join(REFERENCES)} always run.\n\nsearch: {', '.join(SEARCHES)}"
+    f"methods' structures allow, and reports it. {', '.join(REFERENCES)} always run. Values behind several --shifts, "
+    f"--methods, --grid or --space add up; any other flag is given once.\n\nsearch: {', '.join(SEARCHES)}"
 )
 TABLES: Mapping[str, Table[Any]] = {"shifts": SHIFTS, "methods": METHODS}
 FIRST = {
@@ -145,9 +146,13 @@ class SweepSettings:
 
     @property
     def hint(self) -> str:
-        """Where a sweep that ends early goes on, to follow the reason."""
-        where = " on the machine of process 0" if self.flags.processes.distributed else ""
-        return f"; what was finished is in {self.out}{where}, and the same command goes on from there"
+        """What a sweep that ends now leaves, and how it goes on, to follow the reason."""
+        if self.flags.processes.distributed:
+            return f"; process 0 keeps what was finished in {self.out}, and the same commands go on from there"
+        pretrained = self.agents is None and (self.out / "agents" / "source").exists()
+        if self.flags.dry_run or not (pretrained or sweep_directory.anything_finished(self.out)):
+            return "; nothing was finished"
+        return f"; what was finished is in {self.out}, and the same command goes on from there"
 
     @property
     def search_seed(self) -> int:
@@ -177,7 +182,8 @@ class SweepSettings:
             "targets": {name: to_json(task) for name, task in self.targets.items()},
             "methods": {name: to_json(method) for name, method in self.methods.items()},
             "held_out": {name: [[kind, to_json(task)] for kind, task in rows] for name, rows in self.held_out.items()},
-            **{name: getattr(flags, name) for name in ("seeds", "seed", "pretrain_steps", "steps", "layout")},
+            **({"pretrain_steps": flags.pretrain_steps} if self.agents is None else {}),
+            **{name: getattr(flags, name) for name in ("seeds", "seed", "steps", "layout")},
             "num_evals": NUM_EVALS,
             "episodes": [EVAL_EPISODES, EPISODES, HELD_OUT_EPISODES],
             **({} if self.search is None else {"search": self.search.plan()}),
@@ -192,7 +198,8 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
         SystemExit: help was asked for, or the parser refused a flag and has said so.
     """
     command = repeating.command(PROGRAM, sys.argv[1:] if argv is None else argv)
-    flags = tyro.cli(SweepFlags, args=first_help.without(command.words), prog=PROGRAM)
+    words = options.joined(command.words, SweepFlags)
+    flags = tyro.cli(SweepFlags, args=first_help.without(words), prog=PROGRAM)
     loaded = modules.load(flags.imports)
     if flags.help_all:
         tyro.cli(SweepFlags, args=["--help"], prog=PROGRAM, description=texts(TABLES, PURPOSE))
@@ -201,12 +208,14 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
     flags.check()
     if flags.agents is not None and flags.source is not None:
         raise ValueError("source: is not allowed with --agents, whose source is known")
+    if flags.agents is not None and options.given(words, "--pretrain-steps"):
+        raise ValueError("pretrain_steps: is not allowed with --agents, whose agents are trained already")
     agents = None if flags.agents is None else load_agents(flags.agents)
     id = agents.source.describe().split()[0] if agents else flags.source or "CartPole-v1"
     source = agents.source if agents else make_task(id)
     shifts = _chosen(flags.shifts or (DEFAULT_SHIFT,), SHIFTS)
     methods = {name: METHODS[name] for name in _chosen(flags.methods or (RECOMMENDED,), METHODS)}
-    grid = dict(_grid(word) for word in flags.grid)
+    grid = _grid(flags.grid)
     chosen = grids.expanded(methods, grid)
     targets = {name: make_task(id, name) for name in shifts}
     held_out = {name: held_out_tasks(id, name) for name in shifts}
@@ -232,15 +241,21 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
 
 def _chosen(names: Sequence[str], table: Table[Any]) -> list[str]:
     """The names as the table writes them, each once; `all` for every one."""
-    return list(table) if tuple(names) == ("all",) else list(dict.fromkeys(map(table.name, names)))
+    named = list(dict.fromkeys(table.name(name) for name in names if name != "all"))
+    return list(table) if "all" in names else named
 
 
-def _grid(word: str) -> tuple[str, list[str]]:
-    field, equals, values = word.partition("=")
-    found = [value for value in values.split(",") if value]
-    if not equals or not found:
-        raise ValueError(f"grid: {word!r} is not allowed; it must be FIELD=VALUE,VALUE with one value at least")
-    return field.replace("-", "_"), found
+def _grid(words: Sequence[str]) -> dict[str, list[str]]:
+    """The values of every field, each once, those of a field that is named twice together."""
+    grid: dict[str, list[str]] = {}
+    for word in words:
+        field, equals, values = word.partition("=")
+        found = [value for value in values.split(",") if value]
+        if not equals or not found:
+            raise ValueError(f"grid: {word!r} is not allowed; it must be FIELD=VALUE,VALUE with one value at least")
+        name = field.replace("-", "_")
+        grid[name] = list(dict.fromkeys([*grid.get(name, []), *found]))
+    return grid
 
 
 def _bytes(text: str) -> int:

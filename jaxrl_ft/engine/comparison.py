@@ -167,7 +167,7 @@ def compare(
         layout: `fast`, or `exact`, where a run has the same bits whatever else is compared and however many seeds there
             are, and which takes longer.
         paid: environment steps on the target by method that went into choosing it, as `advise` tells; its budget pays
-            for them.
+            for them, rounded up to whole updates, so that all methods have the same number of steps.
         watch: called with every moment of training and after every cell.
 
     Raises:

@@ -144,7 +144,7 @@ class Cell(NamedTuple):
     first: int = 0
     """number of the first run; the agents of a part of a larger cell go on counting"""
     paid: int = 0
-    """environment steps on the target that went into choosing the method, and that its budget pays for"""
+    """environment steps on the target that went into choosing the method; its budget pays for them in whole updates"""
 
 
 class Budget(NamedTuple):
@@ -162,9 +162,10 @@ def spec_of(cell: Cell, budget: Budget) -> Spec:
     Raises:
         ValueError: an argument is not allowed.
     """
-    rest = budget._replace(steps=budget.steps - cell.paid)
+    paid = specs.charged(cell.paid, cell.agents.algo, cell.method)
+    rest = budget._replace(steps=budget.steps - paid)
     spec = specs.finetune_spec(cell.agents, cell.target, cell.method, *rest)
-    return replace(spec, first=cell.first, paid=cell.paid)
+    return replace(spec, first=cell.first, paid=paid)
 
 
 def finetune_together(

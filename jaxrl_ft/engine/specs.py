@@ -170,6 +170,15 @@ def training_spec(
     return Spec(algo, network, method, source, task, seed, seeds, updates, num_evals, eval_episodes)
 
 
+def charged(paid: int, algo: Any, method: Method) -> int:
+    """Environment steps that a budget pays for what was spent before it, in whole updates of the method.
+
+    What is left of the budget is then whole updates too, and no method has more steps than another for having paid.
+    """
+    update = algo.steps_per_update() * method.population
+    return -(-paid // update) * update
+
+
 def check_budget(steps: int, seed: int, num_evals: int, eval_episodes: int) -> None:
     """Refuses numbers of a training that no method can be given.
 

@@ -58,7 +58,7 @@ class Plan:
     def steps_of(self, number: int) -> int:
         """Environment steps on its target of all runs of a cell."""
         cell, spec = self.cells[number], self.specs[number]
-        paid = cell.paid if cell.method.trains else 0
+        paid = spec.paid if cell.method.trains else 0
         return (paid + cell.method.spent() + self.updates_of(number) * spec.env_steps_per_update) * spec.num_runs
 
     def updates_of(self, number: int) -> int:

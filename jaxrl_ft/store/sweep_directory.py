@@ -91,6 +91,11 @@ def read_back(cell: dict[str, Any]) -> dict[str, Any]:
     return cell
 
 
+def anything_finished(path: Path) -> bool:
+    """Whether a cell, or a trial of a search, is finished."""
+    return any([*(path / CELLS).glob("[0-9]*.json"), *(path / SEARCH).glob("*-[0-9]*.json")])
+
+
 def study_path(path: Path) -> Path:
     """The SQLite file of optuna, beside the trials."""
     return path / SEARCH / STUDY

@@ -16,6 +16,7 @@ def evidence():
     """Two shifts: `near`, on which agents do well, and `far`, on which they fail; `one` is best near, `two` far."""
     areas = np.array([[0.9, 0.5], [0.95, 0.1], [0.6, 0.8]])
     return Evidence(
+        environment="CartPole",
         methods=("full", "one", "two"),
         shifts=("near", "far"),
         signs=("zero_shot", "gradient"),

@@ -14,6 +14,7 @@ def world(points, areas, **changes):
     points, methods = np.asarray(points, float), tuple(areas)
     values = np.stack([np.asarray(areas[name], float) for name in methods])
     fields = {
+        "environment": "CartPole",
         "methods": methods,
         "shifts": tuple(f"shift-{i}" for i in range(len(points))),
         "signs": tuple("abcdefg"[: points.shape[2]]),

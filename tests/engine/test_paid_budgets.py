@@ -25,23 +25,24 @@ def paying(agents, target, tiny):
 
 def test_a_method_that_has_paid_trains_for_the_rest_of_its_budget(paying):
     tuned = paying.agents("full", "there")
-    # 412 steps are left, which are 7 updates of 64
-    assert tuned.curve_steps[0].tolist() == [0, 100, 100 + 4 * 64, 100 + 7 * 64]
+    # 100 steps are charged as 2 updates of 64, and 6 of 8 updates are left
+    assert tuned.curve_steps[0].tolist() == [0, 128, 128 + 3 * 64, 512]
     np.testing.assert_array_equal(tuned.curve[:, 0], tuned.curve[:, 1])
-    assert {row["env_steps"] for row in paying.runs if row["method"] == "full"} == {548}
+    assert {row["env_steps"] for row in paying.runs if row["method"] == "full"} == {512}
 
 
-def test_the_others_pay_nothing(plain, paying):
-    for result, of_full in ((plain, 512), (paying, 548)):
+def test_all_methods_have_as_many_steps_whether_they_have_paid_or_not(plain, paying):
+    for result in (plain, paying):
         steps = {row["method"]: row["env_steps"] for row in result.runs}
-        assert steps == {"zero_shot": 0, "scratch": 512, "full": of_full}
+        assert steps == {"zero_shot": 0, "scratch": 512, "full": 512}
 
 
 def test_a_plan_counts_what_was_paid(agents, target, tiny):
     budget = Budget(512, 3, 3, 4)
-    for paid, steps in ((0, 512), (100, 548)):
+    for paid in (0, 1, 64, 100, 448):
         plan = sweeping.plan([Cell(agents, target, ft.METHODS["full"], paid=paid)], budget)
-        assert plan.env_steps == steps * agents.num_seeds
+        assert plan.env_steps == 512 * agents.num_seeds
+        assert plan.updates_of(0) == 8 - -(-paid // 64)
 
 
 def test_what_was_paid_must_leave_something(agents, target, tiny, nothing_runs):
