@@ -97,7 +97,10 @@ def test_what_was_found_runs_on_the_target_with_other_seeds_and_the_report_tells
 def test_another_search_in_the_directory_is_refused(finished, words, capsys):
     before = (finished[0] / "search.csv").read_bytes()
     for other in (["--trials", "10"], ["--search", "random"], ["--search-seeds", "1"]):
-        assert sweep.main([*words[0], *other]) == 2
+        rest = list(words[0])
+        if other[0] in rest:
+            del rest[rest.index(other[0]) : rest.index(other[0]) + 2]
+        assert sweep.main([*rest, *other]) == 2
         assert "holds another plan, which differs in 'search'" in capsys.readouterr().err
     assert (finished[0] / "search.csv").read_bytes() == before
 

@@ -124,7 +124,7 @@ def test_what_is_named_in_several_places_adds_up(saved):
     points = [f"+learning_rate={rate}+beta1=0.8" for rate in ("0.001", "0.003", "0.01")]
     assert list(settings.methods)[3:] == [name + point for name in ("lora", "adamw") for point in points]
     assert list(resolve(["--shifts", "long-pole", "--shifts", "all"]).targets) == list(SHIFTS)
-    assert settings.command == tuple(words.split()) and "pretrain_steps" not in settings.plan()
+    assert settings.command.words == tuple(words.split()) and "pretrain_steps" not in settings.plan()
 
 
 def test_the_report_tells_how_long_given_agents_were_pretrained(first):
