@@ -82,10 +82,10 @@ def check(
     """
     checks.choice("models", models, (True, False))
     checks.number("keep_source", keep_source, 0.0, 1.0)
-    for task in (target, agents.source):
-        specs.check_sizes(agents, task)
+    specs.check_sizes(agents, target)
     instead = f"as in ft.compare(agents, {{'target': target}}, {list(INSTEAD)})"
     check_environment("target", agents.source, target, instead)
+    specs.check_sizes(agents, agents.source)
     check_steps("steps", steps, agents.algo, target)
     names = candidates(methods, models)
     if methods is not None:
