@@ -50,7 +50,7 @@ def test_checks_are_made_against_the_agents_that_are_given(agents, tmp_path, not
         with pytest.raises(ValueError, match=message):
             resolve([*given, "--method", method, *flags])
     ft.save(dataclasses.replace(agents, status=("ok", "non-finite", "ok", "ok")), tmp_path / "broken")
-    with pytest.raises(ValueError, match="agents: some of them are not finite"):
+    with pytest.raises(ValueError, match="agents: 1 \\(non-finite\\) failed in training"):
         resolve(["--agents", str(tmp_path / "broken")])
 
 

@@ -198,7 +198,7 @@ def _alike(readings: Readings, evidence: _Evidence, slopes: Floats, pushes: Floa
     """Readings [C] that predict what the best does, whatever the units of the sensors: a mirrored world is the same."""
     units = _units(evidence.target)
     predicted = np.concatenate([slopes / units[0], pushes / units[1]], axis=2).reshape(len(slopes), -1)
-    same = np.abs(predicted - predicted[best]).max(axis=1) < _SAME * np.abs(predicted[best]).max()
+    same = np.abs(predicted - predicted[best]).max(axis=1) <= _SAME * np.abs(predicted[best]).max()
     meanings = np.concatenate([readings.order, readings.scale < 0, readings.actions], axis=1)
     return (meanings[:, None] == meanings[same]).all(axis=2).any(axis=1)
 

@@ -139,6 +139,13 @@ def test_actions_that_take_effect_late_are_not_taken_for_others():
         assert not estimate(source, target._replace(action=late), 2, False).changes
 
 
+def test_a_world_in_which_nothing_moves_is_left_as_it_is():
+    source, target = worlds(NONE)
+    still = {name: np.zeros_like(getattr(source, name)) for name in ("obs", "next_obs", "starts")}
+    assert not estimate(source._replace(**still), source._replace(**still), 2, False).changes
+    assert not estimate(source._replace(**still), target, 2, False).changes
+
+
 def test_pure_noise_tells_nothing():
     for seed in range(20):
         rng = np.random.default_rng(seed)
