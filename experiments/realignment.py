@@ -4,13 +4,14 @@ Sixteen agents pretrained on CartPole-v1 look at every target for 256 steps, as 
 `imagine` does. Each run's reading is compared with the truth: read rightly; left alone with the reason; missed, with
 no reason given; or wrong. CartPole is its own mirror image, so that other signs of all four sensors together are the
 same reading as other actions. A scale counts as right within 25%, or where less than half of the change is left in
-logarithms, an offset within 0.05 of the sensor's unit and three deviations of the noise. Then `imagine`,
-`realign_soften` and `soften` are fine-tuned for 20,480 steps.
+logarithms, an offset within 0.05 of the sensor's unit and three deviations of the noise. The numbers of
+`methods.reading` were chosen on these looks; `unseen` is 40 targets drawn by a rule, which agents of another seed look
+at. Then `imagine`, `realign_soften` and `soften` are fine-tuned for 20,480 steps.
 
-    python experiments/realignment.py [--stages read train]
+    python experiments/realignment.py [--stages read unseen train]
 
-The table of readings is rewritten in seconds; fine-tunes are appended to results/realignment_returns.csv at once, and a
-second call goes on from there. Both are told in results/realignment.md.
+The tables of readings are rewritten in minutes; fine-tunes are appended to results/realignment_returns.csv at once, and
+a second call goes on from there. All are told in results/realignment.md.
 """
 
 import argparse
@@ -34,6 +35,7 @@ RESULTS = Path(__file__).parent / "results"
 SOURCE, SEEDS, STEPS = "CartPole-v1", 16, 20_480
 LOOKS = (32, 64)
 METHODS = ("soften", "realign_soften", "imagine")
+STAGES = ("read", "unseen", "train")
 SENSES: dict[str, dict[str, Any]] = {
     "none": {},
     "flip": {"flip_actions": True},
@@ -70,6 +72,8 @@ PAIRS = {
     "none": "weak heavier slow late noisy",
 }
 KINDS = ("rightly", "left alone", "missed", "wrong")
+USUAL = {"gravity": 9.8, "cart_mass": 1.0, "pole_mass": 0.1, "half_length": 0.5, "force": 10.0, "tau": 0.02}
+UNSEEN, UNSEEN_SEED = "unseen", 2000
 
 
 def targets() -> dict[tuple[str, str], dict[str, Any]]:
@@ -81,6 +85,30 @@ def targets() -> dict[tuple[str, str], dict[str, Any]]:
 def shifts() -> dict[tuple[str, str], dict[str, Any]]:
     """Those of every shift that has a name."""
     return {("shift", name): dict(shift.physics) for name, shift in ft.SHIFTS.items()}
+
+
+def unseen() -> dict[tuple[str, str], dict[str, Any]]:
+    """Forty targets by a rule, not by hand, with a fixed seed.
+
+    One to three changes of sensors and actions, and two quantities of physics multiplied or divided by up to 2.5; every
+    fourth target has late actions or noisy sensors too.
+    """
+    rng, found = np.random.default_rng(20261128), {}
+    for number in range(40):
+        names = rng.choice(list(USUAL), 2, replace=False)
+        quantities = {str(name): USUAL[name] * float(np.exp(rng.uniform(-1, 1) * np.log(2.5))) for name in names}
+        changes = {
+            "flip_actions": True,
+            "obs_permutation": tuple(rng.permutation(4).tolist()),
+            "obs_offset": tuple(rng.uniform(-1, 1, 4).round(3).tolist()),
+            "obs_scale": tuple((rng.choice([-1, 1], 4) * np.exp(rng.uniform(-1, 1, 4))).round(3).tolist()),
+        }
+        chosen = rng.choice(list(changes), rng.integers(1, 4), replace=False)
+        quantities |= {name: changes[name] for name in map(str, chosen)}
+        if number % 4 == 0:
+            quantities |= {"action_delay": 1} if rng.integers(2) else {"obs_noise": 0.03}
+        found[UNSEEN, f"{number + 1}: {' '.join(sorted(quantities))}"] = quantities
+    return found
 
 
 def judged(found: Realignment, quantities: dict[str, Any]) -> str:
@@ -110,13 +138,13 @@ def judged(found: Realignment, quantities: dict[str, Any]) -> str:
     return "left alone" if found.left_alone else "missed"
 
 
-def readings(agents: ft.Agents) -> list[dict[str, Any]]:
+def readings(agents: ft.Agents, worlds: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for each target and length of look: how many runs were read how, and the reasons given."""
     base, rows = Policy(agents.params, agents.statistics, agents.network), []
     for num_steps in LOOKS:
         method = replace(ft.METHODS["realign"], look_steps=num_steps)
         known = None
-        for (sense, physics), quantities in {**targets(), **shifts()}.items():
+        for (sense, physics), quantities in worlds.items():
             task = ft.make_task(SOURCE, **quantities)
             spec = specs.finetune_spec(agents, task, method, STEPS, 1, 2, 1)
             known = known or watching.watch(spec, base, agents.source, watching.BEFORE).experiences
@@ -155,10 +183,14 @@ def train(agents: ft.Agents) -> None:
 
 def markdown() -> str:
     """Both tables."""
-    rows = read(RESULTS / "realignment.csv")
+    rows = read(RESULTS / "realignment.csv") + read(RESULTS / "realignment_unseen.csv")
     lines = []
     for look in dict.fromkeys(row["look"] for row in rows):
-        for name, among in (("40 targets", PAIRS), (f"{len(ft.SHIFTS)} shifts", ("shift",))):
+        for name, among in (
+            ("40 targets", PAIRS),
+            (f"{len(ft.SHIFTS)} shifts", ("shift",)),
+            ("40 unseen targets", (UNSEEN,)),
+        ):
             counted = [row for row in rows if row["look"] == look and row["sensors and actions"] in among]
             told = ", ".join(f"{sum(int(row[kind]) for row in counted)} {kind}" for kind in KINDS)
             lines.append(f"- {name}, looks of {look} steps: {told}.")
@@ -192,16 +224,22 @@ def _returns() -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stages", nargs="+", default=["read", "train"], choices=["read", "train"])
-    arguments = parser.parse_args()
+    parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
+    stages = parser.parse_args().stages
     agents = ft.pretrain(ft.make_task(SOURCE), seeds=SEEDS, seed=0, num_evals=2)
-    if "read" in arguments.stages:
-        path = RESULTS / "realignment.csv"
-        path.unlink(missing_ok=True)
-        append(path, readings(agents))
-    if "train" in arguments.stages:
+    if "read" in stages:
+        rewrite("realignment.csv", readings(agents, {**targets(), **shifts()}))
+    if "unseen" in stages:
+        others = ft.pretrain(ft.make_task(SOURCE), seeds=SEEDS, seed=UNSEEN_SEED, num_evals=2)
+        rewrite("realignment_unseen.csv", readings(others, unseen()))
+    if "train" in stages:
         train(agents)
     (RESULTS / "realignment.md").write_text(markdown())
+
+
+def rewrite(name: str, rows: list[dict[str, Any]]) -> None:
+    (RESULTS / name).unlink(missing_ok=True)
+    append(RESULTS / name, rows)
 
 
 if __name__ == "__main__":
