@@ -34,7 +34,7 @@ from jaxrl_ft.methods.realignment import Realignment
 RESULTS = Path(__file__).parent / "results"
 SOURCE, SEEDS, STEPS = "CartPole-v1", 16, 20_480
 LOOKS = (32, 64)
-METHODS = ("soften", "realign_soften", "imagine")
+METHODS = ("soften", "imagine", "realign_soften")
 STAGES = ("read", "unseen", "train")
 SENSES: dict[str, dict[str, Any]] = {
     "none": {},
