@@ -114,7 +114,7 @@ class Prune(Finish):
 def _mean(members: Tree) -> Tree:
     """The mean of the members that are finite, of leaves [population, ...]; NaN where none is."""
     good = tree.finite_entries(members)
-    share = len(good) / good.sum()
+    share = len(good) / good.sum(dtype=jnp.float32)
     return jax.tree.map(
         lambda x: jnp.where(good.reshape((-1,) + (1,) * (x.ndim - 1)), x, 0.0).mean(axis=0) * share, members
     )

@@ -107,7 +107,9 @@ def test_agents_of_any_network_are_compared_saved_and_tuned_again(name, finetune
     first = wrapped if name == "wrapped" else finetuned(name)
     ft.save(first, tmp_path / "agents")
     loaded = ft.load(tmp_path / "agents")
-    methods = ["full", "head_reset", "soften", "l2init", "lora", "jump_start"]
+    # The first parameters of a wider network have other shapes, and so there is no distance from them.
+    anchored = [] if name == "net2wider" else ["l2init"]
+    methods = ["full", "head_reset", "soften", *anchored, "lora", "jump_start"]
     budget = {**BUDGET._asdict(), "episodes": 1, "held_out_episodes": 1}
     result = ft.compare(loaded, {"long": target}, methods, seeds=2, **budget)
     assert {row["status"] for row in result.runs} == {"ok"}
