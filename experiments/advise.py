@@ -25,11 +25,11 @@ from methods import EVALS, SEEDS, SHIFTS, SOURCE, STEPS, pretrained, tune
 from methods import MORE as LATER
 
 import jaxrl_ft as ft
-from jaxrl_ft.analysis.evidence import LEADERBOARD, Evidence, fitted, to_json
+from jaxrl_ft.advice.evidence import LEADERBOARD, Evidence, fitted, to_json
+from jaxrl_ft.advice.signs import examine
 from jaxrl_ft.core.config import floats
-from jaxrl_ft.engine.comparison import study
-from jaxrl_ft.engine.examining import examine
-from jaxrl_ft.engine.learning import Budget
+from jaxrl_ft.sweeps.compare import study
+from jaxrl_ft.training.finetune import Budget
 
 RESULTS = Path(__file__).parent / "results"
 RUNS, SIGNS = RESULTS / "advise.csv", RESULTS / "advise_signs.csv"

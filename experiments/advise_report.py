@@ -20,11 +20,11 @@ from advise import MENU, RUNS, SIGNS
 from appending import read
 
 import jaxrl_ft as ft
-from jaxrl_ft.analysis.advice import choose
-from jaxrl_ft.analysis.evidence import UNTRAINED, Evidence, expected, fitted, leaderboard
-from jaxrl_ft.analysis.intervals import stratified_bootstrap
-from jaxrl_ft.analysis.statistics import mean
-from jaxrl_ft.analysis.tables import markdown_table
+from jaxrl_ft.advice.choice import choose
+from jaxrl_ft.advice.evidence import UNTRAINED, Evidence, expected, fitted, leaderboard
+from jaxrl_ft.analysis.report.tables import markdown_table
+from jaxrl_ft.analysis.statistics.aggregate import mean
+from jaxrl_ft.analysis.statistics.intervals import stratified_bootstrap
 
 RESULTS = Path(__file__).parent / "results"
 RANGE = (0.0, 500.0)

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl_ft.analysis import intervals
-from jaxrl_ft.analysis.statistics import iqm
+from jaxrl_ft.analysis.statistics import intervals
+from jaxrl_ft.analysis.statistics.aggregate import iqm
 
 RESULTS = Path(__file__).parent / "results"
 METHODS, SHIFTS, SEEDS, REPETITIONS, ROUNDS = 20, 6, 32, 50_000, 10

@@ -13,7 +13,7 @@ from pathlib import Path
 from methods import SHIFTS, SOURCE
 
 import jaxrl_ft as ft
-from jaxrl_ft.analysis.statistics import iqm
+from jaxrl_ft.analysis.statistics.aggregate import iqm
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS, STEPS = 8, 327_680

@@ -17,14 +17,15 @@ import numpy as np
 from methods import COEFFICIENT, REFERENCES, SHIFTS, tune
 
 import jaxrl_ft as ft
-from jaxrl_ft.analysis import drawing, palette
-from jaxrl_ft.analysis.intervals import Interval, probability_interval, stratified_bootstrap
-from jaxrl_ft.analysis.statistics import iqm, per_task
-from jaxrl_ft.analysis.tables import format_number, markdown_table
+from jaxrl_ft.analysis.figures import palette, style
+from jaxrl_ft.analysis.report.tables import format_number, markdown_table
+from jaxrl_ft.analysis.statistics.aggregate import iqm, per_task
+from jaxrl_ft.analysis.statistics.intervals import Interval, probability_interval, stratified_bootstrap
 from jaxrl_ft.core.config import floats
 
 RESULTS = Path(__file__).parent / "results"
 SCRATCH, FULL, RECOMMENDED = REFERENCES
+REPETITIONS = 2_000
 Runs = dict[tuple[str, str], dict[str, np.ndarray]]
 
 
@@ -64,12 +65,15 @@ def measure(runs: Runs, shifts: tuple[str, ...]) -> list[dict[str, Any]]:
     for name in complete(runs, shifts):
         areas = scores(runs, name, "auc", shifts)
         lost = scores(runs, name, "source_return_before", shifts) - scores(runs, name, "source_return", shifts)
-        against = {other: probability_interval(areas, scores(runs, other, "auc", shifts)) for other in (SCRATCH, FULL)}
+        against = {
+            other: probability_interval(areas, scores(runs, other, "auc", shifts), REPETITIONS)
+            for other in (SCRATCH, FULL)
+        }
         rows.append(
             {
                 "method": name,
                 "runs": len(areas),
-                "auc": stratified_bootstrap(areas, mean_iqm),
+                "auc": stratified_bootstrap(areas, mean_iqm, REPETITIONS),
                 **{f"over {other}": interval for other, interval in against.items()},
                 "end": mean_iqm(scores(runs, name, "target_return", shifts)),
                 "forgetting": np.nan if isinstance(ft.METHODS[name].warm_start, ft.Scratch) else mean_iqm(lost),
@@ -103,7 +107,10 @@ def by_shift(runs: Runs, shifts: tuple[str, ...]) -> tuple[str, list[dict[str, A
     """The recommended method beside scratch and full, shift by shift."""
     lines, facts = [], []
     for shift in shifts:
-        cells = {name: stratified_bootstrap(scores(runs, name, "auc", (shift,)), mean_iqm) for name in REFERENCES}
+        cells = {
+            name: stratified_bootstrap(scores(runs, name, "auc", (shift,)), mean_iqm, REPETITIONS)
+            for name in REFERENCES
+        }
         ours, scratch, full = cells[RECOMMENDED], cells[SCRATCH], cells[FULL]
         fact = {
             "shift": shift,
@@ -155,7 +162,7 @@ def draw(runs: Runs, rows: list[dict[str, Any]], shifts: tuple[str, ...]) -> Non
 
     names = [row["method"] for row in rows]
     table = np.array([[iqm(runs[name, shift]["auc"]) for shift in shifts] for name in names])
-    figure = Figure(figsize=(13, 2.2 + 0.19 * len(rows)), dpi=drawing.DPI, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(13, 2.2 + 0.19 * len(rows)), dpi=style.DPI, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     bars, heat = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.15))
     looks = palette.looks([*REFERENCES, "zero_shot"])
@@ -180,7 +187,7 @@ def draw(runs: Runs, rows: list[dict[str, Any]], shifts: tuple[str, ...]) -> Non
     counts = sorted({row["runs"] for row in rows})
     title = f"{len(rows)} methods on {len(shifts)} shifts, {' or '.join(map(str, counts))} runs each"
     figure.suptitle(title, x=0.02, ha="left")
-    figure.savefig(RESULTS / "methods.png", dpi=drawing.DPI)
+    figure.savefig(RESULTS / "methods.png", dpi=style.DPI)
 
 
 def main() -> None:

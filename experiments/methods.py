@@ -24,8 +24,8 @@ import numpy as np
 from appending import append, read
 
 import jaxrl_ft as ft
-from jaxrl_ft.analysis.statistics import iqm
-from jaxrl_ft.analysis.transfer import area_under_curve, dip_area
+from jaxrl_ft.analysis.statistics.aggregate import iqm
+from jaxrl_ft.analysis.statistics.transfer import area_under_curve, dip_area
 from jaxrl_ft.core.config import map_fields
 
 RESULTS = Path(__file__).parent / "results"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxrl_ft.analysis.tables import markdown_table
+from jaxrl_ft.analysis.report.tables import markdown_table
 
 RESULTS = Path(__file__).parent / "results"
 PUBLISHED = {

@@ -24,12 +24,14 @@ import numpy as np
 from appending import append, read
 
 import jaxrl_ft as ft
-from jaxrl_ft.analysis.intervals import paired_difference
-from jaxrl_ft.analysis.statistics import iqm
-from jaxrl_ft.analysis.transfer import area_under_curve
+from jaxrl_ft.analysis.statistics.aggregate import iqm
+from jaxrl_ft.analysis.statistics.intervals import paired_difference
+from jaxrl_ft.analysis.statistics.transfer import area_under_curve
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import realigning, specs, watching
 from jaxrl_ft.methods.realignment import Realignment
+from jaxrl_ft.training.preparation import realign
+from jaxrl_ft.training.preparation.look import BEFORE, ON_TARGET, watch
+from jaxrl_ft.training.spec import finetune_spec
 
 RESULTS = Path(__file__).parent / "results"
 SOURCE, SEEDS, STEPS = "CartPole-v1", 16, 20_480
@@ -146,10 +148,10 @@ def readings(agents: ft.Agents, worlds: dict[tuple[str, str], dict[str, Any]]) -
         known = None
         for (sense, physics), quantities in worlds.items():
             task = ft.make_task(SOURCE, **quantities)
-            spec = specs.finetune_spec(agents, task, method, STEPS, 1, 2, 1)
-            known = known or watching.watch(spec, base, agents.source, watching.BEFORE).experiences
-            look = watching.watch(spec, base, task, watching.ON_TARGET).experiences
-            found = realigning.estimates(spec, known, look)
+            spec = finetune_spec(agents, task, method, STEPS, 1, 2, 1)
+            known = known or watch(spec, base, agents.source, BEFORE).experiences
+            look = watch(spec, base, task, ON_TARGET).experiences
+            found = realign.estimates(spec, known, look)
             counts = Counter(judged(one, quantities) for one in found)
             reasons = Counter(one.left_alone for one in found if one.left_alone)
             rows.append(

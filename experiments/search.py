@@ -21,7 +21,7 @@ import numpy as np
 from appending import read
 
 import jaxrl_ft as ft
-from jaxrl_ft.analysis.intervals import paired_difference, stratified_bootstrap
+from jaxrl_ft.analysis.statistics.intervals import paired_difference, stratified_bootstrap
 
 RESULTS = Path(__file__).parent / "results"
 TRIALS, RUNS, TABLE = (RESULTS / name for name in ("search.csv", "search_runs.csv", "search.md"))

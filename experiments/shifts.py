@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import jaxrl_ft as ft
-from jaxrl_ft.analysis.statistics import iqm
+from jaxrl_ft.analysis.statistics.aggregate import iqm
 from jaxrl_ft.envs.oracle import oracle_return
 
 RESULTS = Path(__file__).parent / "results"

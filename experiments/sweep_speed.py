@@ -3,7 +3,7 @@
     python experiments/sweep_speed.py [--peer PEER/bin/python] [--stages scaling cores peer layout]
 
 A fine-tune is PPO with 8 environments x 64 steps, 10 epochs x 4 minibatches, for 40,000 env steps, evaluated 11 times
-on 16 episodes, from agents pretrained on CartPole-v1, to `long-pole`. Times are of `sweeping.run`, after a first call
+on 16 episodes, from agents pretrained on CartPole-v1, to `long-pole`. Times are of `run_plan`, after a first call
 on another budget has compiled its programs; what is compared alternates in one run, and every round is kept. PEER is an
 environment made as `peers/sb3_ppo.py` says, which times one of the same fine-tunes. Writes results/sweep_speed.json.
 """
@@ -31,8 +31,9 @@ def serve() -> None:
     import numpy as np
 
     import jaxrl_ft as ft
-    from jaxrl_ft.engine import estimating, placement, sweeping
-    from jaxrl_ft.engine.learning import Budget, Cell
+    from jaxrl_ft.sweeps import cost, plan
+    from jaxrl_ft.training import devices
+    from jaxrl_ft.training.finetune import Budget, Cell
 
     pretrained = ft.pretrain(ft.make_task("CartPole-v1"), seeds=AGENTS, num_evals=2)
     target, method = ft.make_task("CartPole-v1", shift="long-pole"), ft.METHODS["full"]
@@ -41,15 +42,15 @@ def serve() -> None:
     for line in sys.stdin:
         runs, layout = int(line.split()[0]), line.split()[1]
         cells = [Cell(pretrained.select(np.arange(runs) % AGENTS), target, method)]
-        with placement.laid_out(layout):
-            most = estimating.most_runs(sweeping.plan(cells, budgets["first"]), LIMIT)
-            plans = {name: sweeping.plan(cells, budget, most) for name, budget in budgets.items()}
+        with devices.laid_out(layout):
+            most = cost.most_runs(plan.plan(cells, budgets["first"]), LIMIT)
+            plans = {name: plan.plan(cells, budget, most) for name, budget in budgets.items()}
             if line not in ready:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-                list(sweeping.run(plans["first"]))
+                list(plan.run(plans["first"]))
                 ready.add(line)
             began = time.perf_counter()
-            list(sweeping.run(plans["timed"]))
+            list(plan.run(plans["timed"]))
             seconds = time.perf_counter() - began
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         width = plans["timed"].batches[0].width

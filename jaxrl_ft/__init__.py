@@ -9,15 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxrl_ft.analysis.advice import Advice
-    from jaxrl_ft.commands.advising import advise
-    from jaxrl_ft.engine.agents import Agents
-    from jaxrl_ft.engine.comparison import compare
-    from jaxrl_ft.engine.evaluation import evaluate
-    from jaxrl_ft.engine.learning import finetune, pretrain
-    from jaxrl_ft.engine.results import Comparison
-    from jaxrl_ft.engine.searching import Searched, search
-    from jaxrl_ft.engine.wrapping import wrap
+    from jaxrl_ft.advice.advise import advise
+    from jaxrl_ft.advice.choice import Advice
     from jaxrl_ft.envs.catalogue import held_out_grid, held_out_tasks, make_task, validation_tasks
     from jaxrl_ft.envs.shifts import SHIFTS, Shift
     from jaxrl_ft.envs.task import Task
@@ -104,17 +97,24 @@ if TYPE_CHECKING:
     from jaxrl_ft.nets.mlp import MLP
     from jaxrl_ft.rl.ppo import ALGOS, PPO
     from jaxrl_ft.store.checkpoints import load, save
+    from jaxrl_ft.sweeps.compare import compare
+    from jaxrl_ft.sweeps.results import Comparison
+    from jaxrl_ft.sweeps.search import Searched, search
+    from jaxrl_ft.training.agents import Agents
+    from jaxrl_ft.training.evaluation.evaluate import evaluate
+    from jaxrl_ft.training.finetune import finetune, pretrain
+    from jaxrl_ft.training.weights.wrap import wrap
 
 _MODULES = {
-    "analysis.advice": "Advice",
-    "commands.advising": "advise",
-    "engine.agents": "Agents",
-    "engine.comparison": "compare",
-    "engine.evaluation": "evaluate",
-    "engine.learning": "finetune pretrain",
-    "engine.results": "Comparison",
-    "engine.searching": "Searched search",
-    "engine.wrapping": "wrap",
+    "advice.choice": "Advice",
+    "advice.advise": "advise",
+    "training.agents": "Agents",
+    "sweeps.compare": "compare",
+    "training.evaluation.evaluate": "evaluate",
+    "training.finetune": "finetune pretrain",
+    "sweeps.results": "Comparison",
+    "sweeps.search": "Searched search",
+    "training.weights.wrap": "wrap",
     "envs.catalogue": "held_out_grid held_out_tasks make_task validation_tasks",
     "envs.shifts": "SHIFTS Shift",
     "envs.task": "Task",
@@ -268,7 +268,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'jaxrl_ft' has no attribute {name!r}")
     # The devices are set before the first call, whichever it is, as JAX keeps those that it starts with.
-    importlib.import_module("jaxrl_ft.engine.placement").prepare()
+    importlib.import_module("jaxrl_ft.training.devices").prepare()
     value = getattr(importlib.import_module(f"jaxrl_ft.{_PUBLIC[name]}"), name)
     globals()[name] = value
     return value

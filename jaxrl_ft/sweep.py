@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jaxrl_ft.commands.interrupting import interruptible
+from jaxrl_ft.commands.signals import interruptible
 from jaxrl_ft.train import SUCCESS, ended
 
 if TYPE_CHECKING:
     from jaxrl_ft.commands.sweep_settings import SweepSettings
-    from jaxrl_ft.engine.agents import Agents
-    from jaxrl_ft.engine.comparison import Study
-    from jaxrl_ft.engine.processes import Team
-    from jaxrl_ft.engine.sweeping import Plan
-    from jaxrl_ft.engine.trying import Quest
+    from jaxrl_ft.sweeps.compare import Study
+    from jaxrl_ft.sweeps.plan import Plan
+    from jaxrl_ft.sweeps.processes import Team
+    from jaxrl_ft.sweeps.trials import Quest
+    from jaxrl_ft.training.agents import Agents
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with interruptible():
         try:
             from jaxrl_ft.commands.sweep_settings import resolve
-            from jaxrl_ft.engine import placement
+            from jaxrl_ft.training import devices
 
             settings = resolve(argv)
-            with placement.laid_out(settings.flags.layout):
+            with devices.laid_out(settings.flags.layout):
                 if settings.flags.dry_run:
                     _dry_run(settings)
                 else:
@@ -46,24 +46,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dry_run(settings: "SweepSettings") -> None:
     from jaxrl_ft.commands import search_run, sweep_output
-    from jaxrl_ft.engine import estimating, placement
+    from jaxrl_ft.sweeps import cost
+    from jaxrl_ft.training import devices
 
-    placement.prepare()
+    devices.prepare()
     agents = settings.agents or settings.untrained()
     search = _search(settings, agents)
     if search is not None:
         settings = replace(settings, methods=settings.methods | {f"{name}+?": m for name, m in search.methods.items()})
     study = _study(settings, agents, _most(settings, _study(settings, agents).plan))
-    sweep_output.print_plan(study, estimating.estimate(study.plan))
+    sweep_output.print_plan(study, cost.estimate(study.plan))
     if search is not None:
         print(search_run.told(search))
 
 
 def _run(settings: "SweepSettings", began: float) -> None:
     from jaxrl_ft.commands import sweep_team
-    from jaxrl_ft.engine import placement
+    from jaxrl_ft.training import devices
 
-    placement.prepare()
+    devices.prepare()
     team = sweep_team.gathered(settings)
     try:
         if team.number:
@@ -79,16 +80,17 @@ def _lead(settings: "SweepSettings", team: "Team", began: float) -> None:
     """What process 0, or the only one, does."""
     from jaxrl_ft.commands import search_run, sweep_output, sweep_team
     from jaxrl_ft.commands.progress import Compilation
-    from jaxrl_ft.store import run_directory, sweep_directory
+    from jaxrl_ft.store import run_directory
+    from jaxrl_ft.sweeps import directory
 
-    with sweep_directory.claimed(run_directory.create(settings.out)) as out, Compilation().listening() as compilation:
-        sweep_directory.write_plan(out, settings.plan())
+    with directory.claimed(run_directory.create(settings.out)) as out, Compilation().listening() as compilation:
+        directory.write_plan(out, settings.plan())
         sweep_output.write_config(settings)
         agents = _agents(settings)
         search = _search(settings, agents)
         found, notes = search_run.Outcome({}, ()) if search is None else search_run.run(search, out)
         settings = replace(settings, methods=settings.methods | found)
-        study, finished = _study(settings, agents), sweep_directory.cells(out)
+        study, finished = _study(settings, agents), directory.cells(out)
         most = _most(settings, study.plan) if len(finished) < len(study.plan.cells) else 0
         study = _study(settings, agents, most)
         sweep_output.tell_beginning(study, len(finished), team.count)
@@ -111,8 +113,8 @@ def _help(settings: "SweepSettings", team: "Team") -> None:
 def _agents(settings: "SweepSettings") -> "Agents":
     """The agents to fine-tune: given, pretrained by an earlier call on this directory, or pretrained now."""
     from jaxrl_ft.commands.output import agents_path
-    from jaxrl_ft.engine.learning import pretrain
     from jaxrl_ft.store import checkpoints
+    from jaxrl_ft.training.finetune import pretrain
 
     path, flags = agents_path(settings.out, "source"), settings.flags
     if settings.agents is not None:
@@ -127,7 +129,7 @@ def _agents(settings: "SweepSettings") -> "Agents":
 def _study(settings: "SweepSettings", agents: "Agents", most: int = 0) -> "Study":
     """The comparison, in batches of at most so many runs; 0 for what suits the devices."""
     from jaxrl_ft.commands import sweep_settings
-    from jaxrl_ft.engine.comparison import study
+    from jaxrl_ft.sweeps.compare import study
 
     return study(
         agents,
@@ -160,13 +162,13 @@ def _most(settings: "SweepSettings", plan: "Plan") -> int:
     Raises:
         ValueError: one run takes more.
     """
-    from jaxrl_ft.engine import estimating
+    from jaxrl_ft.sweeps import cost
 
-    most = estimating.most_runs(plan, settings.memory_limit or 0)
+    most = cost.most_runs(plan, settings.memory_limit or 0)
     if not most:
         raise ValueError(
             f"memory_limit: {settings.flags.memory_limit} is not allowed; one run takes "
-            f"{estimating.memory_of_a_run(plan) / 1e6:,.1f} MB of memory"
+            f"{cost.memory_of_a_run(plan) / 1e6:,.1f} MB of memory"
         )
     return most
 

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jaxrl_ft.commands.interrupting import Interrupted, interruptible
+from jaxrl_ft.commands.signals import Interrupted, interruptible
 
 if TYPE_CHECKING:
-    from jaxrl_ft.analysis.advice import Advice
+    from jaxrl_ft.advice.choice import Advice
     from jaxrl_ft.commands.progress import Compilation, Display
     from jaxrl_ft.commands.settings import Settings
-    from jaxrl_ft.engine.agents import Agents
-    from jaxrl_ft.engine.results import Comparison
+    from jaxrl_ft.sweeps.results import Comparison
+    from jaxrl_ft.training.agents import Agents
 
 PRETRAINING, ADVISED = "pretraining", "advised"
 SUCCESS, FAILURE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -75,10 +75,10 @@ def run(settings: "Settings", began: float, finished: list[str]) -> None:
     from jaxrl_ft.commands import output
     from jaxrl_ft.commands.progress import Compilation, Display
     from jaxrl_ft.commands.settings import followed
-    from jaxrl_ft.engine import placement
     from jaxrl_ft.store import checkpoints
+    from jaxrl_ft.training import devices
 
-    placement.prepare()
+    devices.prepare()
     output.write_config(settings)
     with Compilation().listening() as compilation, Display(_stages(settings), Console(stderr=True)) as display:
         agents = settings.agents or _pretrain(settings, display)
@@ -105,7 +105,7 @@ def _stages(settings: "Settings") -> dict[str, int]:
 
 def _pretrain(settings: "Settings", display: "Display") -> "Agents":
     from jaxrl_ft.commands.settings import EVAL_EPISODES, NUM_EVALS
-    from jaxrl_ft.engine.learning import pretrain
+    from jaxrl_ft.training.finetune import pretrain
 
     agents = pretrain(
         settings.source,
@@ -124,7 +124,7 @@ def _pretrain(settings: "Settings", display: "Display") -> "Agents":
 
 
 def _advise(settings: "Settings", agents: "Agents") -> "Advice":
-    from jaxrl_ft.commands.advising import advise
+    from jaxrl_ft.advice.advise import advise
 
     flags = settings.flags
     return advise(
@@ -140,7 +140,7 @@ def _advise(settings: "Settings", agents: "Agents") -> "Advice":
 def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", display: "Display") -> "Comparison":
     from jaxrl_ft.commands.options import REFERENCES, with_seed
     from jaxrl_ft.commands.settings import EPISODES
-    from jaxrl_ft.engine.comparison import compare
+    from jaxrl_ft.sweeps.compare import compare
 
     advised = set() if advice is None else set(settings.methods) - set(REFERENCES)
     comparison = compare(
@@ -161,7 +161,7 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
 
 def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | None", took: str) -> None:
     """Writes figures and report, and prints what they hold."""
-    from jaxrl_ft.analysis.advice import outcome
+    from jaxrl_ft.advice.choice import outcome
     from jaxrl_ft.commands import output
 
     summary, name = comparison.summary(), settings.target_name

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import socket
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,16 +13,19 @@ import jax
 import jax.monitoring
 import numpy as np
 import pytest
-from trees import drawn
+from helpers.trees import drawn
 
-from jaxrl_ft.engine import placement
+from jaxrl_ft.training import devices
 
 if version("jaxlib").startswith("0.10."):
     # Programs of tiny shapes take longer to compile than to run, and so compile faster; XLA ends a process that gets a
     # flag it does not know, hence the version.
     quick = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}".strip()
-placement.prepare()
+devices.prepare()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in the background with SIGINT ignored, and the children of the tests would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # A full collection goes through a million objects of JAX's, which stay, and takes half a second.
 gc.set_threshold(700, 10, 1000)
 
@@ -63,8 +67,8 @@ def nothing_runs(monkeypatch):
         raise AssertionError("a program was about to run")
 
     compilations = Compilations()
-    monkeypatch.setattr(placement, "mesh", stop)
-    monkeypatch.setattr(placement, "put", stop)
+    monkeypatch.setattr(devices, "mesh", stop)
+    monkeypatch.setattr(devices, "put", stop)
     yield
     assert not compilations.names
 
@@ -163,14 +167,14 @@ def finetuned(tiny, rows, enough, agents, target):
 @pytest.fixture(scope="session")
 def undrawn():
     """A context within which a command measures and draws nothing for its figures, for tests that look at none."""
-    from jaxrl_ft.analysis import html, reporting
+    from jaxrl_ft.analysis.report import files, html
     from jaxrl_ft.commands import sweep_output
 
     @contextmanager
     def nothing_is_drawn():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(html, "_figures", lambda shown: "")
-            patch.setattr(reporting, "write_figure", lambda *args: None)
+            patch.setattr(files, "write_figure", lambda *args: None)
             patch.setattr(sweep_output, "_measured", lambda *args: None)
             yield
 

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl_ft.analysis.findings import best_method
-from jaxrl_ft.analysis.measurements import Episode, Film, Measurements, PhysicsGrid
+from jaxrl_ft.analysis.report.findings import best_method
+from jaxrl_ft.analysis.report.measurements import Episode, Film, Measurements, PhysicsGrid
 from jaxrl_ft.core import tree
-from jaxrl_ft.engine import measuring
-from jaxrl_ft.engine.agents import Agents
-from jaxrl_ft.engine.episodes import Recording
 from jaxrl_ft.envs.cartpole import QUANTITIES
 from jaxrl_ft.envs.catalogue import grid_axes, physics_grid
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.evaluation import diagnostics
+from jaxrl_ft.training.evaluation.episodes import Recording
 
 BASE = "zero_shot"
 CARTPOLE = "CartPole"
@@ -73,7 +73,7 @@ def measured_grid(
     if not good:
         return None
     returns = [
-        measuring.returns_over(agents, tasks, episodes=episodes, seed=seed)[good].mean(axis=0)
+        diagnostics.returns_over(agents, tasks, episodes=episodes, seed=seed)[good].mean(axis=0)
         for agents in (before, after)
     ]
     down, across = (_with_unit(name, after.task) for name in axes)
@@ -91,7 +91,8 @@ def filmed(before: Agents, after: Agents, target: str, method: str, seed: int) -
         return None
     physics = after.task.env_params
     episodes = [
-        _episode(tree.take(measuring.record(agents, after.task, seed=seed), run), physics) for agents in (before, after)
+        _episode(tree.take(diagnostics.record(agents, after.task, seed=seed), run), physics)
+        for agents in (before, after)
     ]
     lengths = [float(getattr(physics, name)) for name in ("half_length", "x_threshold", "theta_threshold", "tau")]
     return Film(target, method, run, episodes[0], episodes[1], *lengths)

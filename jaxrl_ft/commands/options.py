@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxrl_ft.commands import first_help
-from jaxrl_ft.commands.first_help import HelpAll
+from jaxrl_ft.commands import short_help
+from jaxrl_ft.commands.short_help import HelpAll
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import map_fields
 from jaxrl_ft.core.table import Table
@@ -171,7 +171,7 @@ def first_pass(argv: Sequence[str]) -> tuple[Flags, list[str]]:
         SystemExit: a value is of the wrong type; the parser has said so.
         ValueError: a number is out of range.
     """
-    flags, rest = tyro.cli(Flags, args=first_help.without(argv), prog=PROGRAM, return_unknown_args=True)
+    flags, rest = tyro.cli(Flags, args=short_help.without(argv), prog=PROGRAM, return_unknown_args=True)
     flags.check()
     return flags, list(rest)
 
@@ -187,8 +187,8 @@ def second_pass(argv: Sequence[str], defaults: Mapping[str, Any], help_all: bool
     Raises:
         SystemExit: help was asked for, a flag is not known, or a value is of the wrong type.
     """
-    if not help_all and any(word in first_help.HELP for word in argv):
-        first_help.show(PROGRAM, names(TABLES), FIRST, Flags(), defaults)
+    if not help_all and any(word in short_help.HELP for word in argv):
+        short_help.show(PROGRAM, names(TABLES), FIRST, Flags(), defaults)
     fields = [
         (f"{name}_config", Annotated[type(default), tyro.conf.arg(name=name)], dataclasses.field(default=default))
         for name, default in defaults.items()

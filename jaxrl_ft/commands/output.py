@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxrl_ft.analysis.advice import Advice
-from jaxrl_ft.analysis.text_tables import WIDTH
-from jaxrl_ft.commands.repeating import CONFIG
+from jaxrl_ft.advice.choice import Advice
+from jaxrl_ft.analysis.report.text_tables import WIDTH
+from jaxrl_ft.commands.command_line import CONFIG
 from jaxrl_ft.commands.settings import EPISODES, EVAL_EPISODES, NUM_EVALS, Settings
+from jaxrl_ft.core import machine
 from jaxrl_ft.core.config import to_json
-from jaxrl_ft.engine import surroundings
-from jaxrl_ft.engine.results import Comparison
 from jaxrl_ft.store import bundle, checkpoints, run_directory
+from jaxrl_ft.sweeps.results import Comparison
 
 
 def width() -> int:
@@ -39,8 +39,8 @@ def write_config(settings: Settings) -> None:
         "num_evals": NUM_EVALS,
         "episodes": EPISODES,
         "eval_episodes": EVAL_EPISODES,
-        "versions": surroundings.versions(),
-        "hardware": surroundings.hardware(),
+        "versions": machine.versions(),
+        "hardware": machine.hardware(),
     }
     run_directory.write_json(settings.out / CONFIG, description)
 

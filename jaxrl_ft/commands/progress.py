@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from jaxrl_ft.engine import loop
+from jaxrl_ft.training import loop
 
 LINES = 4
 """Plain lines for each stage while it trains."""

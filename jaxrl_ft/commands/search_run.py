@@ -10,14 +10,13 @@ from jaxrl_ft.commands import sweep_settings
 from jaxrl_ft.commands.search_settings import SearchSettings
 from jaxrl_ft.commands.sweep_settings import SweepSettings
 from jaxrl_ft.core.files import write_csv
-from jaxrl_ft.engine import proposing
-from jaxrl_ft.engine.agents import Agents
-from jaxrl_ft.engine.learning import Budget
-from jaxrl_ft.engine.proposing import Trial
-from jaxrl_ft.engine.searching import quest
-from jaxrl_ft.engine.trying import Quest
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.store import sweep_directory
+from jaxrl_ft.sweeps import directory, proposals
+from jaxrl_ft.sweeps.proposals import Trial
+from jaxrl_ft.sweeps.search import quest
+from jaxrl_ft.sweeps.trials import Quest
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.finetune import Budget
 
 CSV = "search.csv"
 
@@ -45,7 +44,7 @@ def planned(settings: SweepSettings, search: SearchSettings, agents: Agents, mos
         budget=budget,
         validation=search.validation,
         held_out=settings.held_out,
-        storage=sweep_directory.study_path(settings.out),
+        storage=directory.study_path(settings.out),
         most=most,
     )
 
@@ -61,16 +60,16 @@ def told(search: Quest) -> str:
 
 def run(search: Quest, out: Path) -> Outcome:
     """What the search found; every trial is then in the directory, and those that were are not done again."""
-    sweep_directory.study_path(out).parent.mkdir(exist_ok=True)
-    known = {trial.proposal[:2]: trial for trial in sweep_directory.trials(out)}
+    directory.study_path(out).parent.mkdir(exist_ok=True)
+    known = {trial.proposal[:2]: trial for trial in directory.trials(out)}
     finished = f" {len(known)} are finished already." if known else ""
     print(told(search) + finished, file=sys.stderr, flush=True)
     for trial in search.trials(list(known.values())):
         known[trial.proposal[:2]] = trial
-        sweep_directory.write_trial(out, trial)
+        directory.write_trial(out, trial)
         print(_line(trial, len(known), search.num_trials), file=sys.stderr, flush=True)
     tried = search.ordered(known.values())
-    write_csv(out / CSV, [proposing.row(trial) for trial in tried])
+    write_csv(out / CSV, [proposals.row(trial) for trial in tried])
     return Outcome(search.found(tried), (_whole(search, tried), *_each(search, tried)))
 
 
@@ -105,7 +104,7 @@ def _each(search: Quest, tried: Sequence[Trial]) -> list[str]:
         failed = sum(not math.isfinite(trial.score) for trial in trials)
         lost = f"; {failed} trials lost by runs that failed" if failed else ""
         points = len({tuple(trial.proposal.point.values()) for trial in trials})
-        best = proposing.best(trials)
+        best = proposals.best(trials)
         if best is None:
             notes.append(f"`{name}`: runs of each of {points} points failed; nothing was found.")
             continue

@@ -6,13 +6,13 @@ from typing import Any, Protocol
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import to_json
-from jaxrl_ft.engine import bayesian
-from jaxrl_ft.engine.proposing import SEARCHES
 from jaxrl_ft.envs.catalogue import validation_tasks
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids, spaces
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.spaces import Dimensions, Range
+from jaxrl_ft.sweeps import optuna_proposals
+from jaxrl_ft.sweeps.proposals import SEARCHES
 
 EXAMPLE = "optimizer.learning-rate=1e-4:1e-2:log"
 
@@ -104,7 +104,7 @@ def resolve(
     if flags.grid:
         raise ValueError("grid: is not allowed with --search; give the values to --space")
     if kind == "optuna":
-        bayesian.check()
+        optuna_proposals.check()
     space: dict[str, str] = {}
     for field, values in map(_field, flags.space):
         if field in space:

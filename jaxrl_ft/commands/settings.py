@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl_ft.analysis.advice import Advice
-from jaxrl_ft.commands import advising, modules, options, repeating
+from jaxrl_ft.advice import advise
+from jaxrl_ft.advice.choice import Advice
+from jaxrl_ft.commands import command_line, options, user_modules
+from jaxrl_ft.commands.command_line import Command
 from jaxrl_ft.commands.options import OF_PRETRAINING, REFERENCES, Flags, seed_away
-from jaxrl_ft.commands.repeating import Command
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.engine import cells, specs
-from jaxrl_ft.engine.agents import Agents
-from jaxrl_ft.engine.learning import Budget, untrained
 from jaxrl_ft.envs.catalogue import CARTPOLES, held_out_grid, held_out_tasks, make_task
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.envs.task import Task
@@ -28,6 +26,10 @@ from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.ppo import ALGOS
 from jaxrl_ft.store import checkpoints, run_directory
+from jaxrl_ft.sweeps import cells
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.finetune import Budget, untrained
+from jaxrl_ft.training.spec import training_spec
 
 NUM_EVALS, EVAL_EPISODES, EPISODES = 11, 16, 64
 """Evaluations of each curve and of pretraining, greedy episodes of each of them, and of the final evaluation."""
@@ -94,10 +96,10 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
         ValueError: something is not allowed; in one line.
         SystemExit: help was asked for, or the parser refused a flag and has said so.
     """
-    command = repeating.command(options.PROGRAM, sys.argv[1:] if argv is None else argv)
+    command = command_line.command(options.PROGRAM, sys.argv[1:] if argv is None else argv)
     words = options.joined(command.words, Flags)
     flags, rest = options.first_pass(words)
-    loaded = modules.load(flags.imports)
+    loaded = user_modules.load(flags.imports)
     candidates = options.to_choose_from(flags, rest) if flags.advise else None
     chosen = {} if flags.advise else options.chosen_methods(flags, rest)
     agents = _load(flags, words)
@@ -114,7 +116,7 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
     before, after = vars(defaults["target"]), vars(parsed["target"])
     target = change.shifted({name: after[name] for name in options.differing(before, after)})
     settings = Settings(
-        command=dataclasses.replace(command, lacks=modules.unnamed(words, loaded, agents)),
+        command=dataclasses.replace(command, lacks=user_modules.unnamed(words, loaded, agents)),
         flags=flags,
         agents=agents,
         source=change.source,
@@ -127,7 +129,7 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
         candidates=candidates,
     )
     _check(settings)
-    repeating.check(settings.command, settings.plan())
+    command_line.check(settings.command, settings.plan())
     return settings
 
 
@@ -257,7 +259,7 @@ def budget(settings: Settings, method: Method | None) -> int:
         method = Method(warm_start=Scratch(), optimizer=settings.optimizer)
         task, steps = settings.source, flags.pretrain_steps
     configs = (settings.algo, settings.network, method, settings.source, task)
-    spec = specs.training_spec(*configs, flags.seeds, steps, flags.seed, NUM_EVALS, EVAL_EPISODES)
+    spec = training_spec(*configs, flags.seeds, steps, flags.seed, NUM_EVALS, EVAL_EPISODES)
     return spec.num_updates * spec.env_steps_per_update * spec.num_runs if method.trains else 0
 
 
@@ -269,8 +271,8 @@ def _check(settings: Settings) -> None:
     """
     flags, agents = settings.flags, settings.agents
     if flags.advise:
-        instead = f"as in --method {' '.join(advising.INSTEAD)} without --advise"
-        advising.check_environment("advise", settings.source, settings.target, instead)
+        instead = f"as in --method {' '.join(advise.INSTEAD)} without --advise"
+        advise.check_environment("advise", settings.source, settings.target, instead)
     if agents is None:
         check_config(settings.optimizer, "optimizer")
         budget(settings, None)
@@ -285,6 +287,6 @@ def _check(settings: Settings) -> None:
     )
     if flags.advise:
         steps, keep_source = flags.finetune_steps, flags.keep_source or 0.0
-        advising.check_steps("finetune_steps", steps, agents.algo, settings.target)
+        advise.check_steps("finetune_steps", steps, agents.algo, settings.target)
         chosen = agents, settings.target, settings.candidates
-        advising.check(*chosen, keep_source=keep_source, steps=steps, seed=settings.probe_seed)
+        advise.check(*chosen, keep_source=keep_source, steps=steps, seed=settings.probe_seed)

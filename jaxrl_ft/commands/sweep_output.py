@@ -12,23 +12,24 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from jaxrl_ft.analysis import reporting
-from jaxrl_ft.analysis.measurements import Measurements
-from jaxrl_ft.analysis.reporting import About
-from jaxrl_ft.analysis.summary import is_ok, summarise
-from jaxrl_ft.analysis.text_tables import text_tables
+from jaxrl_ft.analysis.report import files
+from jaxrl_ft.analysis.report.files import About
+from jaxrl_ft.analysis.report.measurements import Measurements
+from jaxrl_ft.analysis.report.text_tables import text_tables
+from jaxrl_ft.analysis.statistics.summary import is_ok, summarise
 from jaxrl_ft.commands import output
+from jaxrl_ft.commands.command_line import CONFIG
 from jaxrl_ft.commands.measurements import grids_and_films
 from jaxrl_ft.commands.options import with_seed
-from jaxrl_ft.commands.repeating import CONFIG
 from jaxrl_ft.commands.sweep_settings import SweepSettings
+from jaxrl_ft.core import machine
 from jaxrl_ft.core.curves import together
-from jaxrl_ft.engine import surroundings
-from jaxrl_ft.engine.agents import Agents
-from jaxrl_ft.engine.comparison import Finished, Study
-from jaxrl_ft.engine.estimating import Estimate
 from jaxrl_ft.envs.shifts import SHIFTS
-from jaxrl_ft.store import bundle, checkpoints, run_directory, sweep_directory
+from jaxrl_ft.store import bundle, checkpoints, run_directory
+from jaxrl_ft.sweeps import directory
+from jaxrl_ft.sweeps.compare import Finished, Study
+from jaxrl_ft.sweeps.cost import Estimate
+from jaxrl_ft.training.agents import Agents
 
 Cells = Mapping[int, Mapping[str, Any]]
 
@@ -64,7 +65,7 @@ def write_config(settings: SweepSettings) -> None:
     """Nothing; `config.json` then holds what the sweep was asked for and where it runs."""
     flags = dataclasses.asdict(settings.flags)
     description = {**settings.command.description(), "flags": flags, **settings.plan()}
-    description |= {"versions": surroundings.versions(), "hardware": surroundings.hardware()}
+    description |= {"versions": machine.versions(), "hardware": machine.hardware()}
     run_directory.write_json(settings.out / CONFIG, description)
 
 
@@ -126,11 +127,11 @@ def write_report(settings: SweepSettings, study: Study, cells: Cells, took: str,
             "fine-tuning env steps": flags.steps,
         },
         seeds={"agents": study.num_agents, "runs of each cell": flags.seeds, "seed": flags.seed},
-        versions=surroundings.versions(),
-        hardware=surroundings.hardware(),
+        versions=machine.versions(),
+        hardware=machine.hardware(),
         notes=(*notes, took, *settings.command.notes(out)),
     )
-    reporting.write_report(out, about, rows, runs, curves, steps, _measured(settings, study, rows))
+    files.write_report(out, about, rows, runs, curves, steps, _measured(settings, study, rows))
     for target in settings.targets:
         print(f"\n{target}: {SHIFTS.text(target)}")
         print(f"\n{text_tables([row for row in rows if row['target'] == target], output.width())}\n")
@@ -157,8 +158,8 @@ class Keeper:
         cell = {**cell, "rows": with_seed(cell["rows"], self._settings.flags.seed)}
         with self._keeping:
             bundle.write_bundle(_agents_path(self._settings, cell["method"], cell["target"]), arrays, metadata)
-            sweep_directory.write_cell(self._settings.out, cell["number"], cell)
-            self._finished[cell["number"]] = sweep_directory.read_back(cell)
+            directory.write_cell(self._settings.out, cell["number"], cell)
+            self._finished[cell["number"]] = directory.read_back(cell)
             tell_cell(self._study, cell, len(self._finished))
 
 

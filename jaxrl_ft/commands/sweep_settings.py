@@ -9,21 +9,16 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxrl_ft.commands import first_help, modules, options, repeating, search_settings
-from jaxrl_ft.commands.first_help import HelpAll
+from jaxrl_ft.commands import command_line, options, search_settings, short_help, user_modules
+from jaxrl_ft.commands.command_line import Command
 from jaxrl_ft.commands.options import REFERENCES, names, seed_away, texts
 from jaxrl_ft.commands.process_flags import ProcessFlags
-from jaxrl_ft.commands.repeating import Command
 from jaxrl_ft.commands.search_settings import SearchSettings
 from jaxrl_ft.commands.settings import load_agents
+from jaxrl_ft.commands.short_help import HelpAll
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.table import Table
-from jaxrl_ft.engine import cells, specs
-from jaxrl_ft.engine.agents import Agents
-from jaxrl_ft.engine.learning import Budget, untrained
-from jaxrl_ft.engine.placement import LAYOUTS
-from jaxrl_ft.engine.proposing import MOST_TRIALS, SEARCHES
 from jaxrl_ft.envs.catalogue import held_out_tasks, make_task
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.envs.task import Task
@@ -34,7 +29,13 @@ from jaxrl_ft.methods.optimizers import Adam
 from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.ppo import PPO
-from jaxrl_ft.store import run_directory, sweep_directory
+from jaxrl_ft.store import run_directory
+from jaxrl_ft.sweeps import cells, directory
+from jaxrl_ft.sweeps.proposals import MOST_TRIALS, SEARCHES
+from jaxrl_ft.training import spec
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.devices import LAYOUTS
+from jaxrl_ft.training.finetune import Budget, untrained
 
 PROGRAM = "python -m jaxrl_ft.sweep"
 NUM_EVALS, EVAL_EPISODES, EPISODES, HELD_OUT_EPISODES = 11, 16, 64, 16
@@ -150,7 +151,7 @@ class SweepSettings:
         if self.flags.processes.distributed:
             return f"; process 0 keeps what was finished in {self.out}, and the same commands go on from there"
         pretrained = self.agents is None and (self.out / "agents" / "source").exists()
-        if self.flags.dry_run or not (pretrained or sweep_directory.anything_finished(self.out)):
+        if self.flags.dry_run or not (pretrained or directory.anything_finished(self.out)):
             return "; nothing was finished"
         return f"; what was finished is in {self.out}, and the same command goes on from there"
 
@@ -175,7 +176,7 @@ class SweepSettings:
     def plan(self) -> dict[str, Any]:
         """What makes two sweeps the same, as JSON: all but where it is written and what it may take."""
         flags = self.flags
-        given = {} if self.agents is None else {"agents": sweep_directory.digest(tree.flatten(self.agents.params))}
+        given = {} if self.agents is None else {"agents": directory.digest(tree.flatten(self.agents.params))}
         return {
             **given,
             "source": to_json(self.source),
@@ -197,14 +198,14 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
         ValueError: something is not allowed; in one line.
         SystemExit: help was asked for, or the parser refused a flag and has said so.
     """
-    command = repeating.command(PROGRAM, sys.argv[1:] if argv is None else argv)
+    command = command_line.command(PROGRAM, sys.argv[1:] if argv is None else argv)
     words = options.joined(command.words, SweepFlags)
-    flags = tyro.cli(SweepFlags, args=first_help.without(words), prog=PROGRAM)
-    loaded = modules.load(flags.imports)
+    flags = tyro.cli(SweepFlags, args=short_help.without(words), prog=PROGRAM)
+    loaded = user_modules.load(flags.imports)
     if flags.help_all:
         tyro.cli(SweepFlags, args=["--help"], prog=PROGRAM, description=texts(TABLES, PURPOSE))
-    if any(word in first_help.HELP for word in command.words):
-        first_help.show(PROGRAM, names(TABLES, PURPOSE), FIRST, SweepFlags(), {})
+    if any(word in short_help.HELP for word in command.words):
+        short_help.show(PROGRAM, names(TABLES, PURPOSE), FIRST, SweepFlags(), {})
     flags.check()
     if flags.agents is not None and flags.source is not None:
         raise ValueError("source: is not allowed with --agents, whose source is known")
@@ -220,7 +221,7 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
     targets = {name: make_task(id, name) for name in shifts}
     held_out = {name: held_out_tasks(id, name) for name in shifts}
     settings = SweepSettings(
-        command=dataclasses.replace(command, lacks=modules.unnamed(command.words, loaded, agents)),
+        command=dataclasses.replace(command, lacks=user_modules.unnamed(command.words, loaded, agents)),
         flags=flags,
         agents=agents,
         source=source,
@@ -235,7 +236,7 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
         out=run_directory.check(flags.out),
     )
     _check(settings)
-    repeating.check(settings.command, settings.plan())
+    command_line.check(settings.command, settings.plan())
     return settings
 
 
@@ -274,10 +275,10 @@ def _check(settings: SweepSettings) -> None:
     flags, agents, search = settings.flags, settings.agents, settings.search
     if agents is None:
         pretraining = (PPO(), MLP(), Method(warm_start=Scratch()), settings.source, settings.source)
-        specs.training_spec(*pretraining, flags.seeds, flags.pretrain_steps, flags.seed, NUM_EVALS, EVAL_EPISODES)
+        spec.training_spec(*pretraining, flags.seeds, flags.pretrain_steps, flags.seed, NUM_EVALS, EVAL_EPISODES)
         agents = settings.untrained()
     cells.checked(agents, settings.targets, settings.methods, **settings.comparison())
     if search is not None:
         seeds = min(search.seeds, flags.seeds)
         cells.checked(agents, search.validation, search.corners(), budget=settings.budget, seeds=seeds)
-    sweep_directory.check_plan(settings.out, settings.plan())
+    directory.check_plan(settings.out, settings.plan())

@@ -9,12 +9,14 @@ from typing import Any, NoReturn
 from jaxrl_ft.commands import sweep_output
 from jaxrl_ft.commands.process_flags import ProcessFlags
 from jaxrl_ft.commands.sweep_settings import SweepSettings
-from jaxrl_ft.engine import placement, processes, sharing, surroundings
-from jaxrl_ft.engine.agents import Agents
-from jaxrl_ft.engine.comparison import Finished, Study
-from jaxrl_ft.engine.processes import Team
+from jaxrl_ft.core import machine
 from jaxrl_ft.store import checkpoints, packing, run_directory
+from jaxrl_ft.sweeps import processes, sharing
+from jaxrl_ft.sweeps.compare import Finished, Study
+from jaxrl_ft.sweeps.processes import Team
 from jaxrl_ft.train import FAILURE, say
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.devices import mesh
 
 _ENDING = threading.Lock()
 _SOON = 10.0
@@ -40,12 +42,12 @@ def _tell_waiting(flags: ProcessFlags) -> None:
 
 def _facts(settings: SweepSettings) -> dict[str, Any]:
     """What must be the same on all processes for their numbers to be those of one."""
-    devices = placement.mesh().devices
+    devices = mesh().devices
     plan = {
         f"the plan's {name}": hashlib.sha256(run_directory.as_json(part).encode()).hexdigest()[:12]
         for name, part in settings.plan().items()
     }
-    versions = {name: version for name, version in surroundings.versions().items() if name in surroundings.LIBRARIES}
+    versions = {name: version for name, version in machine.versions().items() if name in machine.LIBRARIES}
     return {**versions, "devices": f"{devices.size} {devices.flat[0].device_kind}", **plan}
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import config
-from jaxrl_ft.core.foreign import foreign
+from jaxrl_ft.core.jax_settings import foreign
 from jaxrl_ft.envs.quantities import Quantity, check_order, entries_of
 from jaxrl_ft.envs.simulator import Discrete, register_simulator
 

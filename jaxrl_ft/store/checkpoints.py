@@ -10,12 +10,12 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import from_json, to_json
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.engine.agents import Agents
 from jaxrl_ft.envs.catalogue import Task  # importing the catalogue makes every task config known
 from jaxrl_ft.methods.catalogue import Method  # importing the catalogue makes every method config known
 from jaxrl_ft.nets import parts as networks
 from jaxrl_ft.rl import ppo  # noqa: F401  importing the algorithm makes its config known
 from jaxrl_ft.store.bundle import read_bundle, write_bundle
+from jaxrl_ft.training.agents import Agents
 
 _KIND = "agents"
 _CONFIGS = ("algo", "network", "method", "source", "task")

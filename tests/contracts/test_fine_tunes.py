@@ -8,8 +8,8 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
-from jaxrl_ft.engine import loop
 from jaxrl_ft.methods.finish import Finish
+from jaxrl_ft.training import loop
 
 QUICK = ["zero_shot", "scratch", "full", "keep_adam", "imagine", "lora", "kl", "weight_clipping", "wise"]
 """Rows of five training programs."""

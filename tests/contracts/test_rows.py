@@ -11,8 +11,8 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.core.config import floats, from_json, to_json
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.engine import specs
-from jaxrl_ft.engine.reports import AXES
+from jaxrl_ft.training import spec
+from jaxrl_ft.training.report import AXES
 
 NAMES = list(ft.METHODS)
 EPS = 1e-9
@@ -78,8 +78,8 @@ def fits(tiny, source):
     """A function that refuses a method that does not fit a network."""
 
     def check(network, method):
-        shapes, _ = specs.fresh_shapes(tiny.algo, network, source)
-        specs.check_fits(method, shapes, shapes)
+        shapes, _ = spec.fresh_shapes(tiny.algo, network, source)
+        spec.check_fits(method, shapes, shapes)
 
     return check
 

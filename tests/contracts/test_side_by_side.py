@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 import jaxrl_ft as ft
-from jaxrl_ft.engine import group, learning, outlines, sweeping
-from jaxrl_ft.engine.learning import Budget, Cell
 from jaxrl_ft.methods.control import Control
 from jaxrl_ft.methods.finish import Finish
+from jaxrl_ft.sweeps.plan import make_plan, run_plan
+from jaxrl_ft.sweeps.structure import outline as outline_of
+from jaxrl_ft.training import finetune
+from jaxrl_ft.training.finetune import Budget, Cell
+from jaxrl_ft.training.runs import given as given_runs
 
 BUDGET = Budget(steps=1024, seed=1, num_evals=2, eval_episodes=1)
 REFERENCES = ("scratch", "full")
@@ -40,8 +43,8 @@ def outlined(runs):
 
 def given(cell):
     """What the programs of a cell are given, and the policy that is evaluated before its first update."""
-    spec, _, _, prepared = learning.prepare(cell, BUDGET)
-    return spec, group.given(spec, prepared.start), prepared.start.base
+    spec, _, _, prepared = finetune.prepare(cell, BUDGET)
+    return spec, given_runs(spec, prepared.start), prepared.start.base
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,7 @@ def shared(plan):
 
 def test_what_differs_from_the_references_is_planned_apart(agents, target, rows):
     names = [*REFERENCES, "adamw", *APART]
-    plan = sweeping.plan(cells(agents.select([0, 1]), target, names, rows), BUDGET, 64)
+    plan = make_plan(cells(agents.select([0, 1]), target, names, rows), BUDGET, 64)
     assert shared(plan) == {(0, 1, 2)}
     programs = {names[batch.cells[0]]: batch.program for batch in plan.batches}
     # The program that learns is told nothing of where experience comes from.
@@ -82,12 +85,12 @@ def test_what_differs_from_the_references_is_planned_apart(agents, target, rows)
 @pytest.mark.parametrize("name", ["scratch", *APART])
 def test_plans_are_made_with_the_shapes_that_programs_are_given(name, agents, target, rows):
     spec, runs, untouched = given(Cell(agents, target, rows(name)))
-    outline = outlines.outline(agents, spec)
+    outline = outline_of(agents, spec)
     assert (outline.given, outline.untouched) == (outlined(runs), outlined(untouched))
 
 
 def test_agents_yet_to_be_pretrained_have_the_shapes_of_those_that_are(agents, tiny, source):
-    told = learning.untrained(source, tiny.algo, tiny.network, agents.method.optimizer, tiny.seeds)
+    told = finetune.untrained(source, tiny.algo, tiny.network, agents.method.optimizer, tiny.seeds)
     for part in ("params", "statistics", "init_params", "opt_state"):
         assert outlined(getattr(told, part)) == outlined(getattr(agents, part)), part
     assert (told.trainable, told.num_parameters) == (agents.trainable, agents.num_parameters)
@@ -95,7 +98,7 @@ def test_agents_yet_to_be_pretrained_have_the_shapes_of_those_that_are(agents, t
 
 def test_agents_whose_network_is_not_of_their_config_train_beside_what_is_given_the_same(wrapped, target, rows):
     chosen = cells(wrapped, target, (*REFERENCES, "adamw"), rows)
-    together = shared(sweeping.plan(chosen, BUDGET, 64))
+    together = shared(make_plan(chosen, BUDGET, 64))
     assert together
     for numbers in together:
         assert len({outlined(given(chosen[number])[1:]) for number in numbers}) == 1
@@ -121,9 +124,9 @@ def test_agents_of_any_network_are_compared_saved_and_tuned_again(name, finetune
 def test_all_rows_at_once_train(agents, target, rows):
     alone = [n for n, m in ft.METHODS.items() if type(m.control) is not Control or type(m.finish) is not Finish]
     names = [name for name in ft.METHODS if name not in (*alone, "norm")]
-    plan = sweeping.plan(cells(agents.select([0, 1]), target, names, rows), BUDGET, 64)
+    plan = make_plan(cells(agents.select([0, 1]), target, names, rows), BUDGET, 64)
     chosen = [number for number, batch in enumerate(plan.batches) if len(batch.cells) > 1]
-    trained = dict(sweeping.run(plan, chosen=chosen))
+    trained = dict(run_plan(plan, chosen=chosen))
     assert {*REFERENCES, "adamw", "lp_ft", "rslora", "nadamw", "imagine", "jump_start_curriculum"} <= {
         names[number] for number in trained
     }

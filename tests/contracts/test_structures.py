@@ -7,7 +7,7 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import config as rule
-from jaxrl_ft.engine.reports import AXES
+from jaxrl_ft.training.report import AXES
 
 TABLES = {**AXES, "algo": ft.ALGOS, "schedule": ft.SCHEDULES}
 

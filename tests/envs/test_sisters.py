@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiling import quick
+from helpers.compiling import quick
 
 from jaxrl_ft.envs.catalogue import make_task
 from jaxrl_ft.envs.simulator import Discrete

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxrl_ft as ft
-from jaxrl_ft.analysis.evidence import LEADERBOARD
+from jaxrl_ft.advice.evidence import LEADERBOARD
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 

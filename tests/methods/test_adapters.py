@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiling import quick
-from trees import drawn
+from helpers.compiling import quick
+from helpers.trees import drawn
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

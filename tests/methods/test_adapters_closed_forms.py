@@ -5,7 +5,20 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from adapted import BASE, KEY, LAYERS, OBS, forward, merge, network_of, normal, outputs, plain, randomized, start
+from helpers.adapted import (
+    BASE,
+    KEY,
+    LAYERS,
+    OBS,
+    forward,
+    merge,
+    network_of,
+    normal,
+    outputs,
+    plain,
+    randomized,
+    start,
+)
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

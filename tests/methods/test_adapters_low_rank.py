@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from adapted import BASE, KEY, LAYERS, OBS, forward, merge, normal, outputs, randomized, start
-from compiling import quick
-from trees import flat
+from helpers.adapted import BASE, KEY, LAYERS, OBS, forward, merge, normal, outputs, randomized, start
+from helpers.compiling import quick
+from helpers.trees import flat
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

@@ -11,8 +11,9 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.engine import steering
 from jaxrl_ft.methods.control import Measures, Numbers
+from jaxrl_ft.training.control import Steering
+from jaxrl_ft.training.host import seeds_of
 
 
 def numbers(num, penalty=None):
@@ -185,13 +186,13 @@ def members(*numbers):
 
 
 def test_a_steersman_acts_between_equal_stretches():
-    points = {n: steering.Steering(ft.Method(control=ft.Control(stretches=n)), 40, 3).points for n in (1, 2, 5, 40)}
+    points = {n: Steering(ft.Method(control=ft.Control(stretches=n)), 40, 3).points for n in (1, 2, 5, 40)}
     assert points == {1: [], 2: [20], 5: [8, 16, 24, 32], 40: list(range(1, 40))}
-    assert steering.Steering(ft.Method(control=ft.Control(stretches=5)), 3, 3).points == [1, 2]
+    assert Steering(ft.Method(control=ft.Control(stretches=5)), 3, 3).points == [1, 2]
 
 
 def test_scores_are_the_returns_of_the_episodes_that_ended_last():
-    steersman = steering.Steering(ft.Method(control=ft.PBT()), 40, 3)
+    steersman = Steering(ft.Method(control=ft.PBT()), 40, 3)
     steersman.note(sums([0, 2, 1], [0, -10, -7]))
     np.testing.assert_array_equal(steersman.scores, [-np.inf, -5, -7])
     steersman.note(sums([0, 0, 2], [0, 0, -8]))
@@ -208,9 +209,9 @@ def test_a_stretch_is_measured_as_a_share_of_the_possible_and_then_forgotten():
 
     method = ft.Method()
     object.__setattr__(method, "control", Spy(stretches=4))
-    steersman = steering.Steering(method, 40, 3)
+    steersman = Steering(method, 40, 3)
     task = ft.make_task("Acrobot-v1")
-    seeds = steering.training.seeds_of(7, 3)
+    seeds = seeds_of(7, 3)
     for ended, total in (([2, 0, 4, 9], [-200, 0, -2000, 1]), ([2, 0, 0, 9], [-600, 0, 0, 1])):
         steersman.note(sums(ended, total))
     steersman.adjust(None, members(1, 1, 1, 1), None, None, seeds, task)
@@ -226,8 +227,8 @@ def test_a_stretch_is_measured_as_a_share_of_the_possible_and_then_forgotten():
 
 def test_a_member_that_is_not_finite_is_copied_over_and_never_copied():
     """Whatever its episodes returned."""
-    method, seeds = ft.Method(control=ft.PBT(share=0.5)), steering.training.seeds_of(7, 1, 4)
-    steersman = steering.Steering(method, 40, 4)
+    method, seeds = ft.Method(control=ft.PBT(share=0.5)), seeds_of(7, 1, 4)
+    steersman = Steering(method, 40, 4)
     steersman.note(sums([1, 1, 1, 1], [400, 300, 200, 100]))
     best = members(np.nan, 1, np.inf, 1)
     _, parents = steersman.adjust(None, best, None, numbers(4), seeds, ft.make_task("CartPole-v1"))

@@ -6,8 +6,8 @@ The oracle is a forward pass in NumPy and float64, so that a rounding of the net
 import jax
 import numpy as np
 import pytest
-from compiling import quick
-from growing import DENSE, GROWTHS, NETWORKS, RELU, TANH, UNEVEN, WIDER, grow, observations, task
+from helpers.compiling import quick
+from helpers.growing import DENSE, GROWTHS, NETWORKS, RELU, TANH, UNEVEN, WIDER, grow, observations, task
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

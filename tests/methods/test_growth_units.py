@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiling import quick
-from growing import DENSE, GROWTHS, NETWORKS, RELU, TANH, UNEVEN, applied, apply, grow, observations, task
+from helpers.compiling import quick
+from helpers.growing import DENSE, GROWTHS, NETWORKS, RELU, TANH, UNEVEN, applied, apply, grow, observations, task
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

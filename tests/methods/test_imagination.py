@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from target_worlds import NETWORK, linear, looks
+from helpers.target_worlds import NETWORK, linear, looks
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.validation import check_config

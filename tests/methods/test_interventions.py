@@ -3,12 +3,12 @@
 import re
 from dataclasses import replace
 
-import intervention_world as w
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiling import quick
+from helpers import intervention_world as w
+from helpers.compiling import quick
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays, from_json, to_json

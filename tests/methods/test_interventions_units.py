@@ -1,11 +1,11 @@
 """Units and layers that are renewed: oracles in NumPy, and the distribution of what is fresh."""
 
-import intervention_world as w
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiling import quick
+from helpers import intervention_world as w
+from helpers.compiling import quick
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

@@ -5,7 +5,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from optimizer_world import advance, begin, descend, first_state, gap, go, problem, quadratic_grads, tree_of
+from helpers.optimizer_world import advance, begin, descend, first_state, gap, go, problem, quadratic_grads, tree_of
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.config import as_arrays, floats

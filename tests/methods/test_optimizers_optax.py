@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import optax
 import pytest
-from compiling import quick
+from helpers.compiling import quick
+from helpers.optimizer_world import STEPS, begin, descend, gap, go, problem, quadratic_grads
+from helpers.trees import flat
 from optax import contrib
-from optimizer_world import STEPS, begin, descend, gap, go, problem, quadratic_grads
-from trees import flat
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

@@ -6,7 +6,7 @@ from itertools import pairwise
 import jax
 import numpy as np
 import pytest
-from optimizer_world import GRADS, ONES, PARAMS, ZEROS, begin, gap, leaves, tree_of, walk
+from helpers.optimizer_world import GRADS, ONES, PARAMS, ZEROS, begin, gap, leaves, tree_of, walk
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

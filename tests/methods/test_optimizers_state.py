@@ -5,8 +5,8 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from optimizer_world import GRADS, PARAMS, begin, gap, go, leaves, walk
-from trees import flat
+from helpers.optimizer_world import GRADS, PARAMS, begin, gap, go, leaves, walk
+from helpers.trees import flat
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiling import quick
+from helpers.compiling import quick
 from scipy import special
 
 import jaxrl_ft as ft

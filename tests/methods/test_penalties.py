@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiling import quick
-from jax.test_util import check_vjp
-from penalty_worlds import (
+from helpers.compiling import quick
+from helpers.penalty_worlds import (
     ALGO,
     ANCHORS,
     BATCH,
@@ -23,6 +22,7 @@ from penalty_worlds import (
     policy_of,
     source_of,
 )
+from jax.test_util import check_vjp
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

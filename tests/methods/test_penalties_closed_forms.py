@@ -6,8 +6,8 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from compiling import quick
-from penalty_worlds import (
+from helpers.compiling import quick
+from helpers.penalty_worlds import (
     ALGO,
     BATCH,
     NETWORK,
@@ -22,7 +22,7 @@ from penalty_worlds import (
     softmax,
     source_of,
 )
-from trees import flat
+from helpers.trees import flat
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.config import as_arrays

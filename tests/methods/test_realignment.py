@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiling import quick
-from target_worlds import NETWORK
+from helpers.compiling import quick
+from helpers.target_worlds import NETWORK
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

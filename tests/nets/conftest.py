@@ -1,3 +1,3 @@
-from jaxrl_ft.engine import placement
+from jaxrl_ft.training import devices
 
-placement.prepare()
+devices.prepare()

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from compiling import quick
+from helpers.compiling import quick
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

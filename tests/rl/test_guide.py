@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 import pytest
-from compiling import quick
-from rl_probes import probe
+from helpers.compiling import quick
+from helpers.rl_probes import probe
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree

@@ -3,14 +3,14 @@
 import jax
 import numpy as np
 import pytest
-from compiling import quick
-from rl_probes import probe
+from helpers.compiling import quick
+from helpers.rl_probes import probe
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import beginning
 from jaxrl_ft.rl import rollout
+from jaxrl_ft.training import initial_state
 
 ALGO = ft.PPO(
     num_envs=4, num_steps=32, num_epochs=1, num_minibatches=4, gamma=0.9, normalize_obs=True, normalize_reward=True
@@ -76,7 +76,7 @@ def test_moments_are_near_those_of_the_world_that_never_breaks(trained):
 @pytest.mark.parametrize("what", list(BROKEN))
 def test_what_penalties_and_replay_remember_is_finite(what, trained):
     policy = tree.take(Policy(trained[what].params, trained[what].statistics, NETWORK), 0)
-    data = quick(lambda task, key: beginning.gather(ALGO, 3, policy, task, key))(BROKEN[what], jax.random.key(1))
+    data = quick(lambda task, key: initial_state.gather(ALGO, 3, policy, task, key))(BROKEN[what], jax.random.key(1))
     assert tree.finite_runs(jax.device_get(data), 3 * ALGO.steps_per_update()).all()
 
 

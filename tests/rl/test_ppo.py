@@ -6,20 +6,20 @@ import functools
 import chex
 import jax
 import numpy as np
-import ppo_reference
 import pytest
-from compiling import quick
+from helpers import ppo_reference
+from helpers.compiling import quick
+from helpers.ppo_reference import double_sum
+from helpers.rl_probes import probe
 from jax.test_util import check_vjp
-from rl_probes import probe
-from test_returns import double_sum
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.engine import beginning, collecting, update
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.rl.ppo import Batch
+from jaxrl_ft.training import collect, initial_state, update
 
 NETWORK = ft.MLP(width=8)
 ALGO = ft.PPO(num_envs=4, num_steps=16, num_epochs=2, num_minibatches=2, gamma=0.9, gae_lambda=0.8)
@@ -53,18 +53,18 @@ def first_params():
 def one_update(run, state, index, task):
     """What an update collects, and the state after it."""
     shared = {name: getattr(run, name) for name in ("algo", "network", "seed", "index", "num_updates")}
-    world = collecting.World(**shared, data=ft.DATA["target"], source=task, task=task, guide=None)
+    world = collect.World(**shared, data=ft.DATA["target"], source=task, task=task, guide=None)
     policy, statistics = update.policy_of(run, state), state.carry.statistics
-    carry, _, rows, metrics = collecting.collect(world, policy, state.carry, {}, index)
+    carry, _, rows, metrics = collect.collect(world, policy, state.carry, {}, index)
     state, *_ = update.learn(run, state._replace(carry=carry), statistics, rows, index)
     return (carry, rows.data, rows.indices, metrics), state
 
 
 @quick
 def first_state(run, source):
-    tasks = collecting.environments(TASK, run.algo.num_envs)
+    tasks = collect.environments(TASK, run.algo.num_envs)
     carry = run.algo.init_carry(jax.random.key(8), tasks, source.policy)
-    return beginning.begin(run, carry, run.penalty, source, None, None)[1]
+    return initial_state.begin(run, carry, run.penalty, source, None, None)[1]
 
 
 @functools.cache

@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from rl_probes import probe
+from helpers.rl_probes import probe
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.engine import programs
+from jaxrl_ft.training import programs
 
 TASK = probe()
 

@@ -2,9 +2,9 @@
 
 import jax
 import numpy as np
-import ppo_reference
 import pytest
-from rl_probes import probe
+from helpers import ppo_reference
+from helpers.rl_probes import probe
 
 import jaxrl_ft as ft
 

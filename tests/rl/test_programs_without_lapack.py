@@ -12,7 +12,9 @@ import pytest
 from jax.sharding import PartitionSpec
 
 import jaxrl_ft as ft
-from jaxrl_ft.engine import examining, measuring, placement, programs
+from jaxrl_ft.advice import signs
+from jaxrl_ft.training import devices, programs
+from jaxrl_ft.training.evaluation import diagnostics
 
 LAPACK = {
     "qr", "geqrf", "geqp3", "householder_product", "ormqr", "svd", "eig", "eigh", "schur", "hessenberg", "cholesky",
@@ -52,7 +54,7 @@ class Recorder:
 
     def standing_in(self, name, program):
         def call(*args):
-            static = tuple(i for i, arg in enumerate(args) if isinstance(arg, (placement.Layout, type, int)))
+            static = tuple(i for i, arg in enumerate(args) if isinstance(arg, (devices.Layout, type, int)))
             leaves, structure = jax.tree.flatten([arg for i, arg in enumerate(args) if i not in static])
             found = (name, structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves))
             if found not in self.seen:
@@ -81,7 +83,7 @@ def assert_clean(recorder):
 
 
 def test_every_program_of_the_engine_is_stood_in_for():
-    compiled = [name for name, value in vars(programs).items() if isinstance(value, placement.Program)]
+    compiled = [name for name, value in vars(programs).items() if isinstance(value, devices.Program)]
     assert sorted(compiled) == sorted(NAMES)
 
 
@@ -94,10 +96,10 @@ def finetune_with(names):
         steps = method.spent() + 8 * method.population * method.control.stretches
         ft.finetune(agents, target, method, steps=steps, num_evals=2, eval_episodes=2)
     ft.evaluate(agents, ft.make_task("CartPole-v1"), episodes=2)
-    measuring.record(agents, target, max_steps=50)
-    measuring.divergence(agents, agents, target)
+    diagnostics.record(agents, target, max_steps=50)
+    diagnostics.divergence(agents, agents, target)
     ft.evaluate(agents, [ft.make_task("CartPole-v1")])
-    examining.examine(agents, target)
+    signs.examine(agents, target)
 
 
 MATRIX_WORK = ["muon", "random_subspace", "normalize_project", "shrink_perturb", "ewc", "soup", "imagine", "net2wider"]
@@ -161,9 +163,9 @@ def test_the_walk_finds_what_is_forbidden_however_deep(name, depth):
         "while": lambda a: jax.lax.while_loop(lambda c: inner(a).sum() + c < 1, lambda c: c + 1, 0.0),
         "cond": lambda a: jax.lax.cond(a.sum() > 0, lambda: inner(a).sum(), lambda: 0.0),
         "shard_map": lambda a: jax.shard_map(
-            jax.vmap(inner), mesh=placement.mesh(), in_specs=PartitionSpec("runs"), out_specs=PartitionSpec("runs"),
+            jax.vmap(inner), mesh=devices.mesh(), in_specs=PartitionSpec("runs"), out_specs=PartitionSpec("runs"),
             check_vma=False,
-        )(jnp.stack([a] * placement.mesh().size)),
+        )(jnp.stack([a] * devices.mesh().size)),
     }  # fmt: skip
     assert primitives(jax.make_jaxpr(wrappers[depth])(jnp.eye(3))) & (LAPACK | HOST)
 

@@ -3,22 +3,13 @@
 import jax
 import numpy as np
 import pytest
-from compiling import quick
+from helpers.compiling import quick
+from helpers.ppo_reference import double_sum
 
 from jaxrl_ft.rl import returns
 
 T, N = 24, 1000
 gae, batched = quick(returns.gae), quick(jax.vmap(returns.gae))
-
-
-def double_sum(reward, value, next_value, terminated, done, gamma, gae_lambda):
-    """A_t = Σ_{k≥t} (γλ)^{k-t} Π_{t≤j<k} (1 - done_j) δ_k, in float64."""
-    delta = reward.astype(float) + gamma * (1.0 - terminated) * next_value.astype(float) - value.astype(float)
-    advantage = np.zeros(len(delta))
-    for t in range(len(delta)):
-        for k in range(t, len(delta)):
-            advantage[t] += (gamma * gae_lambda) ** (k - t) * np.prod(1.0 - done[t:k]) * delta[k]
-    return advantage
 
 
 def cases(seed=0):

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from bundles import NAMES, small
+from helpers.bundles import NAMES, small
 
 from jaxrl_ft.store import bundle
 

@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import safetensors.numpy
-from bundles import NAMES, forge, refuses, small
+from helpers.bundles import NAMES, forge, refuses, small
 
 from jaxrl_ft.store import bundle
 

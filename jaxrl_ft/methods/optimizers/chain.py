@@ -16,7 +16,7 @@ import optax
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
-from jaxrl_ft.core.foreign import foreign
+from jaxrl_ft.core.jax_settings import foreign
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.methods.optimizers import keeping
 from jaxrl_ft.methods.optimizers.keeping import Keep

@@ -1,0 +1,169 @@
+"""Advice for agents and a target: a probe of both, held against the evidence that travels with the package."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from jaxrl_ft.advice.choice import Advice, choose
+from jaxrl_ft.advice.evidence import ANCHOR, UNTRAINED, leaderboard
+from jaxrl_ft.advice.signs import examine, most_steps
+from jaxrl_ft.core import checks
+from jaxrl_ft.core.config import map_fields
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.catalogue import METHODS
+from jaxrl_ft.methods.method import Method
+from jaxrl_ft.training import spec
+from jaxrl_ft.training.agents import Agents
+
+INSTEAD = ("full", "lora", "soften")
+"""Methods to compare where there is no evidence."""
+
+
+def advise(
+    agents: Agents,
+    target: Task,
+    methods: Sequence[str] | None = None,
+    *,
+    models: bool = True,
+    keep_source: float = 0.0,
+    steps: int = 20_480,
+    seed: int = 4,
+) -> Advice:
+    """Which method to fine-tune with, or not to: what a cheap probe shows, and what the leaderboard says of the like.
+
+    Each agent plays 2 greedy episodes on the target, looks around for 512 steps and collects one rollout, and does the
+    same on its source for comparison; see `engine.examining.examine`. No agent is trained. What to expect of a method
+    is a mean over its runs on the shifts of the leaderboard, weighted by how alike they are to what was seen; see
+    `analysis.evidence.expected`, and for the choice `analysis.advice.choose`.
+
+    Args:
+        agents: S agents; the advice is for all of them together.
+        target: the task to adapt to; observations and actions must have the agents' sizes.
+        methods: names in `ft.METHODS` to choose from; without it all that have evidence and fit the agents.
+            `zero_shot`, which is not to train, may be advised in any case.
+        models: whether a method may be advised that trains in a learned model of the target.
+        keep_source: share of the source return that must be expected to stay, 0 to 1.
+        steps: environment steps that each agent has on the target. The probe's are part of them: fine-tune with
+            `steps - advice.env_steps.max()`, or give them to `compare` as `paid`.
+        seed: of all that is random in the probe; 0 <= seed < 2^32.
+
+    Returns:
+        advice: `.method` and `.recipe` for `finetune`, `.reason`, `.evidence`, `.probe`, `.env_steps`; print it.
+
+    Raises:
+        ValueError: an argument is not allowed, or the leaderboard knows nothing of this environment; raised before
+            anything compiles.
+    """
+    names = check(agents, target, methods, models=models, keep_source=keep_source, steps=steps, seed=seed)
+    found = examine(agents, target, seed=seed)
+    paid = int(found.env_steps.max())
+    while True:
+        advice = choose(leaderboard(), found.signs, names or [UNTRAINED], target.return_range, keep_source, steps)
+        if advice.method == UNTRAINED or _fits(agents, target, advice.method, steps, paid):
+            break
+        names.remove(advice.method)
+    return replace(advice, env_steps=found.env_steps, source_steps=found.source_steps, recipe=recipe(advice.method))
+
+
+def check(
+    agents: Agents,
+    target: Task,
+    methods: Sequence[str] | None,
+    *,
+    models: bool = True,
+    keep_source: float,
+    steps: int,
+    seed: int,
+) -> list[str]:
+    """The methods to choose from, after every check of the arguments, which are those of `advise`.
+
+    Raises:
+        ValueError: an argument is not allowed.
+    """
+    checks.choice("models", models, (True, False))
+    checks.number("keep_source", keep_source, 0.0, 1.0)
+    spec.check_sizes(agents, target)
+    instead = f"as in ft.compare(agents, {{'target': target}}, {list(INSTEAD)})"
+    check_environment("target", agents.source, target, instead)
+    spec.check_sizes(agents, agents.source)
+    check_steps("steps", steps, agents.algo, target)
+    names = candidates(methods, models)
+    if methods is not None:
+        for name in names:
+            spec.finetune_spec(agents, target, recipe(name), steps, seed, 2, 1)
+    return names
+
+
+def check_environment(field: str, source: Task, target: Task, instead: str) -> None:
+    """Refuses tasks of environments that the leaderboard has no runs of.
+
+    Args:
+        field: what the user gave, for the message.
+        source: what the agents were trained on.
+        target: the task to adapt to.
+        instead: how to compare methods there, to follow the reason.
+
+    Raises:
+        ValueError: source or target is another environment.
+    """
+    known = leaderboard().environment
+    for task in (target, source):
+        if task.simulator != known:
+            raise ValueError(
+                f"{field}: {task.simulator} is not allowed; the runs that advice rests on are of {known} alone. "
+                f"Compare methods instead, {instead}"
+            )
+
+
+def check_steps(field: str, steps: int, algo: Any, target: Task) -> None:
+    """Refuses a budget that the probe alone may take up, in whole updates as it is charged.
+
+    Raises:
+        ValueError: it may.
+    """
+    most = spec.charged(most_steps(algo, target), algo, METHODS[ANCHOR])
+    if checks.count(field, steps) <= most:
+        raise ValueError(f"{field}: {steps} is not allowed; the probe that advice rests on may take {most} of them")
+
+
+def recipe(name: str) -> Method:
+    """The method of this name with the numbers that the evidence is of.
+
+    Raises:
+        ValueError: no such method.
+    """
+    settings: Mapping[str, float] = leaderboard().settings.get(METHODS.name(name), {})
+
+    def change(path: str, value: Any) -> Any:
+        return settings.get(path, value)
+
+    return map_fields(METHODS[name], change)
+
+
+def candidates(methods: Sequence[str] | None, models: bool = True) -> list[str]:
+    """The methods to choose from; the arguments are those of `advise`.
+
+    Raises:
+        ValueError: an unknown method, one without evidence, or none.
+    """
+    known = leaderboard().methods
+    if isinstance(methods, str):
+        raise ValueError(f"methods: {methods!r} is not allowed; it must be a sequence of names")
+    names = list(known) if methods is None else list(dict.fromkeys(METHODS.name(name) for name in methods))
+    for name in names:
+        if name not in (*known, UNTRAINED):
+            raise ValueError(f"methods: there is no evidence of {name!r} (only of: {', '.join(known)})")
+    chosen = [name for name in names if models or not METHODS[name].imagination.steps]
+    if not chosen:
+        without = ", once those that learn a model are left out" if names else ""
+        raise ValueError(f"methods: nothing is left to choose from{without}; give names in METHODS")
+    return chosen
+
+
+def _fits(agents: Agents, target: Task, name: str, steps: int, paid: int) -> bool:
+    try:
+        left = steps - spec.charged(paid, agents.algo, recipe(name))
+        spec.finetune_spec(agents, target, recipe(name), left, 0, 2, 1)
+    except ValueError:
+        return False
+    return True

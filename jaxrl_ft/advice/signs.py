@@ -1,0 +1,135 @@
+"""What agents show of themselves on a target before anything is trained: cheap signs, on which advice rests."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxrl_ft.core import checks, tree
+from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.envs.simulator import Box
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
+from jaxrl_ft.methods.imagination import fit
+from jaxrl_ft.training import devices, host, programs
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.preparation import realign
+from jaxrl_ft.training.preparation.look import ON_TARGET, watch
+from jaxrl_ft.training.runs import Spec
+from jaxrl_ft.training.spec import check_sizes, finetune_spec
+
+EPISODES = 2
+"""Greedy episodes of each agent on each of the two tasks."""
+_TINY = 1e-6
+"""What keeps the logarithm of nothing finite, and a sensor that never moves from having all the divergence."""
+
+
+class Examination(NamedTuple):
+    """What was measured, by agent."""
+
+    signs: dict[str, np.ndarray]
+    """every sign, [S]; see `examine`"""
+    env_steps: np.ndarray
+    """environment steps on the target that it took, [S]"""
+    source_steps: np.ndarray
+    """environment steps on the source, [S]"""
+
+
+class _Seen(NamedTuple):
+    """One task as the agents meet it."""
+
+    returns: np.ndarray
+    """greedy return as a share of the possible, [S]"""
+    signs: dict[str, np.ndarray]
+    """as `beginning.signs` has them, [S, ...]"""
+    look: Any
+    """experience of every agent"""
+    steps: np.ndarray
+    """environment steps of each agent, [S]"""
+
+
+def examine(agents: Agents, target: Task, *, seed: int = 4) -> Examination:
+    """Signs of how far a target is from what the agents know, and of how they would begin to learn there.
+
+    On the target, and for comparison on the source with the same random numbers, each agent plays 2 greedy episodes,
+    looks around for 512 steps as `imagine` does, and collects one rollout of its algorithm; nothing is trained.
+
+    - `zero_shot`, `source`: greedy return on target and on source, as a share of the possible return.
+    - `explained`: share of what happens on the target that a linear model of the look explains, see
+      `methods.imagination.Model.accuracy`; negative shares are 0.
+    - `changed_meaning`: 1 where sensors or actions mean something else, as `methods.realignment.estimate` finds.
+    - `state_kl`: KL divergence of the observations on the target from those on the source in nats, both taken as
+      normal distributions, by observation and in log(1 + x).
+    - `entropy`: mean entropy of the policy on the target less that on the source, in nats.
+    - `value_error`, `gradient`: log of the ratio, target to source, of the critic's loss and of the norm of the first
+      gradient.
+    - `dormant`: share of dormant units on the target less that on the source.
+
+    Args:
+        agents: S agents.
+        target: observations and actions must have the agents' sizes.
+        seed: of all that is random; 0 <= seed < 2^32.
+
+    Raises:
+        ValueError: an argument is not allowed; raised before anything compiles.
+    """
+    check_sizes(agents, target)
+    check_sizes(agents, agents.source)
+    checks.seed(seed)
+    method = METHODS[RECOMMENDED]
+    steps = method.spent() + agents.algo.steps_per_update()
+    spec = finetune_spec(agents, target, method, steps, seed, 2, EPISODES)
+    policy = Policy(agents.params, agents.statistics, agents.network)
+    there, here = (_see(spec, policy, task) for task in (target, agents.source))
+    space = target.action_space
+    num_actions = None if isinstance(space, Box) else space.num_actions
+    changes = realign.estimates(spec, here.look, there.look)
+    signs = {
+        "zero_shot": there.returns,
+        "source": here.returns,
+        "explained": np.array([max(fit(look, num_actions).accuracy, 0.0) for look in there.look]),
+        "changed_meaning": np.array([float(change.changes) for change in changes]),
+        "state_kl": np.log1p(_normal_kl(there.signs, here.signs) / target.obs_size),
+        **{name: there.signs[name] - here.signs[name] for name in ("entropy", "dormant")},
+        "value_error": _log_ratio(there.signs["value_loss"], here.signs["value_loss"]),
+        "gradient": _log_ratio(there.signs["gradient"], here.signs["gradient"]),
+    }
+    return Examination({name: np.asarray(sign, np.float64) for name, sign in signs.items()}, there.steps, here.steps)
+
+
+def most_steps(algo: Any, target: Task) -> int:
+    """Environment steps on the target that an examination may take, of each agent."""
+    look = METHODS[RECOMMENDED].look_env_steps
+    return look + int(algo.steps_per_update()) + EPISODES * int(target.episode_limit)
+
+
+def _see(spec: Spec, policy: Policy, task: Task) -> _Seen:
+    num = spec.num_runs
+    tasks = tree.repeat(task, num)
+    outcome = host.evaluate_runs(spec.algo, policy, tasks, spec.seeds, EPISODES, stream=host.PROBE_STREAM)
+    look = watch(spec, policy, task, ON_TARGET)
+    arguments = devices.put((tree.repeat(as_arrays(spec.algo), num), policy, tasks, *spec.seeds), num)
+    signs = devices.trim(programs.signs(devices.layout(), *arguments), num)
+    low, high = task.return_range
+    fixed = spec.method.look_env_steps + spec.algo.steps_per_update()
+    return _Seen(
+        np.clip((outcome.episode_return.mean(axis=1) - low) / (high - low), 0.0, 1.0),
+        signs,
+        look.experiences,
+        fixed + outcome.episode_length.sum(axis=1),
+    )
+
+
+def _log_ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.log((above + _TINY) / (below + _TINY))
+
+
+def _normal_kl(there: dict[str, np.ndarray], here: dict[str, np.ndarray]) -> np.ndarray:
+    """KL(N(m, C) ‖ N(m', C')) = (tr C'⁻¹C + (m' - m)ᵀ C'⁻¹ (m' - m) - O + log det C' / det C) / 2, by agent [S]."""
+    size = there["obs_mean"].shape[1]
+    ours, theirs = (np.asarray(part["obs_covariance"], np.float64) + _TINY * np.eye(size) for part in (there, here))
+    apart = np.asarray(here["obs_mean"] - there["obs_mean"], np.float64)
+    inverse = np.linalg.inv(theirs)
+    trace = np.einsum("sij,sji->s", inverse, ours)
+    distance = np.einsum("si,sij,sj->s", apart, inverse, apart)
+    return 0.5 * (trace + distance - size + np.linalg.slogdet(theirs)[1] - np.linalg.slogdet(ours)[1])

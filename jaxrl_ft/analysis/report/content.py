@@ -1,0 +1,120 @@
+"""What a report is told of: its input, its figures, and the words for how many runs and how intervals were made."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jaxrl_ft.analysis.figures.palette import Look, looks
+from jaxrl_ft.analysis.figures.style import Paper
+from jaxrl_ft.analysis.report.measurements import Film, Measurements
+from jaxrl_ft.analysis.report.tables import format_interval
+from jaxrl_ft.analysis.statistics.standings import Standing
+from jaxrl_ft.analysis.statistics.summary import REFERENCES, RIVALS, Row, best_first
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BOOTSTRAP = (
+    "{what}: 95% percentile bootstrap, {repetitions:,} resamples of pretrained agents and then of runs within agents"
+)
+
+
+class Panel(NamedTuple):
+    """One figure with what is said of it."""
+
+    key: str
+    """its id in the page"""
+    section: str
+    """heading that it shares with figures of its kind"""
+    title: str
+    """its own heading, where there are several of its kind"""
+    caption: str
+    """Markdown"""
+    alt: str
+    """what it shows, for those who do not see it"""
+    draw: Callable[[Paper], "Figure"] | None
+    """None for a film"""
+    film: Film | None = None
+    wide: bool = False
+    """whether a phone has to scroll it, for want of room"""
+
+
+class LeftOut(NamedTuple):
+    """A figure that there is nothing to draw of."""
+
+    title: str
+    why: str
+
+
+class Story(NamedTuple):
+    """What all figures of a report are made of."""
+
+    rows: Sequence[Row]
+    """of `summarise`"""
+    runs: Sequence[Row]
+    curves: Any
+    """[R, K]"""
+    curve_steps: Any
+    """[R, K]"""
+    texts: Mapping[str, str]
+    """targets in words, by name"""
+    measurements: Measurements
+    repetitions: int
+    seed: int
+
+    @property
+    def targets(self) -> list[str]:
+        """The targets, in their order."""
+        return list(dict.fromkeys(row["target"] for row in self.rows))
+
+    @property
+    def looks(self) -> dict[str, Look]:
+        """How every method looks."""
+        return looks(best_first(self.runs))
+
+    def bootstrap(self, what: str, repetitions: int | None = None) -> str:
+        """How intervals were made, in words."""
+        return BOOTSTRAP.format(what=what, repetitions=repetitions or self.repetitions)
+
+    def episodes(self) -> str:
+        """How curves end beside the tables, in words; empty where the runs do not say over how many episodes."""
+        first = self.runs[0]
+        if "episodes" not in first or "eval_episodes" not in first:
+            return ""
+        return (
+            f"Points are means over {first['eval_episodes']} greedy episodes of each run, returns in tables over "
+            f"{first['episodes']} others, so that a curve may end a little beside them. "
+        )
+
+    def where(self) -> str:
+        """`on each of 6 shifts`, or the name of the only one."""
+        return f"on each of {len(self.targets)} shifts" if len(self.targets) > 1 else f"on `{self.targets[0]}`"
+
+
+def counted(standings: Sequence[Standing]) -> str:
+    """How many runs of each method and how many agents, in words."""
+    agents = max(standing.agents for standing in standings)
+    return f"{runs_in_words([s.runs for s in standings])} of each from {agents} pretrained agent{'s' * (agents != 1)}"
+
+
+def runs_in_words(numbers: Sequence[int]) -> str:
+    """`16 runs`, or `14 to 16 runs` where methods differ."""
+    low, high = min(numbers), max(numbers)
+    return f"{low} to {high} runs" if low < high else f"{low} run{'s' * (low != 1)}"
+
+
+def chosen_methods(ranking: Sequence[Standing], most: int) -> list[str]:
+    """The references and rivals, and then the best of the rest."""
+    names = [standing.method for standing in ranking]
+    fixed = [name for name in dict.fromkeys((*REFERENCES, *RIVALS)) if name in names]
+    return fixed + [name for name in names if name not in fixed][: max(0, most - len(fixed))]
+
+
+def which_methods(chosen: Sequence[str], ranking: Sequence[Standing]) -> str:
+    """How many methods are shown of how many, in words; empty when all are."""
+    hidden = len(ranking) - len(chosen)
+    return f"of {len(ranking)} methods the {len(chosen)} that are named, the best by AUC; " if hidden else ""
+
+
+def told(ranked: Sequence[Standing]) -> str:
+    """Every method with its number and interval."""
+    return ", ".join(f"{standing.method} {format_interval(*standing.estimate)}" for standing in ranked)

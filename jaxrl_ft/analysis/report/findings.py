@@ -1,0 +1,135 @@
+"""What a comparison shows, in plain sentences computed from its summary rows."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from jaxrl_ft.analysis.report.tables import AUC, format_interval
+from jaxrl_ft.analysis.statistics.summary import REFERENCES, Row, interval
+
+FEW_RUNS = 5
+
+
+def findings(rows: Sequence[Row]) -> list[str]:
+    """One paragraph per target and, for several targets, one on how often each method is above or below scratch."""
+    targets = dict.fromkeys(row["target"] for row in rows)
+    by_target = {target: {row["method"]: row for row in rows if row["target"] == target} for target in targets}
+    paragraphs = [_on_target(target, of_method) for target, of_method in by_target.items()]
+    return paragraphs + ([_across(by_target)] if len(by_target) > 1 else [])
+
+
+def best_method(rows: Sequence[Row]) -> Row | None:
+    """The row with the largest area under the curve that is neither zero_shot nor scratch; None if there is none."""
+    tuned = [row for row in rows if row["method"] not in REFERENCES and np.isfinite(row["auc"])]
+    return max(tuned, key=lambda row: float(row["auc"]), default=None)
+
+
+def versus_scratch(row: Row) -> str:
+    """`above`, `below`, `level with` or `not compared with` scratch in area, by the paired interval."""
+    _, low, high = interval(row, "auc_gain")
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return "not compared with"
+    return "above" if low > 0 else "below" if high < 0 else "level with"
+
+
+def cautions(rows: Sequence[Row]) -> list[str]:
+    """Sentences on what the intervals do not cover."""
+    result = []
+    tuned = [row for row in rows if row["n_ok"] > 0]
+    if any(row["agents"] == 1 for row in tuned):
+        result.append("One pretrained agent only: the intervals say nothing about another pretraining.")
+    few = sorted({row["n_ok"] for row in tuned if row["n_ok"] < FEW_RUNS})
+    if few:
+        result.append(f"As few as {few[0]} runs in a row of the table: bootstrap intervals of so few are too narrow.")
+    compared = sum(versus_scratch(row) != "not compared with" for row in rows)
+    if compared > 1:
+        result.append(
+            f"Each interval stands by itself: of {compared} comparisons with scratch, about one in twenty would "
+            "exclude zero even if no method differed from scratch."
+        )
+    return result
+
+
+def _number(row: Row, name: str, signed: bool = False) -> str:
+    """One measure of a row as text."""
+    return format_interval(*interval(row, name), signed=signed)
+
+
+def _on_target(target: str, of_method: Mapping[str, Row]) -> str:
+    """The paragraph on one target."""
+    best = best_method(list(of_method.values()))
+    if best is None:
+        return f"On `{target}`, no fine-tuning method finished a run."
+    tuned = [row for method, row in of_method.items() if method not in REFERENCES]
+    among = f" the largest {AUC} of {len(tuned)} methods," if len(tuned) > 1 else f" a {AUC} of"
+    sentences = [f"On `{target}`, `{best['method']}` has{among} {_number(best, 'auc')}{_scratch(best, of_method)}."]
+    sentences += _endings(best, of_method)
+    sentences += _losers(tuned)
+    sentences += _kept(best, tuned)
+    return " ".join(sentences)
+
+
+def _scratch(best: Row, of_method: Mapping[str, Row]) -> str:
+    """How the best method's area compares with scratch's."""
+    if "scratch" not in of_method or versus_scratch(best) == "not compared with":
+        return ""
+    verdict = {"above": "above scratch", "below": "below scratch: starting over was better"}
+    words = verdict.get(versus_scratch(best), "not distinguishable from scratch")
+    gain = _number(best, "auc_gain", signed=True)
+    return f", against {_number(of_method['scratch'], 'auc')} from scratch; the paired difference is {gain}, {words}"
+
+
+def _endings(best: Row, of_method: Mapping[str, Row]) -> list[str]:
+    """Where the best method, scratch and the untouched policy end."""
+    text = f"At the end it returns {_number(best, 'target_return')}"
+    if "scratch" in of_method:
+        _, low, high = interval(best, "target_return")
+        _, other_low, other_high = interval(of_method["scratch"], "target_return")
+        text += f", scratch {_number(of_method['scratch'], 'target_return')}"
+        if np.isfinite([low, high, other_low, other_high]).all():
+            text += " (intervals apart)" if low > other_high or high < other_low else " (intervals overlap)"
+    if "zero_shot" not in of_method:
+        return [text + "."]
+    untouched = of_method["zero_shot"]
+    sentences = [text + f"; the pretrained agent as it is returns {_number(untouched, 'target_return')}."]
+    if untouched["auc"] >= best["auc"]:
+        sentences.append("Over this budget no method returned more than the pretrained agent as it is.")
+    return sentences
+
+
+def _losers(tuned: Sequence[Row]) -> list[str]:
+    """Which methods lose to starting over."""
+    names = [f"`{row['method']}` ({_number(row, 'auc_gain', True)})" for row in tuned if versus_scratch(row) == "below"]
+    return [f"Below scratch: {', '.join(names)}."] if names else []
+
+
+def _kept(best: Row, tuned: Sequence[Row]) -> list[str]:
+    """What the best method forgets of the source, and which forgets least."""
+    if not np.isfinite(best["forgetting"]):
+        return []
+    lost = best["forgetting"]
+    verb = "loses" if lost >= 0 else "gains"
+    value, low, high = interval(best, "forgetting")
+    shown = format_interval(value, low, high) if lost >= 0 else format_interval(-value, -high, -low)
+    text = f"On the source `{best['method']}` {verb} {shown} of return"
+    least = min((row for row in tuned if np.isfinite(row["forgetting"])), key=lambda row: float(row["forgetting"]))
+    if least["method"] != best["method"]:
+        text += f"; `{least['method']}` forgets least ({_number(least, 'forgetting', True)})"
+    return [text + "."]
+
+
+def _across(by_target: Mapping[str, Mapping[str, Row]]) -> str:
+    """How often each method is above, level with and below scratch."""
+    verdicts: dict[str, list[str]] = {}
+    for of_method in by_target.values():
+        for method, row in of_method.items():
+            if method != "scratch" and versus_scratch(row) != "not compared with":
+                verdicts.setdefault(method, []).append(versus_scratch(row))
+    ordered = sorted(verdicts, key=lambda method: verdicts[method].count("below") - verdicts[method].count("above"))
+    parts = [
+        f"`{method}` {verdicts[method].count('above')} / {verdicts[method].count('level with')} / "
+        f"{verdicts[method].count('below')}"
+        for method in ordered
+    ]
+    counted = f"Over {len(by_target)} targets, how often each method's AUC is above / level with / below scratch's"
+    return f"{counted}: {', '.join(parts)}." if parts else f"{counted}: no method was compared with scratch."

@@ -1,0 +1,253 @@
+"""Comparisons: methods x targets x seeds, with zero-shot and scratch always among them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxrl_ft.core import checks
+from jaxrl_ft.core.config import floats
+from jaxrl_ft.core.curves import area_under_curve, together
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods import grids
+from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.warm_starts import Scratch
+from jaxrl_ft.sweeps import cells, cost
+from jaxrl_ft.sweeps.cells import HeldOut
+from jaxrl_ft.sweeps.plan import Plan, make_plan, run_plan
+from jaxrl_ft.sweeps.results import Comparison
+from jaxrl_ft.training import devices
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.evaluation.diagnostics import divergence
+from jaxrl_ft.training.evaluation.evaluate import episode_returns
+from jaxrl_ft.training.finetune import Budget
+from jaxrl_ft.training.loop import Progress
+
+_CURVES = ("curve", "curve_steps")
+CellWatcher = Callable[[str, str, Progress | None], None]
+"""Called with method, target and a moment of training, or None once the cell is evaluated."""
+
+
+class Finished(NamedTuple):
+    """A cell that has been trained and evaluated."""
+
+    number: int
+    method: str
+    target: str
+    agents: Agents
+    rows: list[dict[str, Any]]
+    """as in `Comparison.runs`"""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A comparison, checked, that has not run yet."""
+
+    names: tuple[tuple[str, str], ...]
+    """method and target of each cell"""
+    plan: Plan
+    num_agents: int
+    episodes: int
+    held_out_episodes: int
+    held_out: Mapping[str, HeldOut]
+
+    def cells(
+        self,
+        skip: Sequence[int] = (),
+        watch: CellWatcher | None = None,
+        diverged: bool = False,
+        chosen: Iterable[int] | None = None,
+    ) -> Iterator[Finished]:
+        """Every cell as it is finished, in the order of training.
+
+        Args:
+            skip: numbers of cells that are finished already.
+            watch: called with every moment of training and after every cell.
+            diverged: measure `kl_from_base` too, as `measuring.divergence` does.
+            chosen: numbers of the batches of the plan to run; all of them without it.
+        """
+        start, seed = self.plan.cells[0].agents, self.plan.budget.seed
+        before = episode_returns(start, start.source, episodes=self.episodes, seed=seed).mean(axis=1)
+        tell = None if watch is None else partial(self._tell, watch)
+        for number, tuned in run_plan(self.plan, skip, tell, chosen):
+            name, target = self.names[number]
+            cell = self.plan.cells[number]
+            columns = {
+                **_returns(tuned, start.source, cell.target, self.episodes, seed),
+                "source_return_before": before,
+                "jumpstart_return": _starting_return(tuned, cell.paid),
+                **({"kl_from_base": divergence(tuned, start, tuned.task, seed=seed)} if diverged else {}),
+                **_held_out(tuned, self.held_out[target], self.held_out_episodes, seed),
+            }
+            shared = {"method": name, "target": target, "seed": seed, **self._counts}
+            yield Finished(number, name, target, tuned, _rows(shared, tuned, start, self.num_agents, columns))
+            if watch is not None:
+                watch(name, target, None)
+
+    @property
+    def _counts(self) -> dict[str, int]:
+        """Over how many episodes of a run its means are."""
+        budget = self.plan.budget
+        counts = {"episodes": self.episodes, "held_out_episodes": self.held_out_episodes}
+        return {"eval_episodes": budget.eval_episodes, **counts}
+
+    def _tell(self, watch: CellWatcher, numbers: tuple[int, ...], moment: Progress) -> None:
+        for number in numbers:
+            watch(*self.names[number], moment._replace(env_steps=moment.env_steps // len(numbers)))
+
+
+def study(
+    agents: Agents,
+    targets: Mapping[str, Task],
+    methods: Sequence[str] | Mapping[str, Method],
+    *,
+    budget: Budget,
+    grid: grids.Grid | None = None,
+    seeds: int | None = None,
+    episodes: int = 100,
+    held_out_episodes: int = 16,
+    held_out: Mapping[str, HeldOut] | None = None,
+    most: int = 0,
+    paid: Mapping[str, int] | None = None,
+) -> Study:
+    """A comparison that is ready to run; the arguments are those of `compare`, and `most` runs train at a time.
+
+    Raises:
+        ValueError: an argument is not allowed; nothing has been compiled.
+    """
+    for name, count in (("episodes", episodes), ("held_out_episodes", held_out_episodes)):
+        checks.count(name, count)
+    names, chosen, others = cells.checked(
+        agents, targets, methods, budget=budget, grid=grid, seeds=seeds, held_out=held_out, paid=paid
+    )
+    plan = make_plan(chosen, budget, most)
+    return Study(names, plan, agents.num_seeds, episodes, held_out_episodes, others)
+
+
+def compare(
+    agents: Agents,
+    targets: Mapping[str, Task],
+    methods: Sequence[str] | Mapping[str, Method],
+    *,
+    grid: grids.Grid | None = None,
+    seeds: int | None = None,
+    steps: int = 20_480,
+    seed: int = 3,
+    num_evals: int = 21,
+    eval_episodes: int = 16,
+    episodes: int = 100,
+    held_out_episodes: int = 16,
+    held_out: Mapping[str, HeldOut] | None = None,
+    layout: str = "fast",
+    paid: Mapping[str, int] | None = None,
+    watch: CellWatcher | None = None,
+) -> Comparison:
+    """Every method on every target over many seeds, evaluated on source, target and held-out tasks.
+
+    Run i starts from agent i mod S, and uses the same keys with every method, so that differences are paired.
+    `zero_shot` and `scratch` are added when they are not among the methods. Cells whose methods have one structure
+    train side by side where they are small, in batches that take no more than half of the memory that is free.
+
+    Args:
+        agents: S pretrained agents.
+        targets: tasks by name.
+        methods: names in `ft.METHODS`, or methods of your own by name.
+        grid: values by the dotted path of a field, such as `{"optimizer.learning_rate": [1e-3, 3e-3]}`; every method
+            runs at every point of the fields that it has.
+        seeds: runs of each cell R; S without it.
+        steps: environment steps of each run on its target.
+        seed: 0 <= seed < 2^32.
+        num_evals: evaluations of each curve.
+        eval_episodes: greedy episodes of each of them.
+        episodes: greedy episodes of the final evaluation on source and target.
+        held_out_episodes: greedy episodes on each held-out task.
+        held_out: tasks by target, each with `interpolation` or `extrapolation`, that are only ever evaluated on;
+            without it, tasks between source and target and beyond the target.
+        layout: `fast`, or `exact`, where a run has the same bits whatever else is compared and however many seeds there
+            are, and which takes longer.
+        paid: environment steps on the target by method that went into choosing it, as `advise` tells; its budget pays
+            for them, rounded up to whole updates, so that all methods have the same number of steps.
+        watch: called with every moment of training and after every cell.
+
+    Raises:
+        ValueError: an argument is not allowed; raised before anything compiles.
+    """
+    checks.choice("layout", layout, devices.LAYOUTS)
+    planned = partial(
+        study,
+        agents,
+        targets,
+        methods,
+        grid=grid,
+        seeds=seeds,
+        budget=Budget(steps, seed, num_evals, eval_episodes),
+        episodes=episodes,
+        held_out_episodes=held_out_episodes,
+        held_out=held_out,
+        paid=paid,
+    )
+    with devices.laid_out(layout):
+        most = cost.most_runs(planned().plan)
+        return gathered(planned(most=most).cells(watch=watch))
+
+
+def gathered(finished: Iterable[Finished]) -> Comparison:
+    """Every cell of a study as one comparison, in the order of the study."""
+    found = sorted(finished, key=lambda cell: cell.number)
+    cells = {(cell.method, cell.target): cell.agents for cell in found}
+    curves, curve_steps = (together([getattr(agents, key) for agents in cells.values()]) for key in _CURVES)
+    return Comparison([row for cell in found for row in cell.rows], curves, curve_steps, cells)
+
+
+def _returns(tuned: Agents, source: Task, target: Task, episodes: int, seed: int) -> dict[str, np.ndarray]:
+    tasks = {"source_return": source, "target_return": target}
+    return {
+        name: episode_returns(tuned, task, episodes=episodes, seed=seed).mean(axis=1) for name, task in tasks.items()
+    }
+
+
+def _starting_return(tuned: Agents, paid: int) -> np.ndarray:
+    """The first point of each curve at which training starts, [S]; what stands before it was paid for by looking."""
+    before = tuned.method.spent_before() + paid if tuned.method.trains else 0
+    return tuned.curve[:, int((tuned.curve_steps[0] < before).sum())]
+
+
+def _held_out(tuned: Agents, grid: HeldOut, episodes: int, seed: int) -> dict[str, np.ndarray]:
+    means: dict[str, list[np.ndarray]] = {"interpolation": [], "extrapolation": []}
+    for kind, task in grid:
+        means[kind].append(episode_returns(tuned, task, episodes=episodes, seed=seed).mean(axis=1))
+    empty = np.full(tuned.num_seeds, np.nan)
+    columns = {f"held_out_{kind}": np.mean(found, axis=0) if found else empty for kind, found in means.items()}
+    every = means["interpolation"] + means["extrapolation"]
+    return {"held_out_return": np.mean(every, axis=0) if every else empty, **columns}
+
+
+def _rows(
+    shared: dict[str, Any], tuned: Agents, start: Agents, num_agents: int, columns: dict[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    trains = tuned.method.trains
+    shared = {
+        **shared,
+        "from_scratch": isinstance(tuned.method.warm_start, Scratch),
+        "probe_steps": tuned.method.spent_before() if trains else 0,
+        "source_steps": tuned.source_steps,
+        "trainable_parameters": tuned.trainable,
+        "total_parameters": tuned.num_parameters,
+        "hyperparameters": floats(tuned.method) if trains else {},
+    }
+    spent = tuned.env_steps - start.env_steps
+    auc = area_under_curve(tuned.curve, tuned.curve_steps)
+    return [
+        {
+            **shared,
+            "run": i,
+            "agent": i % num_agents,
+            **{key: float(column[i]) for key, column in columns.items()},
+            "auc": float(auc[i]),
+            "env_steps": int(spent[i]),
+            "status": tuned.status[i],
+        }
+        for i in range(tuned.num_seeds)
+    ]

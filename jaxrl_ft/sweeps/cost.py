@@ -1,0 +1,120 @@
+"""What a plan will take: memory from the compiled programs themselves, time from one update that is thrown away."""
+
+import time
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import psutil
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.methods.imagination import Imagination
+from jaxrl_ft.sweeps.plan import Batch, Plan
+from jaxrl_ft.training import devices, finetune, loop, programs, runs
+from jaxrl_ft.training.finetune import Cell
+
+SHARE = 0.5
+"""Of the memory that is free: what programs may take where nobody says otherwise."""
+
+
+class Begun(NamedTuple):
+    """A batch before its first update."""
+
+    world: runs.World
+    run: runs.Run
+    position: runs.Position
+    width: int
+    """runs of the program"""
+
+
+class Estimate(NamedTuple):
+    """What one call of a program takes."""
+
+    memory: int
+    """bytes of its arguments, results and temporaries, all devices together"""
+    seconds: float
+    """seconds of one update of all runs of a batch"""
+    width: int
+    """runs of the program"""
+
+
+def estimate(plan: Plan) -> dict[int, Estimate]:
+    """What each program of a plan takes, by its number; compiles them, and trains nothing that is kept."""
+    return {number: _measured(_begun(plan, batch)) for number, batch in _first(plan).items()}
+
+
+def _first(plan: Plan) -> dict[int, Batch]:
+    """The first batch of each program."""
+    first = {batch.program: batch for batch in reversed(plan.batches) if batch.program >= 0}
+    return {number: first[number] for number in sorted(first)}
+
+
+def _begun(plan: Plan, batch: Batch) -> Begun:
+    cells = [_without_paying(plan.cells[number]) for number in batch.cells]
+    ready = [finetune.make_ready(cell, plan.budget) for cell in cells]
+    given = tree.concatenate([runs.given(spec, prepared.start) for spec, _, _, prepared in ready])
+    width = max(batch.width, len(given.run.seed))
+    return Begun(*runs.begin(devices.pad(given, width)), width)
+
+
+def _measured(begun: Begun) -> Estimate:
+    memory, (world, run, position, width) = _memory(begun), begun
+    position, _ = loop.advance(world, run, position, 0, 1)
+    start = time.perf_counter()
+    jax.block_until_ready(loop.advance(world, run, position, 1, 2))
+    return Estimate(memory, time.perf_counter() - start, width)
+
+
+def _without_paying(cell: Cell) -> Cell:
+    """The cell with a method of the same program that neither looks, probes nor imagines before it trains."""
+    warm = replace(cell.method.warm_start, align=False, probe_episodes=0)
+    return cell._replace(method=replace(cell.method, look_steps=0, imagination=Imagination(), warm_start=warm))
+
+
+def _memory(begun: Begun) -> int:
+    """Bytes of the larger of the two programs of an update, on all devices."""
+    world, run, position, _ = begun
+    index, layout = np.int32(0), devices.layout()
+    carry = position.state.carry
+    collect = (world, position.policy, carry, position.memory, index)
+    rows = programs.collect(layout, *collect)[2]
+    learn = (run, position.state, carry.statistics, rows, index)
+    return max(_bytes(programs.collect, collect), _bytes(programs.learn, learn)) * layout.mesh.size
+
+
+def _bytes(program: devices.Program, args: tuple) -> int:
+    analysis = program.jitted.lower(devices.layout(), *args).compile().memory_analysis()
+    held = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    return int(held + analysis.temp_size_in_bytes)
+
+
+def free_memory() -> int:
+    """Bytes that are free: on the devices together, or in the machine where its CPU computes."""
+    stats = [device.memory_stats() for device in devices.mesh().devices.flat]
+    if all(stats):
+        return sum(int(one["bytes_limit"]) - int(one["bytes_in_use"]) for one in stats if one)
+    return int(psutil.virtual_memory().available)
+
+
+def most_runs(plan: Plan, limit: int = 0) -> int:
+    """How many runs a batch may hold: what suits the devices, or fewer to keep to a limit of memory.
+
+    Programs are compiled for this as the plan has them, and are not compiled again where it keeps to the limit.
+
+    Args:
+        plan: in batches of what suits the devices.
+        limit: bytes; 0 for a `SHARE` of what is free, and one run at a time even where that takes more.
+
+    Returns:
+        The number; 0 when not even one run keeps to the limit.
+    """
+    each = memory_of_a_run(plan)
+    allowed = limit or max(int(SHARE * free_memory()), each)
+    return min(devices.comfortable(), allowed // max(each, 1))
+
+
+def memory_of_a_run(plan: Plan) -> int:
+    """Bytes of one run of the largest program; 0 where nothing trains."""
+    batches = (_begun(plan, batch) for batch in _first(plan).values())
+    return max((-(-_memory(begun) // begun.width) for begun in batches), default=0)

@@ -1,0 +1,175 @@
+"""Many fine-tunes with few programs: cells of one structure share a batch, whose width is the same throughout."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxrl_ft.core import checks
+from jaxrl_ft.sweeps.structure import outline as outline_of
+from jaxrl_ft.sweeps.structure import structure as structure_of
+from jaxrl_ft.training import agents as agents_module
+from jaxrl_ft.training import devices, finetune
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.finetune import Budget, Cell
+from jaxrl_ft.training.loop import Progress
+from jaxrl_ft.training.runs import Spec
+
+BatchWatcher = Callable[[tuple[int, ...], Progress], None]
+"""Called with the numbers of the cells of a batch and a moment of their training."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Cells, or parts of one, that train side by side in one call of the programs."""
+
+    cells: tuple[int, ...]
+    """numbers of the cells"""
+    parts: tuple[tuple[int, int], ...]
+    """first run and number of runs of each"""
+    width: int
+    """runs of the program, those that fill it up included; 0 where the cell trains by itself"""
+    program: int
+    """number of the program that learns; -1 where nothing does"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep runs, in order."""
+
+    cells: tuple[Cell, ...]
+    specs: tuple[Spec, ...]
+    """of each cell"""
+    budget: Budget
+    batches: tuple[Batch, ...]
+
+    @property
+    def num_programs(self) -> int:
+        """Programs that learn; each has its own compilation."""
+        return len({batch.program for batch in self.batches} - {-1})
+
+    @property
+    def num_runs(self) -> int:
+        """Fine-tunes in all."""
+        return sum(cell.agents.num_seeds for cell in self.cells)
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps on the targets in all, those of runs that fill up a batch left out."""
+        return sum(self.steps_of(number) for number in range(len(self.cells)))
+
+    def steps_of(self, number: int) -> int:
+        """Environment steps on its target of all runs of a cell."""
+        cell, spec = self.cells[number], self.specs[number]
+        paid = spec.paid if cell.method.trains else 0
+        return (paid + cell.method.spent() + self.updates_of(number) * spec.env_steps_per_update) * spec.num_runs
+
+    def updates_of(self, number: int) -> int:
+        """Updates of each run of a cell."""
+        return self.specs[number].num_updates if self.cells[number].method.trains else 0
+
+
+def make_plan(cells: Sequence[Cell], budget: Budget, most: int = 0, wide: int = 0) -> Plan:
+    """How cells are trained: those of one structure together, as many runs at a time as go well side by side.
+
+    A batch of a structure holds whole cells, or a part of a cell that has more runs than a batch may. Every batch of
+    a structure has one width, so that it is one program.
+
+    Args:
+        cells: agents, target and method of each.
+        budget: of every run.
+        most: runs of a batch; without it what suits the device.
+        wide: the width of every batch, as `natural_width` tells it, so that plans of other cells share its programs;
+            without it what these cells fill.
+
+    Raises:
+        ValueError: an argument is not allowed; nothing has been compiled.
+    """
+    given = bool(wide)
+    specs = tuple(finetune.spec_of(cell, budget) for cell in cells)
+    outlined = [outline_of(cell.agents, spec) if cell.method.trains else None for cell, spec in zip(cells, specs)]
+    structures = [outline and structure_of(outline, spec) for outline, spec in zip(outlined, specs)]
+    most = devices.comfortable() if not most else checks.count("most", most)
+    programs: dict[Hashable, int] = {}
+    together: dict[Hashable, list[int]] = {}
+    for number, structure in enumerate(structures):
+        together.setdefault(structure or number, []).append(number)
+    batches: list[Batch] = []
+    naturals = [natural_width(specs[n[0]].num_runs, len(n), most) for n in together.values() if structures[n[0]]]
+    wide = wide or max(naturals, default=0)
+    for numbers in together.values():
+        first, outline = specs[numbers[0]], outlined[numbers[0]]
+        if outline is None:
+            batches += [Batch((number,), ((0, first.num_runs),), 0, -1) for number in numbers]
+            continue
+        alone = structures[numbers[0]] is None
+        parts = [(number, part) for number in numbers for part in _parts(first.num_runs, 0 if alone else most)]
+        natural = natural_width(first.num_runs, len(numbers), most)
+        # What is filled up costs a little, and another width costs programs of its own.
+        width = wide if given or 4 * natural >= wide else natural
+        width, held = (0, 1) if alone else (width, max(1, width // max(num for _, (_, num) in parts)))
+        program = programs.setdefault((outline.learned, width or first.num_members), len(programs))
+        for i in range(0, len(parts), held):
+            chosen = parts[i : i + held]
+            batches.append(Batch(tuple(n for n, _ in chosen), tuple(p for _, p in chosen), width, program))
+    return Plan(tuple(cells), specs, budget, tuple(batches))
+
+
+def natural_width(runs: int, cells: int, most: int = 0) -> int:
+    """The number of runs that train at a time, of so many cells of one structure with so many runs each.
+
+    Args:
+        runs: of each cell.
+        cells: how many there are.
+        most: as in `plan`.
+    """
+    most = most or devices.comfortable()
+    size = max(num for _, num in _parts(runs, most))
+    return size * min(max(1, most // size), cells if size == runs else 1)
+
+
+def _parts(runs: int, most: int) -> list[tuple[int, int]]:
+    """Parts of a cell as first run and number of runs, as equal as can be; 0 for no limit."""
+    num = -(-runs // most) if most else 1
+    size = -(-runs // num)
+    return [(first, min(size, runs - first)) for first in range(0, runs, size)]
+
+
+def run_plan(
+    plan: Plan, skip: Sequence[int] = (), watch: BatchWatcher | None = None, chosen: Iterable[int] | None = None
+) -> Iterator[tuple[int, Agents]]:
+    """The number of each cell and its agents after fine-tuning, as they are finished.
+
+    Args:
+        plan: what to run.
+        skip: numbers of cells that are finished already; batches of nothing else are left out.
+        watch: called with every moment of training.
+        chosen: numbers of the batches to run, taken one at a time when it is their turn; all of them without it.
+    """
+    waiting: dict[int, list[Agents]] = {}
+    finished = set(skip)
+    for batch in plan.batches if chosen is None else (plan.batches[number] for number in chosen):
+        if finished.issuperset(batch.cells):
+            continue
+        tuned = finetune.finetune_together(
+            [_part(plan.cells[number], *part) for number, part in zip(batch.cells, batch.parts)],
+            plan.budget,
+            batch.width,
+            None if watch is None else _telling(watch, batch),
+        )
+        for number, agents in zip(batch.cells, tuned):
+            parts = waiting.setdefault(number, [])
+            parts.append(agents)
+            if number not in finished and sum(p.num_seeds for p in parts) == plan.cells[number].agents.num_seeds:
+                finished.add(number)
+                yield number, agents_module.join(waiting.pop(number))
+
+
+def _part(cell: Cell, first: int, num: int) -> Cell:
+    if num == cell.agents.num_seeds:
+        return cell
+    return cell._replace(agents=cell.agents.select(np.arange(first, first + num)), first=cell.first + first)
+
+
+def _telling(watch: BatchWatcher, batch: Batch) -> Callable[[Progress], None]:
+    return lambda moment: watch(batch.cells, moment)

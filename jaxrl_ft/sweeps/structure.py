@@ -1,0 +1,123 @@
+"""What fine-tunes hand to their programs, as shapes: what can train side by side is known before anything runs."""
+
+from collections.abc import Hashable
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.methods.control import Control
+from jaxrl_ft.methods.finish import Finish
+from jaxrl_ft.methods.penalties import Source
+from jaxrl_ft.methods.warm_starts import Probe
+from jaxrl_ft.training import collect, host, initial_state
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.preparation import prepare
+from jaxrl_ft.training.preparation.carry import carry
+from jaxrl_ft.training.runs import Given, Spec, Start
+from jaxrl_ft.training.runs import given as given_runs
+from jaxrl_ft.training.spec import fresh_shapes, same_sizes
+
+
+class Outline(NamedTuple):
+    """Structure, shapes and types of what a run hands over."""
+
+    given: Hashable
+    """to the programs, before the first update"""
+    untouched: Hashable
+    """to the evaluation while the method pays for a look"""
+    learned: Hashable
+    """to the program that learns"""
+
+
+# A sweep asks for the same few of thousands of cells, and tracing one takes tens of milliseconds.
+_KNOWN: dict[Hashable, Outline] = {}
+
+
+def outline(agents: Agents, spec: Spec) -> Outline:
+    """The outline of a fine-tune that trains; traced once for equal methods and shapes."""
+    one = _one_run(agents)
+    # Numbers of a method may decide its structure: rates that start late are counted by entry.
+    numbers, method = jax.tree.flatten(spec.method)
+    known = (
+        (method, tuple(map(float, numbers))),
+        _outlined((spec.algo, spec.network, spec.source, spec.before, spec.task)),
+        _outlined((one.params, one.statistics, one.init_params, one.opt_state if spec.method.keeps else None)),
+        same_sizes(agents.task, spec.task),
+    )
+    if known not in _KNOWN:
+        spec = replace(spec, num_runs=1)
+        begun = start(one, spec)
+        given = _one(given_runs(spec, begun))
+        _KNOWN[known] = Outline(_outlined(given), _outlined(_one(begun.base)), _outlined(_learned(given)))
+    return _KNOWN[known]
+
+
+def structure(outline: Outline, spec: Spec) -> Hashable:
+    """What fine-tunes must have in common to train side by side; None for one that trains by itself.
+
+    A population that a control or a finish acts on trains by itself.
+    """
+    method = spec.method
+    if type(method.control) is not Control or type(method.finish) is not Finish:
+        return None
+    paid = method.spent_before() + spec.paid
+    numbers = spec.num_runs, spec.num_updates, spec.num_evals, spec.eval_episodes, paid
+    return outline.given, outline.untouched if paid else None, numbers
+
+
+def start(one: Agents, spec: Spec) -> Start:
+    """Where one run starts, of the shapes that `prepare.prepare` makes, in zeros.
+
+    Args:
+        one: agents whose arrays are shapes, without an axis of runs.
+        spec: the fine-tune.
+    """
+    method, algo = spec.method, spec.algo
+    fresh = Policy(*fresh_shapes(algo, spec.network, spec.task), spec.network)
+    base = carry(one, spec.task, fresh)
+    init_params = carry(replace(one, params=one.init_params), spec.task, fresh).params
+    key, scalar = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct((), np.float32)
+    probe = Probe(scalar, scalar)
+    params = jax.eval_shape(method.warm_start.apply, key, base.params, fresh.params, probe)
+    statistics = method.warm_start.statistics(base.statistics, fresh.statistics)
+    warm = Policy(params, statistics, method.warm_start.network(spec.network))
+    data = None
+    if method.source_steps:
+        gather = partial(initial_state.gather, algo, host.num_rollouts(algo, method.source_steps))
+        data = jax.eval_shape(gather, base, spec.source, key)
+    old = one.opt_state if method.keeps else None
+    parts = (base, fresh, warm, Source(base, init_params, data), probe, old)
+    return prepare.starting(spec, *tree.zeros(parts, 1))
+
+
+def _learned(given: Given) -> Any:
+    """What one run hands to the program that learns."""
+    world, run = given.world, given.run
+    carry, memory = jax.eval_shape(collect.enter, world, given.policy, given.source)
+    frozen, state, policy, _ = jax.eval_shape(
+        initial_state.begin, run, carry, given.penalty, given.source, given.old, given.keep
+    )
+    _, _, rows, _ = jax.eval_shape(collect.collect, world, policy, carry, memory, np.int32(0))
+    return replace(run, base=frozen), state, carry.statistics, rows
+
+
+def _one_run(agents: Agents) -> Agents:
+    """The agents with the shapes of one of them in the place of their arrays."""
+    parts = {name: _one(getattr(agents, name)) for name in ("params", "statistics", "init_params", "opt_state")}
+    return replace(agents, **parts)
+
+
+def _one(runs: Any) -> Any:
+    """The shapes of one run of many."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), runs)
+
+
+def _outlined(found: Any) -> Hashable:
+    """Structure, shapes and types of a tree."""
+    leaves, structure = jax.tree.flatten(found)
+    return structure, tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)

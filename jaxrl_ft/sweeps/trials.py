@@ -1,0 +1,123 @@
+"""A search as it runs: every trial is a few cells of a sweep, and its score the area under their curves."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from jaxrl_ft.core.curves import area_under_curve
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods import grids
+from jaxrl_ft.methods.method import Method
+from jaxrl_ft.sweeps import proposals
+from jaxrl_ft.sweeps.plan import Plan, make_plan, natural_width, run_plan
+from jaxrl_ft.sweeps.proposals import Proposal, Search, Trial
+from jaxrl_ft.training import finetune
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.finetune import Budget, Cell
+
+
+@dataclass(frozen=True)
+class Quest:
+    """A search, checked, that has not run yet."""
+
+    agents: Agents
+    """one for each run of a trial on a task"""
+    methods: Mapping[str, Method]
+    """those that have a field of the space"""
+    searches: Mapping[str, Search]
+    """of each"""
+    validation: Mapping[str, Task]
+    budget: Budget
+    most: int = 0
+
+    def trials(self, finished: Sequence[Trial] = ()) -> Iterator[Trial]:
+        """Every trial that is not finished yet, as it is.
+
+        Args:
+            finished: trials of an earlier call.
+        """
+        return proposals.driven(self.searches, finished, self.evaluated)
+
+    def evaluated(self, asked: Sequence[Proposal]) -> Iterator[Trial]:
+        """The trials of these proposals as they are finished: all points x tasks x runs are cells of one sweep."""
+        for steps in dict.fromkeys(proposal.steps for proposal in asked):
+            chosen = [proposal for proposal in asked if proposal.steps == steps]
+            methods = [self.changed(proposal) for proposal in chosen]
+            cells = [Cell(self.agents, task, method) for method in methods for task in self._tasks]
+            plan = make_plan(cells, self.budget._replace(steps=steps), self.most, self.wide)
+            waiting: dict[int, dict[str, Agents]] = {}
+            for number, tuned in run_plan(plan):
+                index, place = divmod(number, len(self.validation))
+                waiting.setdefault(index, {})[list(self.validation)[place]] = tuned
+                if len(waiting[index]) == len(self.validation):
+                    yield scored(chosen[index], waiting.pop(index), self.agents)
+
+    def changed(self, proposal: Proposal) -> Method:
+        """The method at the point of a proposal."""
+        return grids.changed(self.methods[proposal.method], proposal.point)
+
+    @cached_property
+    def wide(self) -> int:
+        """The width of every batch: that which the first round fills, whatever is finished of it."""
+        cells = sum(search.rounds[0].num for search in self.searches.values()) * len(self.validation)
+        return natural_width(self.agents.num_seeds, cells, self.most)
+
+    def plan(self) -> Plan:
+        """One cell of each method on each task with the whole budget: what a trial takes, to estimate with."""
+        cells = [Cell(self.agents, task, method) for method in self.methods.values() for task in self._tasks]
+        return make_plan(cells, self.budget, self.most, self.wide)
+
+    @property
+    def _tasks(self) -> list[Task]:
+        return list(self.validation.values())
+
+    @property
+    def num_trials(self) -> int:
+        """Trials of all methods and rounds."""
+        return sum(num for search in self.searches.values() for num, _ in search.rounds)
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps that all trials take, where none of the points changes what a method pays beforehand."""
+        rounds = [(name, *one) for name, search in self.searches.items() for one in search.rounds]
+        return sum(num * self._steps(name, steps) for name, num, steps in rounds)
+
+    def _steps(self, name: str, steps: int) -> int:
+        method, budget = self.methods[name], self.budget._replace(steps=steps)
+        each = [finetune.spec_of(Cell(self.agents, task, method), budget) for task in self._tasks]
+        return sum((method.spent() + one.num_updates * one.env_steps_per_update) * one.num_runs for one in each)
+
+    def ordered(self, finished: Iterable[Trial]) -> list[Trial]:
+        """Finished trials by method and number."""
+        names = list(self.searches)
+        return sorted(finished, key=lambda trial: (names.index(trial.proposal.method), trial.proposal.number))
+
+    def found(self, finished: Sequence[Trial]) -> dict[str, Method]:
+        """The best of every method among finished trials, by name."""
+        paths = {path for search in self.searches.values() for path in search.dimensions.of}
+        winners = (proposals.best([one for one in finished if one.proposal.method == name]) for name in self.searches)
+        return {
+            grids.named(
+                trial.proposal.method, self.methods[trial.proposal.method], trial.proposal.point, paths
+            ): self.changed(trial.proposal)
+            for trial in winners
+            if trial is not None
+        }
+
+
+def scored(proposal: Proposal, tuned: Mapping[str, Agents], start: Agents) -> Trial:
+    """The trial of a proposal: the mean over tasks and runs of the area under the curve, per env step.
+
+    Args:
+        proposal: what was tried.
+        tuned: the agents after it, by validation task.
+        start: the agents before it.
+    """
+    failed = [sum(status != "ok" for status in agents.status) for agents in tuned.values()]
+    areas = {name: float(area_under_curve(agents.curve, agents.curve_steps).mean()) for name, agents in tuned.items()}
+    score = float(np.mean(list(areas.values()))) if not any(failed) else float("nan")
+    runs = sum(agents.num_seeds for agents in tuned.values())
+    spent = sum(int((agents.env_steps - start.env_steps).sum()) for agents in tuned.values())
+    return Trial(proposal, score, areas, runs, sum(failed), spent)

@@ -1,0 +1,103 @@
+"""The first half of an update as a pure function: experience, which does not depend on how a run learns."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_ft.core.config import config
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.data import Data
+from jaxrl_ft.methods.penalties import Source
+from jaxrl_ft.rl.algorithm import Guide, Metrics
+from jaxrl_ft.training.keys import CARRY, DATA, MIXING, TASKS, stream_key
+
+
+@config
+class World:
+    """What a run collects in, which never changes; under vmap every leaf has a leading axis of runs.
+
+    It has nothing of adapter, penalty, optimizer and intervention: methods that differ in these alone share the
+    program that collects.
+    """
+
+    algo: Any
+    network: Any
+    data: Data
+    source: Task
+    """the task the agent was pretrained on"""
+    task: Task
+    """the task to train on"""
+    guide: Policy | None
+    """the base policy where it guides"""
+    seed: Any
+    """seed of the call, uint32"""
+    index: Any
+    """the run's number in the call, uint32"""
+    num_updates: Any
+    """length of the budget in updates, int32"""
+
+
+class Rows(NamedTuple):
+    """What an update learns from."""
+
+    data: Any
+    """the rollout's flat rows, leaves [M, ...]"""
+    mixed: Any
+    """these with source rows behind them, leaves [M + K, ...]; None where nothing is replayed"""
+    indices: jax.Array
+    """a minibatch for each gradient step, [G, B], into `mixed`, or `data` without it"""
+
+
+def environments(task: Task, num: int) -> Task:
+    """The task with its physics repeated for each environment, leaves [N]."""
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num, *jnp.shape(leaf))), task)
+
+
+def enter(world: World, policy: Policy, source: Source) -> tuple[Any, Tree]:
+    """Fresh environments, and what the data axis remembers before the first update.
+
+    Args:
+        world: what the run collects in.
+        policy: where training starts.
+        source: what may be remembered of the agent that is being fine-tuned.
+    """
+    tasks_key, carry_key, data_key = (stream_key(world.seed, world.index, s) for s in (TASKS, CARRY, DATA))
+    tasks = world.data.tasks(tasks_key, world.source, world.task, jnp.zeros((), jnp.float32), world.algo.num_envs)
+    return world.algo.init_carry(carry_key, tasks, policy), world.data.init(data_key, source)
+
+
+def collect(
+    world: World, policy: Policy, carry: Any, memory: Tree, index: jax.Array
+) -> tuple[Any, Tree, Rows, Metrics]:
+    """The experience of update `index`.
+
+    Args:
+        world: what the run collects in.
+        policy: who acts.
+        carry: where the last update left the environments.
+        memory: what the data axis remembers.
+        index: number of the update, from 0.
+
+    Returns:
+        carry: where the environments are now.
+        memory: what the data axis remembers now.
+        rows: what to learn from.
+        metrics: sums over the episodes that ended.
+    """
+    progress = index / world.num_updates
+    tasks_key, mixing_key = (
+        jax.random.fold_in(stream_key(world.seed, world.index, stream), index) for stream in (TASKS, MIXING)
+    )
+    tasks = world.data.tasks(tasks_key, world.source, world.task, progress, world.algo.num_envs)
+    guide = {}
+    if world.guide is not None:
+        guide = {"guide": Guide(world.guide, world.data.horizon(memory, progress))}
+    key = stream_key(world.seed, world.index, index)
+    carry, data, indices, metrics = world.algo.collect(key, tasks, policy, carry, **guide)
+    mixed = None
+    if world.data.replays:
+        mixed, indices = world.data.mix(mixing_key, memory, data, indices)
+    return carry, world.data.after_update(memory, metrics), Rows(data, mixed, indices), metrics

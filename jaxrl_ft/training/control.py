@@ -1,0 +1,123 @@
+"""The host's side of adaptive fine-tuning: what a control measures, and when it acts."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.control import Control, Generators, Measures, Numbers
+from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.optimizers import Optimizer
+from jaxrl_ft.methods.penalties import Penalty
+from jaxrl_ft.training import devices, host
+from jaxrl_ft.training.collect import World
+from jaxrl_ft.training.evaluation.episodes import Outcome, expected_return, possible_share
+from jaxrl_ft.training.host import Seeds
+
+
+def begin(control: Control, optimizer: Optimizer, penalty: Penalty, share: np.ndarray, seeds: Seeds) -> Numbers:
+    """The numbers that a control starts with, [R]."""
+    return control.begin(Numbers(optimizer, penalty), share, _generators(seeds, 0))
+
+
+class Steering:
+    """When a method's control acts, and what has been measured since it last did.
+
+    Args:
+        method: the method.
+        num_updates: length of the budget.
+        num_members: runs of the program, every member of every population.
+    """
+
+    def __init__(self, method: Method, num_updates: int, num_members: int) -> None:
+        self._method = method
+        stretches = method.control.stretches
+        self.points = sorted({num_updates * i // stretches for i in range(1, stretches)} - {0, num_updates})
+        self.scores = np.full(num_members, -np.inf)
+        """mean return of the training episodes that ended last, of every member; minus infinity before any did"""
+        self.left_out = np.zeros(num_members)
+        """rows of experience left out as non-finite so far, of every member"""
+        self._sums = np.zeros((2, num_members))
+        self._acted = 0
+
+    def note(self, sums: dict[str, np.ndarray]) -> None:
+        """Takes in the summed metrics of some updates, or of none."""
+        if sums:
+            num = len(self.scores)
+            ended, total = (sums[f"rollout/{name}"][:num] for name in ("num", "episode_return"))
+            self.scores = np.where(ended > 0, total / np.maximum(ended, 1), self.scores)
+            self._sums = self._sums + np.stack([ended, total])
+            self.left_out = self.left_out + sums["rollout/left_out"][:num]
+
+    def adjust(
+        self, algo: Any, policy: Policy, world: World, numbers: Numbers, seeds: Seeds, task: Task
+    ) -> tuple[Numbers, np.ndarray]:
+        """The numbers for the next stretch, and whose state each run goes on from.
+
+        Args:
+            algo: the algorithm.
+            policy: of every member, on the devices.
+            world: what the members collect in.
+            numbers: of every member, on the host.
+            seeds: of every member.
+            task: the target.
+        """
+        self._acted += 1
+        ended, total = self._sums
+        low, high = task.return_range
+        training_share = np.where(ended > 0, (total / np.maximum(ended, 1) - low) / (high - low), np.nan)
+        self._sums = np.zeros_like(self._sums)
+        # What a policy returned counts for nothing once its numbers are none.
+        members = devices.trim((policy.params, policy.statistics), len(training_share))
+        training_share = np.where(tree.finite_runs(members, len(training_share)), training_share, np.nan)
+        measures = Measures(training_share, self._validate(algo, policy, world, seeds, task))
+        adjusted, parents = self._method.control.adjust(numbers, measures, _generators(seeds, self._acted))
+        # A member that goes on from another's state is worth what that was.
+        self.scores = self.scores[parents]
+        return adjusted, parents
+
+    def _validate(self, algo: Any, policy: Policy, world: World, seeds: Seeds, task: Task) -> np.ndarray:
+        """Share of the possible return in sampled episodes, each on a task of its own from training's range, [R]."""
+        control, num = self._method.control, len(seeds.seeds)
+        if not control.validation_episodes:
+            return np.full(num, np.nan)
+        policy, data, source, target = devices.trim((policy, world.data, world.source, world.task), num)
+        arguments = devices.put((data, source, target, *seeds), num)
+        tasks = devices.trim(_drawn(devices.layout(), control.validation_episodes, *arguments), num)
+        stream = host.VALIDATION_STREAM + self._acted * control.validation_episodes
+        shares = []
+        for episode in range(control.validation_episodes):
+            outcome = host.evaluate_runs(
+                algo,
+                policy,
+                tree.take(tasks, (slice(None), episode)),
+                seeds,
+                episodes=1,
+                greedy=False,
+                stream=stream + episode,
+                max_steps=control.validation_steps,
+            )
+            shares.append(outcome)
+        together = Outcome(*(np.concatenate(columns, axis=1) for columns in zip(*shares)))
+        return possible_share(expected_return(together, task), *task.return_range)
+
+
+@partial(devices.Program, static=("layout", "num"))
+def _drawn(layout: devices.Layout, num: int, data: Any, source: Task, task: Task, seeds: Any, indices: Any) -> Task:
+    """Validation tasks [R, num] of every run, the same after every stretch."""
+
+    def one(data: Any, source: Task, task: Task, seed: jax.Array, index: jax.Array) -> Task:
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), host.VALIDATION_STREAM)
+        return data.tasks(key, source, task, jnp.zeros((), jnp.float32), num)
+
+    return layout.over_runs(one)(data, source, task, seeds, indices)
+
+
+def _generators(seeds: Seeds, number: int) -> Generators:
+    pairs = zip(seeds.seeds.tolist(), seeds.indices.tolist())
+    return [np.random.default_rng((seed, index, number)) for seed, index in pairs]

@@ -1,0 +1,105 @@
+"""What a report shows beside returns: divergence from the base, returns over physics, an episode step by step."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxrl_ft.core import checks, tree
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.training import devices, host, programs, spec
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.evaluation.episodes import Options, Recording
+from jaxrl_ft.training.evaluation.evaluate import episode_returns
+
+NUM_ENVS, NUM_STEPS = 8, 512
+"""Environments and steps of each run whose states the divergence is a mean over."""
+
+
+def divergence(tuned: Agents, base: Agents, task: Task, *, seed: int = 2) -> np.ndarray:
+    """KL(base ‖ tuned) of every run in nats, [S]: how far fine-tuning moved the policy where it now acts.
+
+    A mean over the states in which the tuned policy chooses its actions on a task, when it samples them: 512 steps of
+    8 environments that start anew where episodes end. The expectation in the divergence is over the base's actions
+    and exact (Categorical and diagonal Gaussian in closed form). NaN for a run that is not finite.
+
+    Args:
+        tuned: S agents after fine-tuning.
+        base: the S agents they started from, in the same order.
+        task: observations and actions must have the agents' sizes.
+        seed: of the starts, the noise and the actions; 0 <= seed < 2^32.
+
+    Raises:
+        ValueError: an argument is not allowed; raised before anything compiles.
+    """
+    for agents in (tuned, base):
+        spec.check_sizes(agents, task)
+    if tuned.num_seeds != base.num_seeds:
+        raise ValueError(f"base: {base.num_seeds} agents are not allowed; there are {tuned.num_seeds} to compare")
+    checks.seed(seed)
+    num = tuned.num_seeds
+    arguments = devices.put((_policy(tuned), _policy(base), *_on(task, seed, num)), num)
+    found = programs.diverge(devices.layout(), type(tuned.algo), NUM_ENVS, NUM_STEPS, *arguments)
+    values = np.asarray(devices.trim(found, num), np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def returns_over(agents: Agents, tasks: Sequence[Sequence[Task]], *, episodes: int = 16, seed: int = 2) -> np.ndarray:
+    """Mean greedy returns of every agent on a grid of tasks, [S, A, B]; one compiled program for all of them.
+
+    Args:
+        agents: S agents.
+        tasks: A rows of B tasks, as `physics_grid` makes them.
+        episodes: greedy episodes on each; the same starts everywhere.
+        seed: of the starts and the noise; 0 <= seed < 2^32.
+
+    Raises:
+        ValueError: an argument is not allowed.
+    """
+    rows = [[episode_returns(agents, task, episodes=episodes, seed=seed).mean(axis=1) for task in row] for row in tasks]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
+def record(agents: Agents, task: Task, *, episode: int = 0, max_steps: int = 500, seed: int = 2) -> Recording:
+    """One greedy episode of every agent, step by step: leaves [S, T, ...] of NumPy.
+
+    It is episode `episode` of `evaluate(agents, task, seed=seed)`, to the bit of its return; an episode of more than T
+    steps is cut.
+
+    Args:
+        agents: S agents.
+        task: observations and actions must have the agents' sizes.
+        episode: number of the episode.
+        max_steps: T, rounded up to a multiple of 50, and no more than the task's limit needs.
+        seed: of the start and the noise; 0 <= seed < 2^32.
+
+    Raises:
+        ValueError: an argument is not allowed; raised before anything compiles.
+    """
+    spec.check_sizes(agents, task)
+    checks.count("episode", episode, 0)
+    checks.count("max_steps", max_steps)
+    checks.seed(seed)
+    num, limit = agents.num_seeds, min(max_steps, int(task.episode_limit))
+    options = Options(
+        np.bool_(True),
+        np.uint32(host.FINAL_STREAM),
+        np.uint32(episode),
+        np.uint32(episode + 1),
+        np.int32(host.NO_LIMIT),
+    )
+    arguments = devices.put((_policy(agents), *_on(task, seed, num)), num)
+    found = programs.record(devices.layout(), type(agents.algo), limit, *arguments, options)
+    recording: Recording = jax.tree.map(np.asarray, devices.trim(found, num))
+    return recording
+
+
+def _policy(agents: Agents) -> Policy:
+    return Policy(agents.params, agents.statistics, agents.network)
+
+
+def _on(task: Task, seed: int, num: int) -> tuple[Any, ...]:
+    """A task and its random numbers for every run."""
+    return tree.repeat(task, num), *host.seeds_of(seed, num)

@@ -1,0 +1,84 @@
+"""Evaluation of agents on any task of their sizes, or on many at once."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxrl_ft.core import checks, tree
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.training import host, spec
+from jaxrl_ft.training.agents import Agents
+
+EPISODES = 100
+"""Episodes on a task unless told otherwise."""
+
+
+def evaluate(
+    agents: Agents,
+    task: Task | Sequence[Task],
+    *,
+    episodes: int | None = None,
+    greedy: bool = True,
+    seed: int = 2,
+) -> np.ndarray:
+    """Undiscounted episode returns, [S, E].
+
+    Episode e of agent i meets the same start and the same noise on every task and with every method. An agent whose
+    parameters or statistics are not finite acts, but has no score: its returns are NaN, and a warning names it.
+
+    Args:
+        agents: S agents.
+        task: the task, or a sequence of E tasks, as drawn from a distribution: episode e is played on the e-th, all
+            of them side by side. Observations and actions must have the agents' sizes.
+        episodes: E, 100 by default; a sequence of tasks says it itself.
+        greedy: take the most probable action instead of a sample.
+        seed: of the starts and the noise; 0 <= seed < 2^32.
+
+    Raises:
+        ValueError: an argument is not allowed; raised before anything compiles.
+    """
+    returns = episode_returns(agents, task, episodes=episodes, greedy=greedy, seed=seed)
+    broken = np.flatnonzero(~tree.finite_runs((agents.params, agents.statistics), agents.num_seeds))
+    if broken.size:
+        named = ", ".join(map(str, broken))
+        warnings.warn(f"agents: not finite: {named} of {agents.num_seeds}; their returns are NaN", stacklevel=2)
+    return returns
+
+
+def episode_returns(
+    agents: Agents, task: Task | Sequence[Task], *, episodes: int | None = None, greedy: bool = True, seed: int = 2
+) -> np.ndarray:
+    """What `evaluate` returns, without the warning: for callers that say themselves which agents are not finite."""
+    each = _checked(agents, task, episodes)
+    num_episodes = checks.count("episodes", EPISODES if episodes is None else episodes)
+    checks.choice("greedy", greedy, (True, False))
+    checks.seed(seed)
+    policy: Any = Policy(agents.params, agents.statistics, agents.network)
+    seeds = host.seeds_of(seed, agents.num_seeds)
+    stream = host.FINAL_STREAM
+    if not isinstance(task, Task):
+        return host.evaluate_each(agents.algo, policy, tree.stack(each), seeds, greedy, stream).episode_return
+    tasks = tree.repeat(task, agents.num_seeds)
+    return host.evaluate_runs(agents.algo, policy, tasks, seeds, num_episodes, greedy, stream).episode_return
+
+
+def _checked(agents: Agents, given: Any, episodes: int | None) -> list[Task]:
+    """The task, or those of a sequence, each of the agents' sizes and all of one simulator.
+
+    Raises:
+        ValueError: one of them is not, there is none, or `episodes` is another number than that of a sequence.
+    """
+    sequence = isinstance(given, (list, tuple))
+    tasks = list(given) if sequence else [given]
+    for task in tasks:
+        spec.check_sizes(agents, task)
+    simulators = sorted({task.simulator for task in tasks})
+    if len(simulators) != 1:
+        found = f"those of {' and '.join(simulators)}" if simulators else "an empty sequence"
+        raise ValueError(f"task: {found} is not allowed; it must be tasks of one environment")
+    if sequence and episodes not in (None, len(tasks)):
+        raise ValueError(f"episodes: {episodes!r} is not allowed; it must be left out, or {len(tasks)}, one on each")
+    return tasks

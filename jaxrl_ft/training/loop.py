@@ -1,0 +1,264 @@
+"""The loop that drives chunks of updates, evaluates between them, and lets a control act."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.control import Numbers
+from jaxrl_ft.methods.finish import Finish
+from jaxrl_ft.training import control, devices, host, programs
+from jaxrl_ft.training.collect import World
+from jaxrl_ft.training.runs import Position, Spec, Start, begin, given, seeds_of, tasks_of
+from jaxrl_ft.training.update import Run
+
+
+class Progress(NamedTuple):
+    """A moment of a long call, for whoever watches."""
+
+    phase: str
+    """`compiling` or `training`"""
+    updates: int
+    """updates done"""
+    num_updates: int
+    """updates in all"""
+    env_steps: int
+    """environment steps done, all runs together"""
+    metrics: dict[str, np.ndarray]
+    """means over the updates since the last moment, by run, [R]; sums of episodes under `rollout/`"""
+
+
+_AHEAD = 32
+"""Updates that may wait for the devices; what they hold of memory is bounded by it"""
+
+Sums = dict[str, np.ndarray]
+"""Metrics summed over updates, by run, [R]"""
+
+Job = tuple[Spec, Start]
+Watcher = Callable[[Progress], None]
+
+
+class Result(NamedTuple):
+    """What training leaves, on the host; leaves [R, ...]."""
+
+    policy: Policy
+    opt_state: Any
+    """None when the parameters are no longer those that the optimizer moved"""
+    curve: np.ndarray
+    curve_steps: np.ndarray
+    delta: dict[str, bool]
+    """paths of the leaves that the optimizer holds, and whether training moved each in any run"""
+    delta_size: int
+    """numbers in the leaves that moved"""
+    skipped: np.ndarray
+    """gradient steps skipped as non-finite, of each run, its members together"""
+    left_out: np.ndarray
+    """rows of experience left out as non-finite, of each run, its members together"""
+    finite: dict[str, np.ndarray]
+    """whether all numbers of a part of the state are finite, bool [R], by the name of the part"""
+
+
+def evaluation_updates(num_updates: int, num_evals: int) -> np.ndarray:
+    """The update counts after which to evaluate: round(linspace(0, U, min(num_evals, U + 1)))."""
+    return np.round(np.linspace(0, num_updates, min(num_evals, num_updates + 1))).astype(int)
+
+
+def train(spec: Spec, start: Start, watch: Watcher | None = None) -> Result:
+    """What training every run of a group from its base leaves; it is evaluated on the way.
+
+    Args:
+        spec: what the runs share.
+        start: where they start.
+        watch: called before compilation and after every stretch of updates.
+    """
+    return train_together([(spec, start)], watch=watch)[0]
+
+
+def train_together(jobs: Sequence[Job], width: int = 0, watch: Watcher | None = None) -> list[Result]:
+    """The results of groups of one `sweeps.structure`, trained side by side; a group without one comes by itself.
+
+    Args:
+        jobs: what the runs of each group share, and where they start.
+        width: the program's number of runs; filled up with repeated ones, whose results are dropped.
+        watch: as in `train`, of all groups together.
+    """
+    spec, start = jobs[0]
+    _tell(watch, jobs, "compiling", 0)
+    world, run, position = begin(_filled(tree.concatenate([given(*job) for job in jobs]), width))
+    where = _filled(tree.concatenate([_where(*job) for job in jobs]), width)
+    steersman = control.Steering(spec.method, spec.num_updates, sum(job.num_members for job, _ in jobs))
+    evaluations = evaluation_updates(spec.num_updates, spec.num_evals)
+    # A copy, for the state is given away to the first update.
+    first = jax.tree.map(np.array, jax.device_get(position.state.delta))
+    curve, curve_steps, before, paid = [], [], 0, start.probe_steps
+    if paid and start.base is not None:
+        untouched = _filled(tree.concatenate([start.base for _, start in jobs]), width)
+        curve.append(_mean_return(spec, untouched, where, 0))
+        curve_steps.append(0)
+    for point in sorted({*evaluations.tolist(), *steersman.points, spec.num_updates}):
+        position, sums = advance(world, run, position, before, point)
+        steersman.note(sums)
+        answer = _answer(spec, start, position.answer, steersman.scores)
+        if point in evaluations:
+            curve.append(_mean_return(spec, answer, where, point))
+            curve_steps.append(paid + point * spec.env_steps_per_update)
+        _tell(watch, jobs, "training", point, point - before, sums)
+        if point in steersman.points:
+            run, position = _steer(spec, start, steersman, world, run, position)
+            paid += spec.method.control.spent() // (spec.method.control.stretches - 1)
+        before = point
+    ends = np.stack(curve, axis=1) if curve else np.zeros((len(where[1].seeds), 0))
+    state, memory = position.state, (position.state.memory, position.memory)
+    answer, held, opt_state, memory = jax.device_get((answer, state.delta, state.opt_state, memory))
+    end = _End(answer, ends, np.array(curve_steps), first, held, opt_state, memory, steersman.left_out)
+    return _results(jobs, end)
+
+
+class _End(NamedTuple):
+    """How training ended, of all runs one after another, those that fill up the program behind them."""
+
+    answer: Policy
+    curve: np.ndarray
+    curve_steps: np.ndarray
+    first: Any
+    """what the optimizer held before the first update"""
+    delta: Any
+    """what it holds now"""
+    opt_state: Any
+    memory: Any
+    """what the parts of the method remember"""
+    left_out: np.ndarray
+
+
+def _results(jobs: Sequence[Job], end: _End) -> list[Result]:
+    """The result of each group."""
+    results, first, first_member = [], 0, 0
+    for spec, _ in jobs:
+        runs, members = slice(first, first + spec.num_runs), slice(first_member, first_member + spec.num_members)
+        results.append(_result(spec, end, runs, members))
+        first, first_member = runs.stop, members.stop
+    return results
+
+
+def _result(spec: Spec, end: _End, runs: slice, members: slice) -> Result:
+    """The result of a group, whose runs and members are these of all."""
+    method, by_member = spec.method, (spec.method.population, spec.num_runs)
+    plain = method.adapter.plain and method.population == 1 and type(method.finish) is Finish
+    first, delta, opt_state, memory = tree.take((end.first, end.delta, end.opt_state, end.memory), members)
+    before, after = tree.flatten(first), tree.flatten(delta)
+    moved = {path: not np.array_equal(before[path], leaf, equal_nan=True) for path, leaf in after.items()}
+    parts = {"optimizer state": opt_state, "memory": memory}
+    finite = {name: tree.finite_runs(part, spec.num_members).reshape(by_member) for name, part in parts.items()}
+    return Result(
+        policy=tree.take(end.answer, runs),
+        opt_state=opt_state if plain else None,
+        curve=end.curve[runs],
+        curve_steps=np.tile(end.curve_steps, (spec.num_runs, 1)),
+        delta=moved,
+        delta_size=sum(leaf[0].size for path, leaf in after.items() if moved[path]),
+        skipped=opt_state.skipped.reshape(by_member).sum(axis=0),
+        left_out=end.left_out[members].reshape(by_member).sum(axis=0).astype(int),
+        # Of a population one sound member is enough, since the best of them is kept.
+        finite={name: np.any(sound, axis=0) for name, sound in finite.items()},
+    )
+
+
+def _where(spec: Spec, start: Start) -> tuple[Task, host.Seeds]:
+    """The task, seed and number by which each run is evaluated."""
+    seeds = spec.seeds if start.numbers is None else host.seeds_of(spec.seed, spec.num_runs, numbers=start.numbers)
+    return tasks_of(spec, start), seeds
+
+
+def _filled(runs: Any, width: int) -> Any:
+    return devices.pad(runs, max(width, len(jax.tree.leaves(runs)[0])))
+
+
+def advance(world: World, run: Run, position: Position, start: int, stop: int) -> tuple[Position, Sums]:
+    """Updates start, ..., stop - 1 of every run, and their metrics summed; no metrics when the two are equal.
+
+    The host runs ahead of the devices; every `_AHEAD` updates it waits for them, so that a long stretch queues no more.
+
+    Args:
+        world: what the runs collect in.
+        run: what the runs were given.
+        position: where they stand; its state is used up.
+        start: number of the first update.
+        stop: number after the last one.
+    """
+    layout, waiting = devices.layout(), []
+    sums: Sums = {}
+    for number in range(start, stop):
+        index, before = np.int32(number), position.state.carry
+        carry, memory, rows, rollout = programs.collect(layout, world, position.policy, before, position.memory, index)
+        state = position.state._replace(carry=carry)
+        state, policy, answer, metrics = programs.learn(layout, run, state, before.statistics, rows, index)
+        position = Position(state, memory, policy, answer)
+        waiting.append({**metrics, **rollout})
+        if len(waiting) == _AHEAD or number == stop - 1:
+            for one in jax.device_get(waiting):
+                sums = {name: sums.get(name, np.float32(0)) + value for name, value in one.items()}
+            waiting = []
+    return position, sums
+
+
+def _answer(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Policy:
+    """The policy that each run would end with now: the best of a population, or what the finish makes."""
+    method, num = spec.method, spec.num_runs
+    if method.control.population > 1:
+        members = devices.trim(policy, spec.num_members)
+        fine = tree.finite_runs((members.params, members.statistics), spec.num_members)
+        ranked = np.where(fine & ~np.isnan(scores), scores, -np.inf).reshape(method.population, num)
+        return tree.take(members, np.argmax(ranked, axis=0) * num + np.arange(num))
+    if type(method.finish) is Finish:
+        return policy
+    members = jax.tree.map(
+        lambda leaf: np.moveaxis(leaf.reshape(method.population, num, *leaf.shape[1:]), 0, 1),
+        devices.trim(policy, spec.num_members),
+    )
+    finish = tree.repeat(as_arrays(method.finish), num)
+    arguments = devices.put((finish, start.source.policy.params, members.params), num)
+    params = devices.trim(programs.finish(devices.layout(), *arguments), num)
+    return Policy(params, jax.tree.map(lambda leaf: leaf[:, 0], members.statistics), spec.network)
+
+
+def _steer(
+    spec: Spec, start: Start, steersman: control.Steering, world: World, run: Run, position: Position
+) -> tuple[Run, Position]:
+    """The run with the numbers, and the positions, that the control goes on with."""
+    num = spec.num_members
+    numbers = Numbers(*devices.trim((run.optimizer, run.penalty), num))
+    (optimizer, penalty), parents = steersman.adjust(
+        spec.algo, position.answer, world, numbers, seeds_of(spec, start), spec.task
+    )
+    optimizer, penalty = devices.put((optimizer, penalty), num)
+    if not np.array_equal(parents, np.arange(num)):
+        position = devices.put(tree.take(devices.trim(position, num), parents), num)
+    return replace(run, optimizer=optimizer, penalty=penalty), position
+
+
+def mean_return(spec: Spec, start: Start, policy: Policy, point: int) -> np.ndarray:
+    """Mean greedy return of every run's policy on its task, [R]; equal points meet equal episodes."""
+    return _mean_return(spec, policy, _where(spec, start), point)
+
+
+def _mean_return(spec: Spec, policy: Policy, where: tuple[Task, host.Seeds], point: int) -> np.ndarray:
+    num = len(where[1].seeds)
+    policy, (tasks, seeds) = devices.put((policy, where), num)
+    outcome = host.evaluate_runs(spec.algo, policy, tasks, seeds, episodes=spec.eval_episodes, stream=point)
+    return outcome.episode_return[:num].mean(axis=1)
+
+
+def _tell(
+    watch: Watcher | None, jobs: Sequence[Job], phase: str, updates: int, since: int = 0, sums: Sums | None = None
+) -> None:
+    if watch is not None:
+        spec = jobs[0][0]
+        members, runs = sum(job.num_members for job, _ in jobs), sum(job.num_runs for job, _ in jobs)
+        means = {name: value[:members] / since for name, value in (sums or {}).items()}
+        watch(Progress(phase, updates, spec.num_updates, updates * spec.env_steps_per_update * runs, means))

@@ -1,0 +1,78 @@
+"""A paid look at a task: transitions of a policy that acts by samples, and at random in half of the environments."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.envs.simulator import Box
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.realignment import Experience
+from jaxrl_ft.training import devices, programs
+from jaxrl_ft.training.evaluation.episodes import Outcome, expected_return, possible_share, tells_apart
+from jaxrl_ft.training.runs import Spec
+
+ON_SOURCE, ON_TARGET, BEFORE = range(3)
+"""Streams of random numbers."""
+
+
+class Look(NamedTuple):
+    """What a look has shown of every run's task."""
+
+    experiences: list[Experience]
+    """of every run"""
+    own: Outcome
+    """what the policy's episodes came to, [R, N / 2]"""
+    random: Outcome
+    """what those with random actions came to, [R, N / 2]"""
+
+    def chance(self, task: Task) -> np.ndarray:
+        """Return of random actions, [R]."""
+        return expected_return(self.random, task)
+
+    def share(self, task: Task) -> np.ndarray:
+        """How far the policy is from random actions towards the best return, [R]; NaN where the look does not tell."""
+        share = possible_share(expected_return(self.own, task), self.chance(task), task.return_range[1])
+        return np.where(tells_apart(self.own, self.random), share, np.nan)
+
+
+def watch(spec: Spec, policy: Policy, task: Task, stream: int) -> Look:
+    """A look of every run at a task, `look_steps` long.
+
+    Args:
+        spec: the runs.
+        policy: leaves [R, ...].
+        task: where it acts.
+        stream: number of the look.
+    """
+    num, num_envs, num_steps = spec.num_runs, spec.method.LOOK_ENVS, spec.method.look_steps
+    each = tree.repeat(as_arrays(spec.algo), num), policy, tree.repeat(task, num)
+    streams = np.full(num, stream, np.uint32)
+    arguments = devices.put((*each, *spec.seeds, streams), num)
+    first, steps = devices.trim(programs.transitions(devices.layout(), num_envs, num_steps, *arguments), num)
+    if isinstance(task.action_space, Box):
+        # What the task makes of an action beyond its bounds is what the bound does.
+        steps = steps._replace(action=np.clip(steps.action, task.action_space.low, task.action_space.high))
+    random, own = (
+        jax.tree.map(lambda leaf, half=half: leaf[:, :, half], (steps.reward, steps.terminated))
+        for half in (slice(num_envs // 2), slice(num_envs // 2, None))
+    )
+    experiences = [_experience(first[i], tree.take(steps, i)) for i in range(num)]
+    return Look(experiences, _outcome(*own), _outcome(*random))
+
+
+def _outcome(reward: np.ndarray, terminated: np.ndarray) -> Outcome:
+    """Of rewards and ends [R, T, N]."""
+    return Outcome(reward.sum(axis=1), np.full(reward.shape[::2], reward.shape[1]), terminated.sum(axis=1))
+
+
+def _experience(first: Any, steps: Any) -> Experience:
+    ended = (steps.terminated | steps.truncated)[:-1]
+    starts = np.concatenate([first, steps.obs[1:][ended]])
+    names = ("obs", "action", "next_obs", "reward", "terminated")
+    rows = {name: getattr(steps, name) for name in names}
+    flat = {name: leaf.reshape((-1, *leaf.shape[2:])) for name, leaf in rows.items()}
+    return Experience(**flat, starts=starts, num_envs=first.shape[0])

@@ -1,0 +1,36 @@
+"""Realignment of a base policy: experience on source and target, paid for, and what follows from it."""
+
+from typing import Any
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.envs.simulator import Box
+from jaxrl_ft.methods.reading import estimate
+from jaxrl_ft.methods.realignment import Experience, Realignment, realigned
+from jaxrl_ft.training.runs import Spec
+
+
+def estimates(spec: Spec, source: list[Experience], look: list[Experience]) -> list[Realignment]:
+    """What the target's sensors and actions mean in the source's terms, of every run.
+
+    Args:
+        spec: the fine-tune.
+        source: experience of the source, of every run.
+        look: experience of the target.
+    """
+    space = spec.task.action_space
+    continuous = isinstance(space, Box)
+    num_actions = space.size if isinstance(space, Box) else space.num_actions
+    return [estimate(ours, theirs, num_actions, continuous) for ours, theirs in zip(source, look)]
+
+
+def realign(policy: Policy, changes: list[Realignment]) -> Policy:
+    """Policies of the source, leaves [R, ...], as they read the target's sensors and act on it."""
+    params: list[Any] = []
+    statistics: list[Any] = []
+    for i, change in enumerate(changes):
+        one = tree.take(policy, i)
+        after = realigned(one.params, one.statistics, change) if change.changes else (one.params, one.statistics)
+        params.append(after[0])
+        statistics.append(after[1])
+    return Policy(tree.stack(params), tree.stack(statistics), policy.network)

@@ -1,0 +1,238 @@
+"""The transfer report: what became of every part of an agent, in plain lines."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.table import Table
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.adapters.adapter import adapts
+from jaxrl_ft.methods.adapters.low_rank import LoRA
+from jaxrl_ft.methods.adapters.sparse import Sparse
+from jaxrl_ft.methods.catalogue import AXES
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.loop import Result
+from jaxrl_ft.training.preparation.prepare import Prepared
+from jaxrl_ft.training.runs import Spec, Start
+from jaxrl_ft.training.spec import same_sizes, sizes
+
+_GROUPS = {"policy": "actor", "value": "critic"}
+
+
+def transfer(
+    spec: Spec,
+    agents: Agents,
+    fresh: Policy,
+    prepared: Prepared,
+    result: Result,
+) -> tuple[str, ...]:
+    """What a fine-tune carried over, reset, grew, froze and trained, a line each.
+
+    Args:
+        spec: what ran.
+        agents: the agents that were fine-tuned.
+        fresh: a network just initialised.
+        prepared: where training started, and how it came to that.
+        result: what it left.
+    """
+    start = prepared.start
+    lines = [_axes(spec)]
+    if not same_sizes(agents.task, spec.task):
+        lines.append(f"sizes: target has {sizes(spec.task)}, the agents {sizes(agents.task)}")
+    lines += [*_realignment(spec, prepared), *_imagination(spec, prepared)]
+    lines += _leaves(spec, agents, fresh, start, result)
+    lines += [_optimizer(spec, start), _normaliser(agents, fresh, start), *_rest(spec)]
+    return (*lines, *_counts(spec, agents, prepared, result))
+
+
+def pretraining(spec: Spec, result: Result, until: Task | None) -> tuple[str, ...]:
+    """The report of agents that began from nothing."""
+    total = tree.size(tree.take(result.policy.params, 0))
+    where = spec.task.describe() + ("" if until is None else f", physics drawn up to {until.describe()}")
+    return (
+        f"pretrained from nothing on {where}",
+        f"trains {result.delta_size:,} of {total:,} parameters",
+        *_not_finite(result, spec.num_runs, "seeds"),
+    )
+
+
+def _not_finite(result: Result, num: int, runs: str) -> Iterator[str]:
+    """What was left out for not being finite; rows only where there were any."""
+    yield f"gradient steps skipped as non-finite: {result.skipped.sum():,} over {num} {runs}"
+    if result.left_out.any():
+        yield f"rows of experience left out as non-finite: {result.left_out.sum():,} over {num} {runs}"
+
+
+def untouched(spec: Spec, agents: Agents, base: Policy) -> tuple[str, ...]:
+    """The report of agents that took no update."""
+    kept = "the agents' own, untouched" if same_sizes(agents.task, spec.task) else "carried where shapes agree"
+    return (f"actor and critic: {kept}", f"evaluated on {spec.task.describe()} without training")
+
+
+def _axes(spec: Spec) -> str:
+    parts = ((axis, _known(table, getattr(spec.method, axis))) for axis, table in AXES.items())
+    idle = {axis: type(next(iter(table.values()))) for axis, table in AXES.items()}
+    shown = [
+        f"{axis.replace('_', ' ')} {name}"
+        for axis, name in parts
+        if axis in ("adapter", "optimizer") or type(getattr(spec.method, axis)) is not idle[axis]
+    ]
+    return f"method: {', '.join(shown)}"
+
+
+def _known(table: Table[Any], part: Any) -> str:
+    """The name of the row that equals this part, else of the first of its type, else the type's own name."""
+    alike = (name for name in table if type(table[name]) is type(part))
+    return table.name_of(part) or next(alike, type(part).__name__)
+
+
+def _realignment(spec: Spec, prepared: Prepared) -> Iterator[str]:
+    changes = prepared.changes
+    if not spec.method.warm_start.align:
+        return
+    if not changes:
+        yield "realigned to the target: not tried, as its observations or actions have other sizes than the agents'"
+        return
+    told = ", ".join(f"{what} in {sum(change.parts[what] for change in changes)}" for what in changes[0].parts)
+    reasons = Counter(change.left_alone for change in changes if change.left_alone)
+    alone = "".join(f"; left alone: {reason} in {count}" for reason, count in reasons.items())
+    untried = "".join(f"; not tried: {what}" for what in changes[0].untried)
+    yield f"realigned to the target: {told} of {len(changes)} runs{alone}{untried}"
+
+
+def _imagination(spec: Spec, prepared: Prepared) -> Iterator[str]:
+    if prepared.imagined is not None:
+        accuracy, used = prepared.imagined.accuracy, prepared.imagined.used
+        yield (
+            f"imagined: {spec.method.imagination.steps:,} steps in a linear model of the target in {int(used.sum())} "
+            f"of {len(used)} runs; it explains {np.median(accuracy):.1%} of held-out change in the median run, "
+            f"{np.min(accuracy):.1%} in the worst, and must explain {spec.method.imagination.accuracy:.0%}"
+        )
+        untaught = int((~prepared.imagined.teaches).sum())
+        if untaught:
+            yield (
+                f"model refused in {untaught} of {len(used)} runs: the look saw no episode end and one reward alone, "
+                "or too little, of which no policy can learn"
+            )
+
+
+def _leaves(spec: Spec, agents: Agents, fresh: Policy, start: Start, result: Result) -> Iterator[str]:
+    """For actor and critic the leaves of each fate; a fate that all leaves share is told once.
+
+    Whether a leaf trained is told from what the optimizer held before the first update and after the last one.
+    """
+    theirs, new = tree.flatten(agents.params), tree.flatten(fresh.params)
+    begun, ended = tree.flatten(start.policy.params), tree.flatten(result.policy.params)
+    first = tree.flatten(agents.init_params)
+    for group, name in _GROUPS.items():
+        fates: dict[str, list[str]] = {}
+        # Weights that came without a critic have one that nothing has trained.
+        untrained = np.all(
+            [
+                path in first and np.array_equal(theirs[path], first[path])
+                for path in theirs
+                if path.startswith(f"{group}/")
+            ]
+        )
+        for path in ended:
+            if path.startswith(f"{group}/"):
+                origin = _origin(path, theirs, new, begun)
+                origin = "fresh" if untrained and origin == "kept" else origin
+                fates.setdefault(f"{origin}, {_training(path, spec, begun, ended, result)}", []).append(path)
+        for path in theirs.keys() - ended.keys():
+            if path.startswith(f"{group}/"):
+                fates.setdefault("left behind", []).append(path)
+        for fate, paths in fates.items():
+            which = f"all {len(paths)} leaves" if len(fates) == 1 else ", ".join(sorted(paths))
+            yield f"{name}: {fate}: {which}"
+
+
+def _origin(path: str, theirs: dict[str, Any], new: dict[str, Any], begun: dict[str, Any]) -> str:
+    if path not in begun:
+        return "added"
+    leaf = begun[path]
+    if path in theirs and theirs[path].shape == leaf.shape and np.array_equal(theirs[path], leaf):
+        return "kept"
+    if path in new and new[path].shape == leaf.shape and np.array_equal(new[path], leaf):
+        return "reset"
+    if path not in theirs or theirs[path].shape != leaf.shape:
+        return "grown"
+    return "changed before training"
+
+
+def _training(path: str, spec: Spec, begun: dict[str, Any], ended: dict[str, Any], result: Result) -> str:
+    adapter, rests = spec.method.adapter, "rests (unchanged in all runs)"
+    if path in result.delta:
+        drawn = isinstance(adapter, Sparse) and path.endswith("/kernel") and adapts(adapter.critic, path)
+        return rests if not result.delta[path] else "some entries train" if drawn else "trains"
+    factors = [result.delta.get(f"{path.removesuffix('kernel')}lora_{name}") for name in ("a", "b")]
+    if isinstance(adapter, LoRA) and path.endswith("/kernel") and None not in factors:
+        rank = f"rank {min(adapter.rank, *ended[path].shape[-2:])}"
+        return rank if any(factors) else f"{rank}, {rests}"
+    # What else an adapter reaches is told by what moved; a finish may round what did not.
+    still = path not in begun or np.allclose(begun[path], ended[path], rtol=1e-5, atol=1e-7)
+    return "frozen" if adapter.plain or still else f"through {type(adapter).__name__}"
+
+
+def _optimizer(spec: Spec, start: Start) -> str:
+    keep, optimizer = spec.method.keep, spec.method.optimizer
+    parts = {"first moment": keep.first_moment, "second moment": keep.second_moment, "step count": keep.step_count}
+    if optimizer.desired_kl is not None:
+        parts["factor of the learning rate"] = keep.rate_factor
+    fates = [f"{name} {'kept' if kept and start.old is not None else 'reset'}" for name, kept in parts.items()]
+    return f"optimizer {type(optimizer).__name__}: {', '.join(fates)}"
+
+
+def _normaliser(agents: Agents, fresh: Policy, start: Start) -> str:
+    if not start.policy.statistics:
+        return "normaliser: none"
+    parts = (agents.statistics, fresh.statistics, start.policy.statistics)
+    flat = [np.concatenate([np.ravel(leaf) for leaf in _numbers(part)]) for part in parts]
+    theirs, new, begun = flat
+    fate = "kept" if np.array_equal(begun, theirs) else "reset" if np.array_equal(begun, new) else "changed"
+    return f"normaliser ({', '.join(sorted(start.policy.statistics))}): {fate}, goes on from the target's experience"
+
+
+def _numbers(statistics: Any) -> list[Any]:
+    return jax.tree.leaves(statistics) or [np.zeros(0)]
+
+
+def _rest(spec: Spec) -> Iterator[str]:
+    method = spec.method
+    schedule = method.optimizer.schedule
+    yield f"schedule: starts over, to {float(schedule.final):g} of the learning rate at the end of the budget"
+    if method.ent_coef is None:
+        yield f"entropy: coefficient {float(getattr(spec.algo, 'ent_coef', 0.0)):g}, the agents' own"
+    else:
+        yield f"entropy: coefficient {float(method.ent_coef):g}, the method's"
+    yield f"replay: {'source experience beside the rollout' if method.data.replays else 'none'}"
+
+
+def _counts(spec: Spec, agents: Agents, prepared: Prepared, result: Result) -> Iterator[str]:
+    start = prepared.start
+    total = tree.size(tree.take(result.policy.params, 0))
+    share = result.delta_size / total
+    yield f"trains {result.delta_size:,} numbers for {total:,} parameters ({share:.1%})"
+    before = int(agents.env_steps[0])
+    total_steps = int(result.curve_steps[0, -1])
+    yield (
+        f"env steps of each agent: before the target {before:,} | source experience for this method "
+        f"{prepared.source_steps:,} | target before the first update {start.probe_steps:,} | target in all "
+        f"{total_steps:,}"
+    )
+    yield from _not_finite(result, spec.num_members, "runs")
+    if spec.method.warm_start.probe_episodes or spec.method.look_steps:
+        low, middle, high = np.quantile(np.asarray(start.share), [0.0, 0.5, 1.0])
+        changed = sum(change.changes for change in prepared.changes)
+        trusted = f"; as probable as the reading in the {changed} that were realigned" if changed else ""
+        untold = int(prepared.untold.sum())
+        unknown = f"; taken to be 1 in the {untold} that saw no episode end and one reward alone" if untold else ""
+        yield (
+            "probed zero-shot return, from 0 for random actions to 1 for the best possible: "
+            f"median {middle:.2f}, {low:.2f} to {high:.2f}{trusted}{unknown}"
+        )

@@ -1,0 +1,161 @@
+"""The second half of an update as a pure function: gradient steps. Everything that learns goes through here."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import config
+from jaxrl_ft.core.moment import Moment
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.methods.adapters import Adapter
+from jaxrl_ft.methods.interventions import Intervention
+from jaxrl_ft.methods.optimizers import Optimizer
+from jaxrl_ft.methods.penalties import Penalty
+from jaxrl_ft.rl.algorithm import Metrics
+from jaxrl_ft.training.collect import Rows
+from jaxrl_ft.training.keys import STEPS, stream_key
+
+
+@config
+class Run:
+    """What a run is given and never changes; under vmap every leaf has a leading axis of runs.
+
+    It has no task, no warm start and of the penalty only its term: methods that differ in where their experience comes
+    from, in where they start or in what they remember share the program.
+    """
+
+    algo: Any
+    adapter: Adapter
+    penalty: Penalty
+    optimizer: Optimizer
+    intervention: Intervention
+    network: Any
+    base: Any
+    """what the adapter holds fixed: the parameters it adapts, and what it added to them"""
+    statistics: Any
+    """the normaliser's statistics to go on from"""
+    seed: Any
+    """seed of the call, uint32"""
+    index: Any
+    """the run's number in the call, uint32"""
+    num_updates: Any
+    """length of the budget in updates, int32"""
+
+
+class Memory(NamedTuple):
+    """What the parts of a method remember."""
+
+    penalty: Tree
+    intervention: Tree
+
+
+class State(NamedTuple):
+    """What an update changes: arrays only."""
+
+    delta: Tree
+    opt_state: Any
+    carry: Any
+    memory: Memory
+
+
+def run_key(run: Run, stream: Any) -> jax.Array:
+    """The key of a stream of a run."""
+    return stream_key(run.seed, run.index, stream)
+
+
+def policy_of(run: Run, state: State) -> Policy:
+    """The policy that collects: base and delta merged."""
+    return Policy(run.adapter.merge(run.base, state.delta), state.carry.statistics, run.network)
+
+
+def evaluated_policy(run: Run, state: State) -> Policy:
+    """The policy to evaluate: an optimizer that averages has its say."""
+    delta = run.optimizer.evaluation(state.opt_state, state.delta)
+    return policy_of(run, state._replace(delta=delta))
+
+
+def learn(
+    run: Run, state: State, statistics: Tree, rows: Rows, index: jax.Array
+) -> tuple[State, Policy, Policy, Metrics]:
+    """The gradient steps of update `index`.
+
+    Args:
+        run: what the run was given.
+        state: what updates change; its carry is the one after the rollout.
+        statistics: of the normaliser, before the rollout.
+        rows: what was collected.
+        index: number of the update, from 0.
+
+    Returns:
+        state: after the update.
+        policy: who collects next.
+        answer: the policy to evaluate.
+        metrics: means over the gradient steps.
+    """
+    progress = index / run.num_updates
+    indices, whole = rows.indices, rows.data if rows.mixed is None else rows.mixed
+    first = index * indices.shape[0]
+
+    def step(state: State, inputs: tuple[jax.Array, ...]) -> tuple[State, Metrics]:
+        number, chosen, others = inputs
+        batch, other = tree.take(whole, chosen), tree.take(whole, others)
+        return _gradient_step(run, state, batch, other, chosen, statistics, Moment(progress, number))
+
+    numbers = first + jnp.arange(indices.shape[0], dtype=jnp.int32)
+    # A penalty that asks for another minibatch gets the next one of the same rollout.
+    others = jnp.roll(indices, -1, axis=0) if run.penalty.other_batch else indices
+    state, metrics = jax.lax.scan(step, state, (numbers, indices, others))
+    state = _after_update(run, state, rows.data, Moment(progress, first + indices.shape[0]))
+    return state, policy_of(run, state), evaluated_policy(run, state), jax.tree.map(jnp.mean, metrics)
+
+
+def _gradient_step(
+    run: Run, state: State, batch: Any, other: Any, rows: jax.Array, statistics: Tree, moment: Moment
+) -> tuple[State, Metrics]:
+    before = Policy(run.adapter.merge(run.base, state.delta), statistics, run.network)
+
+    def objective(delta: Tree) -> tuple[jax.Array, Metrics]:
+        # The statistics are those of the collection, or the probability ratio would not start at 1.
+        policy = Policy(run.adapter.merge(run.base, delta), statistics, run.network)
+        loss, metrics = run.algo.loss(policy, state.carry, batch)
+        penalty = run.penalty.loss(state.memory.penalty, run.algo, policy, other, moment)
+        return loss + penalty, {**metrics, "loss/penalty": penalty}
+
+    grads, metrics = jax.grad(objective, has_aux=True)(state.delta)
+    updates, opt_state = run.optimizer.build().update(
+        grads, state.opt_state, state.delta, progress=moment.progress, kl=metrics["kl"]
+    )
+    delta = jax.tree.map(jnp.add, state.delta, updates)
+    memory = state.memory._replace(penalty=run.penalty.after_step(state.memory.penalty, run.algo, before))
+    state = state._replace(delta=delta, opt_state=opt_state, memory=memory)
+    state = _intervene(run, state, "after_step", batch, moment)
+    params = run.adapter.merge(run.base, state.delta)
+    carry = run.algo.after_step(params, state.carry, rows, metrics)
+    return state._replace(carry=carry), metrics
+
+
+def _after_update(run: Run, state: State, data: Any, moment: Moment) -> State:
+    state = _intervene(run, state, "after_update", data, moment)
+    penalty = run.penalty.after_update(state.memory.penalty, run.algo, policy_of(run, state), data)
+    return state._replace(memory=state.memory._replace(penalty=penalty))
+
+
+def _intervene(run: Run, state: State, hook: str, data: Any, moment: Moment) -> State:
+    if hook not in run.intervention.hooks:
+        return state
+    key = jax.random.fold_in(jax.random.fold_in(run_key(run, STEPS), moment.step), hook == "after_update")
+    act = getattr(run.intervention, hook)
+    memory, params, touched = act(key, state.memory.intervention, run.algo, policy_of(run, state), data, moment)
+    # Frozen means frozen: what does not train, or rests, is not touched either.
+    rates, progress = run.optimizer.rates, moment.progress
+    awake = tree.flatten(rates.awake(state.delta, progress))
+    moves = tree.unflatten({path: on & rates.active(path.split("/")[0], progress) for path, on in awake.items()})
+    delta = jax.tree.map(jnp.where, moves, tree.part(params, state.delta), state.delta)
+    opt_state = state.opt_state
+    if touched is not None:
+        marks = jax.tree.map(jnp.logical_and, tree.part(touched, state.delta), moves)
+        opt_state = run.optimizer.forget(opt_state, marks)
+    return state._replace(delta=delta, opt_state=opt_state, memory=state.memory._replace(intervention=memory))

@@ -1,0 +1,202 @@
+"""Weights from elsewhere as agents."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from jaxrl_ft.core import checks, tree
+from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.validation import check_config
+from jaxrl_ft.envs.simulator import Box
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.method import Method
+from jaxrl_ft.nets import parts
+from jaxrl_ft.nets.mlp import MLP
+from jaxrl_ft.rl.normalizer import Moments
+from jaxrl_ft.rl.ppo import PPO
+from jaxrl_ft.training import host
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.weights import foreign_layers
+
+# Given statistics weigh as much as this many observations, so that fine-tuning moves them slowly.
+_COUNT = 1e6
+
+
+def wrap(
+    params: Mapping[str, foreign_layers.Layers],
+    source: Task,
+    *,
+    network: MLP | None = None,
+    algo: Any = PPO(),
+    log_std: Any = None,
+    obs_mean: Any = None,
+    obs_variance: Any = None,
+    obs_count: float | None = None,
+    obs_epsilon: float | None = None,
+    obs_clip: float | None = None,
+    seed: int = 0,
+) -> Agents:
+    """Agents made of weights that were trained elsewhere.
+
+    Args:
+        params: `{"policy": layers}` or `{"policy": layers, "value": layers}`. Layers are a sequence of (kernel
+            [in, out], bias [out]) pairs, or a dict of such `{"kernel": ..., "bias": ...}` in the order of the numbers
+            in their names, the output layer last. A dict may also hold a layer norm `{"scale": ..., "bias": ...}`
+            (epsilon 1e-6) for each hidden layer, and the policy's `log_std`, as `agents.params` does. A leading axis
+            [S] on every array makes S agents. A value network that is missing is freshly initialised, and the report
+            says so.
+        source: the task that the weights were trained on.
+        network: activation of the hidden layers, and the widths of a value network that is missing: the policy's
+            unless `value` says others. All other fields are read from the weights; where one of them is not the
+            default, it must agree with these.
+        algo: the algorithm to fine-tune with.
+        log_std: logarithm of a Gaussian policy's standard deviations, [A] or [S, A]; 0 without it.
+        obs_mean: mean [O] that the weights' observations were normalised with, if they were.
+        obs_variance: variance [O], likewise.
+        obs_count: number of observations that mean and variance rest on when fine-tuning moves them on; 1e6 without it,
+            so that they move slowly.
+        obs_epsilon: added to the variance; without it the algorithm's.
+        obs_clip: largest absolute value of a normalised observation; without it the algorithm's.
+        seed: of the fresh parts.
+
+    Kernels [out, in], as torch keeps them, are recognised by their sizes and refused. Where all kernels of a network
+    are square, sizes cannot tell, and they are taken to be [in, out].
+
+    Raises:
+        ValueError: a layer is missing, not finite, or of a size that does not fit its neighbours, the task or the
+            network; or nothing says the order of a dict's layers.
+    """
+    if not isinstance(source, Task):
+        raise ValueError(f"source: {source!r} is not allowed; it must be a Task, as ft.make_task returns")
+    checks.seed(seed)
+    given = _given(params, source, log_std)
+    num = next(iter(tree.flatten(given).values())).shape[0]
+    if any(leaf.shape[0] != num for leaf in tree.flatten(given).values()):
+        raise ValueError("params: the arrays disagree in their leading axis, the number of agents")
+    network = _network(given, MLP() if network is None else network)
+    numbers = {"obs_count": obs_count, "obs_epsilon": obs_epsilon, "obs_clip": obs_clip}
+    algo, statistics = _normalizer(algo, source, num, obs_mean, obs_variance, numbers)
+    fresh, empty = host.fresh_params(algo, network, source, host.seeds_of(seed, num))
+    return Agents(
+        params={**fresh, **given, "policy": {**fresh["policy"], **given["policy"]}},
+        statistics={**empty, **statistics},
+        init_params=fresh,
+        opt_state=None,
+        algo=algo,
+        network=network,
+        method=Method(trains=False),
+        source=source,
+        task=source,
+        env_steps=np.zeros(num, np.int64),
+        curve=np.zeros((num, 0), np.float32),
+        curve_steps=np.zeros((num, 0), np.int64),
+        trainable=0,
+        status=("ok",) * num,
+        report=_report(given, fresh, statistics),
+    )
+
+
+def _given(params: Mapping[str, foreign_layers.Layers], source: Task, log_std: Any) -> Tree:
+    """The given networks as trees with leaves [S, ...]."""
+    if not isinstance(params, Mapping):
+        raise ValueError(f"params: {type(params).__name__} is not allowed; it must be a dict of 'policy' and 'value'")
+    for group in params:
+        checks.choice("params", group, ("policy", "value"))
+    if "policy" not in params:
+        raise ValueError("params: 'policy' is missing; its layers are needed, those of 'value' are optional")
+    space = source.action_space
+    outputs = {"policy": space.size if isinstance(space, Box) else space.num_actions, "value": 1}
+    given, found = {}, [] if log_std is None else [log_std]
+    for group, layers in params.items():
+        given[group], inside = foreign_layers.network(group, layers, source.obs_size, outputs[group])
+        found += [] if inside is None else [inside]
+    if not found:
+        return given
+    if len(found) > 1 or not isinstance(space, Box):
+        reason = "where actions are discrete" if len(found) == 1 else "twice, as an argument and within params"
+        raise ValueError(f"log_std: is not allowed {reason}")
+    spread = foreign_layers.array("log_std", found[0], 1)
+    if spread.shape[1:] != (space.size,):
+        raise ValueError(f"log_std: shape {np.shape(found[0])} is not allowed; it must be ({space.size},)")
+    num = len(given["policy"]["head"]["bias"])
+    # One spread for all agents is allowed, since papers state it once.
+    given["policy"]["log_std"] = np.repeat(spread, num, axis=0) if len(spread) == 1 else spread
+    return given
+
+
+def _network(given: Tree, network: Any) -> MLP:
+    """The config of networks like the given ones, with the activation of `network`.
+
+    Raises:
+        ValueError: `network` is no config, or says something else of the layers than these.
+    """
+    check_config(network, "network")
+    if not isinstance(network, MLP):
+        raise ValueError(f"network: {network!r} is not allowed; it must be of type MLP")
+    found = {group: parts.widths(layers) for group, layers in given.items()}
+    normed = {group: "norm_0" in layers for group, layers in given.items()}
+    for group, widths in found.items():
+        _check_widths(group, widths, network)
+    if len(set(normed.values())) > 1:
+        raise ValueError("params: layer norms in one network alone are not allowed; policy and value must be alike")
+    if network.layer_norm and not normed["policy"]:
+        raise ValueError("network.layer_norm: True is not allowed; params hold no layer norms")
+    value = found.get("value", network.value or found["policy"])
+    return replace(network.with_widths(found["policy"], value), layer_norm=normed["policy"])
+
+
+def _check_widths(group: str, widths: tuple[int, ...], network: MLP) -> None:
+    """Refuses a field of the network that is not the default and does not say the widths of a group's hidden layers.
+
+    Raises:
+        ValueError: names the field.
+    """
+    own = getattr(network, group)
+    fits = {
+        group: own in ((), widths),
+        "width": bool(own) or network.width == MLP.width or {network.width} == set(widths),
+        "depth": bool(own) or network.depth in (MLP.depth, len(widths)),
+    }
+    for field in (field for field, fit in fits.items() if not fit):
+        raise ValueError(
+            f"network.{field}: {getattr(network, field)} is not allowed; the hidden layers of params.{group} have "
+            f"{widths} units"
+        )
+
+
+def _normalizer(
+    algo: Any, source: Task, num: int, mean: Any, variance: Any, numbers: dict[str, float | None]
+) -> tuple[Any, Tree]:
+    """The algorithm that normalises as the statistics do, and these, [S, ...]; as it is where none are given.
+
+    Raises:
+        ValueError: a number is not allowed.
+    """
+    if (mean is None) != (variance is None):
+        raise ValueError("obs_mean, obs_variance: give both or neither")
+    said = {name: number for name, number in numbers.items() if number is not None}
+    if mean is None:
+        for name in said:
+            raise ValueError(f"{name}: is not allowed without obs_mean and obs_variance")
+        check_config(algo, "algo")
+        return algo, {}
+    count = checks.number("obs_count", said.pop("obs_count", _COUNT), 0.0, 1e30)
+    algo = replace(algo, normalize_obs=True, **said)
+    check_config(algo, "algo")
+    mean, variance = (np.asarray(part, np.float32) for part in (mean, variance))
+    size = source.obs_size
+    good = mean.shape == variance.shape == (size,) and np.isfinite([mean, variance]).all() and (variance > 0).all()
+    if not good:
+        raise ValueError(f"obs_mean, obs_variance: each must be {size} finite numbers, variances above 0")
+    moments = Moments(mean, variance, *map(np.float32, (count, algo.obs_epsilon, algo.obs_clip)))
+    return algo, {"obs": tree.repeat(moments, num)}
+
+
+def _report(given: Tree, fresh: Tree, statistics: Tree) -> tuple[str, ...]:
+    critic = "given" if "value" in given else "missing, freshly initialised"
+    lines = ["policy: given", f"critic: {critic}", f"normaliser: {'given' if statistics else 'none'}"]
+    if "log_std" in fresh["policy"]:
+        lines.append(f"log_std: {'given' if 'log_std' in given['policy'] else 'missing, 0'}")
+    return tuple(lines)

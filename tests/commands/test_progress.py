@@ -1,0 +1,47 @@
+"""What a command shows while it runs: stages, speed, time left, and the time that compilation takes."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from jaxrl_ft.commands.progress import Compilation, Display
+from jaxrl_ft.training.loop import Progress
+
+
+def moments(num_updates, *done):
+    return [Progress("training", updates, num_updates, 100 * updates, {}) for updates in done]
+
+
+def test_plain_progress_is_sparse_and_names_every_stage():
+    stream = io.StringIO()
+    with Display({"one": 4000, "two": 0}, Console(file=stream)) as display:
+        display.tell("one", Progress("compiling", 0, 40, 0, {}))
+        for moment in moments(40, *range(41)):
+            display.tell("one", moment)
+        display.tell("one", None)
+        display.tell("two", None)
+    lines = stream.getvalue().splitlines()
+    starts = [line.split(",")[0] for line in lines]
+    assert starts == ["one: compiling", *["one: training"] * 4, "one: evaluating", "one: done", "two: done"]
+    assert "3,000 of 4,000 env steps (" in lines[4] and "s left" in lines[4]
+
+
+def test_live_progress_shows_speed_state_and_time_left():
+    stream = io.StringIO()
+    stages = {"first": 4000, "second": 0, "third": 4000, "fourth": 4000}
+    with Display(stages, Console(file=stream, force_terminal=True, width=120)) as display:
+        for moment in moments(40, 0, 10, 30):
+            display.tell("third", moment)
+        display.tell("first", None)
+    last = stream.getvalue().split("first")[-1]
+    for words in ("done", "starting", "training", "waiting", "env steps/s", "left", "all "):
+        assert words in last
+
+
+def test_nested_compilation_counts_once():
+    compilation = Compilation()
+    for start, end in ((1.0, 3.0), (0.0, 2.0), (1.5, 1.6), (5.0, 6.0)):
+        compilation.note("/jax/core/compile/jaxpr_trace_duration", start, end)
+    compilation.note("/jax/other", 10.0, 20.0)
+    assert compilation.seconds == pytest.approx(4.0)

@@ -1,0 +1,119 @@
+"""SIGINT and SIGTERM end a command alike: in one line, with a status, and a word of what was finished, if anything."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxrl_ft as ft
+from jaxrl_ft import sweep, train
+
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+KEPT = "interrupted; what was finished is in {}"
+GOES_ON = ", and the same command goes on from there"
+NOTHING = "interrupted; nothing was finished"
+
+
+@pytest.fixture(params=STATUS, ids=lambda number: number.name)
+def interrupt(request):
+    """A function that the process sends itself a signal in, with the status that is due."""
+
+    def send(*_, **__):
+        signal.raise_signal(request.param)
+
+    return send, STATUS[request.param]
+
+
+def last_line(capsys):
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_nothing_is_said_to_be_finished_before_it_is(interrupt, tmp_path, monkeypatch, capsys):
+    send, status = interrupt
+    before = [signal.getsignal(number) for number in STATUS]
+    monkeypatch.setattr("jaxrl_ft.training.finetune.pretrain", send)
+    for command in (train, sweep):
+        assert command.main(["--out", str(tmp_path / command.__name__)]) == status
+        assert last_line(capsys) == NOTHING
+    monkeypatch.setattr("jaxrl_ft.commands.settings.resolve", send)
+    assert (train.main([]), last_line(capsys)) == (status, "interrupted")
+    assert [signal.getsignal(number) for number in STATUS] == before
+
+
+def test_pretrained_agents_are_something(interrupt, agents, saved, tmp_path, monkeypatch, capsys):
+    send, status = interrupt
+    monkeypatch.setattr("jaxrl_ft.training.finetune.pretrain", lambda *_, **__: agents)
+    monkeypatch.setattr("jaxrl_ft.sweeps.compare.compare", send)
+    monkeypatch.setattr("jaxrl_ft.commands.sweep_team.lead", send)
+    monkeypatch.setattr(sweep, "_most", lambda *_: 4)
+    for command, rest in ((train, ""), (sweep, GOES_ON)):
+        out = tmp_path / command.__name__
+        assert command.main(["--out", str(out)]) == status
+        assert last_line(capsys) == KEPT.format(out) + rest
+        assert ft.load(out / "agents" / "source").num_seeds == 4
+        again = tmp_path / f"{command.__name__} of given agents"
+        assert command.main(["--out", str(again), "--agents", str(saved)]) == status
+        assert last_line(capsys) == NOTHING
+
+
+def test_what_is_ignored_stays_ignored(tmp_path, monkeypatch, capsys):
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr(
+            "jaxrl_ft.commands.settings.resolve", lambda _: signal.raise_signal(signal.SIGTERM) or sys.exit(7)
+        )
+        assert train.main([]) == 7
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+TINY = "--seeds 4 --pretrain-steps 409600000 --method lora --algo.num-steps 16 --network.width 8"
+SWEEP = "--seeds 4 --shifts weak-motor --methods lora kl net2wider --steps 512 --agents {}"
+SEARCH = f"{SWEEP} --search random --trials 8 --search-seeds 2 --space optimizer.learning-rate=1e-4:1e-2:log"
+MOMENTS = {
+    "compiling": ("train", TINY, "pretraining: compiling", NOTHING),
+    "pretraining": ("train", TINY, "pretraining: training", NOTHING),
+    "sweep": ("sweep", SWEEP, r"\[1/", KEPT + GOES_ON),
+    "search": ("sweep", SEARCH, r"\[search 1/", KEPT + GOES_ON),
+}
+
+
+def start(command, flags, out):
+    words = [sys.executable, "-m", f"jaxrl_ft.{command}", *flags, "--out", str(out)]
+    environment = os.environ | {"PYTHONPATH": str(Path(ft.__file__).parent.parent)}
+    return subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment)
+
+
+def stopped(process, number, said):
+    """The exit status and the last line of a process that gets a signal once it has said something."""
+    for line in process.stderr:
+        if re.match(said, line):
+            process.send_signal(number)
+            break
+    rest = process.communicate(timeout=300)[1]
+    assert "Traceback" not in rest
+    return process.returncode, rest.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_process_ends_in_one_line_wherever_it_is(moment, number, saved, tmp_path):
+    command, flags, said, line = MOMENTS[moment]
+    out = tmp_path / "out"
+    process = start(command, flags.format(saved).split(), out)
+    assert stopped(process, number, said) == (STATUS[number], line.format(out))
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_of_two_processes_ends_both(saved, tmp_path, free_port):
+    flags = [*SWEEP.format(saved).split(), "--distributed", "--coordinator", f"localhost:{free_port}"]
+    both = [start("sweep", [*flags, "--num-processes", "2", "--process-id", i], tmp_path / "out") for i in "01"]
+    status, line = stopped(both[0], signal.SIGTERM, r"\[1/")
+    assert status == 143 and line.startswith("interrupted; process 0 keeps what was finished in ")
+    said = both[1].communicate(timeout=300)[1].splitlines()[-1]
+    assert both[1].returncode == 1 and said.startswith("error: process 0 of 2 (counted from 0) ended: interrupted; ")

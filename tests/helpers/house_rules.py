@@ -1,0 +1,233 @@
+"""The laws of the house: each rule is a function from sources to what breaks it, in words."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+RANKS = {"core": 0, "envs": 1, "nets": 1, "analysis": 1, "rl": 2, "methods": 2, "training": 3, "store": 4, "sweeps": 5,
+         "advice": 6, "commands": 7}  # fmt: skip
+DOORS = {"gymnax": "envs", "flax": "nets", "optax": "methods", "optuna": "sweeps"}
+ARRAYS_ON_DEVICES = {"jax", "jaxlib", "flax", "optax", "chex", "gymnax", "orbax"}
+WITHOUT_JAX = ("jaxrl_ft", "jaxrl_ft.store.bundle", "jaxrl_ft.store.run_directory")
+EXECUTABLE_FORMATS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torch"}
+PHYSICS = {"gravity", "masscart", "masspole", "total_mass", "length", "polemass_length", "force_mag", "tau",
+           "theta_threshold_radians", "x_threshold", "max_steps_in_episode"}  # fmt: skip
+PUBLIC = {"pretrain", "finetune", "evaluate", "compare", "wrap", "save", "load", "make_task"}
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class Source(NamedTuple):
+    path: str
+    text: str
+    tree: ast.Module
+
+    @property
+    def name(self) -> str:
+        return ".".join(Path(self.path).with_suffix("").parts).removesuffix(".__init__")
+
+    @property
+    def layer(self) -> str:
+        return layer(self.name)
+
+
+def sources(files: dict[str, str]) -> list[Source]:
+    return [Source(path, text, ast.parse(text if path.endswith(".py") else "")) for path, text in files.items()]
+
+
+def layer(dotted: str) -> str:
+    part = [*dotted.split("."), ""][1]
+    return part if part in RANKS else "commands"
+
+
+def imports(source: Source, top: ast.AST | None = None) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything imported: by statement, relatively, or by `import_module` of a literal."""
+    package = source.name.split(".") if source.path.endswith("__init__.py") else source.name.split(".")[:-1]
+    for node in ast.walk(top or source.tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{stem}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and called(node) in ("import_module", "__import__"):
+            yield from ((node.lineno, a.value) for a in node.args[:1] if isinstance(a, ast.Constant))
+
+
+def called(node: ast.Call) -> str:
+    return getattr(node.func, "attr", getattr(node.func, "id", ""))
+
+
+def functions(node: ast.AST, public: bool = True) -> Iterator[tuple[Function, bool, bool]]:
+    """Every function with whether it is public and whether it is a method."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (*FUNCTION, ast.ClassDef)):
+            shown = public and not child.name.startswith("_")
+            if isinstance(child, FUNCTION):
+                yield child, shown, isinstance(node, ast.ClassDef)
+            yield from functions(child, shown and isinstance(child, ast.ClassDef))
+        else:
+            yield from functions(child, public)
+
+
+def arrows_point_down(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        for line, name in imports(source):
+            inside = name.split(".")[0] == "jaxrl_ft" and layer(name) != source.layer
+            if inside and RANKS[layer(name)] >= RANKS[source.layer]:
+                yield f"{source.path}:{line}: {source.layer} imports {name}"
+
+
+def one_door_per_library(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        for line, name in imports(source):
+            if DOORS.get(name.split(".")[0], source.layer) != source.layer:
+                yield f"{source.path}:{line}: {name} has its one door in {DOORS[name.split('.')[0]]}"
+
+
+def analysis_and_the_front_door_stay_off_jax(tree: list[Source]) -> Iterator[str]:
+    """Through every chain of imports at module level, packages on the way included."""
+    by_name = {source.name: source for source in tree}
+    for start in tree:
+        if start.layer != "analysis" and start.name not in WITHOUT_JAX:
+            continue
+        seen, todo = set(), [start.name]
+        while todo:
+            name = todo.pop()
+            prefixes = [name.rsplit(".", cut)[0] for cut in range(name.count(".") + 1)]
+            for source in (by_name[p] for p in prefixes if p in by_name and p not in seen):
+                seen.add(source.name)
+                tops = [source.tree] if source.layer == "analysis" else source.tree.body
+                tops = [top for top in tops if not isinstance(top, (*FUNCTION, ast.ClassDef)) and not for_types(top)]
+                found = [(line, target) for top in tops for line, target in imports(source, top)]
+                yield from (f"{start.path}: reaches jax by {source.path}:{line}" for line, target in found
+                            if target.split(".")[0] in ARRAYS_ON_DEVICES)  # fmt: skip
+                todo += [target for _, target in found]
+
+
+def for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def nothing_executable_is_stored_or_run(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        yield from (f"{source.path}:{line}: imports {name}" for line, name in imports(source)
+                    if name.split(".")[0] in EXECUTABLE_FORMATS)  # fmt: skip
+        for node in (node for node in ast.walk(source.tree) if isinstance(node, ast.Call)):
+            builtin = isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec", "compile", "__import__")
+            system = called(node) in ("system", "popen") and isinstance(node.func, ast.Attribute)
+            flags = [k.arg for k in node.keywords if k.arg in ("shell", "allow_pickle")]
+            if builtin or system or flags:
+                yield f"{source.path}:{node.lineno}: calls {called(node)} {' '.join(map(str, flags))}"
+
+
+def functions_are_short(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        for node, _, _ in functions(source.tree):
+            said = node.body[0] if ast.get_docstring(node) is not None else None
+            length = node.end_lineno - node.lineno + 1 - (said.end_lineno - said.lineno + 1 if said else 0)
+            if length > 50:
+                yield f"{source.path}:{node.lineno}: {node.name} has {length} lines without its docstring, 50 at most"
+
+
+def at_most_one_nested_def(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        for node, _, _ in functions(source.tree):
+            nested = sum(isinstance(child, FUNCTION) for child in ast.walk(node)) - 1
+            if nested > 1:
+                yield f"{source.path}:{node.lineno}: {node.name} has {nested} nested defs, 1 at most"
+
+
+def files_are_short(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        if len(source.text.splitlines()) >= 300:
+            yield f"{source.path}: {len(source.text.splitlines())} lines, under 300 allowed"
+
+
+def everything_public_has_a_docstring(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        classes = [n for n in ast.walk(source.tree) if isinstance(n, ast.ClassDef) and not n.name.startswith("_")]
+        for node in [*classes, *(node for node, public, _ in functions(source.tree) if public)]:
+            if not (ast.get_docstring(node) or "").strip():
+                yield f"{source.path}:{node.lineno}: {node.name} has no docstring"
+
+
+def everything_is_annotated(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        for node, _, method in functions(source.tree):
+            static = any(getattr(d, "id", "") == "staticmethod" for d in node.decorator_list)
+            ordered = [*node.args.posonlyargs, *node.args.args][1 if method and not static else 0 :]
+            stars = [star for star in (node.args.vararg, node.args.kwarg) if star]
+            bare = [a.arg for a in [*ordered, *node.args.kwonlyargs, *stars] if a.annotation is None]
+            if bare or node.returns is None:
+                yield f"{source.path}:{node.lineno}: {node.name} leaves bare: {', '.join(bare) or 'its return'}"
+
+
+def comments(source: Source) -> Iterator[tuple[int, str]]:
+    for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string.lstrip("#!: ")
+
+
+def nothing_is_left_undone(tree: list[Source]) -> Iterator[str]:
+    yield from lines_with(re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b"), tree)
+
+
+def lines_with(pattern: re.Pattern[str], tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        for line, text in enumerate(source.text.splitlines(), 1):
+            if pattern.search(text):
+                yield f"{source.path}:{line}: {text.strip()}"
+
+
+def no_code_is_commented_out(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        yield from (f"{source.path}:{line}: {text}" for line, text in comments(source) if is_code(text))
+
+
+def is_code(text: str) -> bool:
+    opening = re.match(r"(if|for|while|def|class|with)\b.*:$", text)
+    try:
+        nodes = ast.parse(f"{text} pass" if opening else text).body
+    except SyntaxError:
+        return bool(re.match(r"(elif\b.*|else|try|except\b.*|finally):$", text))
+    statements = (ast.Assign, ast.AugAssign, ast.Import, ast.ImportFrom, ast.Return, ast.Assert, ast.Delete)
+    calls = [n for n in nodes if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call)]
+    valued = [n for n in nodes if isinstance(n, ast.AnnAssign) and n.value is not None]
+    return bool(opening or calls or valued or any(isinstance(n, statements) for n in nodes))
+
+
+def no_module_is_named_like_a_public_function(tree: list[Source]) -> Iterator[str]:
+    taken = PUBLIC | {name for s in tree if s.name == "jaxrl_ft" for name in public_names(s)}
+    children = (s for s in tree if s.name.count(".") == 1)
+    yield from (f"{s.path}: importing it would replace a public function" for s in children
+                if s.name.split(".")[1] in taken)  # fmt: skip
+
+
+def public_names(front: Source) -> Iterator[str]:
+    """Names in the lists and dict keys at the top of the package's front: its public table, however it is laid out."""
+    for node in (n for n in front.tree.body if isinstance(n, (ast.Assign, ast.AnnAssign)) and n.value):
+        for table in ast.walk(node.value):
+            names = {ast.Dict: "keys", ast.List: "elts", ast.Tuple: "elts", ast.Set: "elts"}.get(type(table), "")
+            for name in getattr(table, names, []) if names else []:
+                if isinstance(name, ast.Constant) and isinstance(name.value, str) and name.value.islower():
+                    yield name.value
+
+
+def no_path_of_a_machine(tree: list[Source]) -> Iterator[str]:
+    pattern = re.compile(r"(?<![\w.}>)-])/(ho" + r"me|ro" + r"ot|tm" + r"p|wo" + r"rk|op" + r"t|mn" + r"t|Us" + r"ers)/"
+                         r"|inde" + r"x-url|simpl" + r"e/")  # fmt: skip
+    yield from lines_with(pattern, tree)
+
+
+def physics_is_built_in_one_place(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Call) and source.layer != "envs":
+                names = PHYSICS & {str(k.arg) for k in node.keywords} if called(node) in ("replace", "_replace") else {}
+                if names or called(node) == "EnvParams":
+                    yield f"{source.path}:{node.lineno}: edits or builds env_params: {called(node)} {' '.join(names)}"

@@ -1,0 +1,82 @@
+"""Laws of a sweep's directory: one plan, one process, and cells that are whole or absent."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jaxrl_ft.store import run_directory
+from jaxrl_ft.sweeps import directory
+from jaxrl_ft.sweeps.proposals import Proposal, Trial
+
+PLAN = {"methods": {"full": {"rate": 1e-3}}, "seeds": 4}
+
+
+@pytest.fixture
+def out(tmp_path):
+    path = run_directory.create(tmp_path / "sweep")
+    directory.write_plan(path, PLAN)
+    return path
+
+
+def test_the_same_plan_may_go_on_and_another_is_refused_by_the_part_that_differs(out):
+    directory.check_plan(out, {**PLAN})
+    before = (out / directory.PLAN).read_bytes()
+    for other, part in (({**PLAN, "seeds": 5}, "seeds"), ({**PLAN, "steps": 1}, "steps"), ({"seeds": 4}, "methods")):
+        with pytest.raises(ValueError, match=f"holds another plan, which differs in '{part}'"):
+            directory.write_plan(out, other)
+    assert (out / directory.PLAN).read_bytes() == before
+
+
+def test_a_plan_that_cannot_be_read_is_told(out):
+    (out / directory.PLAN).write_text("{")
+    with pytest.raises(ValueError, match="cannot be read"):
+        directory.check_plan(out, PLAN)
+
+
+def test_cells_come_back_with_what_was_not_finite_as_nan(out):
+    rows = [{"method": "full", "auc": math.nan, "run": 0, "status": "non-finite"}]
+    directory.write_cell(out, 12, {"rows": rows, "curve": np.array([[1.0, np.inf]])})
+    (out / directory.CELLS / ".000013.json.tmp").write_text("{")
+    found = directory.cells(out)
+    assert list(found) == [12]
+    assert math.isnan(found[12]["rows"][0]["auc"]) and found[12]["rows"][0]["run"] == 0
+
+
+def test_a_digest_is_of_names_shapes_types_and_bits():
+    arrays = {"a": np.arange(4.0), "b": np.ones((2, 2), np.float32)}
+    same = {"b": arrays["b"].copy(), "a": arrays["a"].copy()}
+    assert directory.digest(arrays) == directory.digest(same)
+    others = [
+        {**arrays, "a": arrays["a"].reshape(2, 2)},
+        {**arrays, "a": arrays["a"].astype(np.float32)},
+        {**arrays, "a": -arrays["a"]},
+        {"c": arrays["a"], "b": arrays["b"]},
+    ]
+    assert len({directory.digest(one) for one in [arrays, *others]}) == 5
+
+
+def test_one_process_at_a_time(out):
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom jaxrl_ft.sweeps import directory\n"
+        "try:\n    with directory.claimed(Path(sys.argv[1])):\n        print('claimed')\n"
+        "except ValueError as error:\n    print(error)\n"
+    )
+    command = [sys.executable, "-c", script, str(out)]
+    with directory.claimed(out):
+        assert "is in use by another process" in subprocess.run(command, capture_output=True, text=True).stdout
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "claimed\n"
+
+
+def test_trials_come_back_with_what_was_not_finite_as_nan(out):
+    point = {"optimizer.learning_rate": 0.0021, "adapter.rank": 2, "optimizer.nesterov": True}
+    good = Trial(Proposal("lora", 0, 0, 512, point), 1.5, {"a": 1.0, "b": 2.0}, 8, 0, 4096)
+    bad = Trial(Proposal("lora", 1, 0, 512, point), math.nan, {"a": math.nan, "b": 2.0}, 8, 2, 4096)
+    assert directory.trials(out) == []
+    for trial in (bad, good):
+        directory.write_trial(out, trial)
+    found = directory.trials(out)
+    assert found[0] == good and found[1].proposal == bad.proposal
+    assert math.isnan(found[1].score) and math.isnan(found[1].scores["a"]) and found[1].scores["b"] == 2.0
