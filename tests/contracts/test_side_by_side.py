@@ -43,7 +43,7 @@ def outlined(runs):
 
 def given(cell):
     """What the programs of a cell are given, and the policy that is evaluated before its first update."""
-    spec, _, _, prepared = finetune.prepare(cell, BUDGET)
+    spec, _, _, prepared = finetune.make_ready(cell, BUDGET)
     return spec, given_runs(spec, prepared.start), prepared.start.base
 
 
