@@ -94,7 +94,7 @@ def compiling() -> str:
         f"All {cold['methods']} methods, with {cold['seeds']} agents on one target, run "
         f"{cold['training_programs']} programs that learn and {cold['collecting_programs']} that collect: "
         f"{cold['compiling_s']:.0f} s of tracing and compiling from an empty cache, {warm['compiling_s']:.0f} s with a "
-        "warm one (`experiments/compiling.py`)."
+        "warm one (`experiments/benchmarks/compiling.py`)."
     )
 
 

@@ -1,8 +1,8 @@
 """What the whole leaderboard compiles: programs by static structure and seconds, from an empty cache and a warm one.
 
-    python experiments/compiling.py
+    python experiments/benchmarks/compiling.py
 
-A process of its own fine-tunes 16 agents for a few updates by every method, as `methods.py` does with the same shapes;
+A process of its own fine-tunes 16 agents for a few updates by every method, as `experiments/methods.py` does with the same shapes;
 everything that JAX traces, lowers and compiles on the way is counted. results/compiling.json.
 """
 
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 SEEDS = 16
 
 

@@ -1,6 +1,6 @@
 """How fast many fine-tunes are: 64 at once, 256 against 64, two cores against one, and Stable-Baselines3 beside it.
 
-    python experiments/sweep_speed.py [--peer PEER/bin/python] [--stages scaling cores peer layout]
+    python experiments/benchmarks/sweep_speed.py [--peer PEER/bin/python] [--stages scaling cores peer layout]
 
 A fine-tune is PPO with 8 environments x 64 steps, 10 epochs x 4 minibatches, for 40,000 env steps, evaluated 11 times
 on 16 episodes, from agents pretrained on CartPole-v1, to `long-pole`. Times are of `run_plan`, after a first call
@@ -19,7 +19,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results" / "sweep_speed.json"
+RESULTS = Path(__file__).parents[1] / "results" / "sweep_speed.json"
 PEER = Path(__file__).parent / "peers" / "sb3_ppo.py"
 STEPS, EVALS, EPISODES, AGENTS, ROUNDS = 40_000, 11, 16, 16, 5
 LIMIT = 100_000_000

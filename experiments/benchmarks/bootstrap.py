@@ -1,6 +1,6 @@
 """Time of the bootstrap beside rliable 1.2.0: 20 methods x 6 shifts x 32 seeds, 50,000 repetitions, in one run.
 
-    python experiments/bootstrap.py
+    python experiments/benchmarks/bootstrap.py
 
 Interquartile means with 95% percentile intervals of every method, on made-up scores without ties. Rounds alternate:
 ours on all methods at full size, then rliable on its share of the methods at full size, so that after the last round
@@ -23,7 +23,7 @@ import numpy as np
 from jaxrl_ft.analysis.statistics import intervals
 from jaxrl_ft.analysis.statistics.aggregate import iqm
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 METHODS, SHIFTS, SEEDS, REPETITIONS, ROUNDS = 20, 6, 32, 50_000, 10
 
 

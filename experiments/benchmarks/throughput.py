@@ -1,12 +1,12 @@
 """PPO throughput and compile time beside rejax 0.1.3, with the same settings, alternating in one run.
 
-    python experiments/throughput.py --peer PEER/bin/python
+    python experiments/benchmarks/throughput.py --peer PEER/bin/python
 
 PEER is an environment made as `peers/rejax_ppo.py` says. Both train 8 seeds x 4 environments x 128 steps, 4 epochs x
 4 minibatches, 2x64 tanh, from initialisation to trained parameters; jaxrl_ft evaluates twice besides, as it always
 does. Compile times are tracing, lowering and XLA of the training program alone, with the persistent cache off and after
 a smaller training has done all imports. The peer runs with the flags of its own choice. Writes
-results/throughput.json beside itself.
+experiments/results/throughput.json.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import jaxrl_ft as ft
 
 SEEDS, STEPS, ROUNDS = 8, 163_840, 5
 PPO = ft.PPO(num_envs=4, num_steps=128, num_epochs=4, num_minibatches=4, gamma=0.98, gae_lambda=0.9)
-RESULTS = pathlib.Path(__file__).parent / "results" / "throughput.json"
+RESULTS = pathlib.Path(__file__).parents[1] / "results" / "throughput.json"
 PEER = pathlib.Path(__file__).parent / "peers" / "rejax_ppo.py"
 
 

@@ -1,6 +1,6 @@
 """The main job as a newcomer meets it: from an empty compilation cache, and again with a warm one.
 
-    python experiments/main_job.py
+    python experiments/benchmarks/main_job.py
 
 Times `python -m jaxrl_ft.train` from the start of the process to its end, `--help` besides, and keeps what the cold run
 printed and its learning curves in results/.
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-RESULTS = pathlib.Path(__file__).parent / "results"
+RESULTS = pathlib.Path(__file__).parents[1] / "results"
 COMMAND = [sys.executable, "-m", "jaxrl_ft.train"]
 
 

@@ -4,7 +4,7 @@ rejax needs gymnax 0.0.9 (it does not run on gymnax 1.x), hence an environment o
 
     python3.11 -m venv PEER
     PEER/bin/python -m pip install rejax==0.1.3 gymnax==0.0.9 jax==0.10.2 jaxlib==0.10.2 six "setuptools<81"
-    PEER/bin/python experiments/peers/rejax_ppo.py --seeds 8 --steps 40960
+    PEER/bin/python experiments/benchmarks/peers/rejax_ppo.py --seeds 8 --steps 40960
 
 Commands, one a line on standard input; each answers with one line of JSON on standard output:
 

@@ -1,11 +1,11 @@
-"""One fine-tune by Stable-Baselines3's PPO with the settings of experiments/sweep_speed.py; prints its time as JSON.
+"""One fine-tune by Stable-Baselines3's PPO with the settings of experiments/benchmarks/sweep_speed.py; prints its time as JSON.
 
 Stable-Baselines3 needs an environment of its own, outside the repository:
 
     python3.11 -m venv PEER
     PEER/bin/python -m pip install torch==2.13.0
     PEER/bin/python -m pip install stable-baselines3 gymnasium
-    PEER/bin/python experiments/peers/sb3_ppo.py
+    PEER/bin/python experiments/benchmarks/peers/sb3_ppo.py
 
 What is timed is `learn` of a policy in memory on CartPole with a half-length of 1 m, with evaluations before, between
 and after stretches of it. The 8 environments are stepped in one process (`DummyVecEnv`), which is its fastest for an

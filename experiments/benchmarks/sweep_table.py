@@ -1,6 +1,6 @@
 """A table of ten methods on six shifts with 16 seeds, from the command to the report, with an empty compilation cache.
 
-    python experiments/sweep_table.py [--out DIR]
+    python experiments/benchmarks/sweep_table.py [--out DIR]
 
 Times `python -m jaxrl_ft.sweep` from the start of the process to its end, pretraining included, counts its programs,
 and keeps what it printed. Writes results/sweep_table.json and .txt; the report stays in DIR where one is given.
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 METHODS = ["scratch", "full", "head", "bias", "lora", "l2sp", "kl", "critic_warmup", "shrink_perturb", "imagine"]
 SHIFTS = ["long-pole", "double-long-pole", "slow-controller", "flipped-actions", "biased-sensors", "weak-motor"]
 SEEDS, STEPS = 16, 20_480
