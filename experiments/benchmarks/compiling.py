@@ -2,8 +2,8 @@
 
     python experiments/benchmarks/compiling.py
 
-A process of its own fine-tunes 16 agents for a few updates by every method, as `experiments/methods.py` does with the same shapes;
-everything that JAX traces, lowers and compiles on the way is counted. results/compiling.json.
+A process of its own fine-tunes 16 agents for a few updates by every method, with the shapes of experiments/methods.py;
+everything that JAX traces, lowers and compiles on the way is counted. Writes experiments/results/compiling.json.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""One fine-tune by Stable-Baselines3's PPO with the settings of experiments/benchmarks/sweep_speed.py; prints its time as JSON.
+"""One fine-tune by Stable-Baselines3's PPO with the settings of benchmarks/sweep_speed.py; prints its time as JSON.
 
 Stable-Baselines3 needs an environment of its own, outside the repository:
 
