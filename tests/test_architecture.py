@@ -20,6 +20,7 @@ from helpers.house_rules import (
     nothing_executable_is_stored_or_run,
     nothing_is_left_undone,
     one_door_per_library,
+    parts_are_asked_what_they_need,
     physics_is_built_in_one_place,
     sources,
 )
@@ -104,6 +105,13 @@ SHOWN_FAILING = {
         ("README.md", "pip install --inde" + "x-url x"),
         ("a.py", "# see /ro" + "ot/x"),
     ],
+    parts_are_asked_what_they_need: [
+        ("training/a.py", "from jaxrl_ft.methods.penalties import L2Init\nisinstance(penalty, (int, L2Init))"),
+        ("sweeps/a.py", "from jaxrl_ft.methods import data\nx = isinstance(method.data, data.Data)"),
+        ("training/a.py", "from jaxrl_ft.rl.ppo import PPO\nissubclass(cls, PPO)"),
+        ("training/a.py", "if type(method.control) is not Control: ..."),
+        ("sweeps/a.py", "same = kind == type(part)"),
+    ],
     physics_is_built_in_one_place: [
         ("training/a.py", "params.replace(masspole=1.0)"),
         ("rl/a.py", "dataclasses.replace(params, length=1.0)"),
@@ -122,6 +130,8 @@ LAWFUL = {
     "store/a.py": "from jaxrl_ft.training import loop\nimport numpy as np\nx = np.load(path)\n",
     "analysis/a.py": "import numpy as np\nfrom jaxrl_ft.analysis.b import c\n",
     "rl/ppo.py": "import jax\nx = text.replace('a', 'b')\ny = [1]  # [T, N]\n# Why: a reason.\n# note: x\n# noqa: D1\n",
+    "training/a.py": "from jaxrl_ft.rl.ppo import PPO\nx = type(PPO()).__name__\ny = isinstance(x, str)\n",
+    "methods/b.py": "x = type(self) is not Control\n",
     "training/loop.py": 'def f(x: int, *y: int) -> int:\n    """Text.\n' + "\n" * 60 + '    """\n' + "    x = 1\n" * 48,
     "store/b.py": "class _A:\n    def __call__(self) -> int:\n        if 1:\n            def f(x: int) -> int: ...\n",
     "train.py": "from jaxrl_ft.store import a\nfrom jaxrl_ft.analysis import b\nprogram.lower().compile()\n",

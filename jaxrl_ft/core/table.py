@@ -57,6 +57,11 @@ class Table(Mapping[str, T], Generic[T]):
         """The first name whose row equals this one; None without one."""
         return next((name for name, known in self._rows.items() if known == row), None)
 
+    def nearest_name(self, row: object) -> str:
+        """The first name whose row equals this one, else that of a row of its class, else the name of the class."""
+        alike = (name for name, known in self._rows.items() if type(known) is type(row))
+        return self.name_of(row) or next(alike, type(row).__name__)
+
     def __repr__(self) -> str:
         """Every name, in as many lines as they need."""
         text = f"{len(self)} rows of {self.kind}: {', '.join(self)}"

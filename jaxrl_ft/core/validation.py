@@ -9,16 +9,23 @@ from typing import Any, Literal
 from jaxrl_ft.core import checks
 
 
-def check_config(value: Any, name: str) -> None:
+def check_config(value: Any, name: str, kind: type | None = None) -> None:
     """Checks every field of a config and of the configs inside it.
 
     Floats must be finite and within the class's `BOUNDS` (by default at least 0), whole numbers at least 1, choices
     among the allowed, and each entry of a tuple as a field of its type; then the config's own `check()` runs where it
     has one.
 
+    Args:
+        value: the config.
+        name: what the user calls it, for messages.
+        kind: the class that it must be of; any config without.
+
     Raises:
         ValueError: names the field by dotted path, the value and what is allowed.
     """
+    if kind is not None and not isinstance(value, kind):
+        raise ValueError(f"{name}: {value!r} is not allowed; it must be of type {kind.__name__}")
     if not dataclasses.is_dataclass(value):
         raise ValueError(f"{name}: {value!r} is not a config")
     hints = typing.get_type_hints(type(value))
@@ -58,8 +65,4 @@ def _check_field(path: str, value: Any, annotation: Any, bounds: tuple[float, fl
         if not isinstance(value, str):
             raise ValueError(f"{path}: {value!r} is not allowed; it must be text")
     elif dataclasses.is_dataclass(annotation):
-        if not isinstance(value, typing.cast(type, annotation)):
-            raise ValueError(
-                f"{path}: {value!r} is not allowed; it must be of type {typing.cast(type, annotation).__name__}"
-            )
-        check_config(value, path)
+        check_config(value, path, typing.cast(type, annotation))

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from jaxrl_ft.core.config import config, floats
 from jaxrl_ft.methods.adapters import Adapter, Full
-from jaxrl_ft.methods.control import Control, GapDecay, Strength
+from jaxrl_ft.methods.control import Control
 from jaxrl_ft.methods.data import Data
 from jaxrl_ft.methods.finish import Finish
 from jaxrl_ft.methods.imagination import Imagination
@@ -95,7 +95,7 @@ class Method:
             f"intervention: {part} acts on parameters, and a {type(self.adapter).__name__} adapter trains others; "
             "use full, partial or last_k": self.intervention.hooks and not self.adapter.plain,
             f"keep: moments are those of every parameter, and a {type(self.adapter).__name__} adapter trains others; "
-            "use full": self.keeps and type(self.adapter) is not Full,
+            "use full": self.keeps and not self.adapter.trains_all,
             f"keep: moments are those of the pretrained network, which {type(self.warm_start).__name__} grows": (
                 self.keeps and grows
             ),
@@ -114,12 +114,11 @@ class Method:
             ),
             f"imagination.steps: imagined training and {type(self.warm_start).__name__}, which grows the network, "
             "are not combined": self.imagination.steps > 0 and grows,
-            "control: Strength follows a probe of the target; give warm_start.probe_episodes": (
-                isinstance(self.control, Strength) and not (self.warm_start.probe_episodes or self.look_steps)
+            f"control: {type(self.control).__name__} follows a probe of the target; give warm_start.probe_episodes": (
+                self.control.needs_probe and not (self.warm_start.probe_episodes or self.look_steps)
             ),
-            "control: GapDecay compares training tasks with validation tasks of one range; use data between": (
-                isinstance(self.control, GapDecay) and type(self.data) is Data
-            ),
+            f"control: {type(self.control).__name__} compares training tasks with validation tasks of one range; "
+            "use data between": (self.control.needs_range and not self.data.uses_source),
         }
         for reason, wrong in refused.items():
             if wrong:

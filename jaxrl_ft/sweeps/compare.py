@@ -13,7 +13,6 @@ from jaxrl_ft.core.curves import area_under_curve, together
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.sweeps import cells, cost
 from jaxrl_ft.sweeps.cells import HeldOut
 from jaxrl_ft.sweeps.plan import Plan, make_plan, run_plan
@@ -230,7 +229,7 @@ def _rows(
     trains = tuned.method.trains
     shared = {
         **shared,
-        "from_scratch": isinstance(tuned.method.warm_start, Scratch),
+        "from_scratch": tuned.method.warm_start.from_scratch,
         "probe_steps": tuned.method.spent_before() if trains else 0,
         "source_steps": tuned.source_steps,
         "trainable_parameters": tuned.trainable,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl_ft.methods.spaces import Dimension, Point, Range, rounded
+from jaxrl_ft.methods.spaces import Dimension, Point, rounded
 from jaxrl_ft.sweeps.proposals import Proposal, Search, Trial
 
 INDEX = "trial"
@@ -66,7 +66,7 @@ class TPE(Search):
         kinds = optuna.distributions
         return {
             path: kinds.CategoricalDistribution(dimension)
-            if not isinstance(dimension, Range)
+            if isinstance(dimension, tuple)
             else (kinds.IntDistribution if self.dimensions.whole(path) else kinds.FloatDistribution)(
                 dimension.low, dimension.high, log=dimension.log
             )
@@ -113,6 +113,6 @@ def _quiet() -> Iterator[Any]:
 
 def _shown(value: Any, dimension: Dimension) -> Any:
     """The value as its name tells it."""
-    if not isinstance(value, float) or not isinstance(dimension, Range):
+    if not isinstance(value, float) or isinstance(dimension, tuple):
         return value
     return min(max(rounded(value, dimension.log), dimension.low), dimension.high)

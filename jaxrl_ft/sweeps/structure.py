@@ -10,8 +10,6 @@ import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.methods.control import Control
-from jaxrl_ft.methods.finish import Finish
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.warm_starts import Probe
 from jaxrl_ft.training import collect, host, initial_state
@@ -63,7 +61,7 @@ def structure(outline: Outline, spec: Spec) -> Hashable:
     A population that a control or a finish acts on trains by itself.
     """
     method = spec.method
-    if type(method.control) is not Control or type(method.finish) is not Finish:
+    if method.control.acts or method.finish.acts:
         return None
     paid = method.spent_before() + spec.paid
     numbers = spec.num_runs, spec.num_updates, spec.num_evals, spec.eval_episodes, paid

@@ -12,7 +12,6 @@ from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.control import Numbers
-from jaxrl_ft.methods.finish import Finish
 from jaxrl_ft.training import control, devices, host, programs
 from jaxrl_ft.training.collect import World
 from jaxrl_ft.training.runs import Position, Spec, Start, begin, given, seeds_of, tasks_of
@@ -149,7 +148,7 @@ def _results(jobs: Sequence[Job], end: _End) -> list[Result]:
 def _result(spec: Spec, end: _End, runs: slice, members: slice) -> Result:
     """The result of a group, whose runs and members are these of all."""
     method, by_member = spec.method, (spec.method.population, spec.num_runs)
-    plain = method.adapter.plain and method.population == 1 and type(method.finish) is Finish
+    plain = method.adapter.plain and method.population == 1 and not method.finish.acts
     first, delta, opt_state, memory = tree.take((end.first, end.delta, end.opt_state, end.memory), members)
     before, after = tree.flatten(first), tree.flatten(delta)
     moved = {path: not np.array_equal(before[path], leaf, equal_nan=True) for path, leaf in after.items()}
@@ -215,7 +214,7 @@ def _answer(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Pol
         fine = tree.finite_runs((members.params, members.statistics), spec.num_members)
         ranked = np.where(fine & ~np.isnan(scores), scores, -np.inf).reshape(method.population, num)
         return tree.take(members, np.argmax(ranked, axis=0) * num + np.arange(num))
-    if type(method.finish) is Finish:
+    if not method.finish.acts:
         return policy
     members = jax.tree.map(
         lambda leaf: np.moveaxis(leaf.reshape(method.population, num, *leaf.shape[1:]), 0, 1),

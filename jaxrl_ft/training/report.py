@@ -9,11 +9,7 @@ import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.core.table import Table
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.methods.adapters.adapter import adapts
-from jaxrl_ft.methods.adapters.low_rank import LoRA
-from jaxrl_ft.methods.adapters.sparse import Sparse
 from jaxrl_ft.methods.catalogue import AXES
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.loop import Result
@@ -75,20 +71,12 @@ def untouched(spec: Spec, agents: Agents, base: Policy) -> tuple[str, ...]:
 
 
 def _axes(spec: Spec) -> str:
-    parts = ((axis, _known(table, getattr(spec.method, axis))) for axis, table in AXES.items())
-    idle = {axis: type(next(iter(table.values()))) for axis, table in AXES.items()}
     shown = [
-        f"{axis.replace('_', ' ')} {name}"
-        for axis, name in parts
-        if axis in ("adapter", "optimizer") or type(getattr(spec.method, axis)) is not idle[axis]
+        f"{axis.replace('_', ' ')} {table.nearest_name(part)}"
+        for axis, table, part in ((axis, table, getattr(spec.method, axis)) for axis, table in AXES.items())
+        if axis in ("adapter", "optimizer") or part != next(iter(table.values()))
     ]
     return f"method: {', '.join(shown)}"
-
-
-def _known(table: Table[Any], part: Any) -> str:
-    """The name of the row that equals this part, else of the first of its type, else the type's own name."""
-    alike = (name for name in table if type(table[name]) is type(part))
-    return table.name_of(part) or next(alike, type(part).__name__)
 
 
 def _realignment(spec: Spec, prepared: Prepared) -> Iterator[str]:
@@ -166,17 +154,11 @@ def _origin(path: str, theirs: dict[str, Any], new: dict[str, Any], begun: dict[
 
 
 def _training(path: str, spec: Spec, begun: dict[str, Any], ended: dict[str, Any], result: Result) -> str:
-    adapter, rests = spec.method.adapter, "rests (unchanged in all runs)"
-    if path in result.delta:
-        drawn = isinstance(adapter, Sparse) and path.endswith("/kernel") and adapts(adapter.critic, path)
-        return rests if not result.delta[path] else "some entries train" if drawn else "trains"
-    factors = [result.delta.get(f"{path.removesuffix('kernel')}lora_{name}") for name in ("a", "b")]
-    if isinstance(adapter, LoRA) and path.endswith("/kernel") and None not in factors:
-        rank = f"rank {min(adapter.rank, *ended[path].shape[-2:])}"
-        return rank if any(factors) else f"{rank}, {rests}"
-    # What else an adapter reaches is told by what moved; a finish may round what did not.
-    still = path not in begun or np.allclose(begun[path], ended[path], rtol=1e-5, atol=1e-7)
-    return "frozen" if adapter.plain or still else f"through {type(adapter).__name__}"
+    # What an adapter reaches is told by what moved; a finish may round what did not.
+    before, after = begun.get(path), ended[path]
+    grew = before is not None and before.shape != after.shape
+    changed = before is not None and (grew or not np.allclose(before, after, rtol=1e-5, atol=1e-7))
+    return spec.method.adapter.describe(path, after.shape[1:], result.delta, changed)
 
 
 def _optimizer(spec: Spec, start: Start) -> str:

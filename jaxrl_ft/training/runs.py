@@ -11,7 +11,6 @@ from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.methods.control import Control
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.training import control, devices, host, programs
@@ -133,7 +132,7 @@ def given(spec: Spec, start: Start) -> Given:
     each = (algo, method.adapter, method.penalty, method.training_optimizer(), method.intervention, method.data)
     algo, adapter, penalty, optimizer, intervention, data = tree.repeat(as_arrays(each), num)
     optimizer = replace(optimizer, learning_rate=optimizer.learning_rate * rate)
-    if type(method.control) is not Control:
+    if method.control.acts:
         optimizer, penalty = control.begin(method.control, optimizer, penalty, share, seeds)
     shared = {
         "algo": algo,

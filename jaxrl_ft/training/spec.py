@@ -12,9 +12,7 @@ from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
-from jaxrl_ft.methods.data import Data
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.methods.penalties import InFeR, L2Init
 from jaxrl_ft.methods.warm_starts import Probe
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.runs import Spec
@@ -30,8 +28,10 @@ def resolve_method(method: str | Method | None) -> Method:
     Raises:
         ValueError: no method of this name, or a field of the method is not allowed.
     """
-    chosen = METHODS[RECOMMENDED if method is None else method] if not isinstance(method, Method) else method
-    check_config(chosen, "method")
+    if method is None:
+        method = RECOMMENDED
+    chosen = METHODS[method] if isinstance(method, str) else method
+    check_config(chosen, "method", Method)
     return chosen
 
 
@@ -87,7 +87,7 @@ def _check_source(agents: Agents, target: Task, method: Method) -> None:
         )
     if method.imagination.source_share:
         raise ValueError(f"method.imagination.source_share: imagines the source beside the target, but {reason}")
-    if type(method.data) is not Data:
+    if method.data.uses_source:
         raise ValueError(f"method.data: {type(method.data).__name__} mixes source and target, but {reason}")
 
 
@@ -97,7 +97,7 @@ def _check_first(agents: Agents, method: Method) -> None:
     Raises:
         ValueError: they have; the first such path is named.
     """
-    if not isinstance(method.penalty, (InFeR, L2Init)):
+    if not method.penalty.needs_init_params:
         return
     first, now = tree.flatten(agents.init_params), tree.flatten(agents.params)
     for path in (path for path in first if path in now and first[path].shape != now[path].shape):
@@ -119,7 +119,7 @@ def _check_keep(agents: Agents, target: Task, method: Method) -> None:
     if agents.opt_state is None:
         how = f"training with {type(last.adapter).__name__} and {type(last.finish).__name__}, or for wrapped weights"
         raise ValueError(f"method.keep: there is no optimizer state to keep after {how}")
-    if type(last.optimizer) is not type(optimizer):
+    if not optimizer.continues(last.optimizer):
         theirs, ours = type(last.optimizer).__name__, type(optimizer).__name__
         raise ValueError(f"method.keep: the agents were trained by {theirs}, whose state {ours} cannot go on from")
     if not same_sizes(agents.task, target):

@@ -224,6 +224,19 @@ def no_path_of_a_machine(tree: list[Source]) -> Iterator[str]:
     yield from lines_with(pattern, tree)
 
 
+def parts_are_asked_what_they_need(tree: list[Source]) -> Iterator[str]:
+    """Training and sweeps ask a part of a method, or an algorithm, for its attributes, never which class it is."""
+    for source in (source for source in tree if source.layer in ("training", "sweeps")):
+        names = {n.rsplit(".", 1)[1] for _, n in imports(source) if n.startswith(("jaxrl_ft.methods", "jaxrl_ft.rl"))}
+        for node in ast.walk(source.tree):
+            asked = isinstance(node, ast.Call) and called(node) in ("isinstance", "issubclass")
+            classes = {str(getattr(n, "attr", getattr(n, "id", ""))) for n in ast.walk(node) if asked}
+            sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+            compared = any(isinstance(side, ast.Call) and called(side) == "type" for side in sides)
+            if names & classes or compared:
+                yield f"{source.path}:{node.lineno}: asks for a class: {ast.unparse(node)}"
+
+
 def physics_is_built_in_one_place(tree: list[Source]) -> Iterator[str]:
     for source in tree:
         for node in ast.walk(source.tree):

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxrl_ft as ft
+from jaxrl_ft.core.config import config
 
 RESTING = ft.Rates(policy_start=1.0, value_start=1.0)
 """Nothing trains, so that an optimizer's state ends as it began."""
@@ -95,7 +97,24 @@ def test_combinations_that_make_no_sense_are_refused_with_the_reason(parts, reas
         ft.finetune(agents, target, ft.Method(**parts))
 
 
-@pytest.mark.parametrize("penalty", [ft.L2Init(), ft.InFeR()], ids=["l2init", "infer"])
+@config
+class HeldToFirst(ft.Penalty):
+    """A penalty of a user's own: the squared distance from the parameters before any training."""
+
+    coef: float = 1.0
+    """coefficient"""
+
+    needs_init_params = True
+
+    def init(self, key, algo, policy, source):
+        return source.init_params
+
+    def loss(self, memory, algo, policy, batch, moment):
+        distances = jax.tree.map(lambda now, first: jnp.sum((now - first) ** 2), policy.params, memory)
+        return self.coef * sum(jax.tree.leaves(distances))
+
+
+@pytest.mark.parametrize("penalty", [ft.L2Init(), ft.InFeR(), HeldToFirst()], ids=["l2init", "infer", "own"])
 def test_what_held_before_the_network_grew_is_refused(penalty, agents, target, nothing_runs):
     """Agents whose networks are wider than they were before any training, as after Net2Wider."""
     narrow = jax.tree.map(lambda leaf: leaf[..., :2], agents.init_params)
@@ -104,6 +123,16 @@ def test_what_held_before_the_network_grew_is_refused(penalty, agents, target, n
         ValueError, match=r"method\.penalty: .* in which policy/dense_0/bias has shape \(2,\), not \(8,\)"
     ):
         ft.finetune(grown, target, ft.Method(penalty=penalty))
+
+
+def test_a_penalty_of_a_users_own_holds_near_the_first_parameters(agents, target, tiny):
+    def distance(coef):
+        method = ft.Method(penalty=HeldToFirst(coef=coef))
+        tuned = ft.finetune(agents, target, method, seed=1, **tiny.budget)
+        moved = jax.tree.map(lambda now, first: np.sum((now - first) ** 2), tuned.params, agents.init_params)
+        return sum(jax.tree.leaves(moved))
+
+    assert distance(10.0) < 0.5 * distance(0.0)
 
 
 ALLOWED = [

@@ -5,7 +5,7 @@ acts like the base; what is absent from the delta cannot move.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import jax
@@ -18,6 +18,8 @@ from jaxrl_ft.core.tree import Tree
 Critic = Literal["same", "full"]
 """Whether the critic is adapted like the policy or trains in full."""
 
+RESTS = "rests (unchanged in all runs)"
+
 
 @config
 class Adapter:
@@ -25,6 +27,8 @@ class Adapter:
 
     plain: ClassVar[bool] = False
     """whether the delta holds parameters of the base themselves, under the paths that they have in it"""
+    trains_all: ClassVar[bool] = False
+    """whether the delta is all parameters of the base"""
 
     def freeze(self, key: jax.Array, base: Tree) -> Tree:
         """What stays fixed during a run: the base, and whatever an adapter draws once beside it."""
@@ -37,6 +41,19 @@ class Adapter:
     def merge(self, frozen: Tree, delta: Tree) -> Tree:
         """The parameters that frozen and delta make together: a tree of networks, all that an agent keeps."""
         return tree.overlay(frozen, delta)
+
+    def describe(self, path: str, shape: tuple[int, ...], moved: Mapping[str, bool], changed: bool) -> str:
+        """Say in words how a parameter trained, for the transfer report.
+
+        Args:
+            path: of the parameter among those that an agent keeps, such as `policy/dense_0/kernel`.
+            shape: of the parameter.
+            moved: whether training moved each leaf of the delta, by its path.
+            changed: whether the parameter differs from what training started from.
+        """
+        if path in moved:
+            return "trains" if moved[path] else RESTS
+        return f"through {type(self).__name__}" if changed and not self.plain else "frozen"
 
     def check(self) -> None:
         """Refuses fields that make no sense together.
@@ -51,6 +68,7 @@ class Full(Adapter):
     """Every parameter trains."""
 
     plain: ClassVar[bool] = True
+    trains_all: ClassVar[bool] = True
 
     def init(self, key: jax.Array, frozen: Tree) -> Tree:
         """A copy of the base."""

@@ -1,5 +1,6 @@
 """Adapters that move the parameters within a small linear space: low-rank factors, and random subspaces."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods.adapters.adapter import Adapter, Critic, adapts, by_group
+from jaxrl_ft.methods.adapters.adapter import RESTS, Adapter, Critic, adapts, by_group
 
 
 @config
@@ -72,6 +73,14 @@ class LoRA(Adapter):
                 kernel = flat[f"{parent}/kernel"] + self.alpha / self.rank**self.rank_power * product
                 merged[f"{parent}/kernel"] = self._kernel(flat[f"{parent}/kernel"], kernel, changes, parent)
         return tree.unflatten(merged)
+
+    def describe(self, path: str, shape: tuple[int, ...], moved: Mapping[str, bool], changed: bool) -> str:
+        """As every adapter's, but the rank of a kernel that has factors."""
+        factors = [moved.get(f"{path.removesuffix('kernel')}lora_{name}") for name in ("a", "b")]
+        if path in moved or not path.endswith("/kernel") or None in factors:
+            return super().describe(path, shape, moved, changed)
+        rank = f"rank {min(self.rank, *shape)}"
+        return rank if any(factors) else f"{rank}, {RESTS}"
 
     def _kernel(self, before: jax.Array, after: jax.Array, changes: dict[str, Any], parent: str) -> jax.Array:
         return after

@@ -1,5 +1,6 @@
 """An adapter that trains single entries of the kernels."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -51,6 +52,12 @@ class Sparse(Adapter):
             else:
                 merged[path] = leaf
         return tree.unflatten(merged)
+
+    def describe(self, path: str, shape: tuple[int, ...], moved: Mapping[str, bool], changed: bool) -> str:
+        """As every adapter's, but of a kernel that trains only some entries do."""
+        if self._masks(path) and moved.get(path):
+            return "some entries train"
+        return super().describe(path, shape, moved, changed)
 
     def _masks(self, path: str) -> bool:
         return path.endswith("/kernel") and adapts(self.critic, path)

@@ -147,6 +147,10 @@ class Optimizer:
         fresh = {name: entries | masks[name] for name, entries in opt_state.fresh.items()}
         return opt_state._replace(inner=inner, fresh=fresh)
 
+    def continues(self, other: "Optimizer") -> bool:
+        """Whether a state of the other has the form of this one's."""
+        return type(self) is type(other)
+
     def inherit(self, opt_state: OptState, old: OptState, keep: Keep) -> OptState:
         """The fresh state with what is kept of an old one; leaves with or without an axis of runs.
 

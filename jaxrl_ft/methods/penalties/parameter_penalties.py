@@ -100,6 +100,8 @@ class L2SP(Quadratic):
 class L2Init(Quadratic):
     """(c/2) Σ (θᵢ - θᵢⁱⁿⁱᵗ)² towards the network's first parameters (Kumar et al. 2023, arXiv:2308.11958)."""
 
+    needs_init_params: ClassVar[bool] = True
+
     def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
         """The parameters before any training."""
         return elastic(policy.params, source.init_params, _ones(source.init_params))

@@ -33,6 +33,8 @@ class Penalty:
     anchored: ClassVar[bool] = False
     """whether it compares parameters or activations entry by entry with those of another network, which must then have
     the same shapes: a network that grew cannot be held by it"""
+    needs_init_params: ClassVar[bool] = False
+    """whether `init` reads `source.init_params`, which must then have the shapes of the agents' present parameters"""
     other_batch: ClassVar[bool] = False
     """whether `batch` in `loss` is another minibatch of the same rollout than the one of the algorithm's loss"""
     # Bare, so that it is no field here and may be one in a subclass.

@@ -157,6 +157,7 @@ class InFeR(Penalty):
     """random linear heads k on each network"""
 
     anchored: ClassVar[bool] = True
+    needs_init_params: ClassVar[bool] = True
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"num_heads": (1, 4096)}
 
     def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:

@@ -16,6 +16,8 @@ from jaxrl_ft.nets import mlp, parts
 class Scratch(WarmStart):
     """Start over: a fresh network and fresh statistics."""
 
+    from_scratch: ClassVar[bool] = True
+
     def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The fresh parameters."""
         return fresh

@@ -40,6 +40,8 @@ class WarmStart:
     }
     grows: ClassVar[bool] = False
     """whether parameters leave with other shapes than they came"""
+    from_scratch: ClassVar[bool] = False
+    """whether training starts without anything of the agents, as a fresh policy does"""
 
     def spent(self) -> int:
         """Environment steps on the target that the probe takes."""

@@ -11,7 +11,7 @@ from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.realignment import Experience, Realignment, retold
-from jaxrl_ft.methods.warm_starts import Probe, Scratch
+from jaxrl_ft.methods.warm_starts import Probe
 from jaxrl_ft.training import devices, host, programs
 from jaxrl_ft.training.preparation import imagine, realign
 from jaxrl_ft.training.preparation.imagine import Imagined
@@ -82,7 +82,7 @@ def starting(spec: Spec, base: Policy, fresh: Policy, warm: Policy, source: Sour
     """Where training starts, of the agents' policy, a fresh one, and the one after the warm start."""
     return Start(
         policy=warm,
-        init_params=fresh.params if isinstance(spec.method.warm_start, Scratch) else source.init_params,
+        init_params=fresh.params if spec.method.warm_start.from_scratch else source.init_params,
         source=source,
         share=probe.share,
         probe_steps=spec.method.spent_before() + spec.paid,
@@ -93,7 +93,7 @@ def starting(spec: Spec, base: Policy, fresh: Policy, warm: Policy, source: Sour
 
 def _untouched(spec: Spec, base: Policy, fresh: Policy) -> Policy:
     """Who acts while a look is paid for."""
-    return fresh if isinstance(spec.method.warm_start, Scratch) else base
+    return fresh if spec.method.warm_start.from_scratch else base
 
 
 def _aligns(spec: Spec) -> bool:
