@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jaxrl_ft.commands.signals import interruptible
-from jaxrl_ft.train import SUCCESS, ended
+from jaxrl_ft.commands import exit_status
+from jaxrl_ft.commands.exit_status import Ending
 
 if TYPE_CHECKING:
     from jaxrl_ft.commands.sweep_settings import SweepSettings
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0, 1 when the output cannot be written, 2 for a mistake, 130 after Ctrl-C, 143 after SIGTERM.
+    """Run the command; returns 0, 1 if files cannot be written, 2 for a mistake, 130 after SIGINT, 143 after SIGTERM.
 
     Args:
         argv: the words after the program's name; without it, those of this process.
     """
-    began, settings = time.monotonic(), None
-    with interruptible():
-        try:
-            from jaxrl_ft.commands.sweep_settings import resolve
-            from jaxrl_ft.training import devices
+    return exit_status.run(_command, argv)
 
-            settings = resolve(argv)
-            with devices.laid_out(settings.flags.layout):
-                if settings.flags.dry_run:
-                    _dry_run(settings)
-                else:
-                    _run(settings, began)
-        except (SystemExit, ValueError, OSError, KeyboardInterrupt) as error:
-            return ended(error, settings.hint if settings else "")
-    return SUCCESS
+
+def _command(argv: Sequence[str] | None, ending: Ending) -> None:
+    began = time.monotonic()
+    from jaxrl_ft.commands.sweep_settings import resolve
+    from jaxrl_ft.training import devices
+
+    settings = resolve(argv)
+    ending.hint = lambda: settings.hint
+    with devices.laid_out(settings.flags.layout):
+        if settings.flags.dry_run:
+            _dry_run(settings)
+        else:
+            _run(settings, began)
 
 
 def _dry_run(settings: "SweepSettings") -> None:
@@ -78,14 +78,14 @@ def _run(settings: "SweepSettings", began: float) -> None:
 
 def _lead(settings: "SweepSettings", team: "Team", began: float) -> None:
     """What process 0, or the only one, does."""
-    from jaxrl_ft.commands import search_run, sweep_output, sweep_team
+    from jaxrl_ft.commands import output, search_run, sweep_output, sweep_team
     from jaxrl_ft.commands.progress import Compilation
     from jaxrl_ft.store import run_directory
     from jaxrl_ft.sweeps import directory
 
     with directory.claimed(run_directory.create(settings.out)) as out, Compilation().listening() as compilation:
         directory.write_plan(out, settings.plan())
-        sweep_output.write_config(settings)
+        output.write_config(settings)
         agents = _agents(settings)
         search = _search(settings, agents)
         found, notes = search_run.Outcome({}, ()) if search is None else search_run.run(search, out)
@@ -97,7 +97,7 @@ def _lead(settings: "SweepSettings", team: "Team", began: float) -> None:
         sweep_team.lead(settings, team, agents, most, study, finished)
         seconds = time.monotonic() - began
         took = f"The runs took {seconds:.1f} s, of which {compilation.seconds:.1f} s {compilation.told()}."
-        sweep_output.write_report(settings, study, finished, took, notes)
+        sweep_output.write_report(settings, finished, took, notes)
         print(f"Took {time.monotonic() - began:.1f} s in all.")
 
 
@@ -112,11 +112,11 @@ def _help(settings: "SweepSettings", team: "Team") -> None:
 
 def _agents(settings: "SweepSettings") -> "Agents":
     """The agents to fine-tune: given, pretrained by an earlier call on this directory, or pretrained now."""
-    from jaxrl_ft.commands.output import agents_path
+    from jaxrl_ft.commands.output import source_path
     from jaxrl_ft.store import checkpoints
     from jaxrl_ft.training.finetune import pretrain
 
-    path, flags = agents_path(settings.out, "source"), settings.flags
+    path, flags = source_path(settings.out), settings.flags
     if settings.agents is not None:
         checkpoints.save(settings.agents, path)
         return settings.agents

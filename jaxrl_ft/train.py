@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jaxrl_ft.commands.signals import Interrupted, interruptible
+from jaxrl_ft.commands import exit_status
+from jaxrl_ft.commands.exit_status import Ending
 
 if TYPE_CHECKING:
     from jaxrl_ft.advice.choice import Advice
@@ -19,56 +20,35 @@ if TYPE_CHECKING:
     from jaxrl_ft.training.agents import Agents
 
 PRETRAINING, ADVISED = "pretraining", "advised"
-SUCCESS, FAILURE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0, 1 when the output cannot be written, 2 for a mistake, 130 after Ctrl-C, 143 after SIGTERM.
+    """Run the command; returns 0, 1 if files cannot be written, 2 for a mistake, 130 after SIGINT, 143 after SIGTERM.
 
     Args:
         argv: the words after the program's name; without it, those of this process.
     """
-    began, hint = time.monotonic(), ""
-    finished: list[str] = []
-    with interruptible():
-        try:
-            from jaxrl_ft.commands.settings import resolve
-            from jaxrl_ft.store import run_directory
-
-            settings = resolve(argv)
-            run_directory.create(settings.out)
-            hint = f"; what was finished is in {settings.out}"
-            run(settings, began, finished)
-        except (SystemExit, ValueError, OSError, KeyboardInterrupt) as error:
-            if hint and isinstance(error, ValueError):
-                raise
-            return ended(error, hint if finished or not hint else "; nothing was finished")
-    return SUCCESS
+    return exit_status.run(_command, argv)
 
 
-def ended(error: BaseException, hint: str) -> int:
-    """The exit status of a command that an exception ends: a mistake, no output, a signal, or what the parser said.
+def _command(argv: Sequence[str] | None, ending: Ending) -> None:
+    began = time.monotonic()
+    from jaxrl_ft.commands.settings import resolve
+    from jaxrl_ft.store import run_directory
 
-    Args:
-        error: SystemExit, ValueError, OSError or KeyboardInterrupt.
-        hint: what is told behind the reason where the user made no mistake.
-    """
-    if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else MISTAKE
-    if isinstance(error, ValueError):
-        return say(f"error: {error}", MISTAKE)
-    if isinstance(error, OSError):
-        return say(f"error: {error}{hint}", FAILURE)
-    return say(f"interrupted{hint}", error.status if isinstance(error, Interrupted) else INTERRUPTED)
+    settings = resolve(argv)
+    run_directory.create(settings.out)
+    ending.hint, ending.checked = (lambda: "; nothing was finished"), True
+    run(settings, began, ending)
 
 
-def run(settings: "Settings", began: float, finished: list[str]) -> None:
-    """Nothing; the run directory is then full, and the tables are printed.
+def run(settings: "Settings", began: float, ending: Ending) -> None:
+    """Pretrain, fine-tune and evaluate; write the results, and print a table and the findings.
 
     Args:
         settings: what was asked for; its directory exists.
         began: `time.monotonic()` at the start of the command.
-        finished: gets the name of every part that is finished and in the directory.
+        ending: gets the hint on what is finished.
     """
     from rich.console import Console
 
@@ -78,19 +58,25 @@ def run(settings: "Settings", began: float, finished: list[str]) -> None:
     from jaxrl_ft.store import checkpoints
     from jaxrl_ft.training import devices
 
+    def finished() -> str:
+        return f"; what was finished is in {settings.out}"
+
     devices.prepare()
     output.write_config(settings)
     with Compilation().listening() as compilation, Display(_stages(settings), Console(stderr=True)) as display:
         agents = settings.agents or _pretrain(settings, display)
-        checkpoints.save(agents, output.agents_path(settings.out, "source"))
-        finished += [] if settings.agents else [PRETRAINING]
+        checkpoints.save(agents, output.source_path(settings.out))
+        if not settings.agents:
+            ending.hint = finished
         advice = _advise(settings, agents) if settings.flags.advise else None
         if advice is not None:
             settings = followed(settings, advice)
-            output.write_advice(settings, advice)
+            output.write_advice(settings.out, advice)
+            output.write_config(settings)
         comparison = _compare(settings, agents, advice, display)
-    output.write_comparison(settings, comparison)
-    finished += settings.methods
+    for (method, target), tuned in comparison.cells.items():
+        checkpoints.save(tuned, output.agents_path(settings.out, method, target))
+    ending.hint = finished
     _report(settings, comparison, advice, _took(began, compilation))
     print(_took(began, compilation))
 
@@ -162,12 +148,19 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
 def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | None", took: str) -> None:
     """Writes figures and report, and prints what they hold."""
     from jaxrl_ft.advice.choice import outcome
+    from jaxrl_ft.analysis.report.measurements import Measurements
     from jaxrl_ft.commands import output
 
     summary, name = comparison.summary(), settings.target_name
     told = [] if advice is None else [f"Advice before training: {advice.told()}", outcome(advice, summary.rows)]
-    notes = [*told, *comparison.transfers(), took, *settings.command.notes(settings.out)]
-    comparison.report(settings.out, title=f"Fine-tuning to {name}", targets={name: settings.target_text}, notes=notes)
+    output.write_results(
+        settings,
+        comparison,
+        title=f"Fine-tuning to {name}",
+        targets={name: settings.target_text},
+        notes=[*told, *comparison.transfers(), took],
+        measurements=Measurements(),
+    )
     print(f"\n{settings.source.describe()} to {settings.target.describe()} ({settings.target_text}).")
     print("Interquartile means over runs, with 95% intervals.\n")
     print(f"{summary.text(output.width())}\n")
@@ -177,19 +170,13 @@ def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | No
         print("\n  ".join([f"{method}:", *agents.report]))
     print(f"\nReport: {settings.out / 'report.html'}, {settings.out / 'report.md'}")
     print(f"Figures: {settings.out / 'figures'} (PNG, PDF, SVG); LaTeX table: {settings.out / 'table.tex'}")
-    print(f"Agents: {settings.out / 'agents'}; raw numbers: {settings.out / 'results.csv'}")
+    print(f"Agents: {settings.out / 'agents'}; raw numbers: {settings.out / 'runs.csv'}")
 
 
 def _took(began: float, compilation: "Compilation") -> str:
     total, compiling = time.monotonic() - began, compilation.seconds
     share = f"{compiling:.1f} s ({compiling / total:.0%})"
     return f"Took {total:.1f} s, of which {share} tracing and compiling {compilation.told()}."
-
-
-def say(text: str, status: int) -> int:
-    """The status; the text is then on stderr, in one line."""
-    print(" ".join(text.split()), file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

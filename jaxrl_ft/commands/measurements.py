@@ -1,6 +1,6 @@
 """What a command measures beside the runs of a comparison, for figures that need more than returns."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,19 +20,19 @@ CARTPOLE = "CartPole"
 
 
 def grids_and_films(
-    agents: Callable[[str, str], Agents | None],
+    agents: Mapping[tuple[str, str], Agents],
     rows: Sequence[Mapping[str, Any]],
     targets: Iterable[str],
     seed: int,
     episodes: int = 8,
 ) -> Measurements:
-    """Grids of physics and films of the best method on every target, where its agents and the untouched ones are.
+    """Grids of physics and films of the best method on every target.
 
     The best method is the one with the largest area among the summary rows; the run that is filmed is the first that
     did not fail, whatever it returns.
 
     Args:
-        agents: those of a method and a target, asked for when it is their turn.
+        agents: by method and target.
         rows: the summary of the runs.
         targets: by name. A grid costs some hundred evaluations.
         seed: of the starts and the noise.
@@ -44,9 +44,7 @@ def grids_and_films(
         if best is None:
             continue
         method = str(best["method"])
-        before, after = agents(BASE, target), agents(method, target)
-        if before is None or after is None:
-            continue
+        before, after = agents[BASE, target], agents[method, target]
         grids.append(measured_grid(before, after, target, method, seed, episodes))
         films.append(filmed(before, after, target, method, seed))
     return Measurements([one for one in grids if one is not None], [one for one in films if one is not None])

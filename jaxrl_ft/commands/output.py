@@ -1,20 +1,73 @@
-"""What `train` leaves: files in its run directory, and tables on the console."""
+"""What both commands leave in a directory, and how they print.
 
+A directory of results holds `config.json`; `agents/source` and `agents/<target>+<method>`; `runs.csv` with every run
+(and `runs.parquet` where pyarrow is installed); `curves` with the learning curve of each run; `report.html`,
+`report.md`, `figures` and `table.tex`. `train --advise` adds `advice.json`; a sweep adds `plan.json`, `cells` and
+`search`, from which it goes on after an interruption.
+"""
+
+import dataclasses
 import re
 import shutil
 import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from jaxrl_ft.advice.choice import Advice
+from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.text_tables import WIDTH
-from jaxrl_ft.commands.command_line import CONFIG
-from jaxrl_ft.commands.settings import EPISODES, EVAL_EPISODES, NUM_EVALS, Settings
+from jaxrl_ft.commands.command_line import CONFIG, Command
 from jaxrl_ft.core import machine
-from jaxrl_ft.core.config import to_json
 from jaxrl_ft.store import bundle, checkpoints, run_directory
 from jaxrl_ft.sweeps.results import Comparison
+from jaxrl_ft.training.agents import Agents
+
+SOURCE = "source"
+
+
+class Settings(Protocol):
+    """What the settings of both commands have."""
+
+    @property
+    def command(self) -> Command:
+        """The command line."""
+
+    @property
+    def flags(self) -> Any:
+        """Its flags, a dataclass."""
+
+    @property
+    def out(self) -> Path:
+        """The directory of results."""
+
+    def plan(self) -> dict[str, Any]:
+        """What the command line means, as JSON."""
+
+
+class SavedAgents(Mapping[tuple[str, str], Agents]):
+    """The agents in a directory of results by method and target, each read when it is asked for.
+
+    Args:
+        out: the directory.
+        cells: method and target of each.
+    """
+
+    def __init__(self, out: Path, cells: Iterable[tuple[str, str]]) -> None:
+        self._out, self._cells = out, dict.fromkeys(cells)
+
+    def __getitem__(self, cell: tuple[str, str]) -> Agents:
+        if cell not in self._cells:
+            raise KeyError(cell)
+        return checkpoints.load(agents_path(self._out, *cell))
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
 
 
 def width() -> int:
@@ -22,45 +75,58 @@ def width() -> int:
     return shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() else WIDTH
 
 
-def agents_path(out: Path, name: str) -> Path:
-    """Where the agents of a method lie; characters that a file system may refuse become underscores."""
-    return out / "agents" / re.sub(r"[^\w.+=-]", "_", name)
+def agents_path(out: Path, method: str, target: str) -> Path:
+    """Where the agents of a method and a target lie; characters that a file system may refuse become underscores."""
+    return out / "agents" / re.sub(r"[^\w.+=-]", "_", f"{target}+{method}")
+
+
+def source_path(out: Path) -> Path:
+    """Where the pretrained agents lie."""
+    return out / "agents" / SOURCE
 
 
 def write_config(settings: Settings) -> None:
-    """Nothing; `config.json` then holds all that the run was asked for and where it ran."""
+    """Write `config.json`: the command line, what it means, and the versions and the machine it runs with."""
     description = {
         **settings.command.description(),
-        "flags": vars(settings.flags),
+        "flags": dataclasses.asdict(settings.flags),
         **settings.plan(),
-        "target_name": settings.target_name,
-        "held_out": [{"kind": kind, "task": to_json(task)} for kind, task in settings.held_out],
-        "finetune_seed": settings.finetune_seed,
-        "num_evals": NUM_EVALS,
-        "episodes": EPISODES,
-        "eval_episodes": EVAL_EPISODES,
         "versions": machine.versions(),
         "hardware": machine.hardware(),
     }
     run_directory.write_json(settings.out / CONFIG, description)
 
 
-def write_advice(settings: Settings, advice: Advice) -> None:
-    """Nothing; `advice.json` then holds the advice with all that was measured, and `config.json` what is run."""
+def write_advice(out: Path, advice: Advice) -> None:
+    """Write `advice.json`: the advice with everything that was measured for it."""
     plain = {name: value for name, value in vars(advice).items() if name not in ("recipe", "evidence")}
     arrays = {name: np.asarray(plain[name]).tolist() for name in ("env_steps", "source_steps")}
     probe = {name: np.asarray(sign).tolist() for name, sign in advice.probe.items()}
     rows = [vars(row) for row in advice.evidence]
-    run_directory.write_json(settings.out / "advice.json", {**plain, **arrays, "probe": probe, "evidence": rows})
-    write_config(settings)
+    run_directory.write_json(out / "advice.json", {**plain, **arrays, "probe": probe, "evidence": rows})
 
 
-def write_comparison(settings: Settings, comparison: Comparison) -> None:
-    """Nothing; the raw numbers of every run, the curves and the agents of every method are then in the directory."""
-    out = settings.out
-    run_directory.write_json(out / "runs.json", comparison.runs)
+def write_results(
+    settings: Settings,
+    comparison: Comparison,
+    *,
+    title: str,
+    targets: Mapping[str, str],
+    notes: Sequence[str],
+    measurements: Measurements,
+) -> None:
+    """Write the curves and the report, which holds every run, its figures and its tables.
+
+    Args:
+        settings: of the command.
+        comparison: the runs.
+        title: the report's first heading.
+        targets: targets in words, by name.
+        notes: sentences at the end of the report.
+        measurements: what was measured beside the runs.
+    """
     keys = [{name: row[name] for name in ("method", "target", "run", "agent")} for row in comparison.runs]
     arrays = {"curves": comparison.curves, "curve_steps": comparison.curve_steps}
-    bundle.write_bundle(out / "curves", arrays, {"rows": keys})
-    for (method, _), agents in comparison.cells.items():
-        checkpoints.save(agents, agents_path(out, method))
+    bundle.write_bundle(settings.out / "curves", arrays, {"rows": keys})
+    notes = [*notes, *settings.command.notes(settings.out)]
+    comparison.report(settings.out, title=title, targets=targets, notes=notes, measurements=measurements)

@@ -86,7 +86,16 @@ class Settings:
     def plan(self) -> dict[str, Any]:
         """What the command line means, as JSON."""
         configs = {name: to_json(getattr(self, name)) for name in ("algo", "network", "optimizer", "source", "target")}
-        return {**configs, "methods": {name: to_json(method) for name, method in self.methods.items()}}
+        return {
+            **configs,
+            "methods": {name: to_json(method) for name, method in self.methods.items()},
+            "target_name": self.target_name,
+            "held_out": [{"kind": kind, "task": to_json(task)} for kind, task in self.held_out],
+            "finetune_seed": self.finetune_seed,
+            "num_evals": NUM_EVALS,
+            "episodes": EPISODES,
+            "eval_episodes": EVAL_EPISODES,
+        }
 
 
 def resolve(argv: Sequence[str] | None = None) -> Settings:

@@ -1,10 +1,8 @@
 """What `sweep` says and leaves: the plan, a line for each finished cell, tables, figures and the report."""
 
-import dataclasses
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,24 +10,21 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from jaxrl_ft.analysis.report import files
-from jaxrl_ft.analysis.report.files import About
 from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.text_tables import text_tables
-from jaxrl_ft.analysis.statistics.summary import is_ok, summarise
+from jaxrl_ft.analysis.statistics.summary import is_ok
 from jaxrl_ft.commands import output
-from jaxrl_ft.commands.command_line import CONFIG
 from jaxrl_ft.commands.measurements import grids_and_films
 from jaxrl_ft.commands.options import with_seed
+from jaxrl_ft.commands.output import SavedAgents
 from jaxrl_ft.commands.sweep_settings import SweepSettings
-from jaxrl_ft.core import machine
 from jaxrl_ft.core.curves import together
 from jaxrl_ft.envs.shifts import SHIFTS
-from jaxrl_ft.store import bundle, checkpoints, run_directory
+from jaxrl_ft.store import bundle
 from jaxrl_ft.sweeps import directory
 from jaxrl_ft.sweeps.compare import Finished, Study
 from jaxrl_ft.sweeps.cost import Estimate
-from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.sweeps.results import Comparison
 
 Cells = Mapping[int, Mapping[str, Any]]
 
@@ -59,14 +54,6 @@ def print_plan(study: Study, estimates: Mapping[int, Estimate]) -> None:
         f"About {total:,.0f} s of training, by one update of each program; evaluating and compiling come on top. The "
         f"largest program takes {largest / 1e6:,.0f} MB."
     )
-
-
-def write_config(settings: SweepSettings) -> None:
-    """Nothing; `config.json` then holds what the sweep was asked for and where it runs."""
-    flags = dataclasses.asdict(settings.flags)
-    description = {**settings.command.description(), "flags": flags, **settings.plan()}
-    description |= {"versions": machine.versions(), "hardware": machine.hardware()}
-    run_directory.write_json(settings.out / CONFIG, description)
 
 
 def tell_beginning(study: Study, finished: int, processes: int = 1) -> None:
@@ -104,40 +91,40 @@ def as_stored(cell: Finished) -> dict[str, Any]:
     }
 
 
-def write_report(settings: SweepSettings, study: Study, cells: Cells, took: str, notes: Sequence[str] = ()) -> None:
-    """Nothing; tables are then printed, and reports, figures and the numbers of every run lie in the directory.
+def write_report(settings: SweepSettings, cells: Cells, took: str, notes: Sequence[str] = ()) -> None:
+    """Write the report and the numbers of every run, and print the tables.
 
     Args:
         settings: the sweep.
-        study: its comparison.
         cells: every finished cell by number.
         took: how long it took, in words.
-        notes: what else the report says.
+        notes: further sentences of the report.
     """
-    out, flags, ordered = settings.out, settings.flags, [cells[number] for number in sorted(cells)]
-    runs = [row for cell in ordered for row in cell["rows"]]
-    curves, steps = (together([np.asarray(cell[key], float) for cell in ordered]) for key in ("curve", "curve_steps"))
-    rows = summarise(runs, curves, steps)
-    about = About(
-        source=f"`{settings.source.describe()}`",
+    comparison, texts = _comparison(settings, cells), {name: SHIFTS.text(name) for name in settings.targets}
+    rows = comparison.summary().rows
+    output.write_results(
+        settings,
+        comparison,
         title=f"Fine-tuning to {len(settings.targets)} targets",
-        targets={name: f"{SHIFTS.text(name)}; `{task.describe()}`" for name, task in settings.targets.items()},
-        budgets={
-            "env steps before fine-tuning": int(study.plan.cells[0].agents.env_steps.max()),
-            "fine-tuning env steps": flags.steps,
-        },
-        seeds={"agents": study.num_agents, "runs of each cell": flags.seeds, "seed": flags.seed},
-        versions=machine.versions(),
-        hardware=machine.hardware(),
-        notes=(*notes, took, *settings.command.notes(out)),
+        targets=texts,
+        notes=[*notes, took],
+        measurements=_measured(settings, comparison),
     )
-    files.write_report(out, about, rows, runs, curves, steps, _measured(settings, study, rows))
-    for target in settings.targets:
-        print(f"\n{target}: {SHIFTS.text(target)}")
+    for target, text in texts.items():
+        print(f"\n{target}: {text}")
         print(f"\n{text_tables([row for row in rows if row['target'] == target], output.width())}\n")
     for note in notes:
         print(note.replace("`", ""))
-    print(f"Report: {out / 'report.html'}, {out / 'report.md'}; every run: {out / 'results.csv'}\n{took}")
+    out = settings.out
+    print(f"Report: {out / 'report.html'}, {out / 'report.md'}; every run: {out / 'runs.csv'}\n{took}")
+
+
+def _comparison(settings: SweepSettings, cells: Cells) -> Comparison:
+    """The finished cells as a comparison."""
+    ordered = [cells[number] for number in sorted(cells)]
+    curves, steps = (together([np.asarray(cell[key], float) for cell in ordered]) for key in ("curve", "curve_steps"))
+    agents = SavedAgents(settings.out, [(cell["method"], cell["target"]) for cell in ordered])
+    return Comparison([row for cell in ordered for row in cell["rows"]], curves, steps, agents)
 
 
 class Keeper:
@@ -157,20 +144,15 @@ class Keeper:
         """Nothing; the cell, as the directory keeps it, and its agents, in parts, are then there, and it is told."""
         cell = {**cell, "rows": with_seed(cell["rows"], self._settings.flags.seed)}
         with self._keeping:
-            bundle.write_bundle(_agents_path(self._settings, cell["method"], cell["target"]), arrays, metadata)
+            bundle.write_bundle(
+                output.agents_path(self._settings.out, cell["method"], cell["target"]), arrays, metadata
+            )
             directory.write_cell(self._settings.out, cell["number"], cell)
             self._finished[cell["number"]] = directory.read_back(cell)
             tell_cell(self._study, cell, len(self._finished))
 
 
-def _agents_path(settings: SweepSettings, method: str, target: str) -> Path:
-    return output.agents_path(settings.out, f"{target}+{method}")
-
-
-def _measured(settings: SweepSettings, study: Study, rows: Any) -> Measurements:
+def _measured(settings: SweepSettings, comparison: Comparison) -> Measurements:
     """Grids of physics and films of the best method on every target."""
-
-    def agents(method: str, target: str) -> Agents:
-        return checkpoints.load(_agents_path(settings, method, target))
-
-    return grids_and_films(agents, rows, settings.targets, study.plan.budget.seed)
+    agents, rows = comparison.cells, comparison.summary().rows
+    return grids_and_films(agents, rows, settings.targets, settings.finetune_seed)

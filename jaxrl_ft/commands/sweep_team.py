@@ -7,6 +7,7 @@ import threading
 from typing import Any, NoReturn
 
 from jaxrl_ft.commands import sweep_output
+from jaxrl_ft.commands.exit_status import FAILURE, say
 from jaxrl_ft.commands.process_flags import ProcessFlags
 from jaxrl_ft.commands.sweep_settings import SweepSettings
 from jaxrl_ft.core import machine
@@ -14,7 +15,6 @@ from jaxrl_ft.store import checkpoints, packing, run_directory
 from jaxrl_ft.sweeps import processes, sharing
 from jaxrl_ft.sweeps.compare import Finished, Study
 from jaxrl_ft.sweeps.processes import Team
-from jaxrl_ft.train import FAILURE, say
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.devices import mesh
 

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from jaxrl_ft.analysis.report import files
 from jaxrl_ft.analysis.report.files import About
+from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.summary_table import Summary, dataframe
 from jaxrl_ft.analysis.statistics.summary import summarise
 from jaxrl_ft.core import checks, machine
@@ -28,7 +30,7 @@ class Comparison:
     """mean greedy return on the target at each evaluation, [R, K]; runs with fewer repeat their last"""
     curve_steps: np.ndarray
     """environment steps spent on the target by each evaluation, [R, K]"""
-    cells: dict[tuple[str, str], Agents]
+    cells: Mapping[tuple[str, str], Agents]
     """the agents of each method and target"""
 
     def agents(self, method: str, target: str) -> Agents:
@@ -64,6 +66,10 @@ class Comparison:
 
     def summary(self) -> Summary:
         """Interquartile means over runs with 95% intervals: `print(result.summary())` is the table of the commands."""
+        return self._summary
+
+    @cached_property
+    def _summary(self) -> Summary:
         return Summary(summarise(self.runs, self.curves, self.curve_steps))
 
     def report(
@@ -73,18 +79,20 @@ class Comparison:
         title: str = "Fine-tuning report",
         targets: Mapping[str, str] | None = None,
         notes: Sequence[str] | None = None,
+        measurements: Measurements | None = None,
     ) -> Path:
         """Write the report as the commands do; returns the path of its page.
 
         The directory then holds `report.html`, one page with every figure and a table to sort; `report.md`; the
         learning curves and the returns of each target as PNG, PDF and SVG in `figures`; `table.tex`; and every run in
-        `results.csv`. Files of these names are replaced.
+        `runs.csv`. Files of these names are replaced.
 
         Args:
             path: the directory, which is made where it is not there.
             title: the first heading.
             targets: targets in words, by name.
             notes: sentences at the end; without them, what happened to every part of the agents.
+            measurements: returns over physics and recorded episodes, where they were measured.
 
         Raises:
             ValueError: the path is that of a file; a target that was not compared.
@@ -95,7 +103,7 @@ class Comparison:
         about = self._about(title, targets or {}, self.transfers() if notes is None else notes)
         directory.mkdir(parents=True, exist_ok=True)
         numbers = self.runs, self.curves, self.curve_steps
-        return files.write_report(directory, about, self.summary().rows, *numbers)[0]
+        return files.write_report(directory, about, self.summary().rows, *numbers, measurements)[0]
 
     def transfers(self) -> list[str]:
         """What happened to every part of the agents, a sentence for each method and target."""
@@ -104,7 +112,8 @@ class Comparison:
         return [f"{name}: {'; '.join(agents.report)}." for name, agents in named.items()]
 
     def _about(self, title: str, texts: Mapping[str, str], notes: Sequence[str]) -> About:
-        tasks = {target: agents.task.describe() for (_, target), agents in self.cells.items()}
+        one_each = {target: (method, target) for method, target in self.cells}
+        tasks = {target: self.cells[cell].task.describe() for target, cell in one_each.items()}
         for name in texts:
             checks.choice("targets", name, tasks)
         words = {name: f"{texts[name]}; `{task}`" if texts.get(name) else f"`{task}`" for name, task in tasks.items()}

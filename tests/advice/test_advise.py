@@ -167,7 +167,7 @@ def test_the_command_probes_follows_the_advice_and_tells_whether_it_held(undrawn
     told = json.loads((out / "advice.json").read_text())
     assert told["method"] in ("lora", "l2sp"), "tiny agents keep hardly any return on such a pole"
     assert {row["method"] for row in told["evidence"]} == {"lora", "l2sp", "zero_shot"}
-    with (out / "results.csv").open() as file:
+    with (out / "runs.csv").open() as file:
         rows = list(csv.DictReader(file))
     names = list(dict.fromkeys(row["method"] for row in rows))
     assert names[:3] == ["zero_shot", "scratch", "full"] and names[3].split("+")[0] == told["method"]

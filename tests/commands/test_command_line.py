@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxrl_ft as ft
-from jaxrl_ft.commands import output, settings, sweep_output, sweep_settings
+from jaxrl_ft.commands import output, settings, sweep_settings
 from jaxrl_ft.store import checkpoints, run_directory
 
 CHOICES = [
@@ -25,8 +25,7 @@ SWEEP = ["--shifts", "long-pole", "weak-motor", "--methods", "adamw", "--grid", 
 
 
 def meaning(found):
-    held_out = [(kind, task.describe()) for kind, task in found.held_out]
-    return json.loads(run_directory.as_json(found.plan())), found.flags, found.target_name, found.target_text, held_out
+    return json.loads(run_directory.as_json(found.plan())), found.flags, found.target_text
 
 
 def words(shell, program):
@@ -121,7 +120,7 @@ def test_given_agents_are_taken_from_the_copy_of_the_run(saved, agents, tmp_path
     )
     run_directory.create(found.out)
     output.write_config(found)
-    checkpoints.save(agents, output.agents_path(found.out, "source"))
+    checkpoints.save(agents, output.source_path(found.out))
     again = settings.resolve(["--from-run", str(found.out)])
     assert again.flags.agents == str(found.out) and again.plan() == found.plan()
     assert any("a copy is in `agents/source`" in note for note in found.command.notes(found.out))
@@ -130,8 +129,8 @@ def test_given_agents_are_taken_from_the_copy_of_the_run(saved, agents, tmp_path
 def test_a_sweep_is_repeated_too(saved, tmp_path):
     found = sweep_settings.resolve([*SWEEP, "--agents", str(saved), "--seeds", "4", "--out", str(tmp_path / "sweep")])
     run_directory.create(found.out)
-    sweep_output.write_config(found)
-    checkpoints.save(ft.load(saved), output.agents_path(found.out, "source"))
+    output.write_config(found)
+    checkpoints.save(ft.load(saved), output.source_path(found.out))
     again = sweep_settings.resolve(["--from-run", str(found.out)])
     assert run_directory.as_json(again.plan()) == run_directory.as_json(found.plan())
     _, line = words(found.command.shell(), "python -m jaxrl_ft.sweep")

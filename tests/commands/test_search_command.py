@@ -76,7 +76,7 @@ def test_the_search_is_that_of_the_library(finished, agents):
     rows = read(finished[0] / "search.csv")
     assert [float(row[RATE]) for row in rows] == [row[RATE] for row in found.trials]
     assert [float(row["score"]) for row in rows] == [row["score"] for row in found.trials]
-    assert {row["method"] for row in read(finished[0] / "results.csv")} == {
+    assert {row["method"] for row in read(finished[0] / "runs.csv")} == {
         "zero_shot", "scratch", "full", "adamw", *found.methods,
     }  # fmt: skip
 
@@ -86,7 +86,7 @@ def test_what_was_found_runs_on_the_target_with_other_seeds_and_the_report_tells
     target = ft.make_task("CartPole-v1", "long-pole")
     compared = [cell for cell in trained if cell.agents.num_seeds == 4]
     assert {cell.target.describe() for cell in compared} == {target.describe()}
-    seeds = {(row["seed"], row["finetune_seed"]) for row in read(out / "results.csv")}
+    seeds = {(row["seed"], row["finetune_seed"]) for row in read(out / "runs.csv")}
     assert seeds == {("0", str(2**31))}
     text = (out / "report.md").read_text()
     assert f"A search tried 9 points in {9 * 4 * 512:,} env steps" in text

@@ -27,7 +27,7 @@ def first(words):
 
 
 def test_every_run_is_a_row(first):
-    with (first / "results.csv").open() as file:
+    with (first / "runs.csv").open() as file:
         rows = list(csv.DictReader(file))
     methods = ["zero_shot", "scratch", "full", "adamw+learning_rate=0.001", "adamw"]
     assert [(row["target"], row["method"], row["run"]) for row in rows] == [
@@ -41,7 +41,7 @@ def test_every_run_is_a_row(first):
 def test_what_was_finished_is_not_done_again(first, words, undrawn, monkeypatch, capsys):
     numbers = sorted((first / "cells").glob("*.json"))
     kept = {file.name: file.read_bytes() for file in numbers}
-    before = (first / "results.csv").read_bytes()
+    before = (first / "runs.csv").read_bytes()
     for file in numbers[3:5]:
         file.unlink()
     trained = []
@@ -58,7 +58,7 @@ def test_what_was_finished_is_not_done_again(first, words, undrawn, monkeypatch,
     assert 0 < sum(trained) < len(numbers)
     assert "8 cells are finished already" in capsys.readouterr().err
     assert {file.name: file.read_bytes() for file in (first / "cells").glob("*.json")} == kept
-    assert (first / "results.csv").read_bytes() == before
+    assert (first / "runs.csv").read_bytes() == before
 
 
 def test_a_dry_run_says_what_would_run_and_writes_nothing(words, saved, tmp_path, capsys):

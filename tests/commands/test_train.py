@@ -41,6 +41,12 @@ def run(*argv):
     return status, out.getvalue(), err.getvalue()
 
 
+def runs_of(out):
+    """The rows of a directory's runs, without empty cells."""
+    with (out / "runs.csv").open() as file:
+        return [{name: cell for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+
+
 def process(code, cwd, *argv):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     command = [sys.executable, *code, *argv]
@@ -182,9 +188,11 @@ def test_a_run_leaves_everything_that_it_says(finished):
     names = sorted(["full", RECOMMENDED, "scratch", "zero_shot"])
     assert sorted(path.name for path in out.iterdir()) == [
         "agents", "config.json", "curves", "figures", "jaxrl_ft_run.json", "report.html", "report.md",
-        "results.csv", "runs.json", "table.tex",
+        "runs.csv", "table.tex",
     ]  # fmt: skip
-    assert sorted(path.name for path in (out / "agents").iterdir()) == sorted([*names, "source"])
+    assert sorted(path.name for path in (out / "agents").iterdir()) == sorted(
+        ["source", *(f"weak-motor+{name}" for name in names)]
+    )
     for name in ("learning_curves", "source_target"):
         data = (out / "figures" / f"{name}.png").read_bytes()
         assert data.startswith(PNG) and len(data) > 10_000
@@ -192,7 +200,7 @@ def test_a_run_leaves_everything_that_it_says(finished):
     for words in (*names, "figures/learning_curves.png", "figures/source_target.png", "a fifth of the force", "Took"):
         assert words in report
     page = (out / "report.html").read_text()
-    for words in (*names, "a fifth of the force", "Learning curves", 'href="results.csv"', "no episodes were recorded"):
+    for words in (*names, "a fifth of the force", "Learning curves", 'href="runs.csv"', "no episodes were recorded"):
         assert words in page
     tables = stdout.split("\nzero_shot:\n")[0]
     for heading in chain(*TABLES):
@@ -206,26 +214,22 @@ def test_a_run_leaves_everything_that_it_says(finished):
 
 def test_raw_numbers_agree_with_each_other_and_with_the_agents(finished):
     out = finished[0]
-    rows = json.loads((out / "runs.json").read_text())
-    arrays, metadata = bundle.read_bundle(out / "curves")
-    with (out / "results.csv").open() as file:
-        lines = list(csv.DictReader(file))
-    assert len(rows) == len(lines) == len(metadata["rows"]) == 16 == len(arrays["curves"])
-    np.testing.assert_allclose([row["auc"] for row in rows], area_under_curve(arrays["curves"], arrays["curve_steps"]))
-    for row, line, key in zip(rows, lines, metadata["rows"]):
-        assert float(line["target_return"]) == row["target_return"]
-        assert [key[name] for name in ("method", "target", "run")] == [row["method"], "weak-motor", int(line["run"])]
-    tuned = ft.load(out / "agents" / RECOMMENDED)
-    own = [row["auc"] for row in rows if row["method"] == RECOMMENDED]
+    rows, (arrays, metadata) = runs_of(out), bundle.read_bundle(out / "curves")
+    assert len(rows) == len(metadata["rows"]) == 16 == len(arrays["curves"])
+    areas = [float(row["auc"]) for row in rows]
+    np.testing.assert_allclose(areas, area_under_curve(arrays["curves"], arrays["curve_steps"]))
+    for row, key in zip(rows, metadata["rows"]):
+        assert [key[name] for name in ("method", "target", "run")] == [row["method"], "weak-motor", int(row["run"])]
+    tuned = ft.load(out / "agents" / f"weak-motor+{RECOMMENDED}")
+    own = [area for area, row in zip(areas, rows) if row["method"] == RECOMMENDED]
     np.testing.assert_allclose(own, area_under_curve(tuned.curve, tuned.curve_steps))
     assert tuned.method == ft.METHODS[RECOMMENDED] and tuned.env_steps.tolist() == [256 + 1024] * 4
 
 
 def test_fine_tuning_shares_no_key_with_pretraining(finished, same):
     out = finished[0]
-    rows = json.loads((out / "runs.json").read_text())
-    assert {(row["seed"], row["finetune_seed"]) for row in rows} == {(0, 2**31)}
-    source, scratch = (ft.load(out / "agents" / name) for name in ("source", "scratch"))
+    assert {(int(row["seed"]), int(row["finetune_seed"])) for row in runs_of(out)} == {(0, 2**31)}
+    source, scratch = (ft.load(out / "agents" / name) for name in ("source", "weak-motor+scratch"))
     assert not same(source.init_params, scratch.init_params)
     assert resolve(["--seed", str(2**32 - 1)]).finetune_seed == 2**31 - 1
 
@@ -259,7 +263,7 @@ def test_agents_of_an_earlier_run_are_used_instead_of_pretraining(finished, undr
     assert "pretraining" not in stderr
     first, second = (ft.load(path / "agents" / "source") for path in (out, tmp_path / "next"))
     assert same(first.params, second.params)
-    before, after = (json.loads((path / "runs.json").read_text()) for path in (out, tmp_path / "next"))
+    before, after = (runs_of(path) for path in (out, tmp_path / "next"))
     assert [row for row in before if row["method"] != RECOMMENDED] == after
 
 

@@ -159,5 +159,5 @@ def test_the_report_is_made_once_from_all_runs(world, tmp_path, free_port):
     alone, out = tmp_path / "alone", tmp_path / "out"
     assert ended(world.start(alone, mode="reports"))[0] == 0
     assert [ended(process)[0] for process in world.both(out, free_port, ("reports waits", "reports"))] == [0, 0]
-    assert (out / "results.csv").read_bytes() == (alone / "results.csv").read_bytes()
+    assert (out / "runs.csv").read_bytes() == (alone / "runs.csv").read_bytes()
     assert (out / "report.html").exists()

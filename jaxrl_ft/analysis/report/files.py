@@ -19,7 +19,7 @@ from jaxrl_ft.analysis.statistics.resampling import REPETITIONS
 from jaxrl_ft.analysis.statistics.summary import Row, best_first, is_ok, ranked
 from jaxrl_ft.core.files import write_csv, write_text
 
-HTML, MARKDOWN, LATEX, CSV, PARQUET = "report.html", "report.md", "table.tex", "results.csv", "results.parquet"
+HTML, MARKDOWN, LATEX, CSV, PARQUET = "report.html", "report.md", "table.tex", "runs.csv", "runs.parquet"
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,7 @@ def measured(compared):
 
 def measure(compared, targets, episodes):
     rows = summarise(compared.runs, compared.curves, compared.curve_steps, repetitions=20)
-    agents = compared.cells
-    return measurements.grids_and_films(lambda *cell: agents.get(cell), rows, targets, 5, episodes)
+    return measurements.grids_and_films(compared.cells, rows, targets, 5, episodes)
 
 
 def test_every_run_has_its_divergence(compared):
@@ -103,7 +102,7 @@ def test_all_files_are_there_and_name_each_other(measured, compared, tmp_path):
     for href in re.findall(r'href="([^#"]+)"', page):
         assert (tmp_path / href).exists()
     assert "<h2>Left out</h2>" not in page and "twice &lt;the&gt; length" in page
-    with (tmp_path / "results.csv").open() as file:
+    with (tmp_path / "runs.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [float(line["auc"]) for line in lines] == [row["auc"] for row in runs]
     assert {"hyperparameters.optimizer.learning_rate", KL_COLUMN, "status"} <= set(lines[0])
@@ -112,7 +111,7 @@ def test_all_files_are_there_and_name_each_other(measured, compared, tmp_path):
 def test_a_comparison_writes_the_report_itself(compared, tmp_path):
     page = compared.report(tmp_path / "new" / "report", targets={"flipped": "left is right"})
     assert page == tmp_path / "new" / "report" / "report.html"
-    names = {"report.html", "report.md", "table.tex", "results.csv", "figures"}
+    names = {"report.html", "report.md", "table.tex", "runs.csv", "figures"}
     assert names <= {path.name for path in page.parent.iterdir()}
     text = page.read_text()
     for words in ("left is right", "CartPole-v1 half_length=1", "env steps before fine-tuning 512",
@@ -138,15 +137,15 @@ def test_a_comparison_is_a_dataframe_of_its_runs(compared):
 def test_without_pyarrow_there_is_a_csv_and_a_word_about_it(compared, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     names, remark = files.write_results(tmp_path, compared.runs)
-    assert names == ["results.csv"] and "pyarrow" in remark
-    assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
+    assert names == ["runs.csv"] and "pyarrow" in remark
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.csv"]
 
 
 def test_with_pyarrow_there_is_a_parquet_file_too(compared, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     names, remark = files.write_results(tmp_path, compared.runs)
-    assert names == ["results.csv", "results.parquet"] and remark == ""
-    table = parquet.read_table(tmp_path / "results.parquet").to_pydict()
+    assert names == ["runs.csv", "runs.parquet"] and remark == ""
+    table = parquet.read_table(tmp_path / "runs.parquet").to_pydict()
     assert table["auc"] == [row["auc"] for row in compared.runs]
     assert table["method"] == [row["method"] for row in compared.runs]
 

@@ -33,7 +33,7 @@ def whole(numbers):
     return report(
         runs, curves, steps, Measurements([grid()], [film()]), title="Two shifts", targets={"long-pole": "a pole <2x>"},
         budgets={"fine-tuning env steps": 20_480}, seeds={"runs": 16}, versions={"jax": "0.10.2"},
-        notes=["short", "`full`: " + "long " * 60], files={"results.csv": "every run"},
+        notes=["short", "`full`: " + "long " * 60], files={"runs.csv": "every run"},
     )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def test_the_page_is_sound_and_has_every_figure(whole):
     assert len(page.all("figure")) == len(SECTIONS) + 1
     assert "<h2>Left out</h2>" not in whole
     for words in ("Two shifts", "fine-tuning env steps 20,480", "runs 16", "jax 0.10.2", "non-finite at update 7",
-                  "Over 2 targets", "results.csv", "a pole <2x>", "20 resamples of pretrained agents"):  # fmt: skip
+                  "Over 2 targets", "runs.csv", "a pole <2x>", "20 resamples of pretrained agents"):  # fmt: skip
         assert words in page.text
     policy = next(meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
     assert policy.startswith("default-src 'none'") and "https" not in policy
@@ -119,7 +119,7 @@ def test_nothing_that_is_named_can_become_a_part_of_the_page():
     words = dict.fromkeys(("source", "title"), HOSTILE) | {"targets": {HOSTILE: HOSTILE}, "notes": [HOSTILE]}
     text = report(
         runs, curves, steps, measured, **words, versions={HOSTILE: HOSTILE}, seeds={HOSTILE: HOSTILE},
-        files={"results.csv": HOSTILE},
+        files={"runs.csv": HOSTILE},
     )  # fmt: skip
     page = assert_sound(text)
     assert "<script>alert" not in text and len(page.all("script")) == 2

@@ -1,0 +1,83 @@
+"""How a command ends: its exit statuses, one line for what went wrong, and SIGINT and SIGTERM as Ctrl-C."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import NoReturn
+
+SUCCESS, FAILURE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """What a signal raises in the main thread, at its next step of Python; `status` is 130 or 143."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.status = 128 + number
+        """as shells report a process that a signal ended"""
+
+
+class Ending:
+    """What a command says if it ends early; the command sets both fields as it goes on."""
+
+    def __init__(self) -> None:
+        self.hint: Callable[[], str] = str
+        """what follows the reason where the user made no mistake"""
+        self.checked = False
+        """whether a ValueError can no longer be the user's mistake; it is then raised with its traceback"""
+
+
+def run(command: Callable[[Sequence[str] | None, Ending], None], argv: Sequence[str] | None) -> int:
+    """Run a command; returns 0, 1 if files cannot be written, 2 for a mistake, 130 after SIGINT, 143 after SIGTERM.
+
+    Args:
+        command: gets `argv` and the `Ending` to fill in.
+        argv: the words after the program's name; None for those of this process.
+
+    Raises:
+        ValueError: the command raised it after it set `Ending.checked`.
+    """
+    ending = Ending()
+    with interruptible():
+        try:
+            command(argv, ending)
+        except SystemExit as error:
+            return error.code if isinstance(error.code, int) else MISTAKE
+        except ValueError as error:
+            if ending.checked:
+                raise
+            return say(f"error: {error}", MISTAKE)
+        except OSError as error:
+            return say(f"error: {error}{ending.hint()}", FAILURE)
+        except KeyboardInterrupt as error:
+            return say(f"interrupted{ending.hint()}", getattr(error, "status", INTERRUPTED))
+    return SUCCESS
+
+
+def say(text: str, status: int) -> int:
+    """Print the text on stderr in one line; returns the status."""
+    print(" ".join(text.split()), file=sys.stderr)
+    return status
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise `Interrupted` on SIGINT and SIGTERM while the context lasts; a signal that is ignored stays ignored.
+
+    Outside of the main thread the context changes nothing, since Python gives signals to the main thread alone.
+    """
+    with ExitStack() as stack:
+        try:
+            for number in SIGNALS:
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    stack.callback(signal.signal, number, signal.signal(number, _raise))
+        except ValueError:
+            pass
+        yield
+
+
+def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted(number)
