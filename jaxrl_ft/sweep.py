@@ -128,7 +128,7 @@ def _agents(settings: "SweepSettings") -> "Agents":
 
 def _study(settings: "SweepSettings", agents: "Agents", most: int = 0) -> "Study":
     """The comparison, in batches of at most so many runs; 0 for what suits the devices."""
-    from jaxrl_ft.commands import sweep_settings
+    from jaxrl_ft.commands.shared_settings import EPISODES, HELD_OUT_EPISODES
     from jaxrl_ft.sweeps.compare import study
 
     return study(
@@ -136,8 +136,8 @@ def _study(settings: "SweepSettings", agents: "Agents", most: int = 0) -> "Study
         settings.targets,
         settings.methods,
         **settings.comparison(),
-        episodes=sweep_settings.EPISODES,
-        held_out_episodes=sweep_settings.HELD_OUT_EPISODES,
+        episodes=EPISODES,
+        held_out_episodes=HELD_OUT_EPISODES,
         most=most,
     )
 

@@ -90,7 +90,7 @@ def _stages(settings: "Settings") -> dict[str, int]:
 
 
 def _pretrain(settings: "Settings", display: "Display") -> "Agents":
-    from jaxrl_ft.commands.settings import EVAL_EPISODES, NUM_EVALS
+    from jaxrl_ft.commands.shared_settings import EVAL_EPISODES, NUM_EVALS
     from jaxrl_ft.training.finetune import pretrain
 
     agents = pretrain(
@@ -118,14 +118,13 @@ def _advise(settings: "Settings", agents: "Agents") -> "Advice":
         settings.target,
         settings.candidates,
         keep_source=flags.keep_source or 0.0,
-        steps=flags.finetune_steps,
+        steps=flags.steps,
         seed=settings.probe_seed,
     )
 
 
 def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", display: "Display") -> "Comparison":
-    from jaxrl_ft.commands.options import REFERENCES, with_seed
-    from jaxrl_ft.commands.settings import EPISODES
+    from jaxrl_ft.commands.shared_settings import EPISODES, HELD_OUT_EPISODES, REFERENCES, with_seed
     from jaxrl_ft.sweeps.compare import compare
 
     advised = set() if advice is None else set(settings.methods) - set(REFERENCES)
@@ -134,8 +133,9 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
         {settings.target_name: settings.target},
         settings.methods,
         seeds=settings.flags.seeds,
-        **settings.finetune_budget._asdict(),
+        **settings.budget._asdict(),
         episodes=EPISODES,
+        held_out_episodes=HELD_OUT_EPISODES,
         held_out={settings.target_name: settings.held_out},
         paid={name: int(advice.env_steps.max()) for name in advised if advice},
         watch=lambda method, _, moment: display.tell(ADVISED if method in advised else method, moment),

@@ -14,6 +14,8 @@ CONFIG = "config.json"
 FROM_RUN, AGENTS = "--from-run", "--agents"
 PLACES = ("--out", FROM_RUN, "--distributed", "--coordinator", "--num-processes", "--process-id")
 """Flags that say where a run is written and which process this is, but not what runs."""
+ALIASES = {"--finetune-steps": "--steps"}
+"""Flags by other names for them."""
 VARIABLES, STORES = ("JAX_", "XLA_FLAGS"), ("CACHE", "_DIR")
 """How environment variables begin that change what is computed; of these, what stands in the names of mere places."""
 
@@ -134,7 +136,8 @@ def _flags(words: Sequence[str]) -> list[tuple[str, list[str]]]:
     for word in words:
         if word.startswith("--"):
             name, equals, value = word.partition("=")
-            found.append((name.replace("_", "-"), [value] * bool(equals)))
+            name = name.replace("_", "-")
+            found.append((ALIASES.get(name, name), [value] * bool(equals)))
         elif word.startswith("-h"):
             found.append((word, []))
         else:

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import tyro
 
 from jaxrl_ft.commands import short_help
-from jaxrl_ft.commands.short_help import HelpAll
+from jaxrl_ft.commands.command_line import ALIASES
+from jaxrl_ft.commands.shared_settings import REFERENCES, SharedFlags, name, names
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import map_fields
 from jaxrl_ft.core.table import Table
@@ -22,8 +23,6 @@ from jaxrl_ft.methods.method import Method
 from jaxrl_ft.rl.ppo import ALGOS
 
 PROGRAM = "python -m jaxrl_ft.train"
-REFERENCES = ("zero_shot", "scratch", "full")
-"""The methods of every run."""
 OF_PRETRAINING = ("--algo", "--network", "--optimizer.", "--pretrain-steps")
 """How flags begin that say how to pretrain."""
 
@@ -37,7 +36,7 @@ TABLES: Mapping[str, Table[Any]] = {"shift": SHIFTS, "method": METHODS, "algo": 
 """What the flags of names take."""
 FIRST = {
     "task and method": ("source", "shift", "method", "advise", "agents", "imports", "from_run"),
-    "budget and output": ("seeds", "seed", "pretrain_steps", "finetune_steps", "out", "help_all"),
+    "budget and output": ("seeds", "seed", "pretrain_steps", "steps", "out", "help_all"),
     "parts of the method": (
         *("warm_start", "adapter", "penalty", "optimizer", "intervention", "data", "control", "finish"),
         *("method.optimizer.learning-rate", "method.look-steps"),
@@ -50,80 +49,44 @@ FIRST = {
 """The flags of the short help."""
 
 
-def seed_away(seed: int, parts: int) -> int:
-    """The seed that is one of so many equal parts of all seeds away, so that streams of both use no key twice."""
-    return (seed + checks.MAX_SEED // parts) % checks.MAX_SEED
-
-
-def with_seed(rows: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """The runs of a comparison with the command's seed, and beside it that of fine-tuning, which follows from it."""
-    return [{**row, "seed": seed, "finetune_seed": row["seed"]} for row in rows]
-
-
-def _name(default: str) -> Any:
-    return tyro.conf.arg(metavar="NAME", help_behavior_hint=f"(default: {default})")
-
-
 @dataclasses.dataclass(frozen=True)
-class Flags:
+class Flags(SharedFlags):
     """The flags without a dot."""
 
-    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...", help_behavior_hint="")] = ()
-    """modules, or paths of .py files, that are imported first, so that what they register can be named"""
-    from_run: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-    """repeat the run whose results are in this directory; other flags override its own"""
-    agents: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: pretrain)")] = None
-    """saved agents, or the directory of an earlier run, to fine-tune instead of pretraining"""
-    source: Annotated[str | None, _name("CartPole-v1, or the agents' own")] = None
-    """environment to pretrain on"""
-    shift: Annotated[str | None, _name(DEFAULT_SHIFT)] = None
+    shift: Annotated[str | None, name(DEFAULT_SHIFT)] = None
     """named change from source to target; CartPole alone has them. Without it, `--target` flags change the source"""
-    method: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="")] = ()
+    method: Annotated[tuple[str, ...], names()] = ()
     """fine-tuning methods beside zero_shot, scratch and full; with --advise, those to choose from"""
     advise: bool = False
     """probe the agents on the target, and fine-tune with the method that the leaderboard then advises"""
     keep_source: float | None = None
     """with --advise, the share of the source return that the method must be expected to keep, 0 to 1"""
-    algo: Annotated[str | None, _name("ppo")] = None
+    algo: Annotated[str | None, name("ppo")] = None
     """algorithm"""
-    optimizer: Annotated[str | None, _name("adam, and the method's own")] = None
+    optimizer: Annotated[str | None, name("adam, and the method's own")] = None
     """optimizer of pretraining, and of the method"""
-    penalty: Annotated[str | None, _name("the method's own")] = None
+    penalty: Annotated[str | None, name("the method's own")] = None
     """what holds the method near the source policy"""
-    adapter: Annotated[str | None, _name("the method's own")] = None
+    adapter: Annotated[str | None, name("the method's own")] = None
     """what the method trains"""
-    warm_start: Annotated[str | None, _name("the method's own")] = None
+    warm_start: Annotated[str | None, name("the method's own")] = None
     """where the method starts"""
-    intervention: Annotated[str | None, _name("the method's own")] = None
+    intervention: Annotated[str | None, name("the method's own")] = None
     """what is done between gradient steps"""
-    data: Annotated[str | None, _name("the method's own")] = None
+    data: Annotated[str | None, name("the method's own")] = None
     """where the method's experience comes from"""
-    control: Annotated[str | None, _name("the method's own")] = None
+    control: Annotated[str | None, name("the method's own")] = None
     """what changes the method's numbers by what is measured"""
-    finish: Annotated[str | None, _name("the method's own")] = None
+    finish: Annotated[str | None, name("the method's own")] = None
     """what is done after training"""
-    seeds: int = 16
-    """number of agents pretrained, and of runs of each method"""
-    seed: int = 0
-    """seed of everything random, from 0 to 2^32 - 1"""
-    pretrain_steps: int = 40_960
-    """env steps of each agent on the source"""
-    finetune_steps: int = 20_480
-    """env steps of each run on the target"""
-    out: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/<time>)")] = None
-    """where to write; a directory that an earlier run wrote is written over"""
-    help_all: HelpAll = False
-    """show every flag, also those of every config, and leave"""
 
     def check(self) -> None:
-        """Refuses numbers outside their ranges.
+        """Refuse numbers outside their ranges.
 
         Raises:
             ValueError: names the field, the value and what is allowed.
         """
-        checks.seed(self.seed)
-        for name in ("seeds", "pretrain_steps", "finetune_steps"):
-            checks.count(name, getattr(self, name), 1, 2**31 - 1)
+        super().check()
         if self.keep_source is not None:
             checks.number("keep_source", self.keep_source, 0.0, 1.0)
             if not self.advise:
@@ -149,6 +112,9 @@ def joined(argv: Sequence[str], flags: type[Any]) -> tuple[str, ...]:
             found[flag].append(word)
             continue
         flag = re.sub(r"(^--|\.)no-", r"\1", written.replace("_", "-"))
+        if flag in ALIASES:
+            flag = written = ALIASES[flag]
+            word = f"{written}{equals}{value}"
         if flag not in found:
             found[flag] = [written, value] if equals and flag in several else [word]
         elif flag in several:
@@ -188,7 +154,7 @@ def second_pass(argv: Sequence[str], defaults: Mapping[str, Any], help_all: bool
         SystemExit: help was asked for, a flag is not known, or a value is of the wrong type.
     """
     if not help_all and any(word in short_help.HELP for word in argv):
-        short_help.show(PROGRAM, names(TABLES), FIRST, Flags(), defaults)
+        short_help.show(PROGRAM, listed(TABLES), FIRST, Flags(), defaults)
     fields = [
         (f"{name}_config", Annotated[type(default), tyro.conf.arg(name=name)], dataclasses.field(default=default))
         for name, default in defaults.items()
@@ -199,7 +165,7 @@ def second_pass(argv: Sequence[str], defaults: Mapping[str, Any], help_all: bool
     return {name: getattr(parsed, f"{name}_config") for name in defaults}
 
 
-def names(tables: Mapping[str, Table[Any]], purpose: str = PURPOSE) -> str:
+def listed(tables: Mapping[str, Table[Any]], purpose: str = PURPOSE) -> str:
     """What every name can be, a paragraph for each flag, for the help."""
     lists = {"source": TASK_IDS, **tables}
     wrapped = textwrap.TextWrapper(shutil.get_terminal_size().columns, subsequent_indent="  ", break_on_hyphens=False)

@@ -12,39 +12,20 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
 from jaxrl_ft.advice.choice import Advice
 from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.text_tables import WIDTH
-from jaxrl_ft.commands.command_line import CONFIG, Command
+from jaxrl_ft.commands.command_line import CONFIG
+from jaxrl_ft.commands.shared_settings import SharedSettings
 from jaxrl_ft.core import machine
 from jaxrl_ft.store import bundle, checkpoints, run_directory
 from jaxrl_ft.sweeps.results import Comparison
 from jaxrl_ft.training.agents import Agents
 
 SOURCE = "source"
-
-
-class Settings(Protocol):
-    """What the settings of both commands have."""
-
-    @property
-    def command(self) -> Command:
-        """The command line."""
-
-    @property
-    def flags(self) -> Any:
-        """Its flags, a dataclass."""
-
-    @property
-    def out(self) -> Path:
-        """The directory of results."""
-
-    def plan(self) -> dict[str, Any]:
-        """What the command line means, as JSON."""
 
 
 class SavedAgents(Mapping[tuple[str, str], Agents]):
@@ -85,7 +66,7 @@ def source_path(out: Path) -> Path:
     return out / "agents" / SOURCE
 
 
-def write_config(settings: Settings) -> None:
+def write_config(settings: SharedSettings) -> None:
     """Write `config.json`: the command line, what it means, and the versions and the machine it runs with."""
     description = {
         **settings.command.description(),
@@ -107,7 +88,7 @@ def write_advice(out: Path, advice: Advice) -> None:
 
 
 def write_results(
-    settings: Settings,
+    settings: SharedSettings,
     comparison: Comparison,
     *,
     title: str,

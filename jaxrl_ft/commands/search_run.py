@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxrl_ft.commands import sweep_settings
 from jaxrl_ft.commands.search_settings import SearchSettings
 from jaxrl_ft.commands.sweep_settings import SweepSettings
 from jaxrl_ft.core.files import write_csv
@@ -16,7 +15,6 @@ from jaxrl_ft.sweeps.proposals import Trial
 from jaxrl_ft.sweeps.search import quest
 from jaxrl_ft.sweeps.trials import Quest
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.finetune import Budget
 
 CSV = "search.csv"
 
@@ -32,7 +30,6 @@ class Outcome(NamedTuple):
 
 def planned(settings: SweepSettings, search: SearchSettings, agents: Agents, most: int = 0) -> Quest:
     """The search, ready to run, `most` runs at a time."""
-    budget = Budget(settings.flags.steps, settings.search_seed, sweep_settings.NUM_EVALS, sweep_settings.EVAL_EPISODES)
     return quest(
         agents,
         settings.targets,
@@ -41,7 +38,7 @@ def planned(settings: SweepSettings, search: SearchSettings, agents: Agents, mos
         kind=search.kind,
         trials=search.trials,
         seeds=min(search.seeds, agents.num_seeds),
-        budget=budget,
+        budget=settings.budget._replace(seed=settings.probe_seed),
         validation=search.validation,
         held_out=settings.held_out,
         storage=directory.study_path(settings.out),

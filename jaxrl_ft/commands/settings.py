@@ -4,7 +4,6 @@ import dataclasses
 import sys
 import types
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,15 @@ import numpy as np
 from jaxrl_ft.advice import advise
 from jaxrl_ft.advice.choice import Advice
 from jaxrl_ft.commands import command_line, options, user_modules
-from jaxrl_ft.commands.command_line import Command
-from jaxrl_ft.commands.options import OF_PRETRAINING, REFERENCES, Flags, seed_away
+from jaxrl_ft.commands.options import OF_PRETRAINING, Flags
+from jaxrl_ft.commands.shared_settings import (
+    EPISODES,
+    EVAL_EPISODES,
+    NUM_EVALS,
+    REFERENCES,
+    SharedSettings,
+    load_agents,
+)
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs.catalogue import CARTPOLES, held_out_grid, held_out_tasks, make_task
@@ -25,28 +31,18 @@ from jaxrl_ft.methods.optimizers import OPTIMIZERS, Optimizer
 from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.ppo import ALGOS
-from jaxrl_ft.store import checkpoints, run_directory
+from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps import cells
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.finetune import Budget, untrained
+from jaxrl_ft.training.finetune import untrained
 from jaxrl_ft.training.spec import training_spec
-
-NUM_EVALS, EVAL_EPISODES, EPISODES = 11, 16, 64
-"""Evaluations of each curve and of pretraining, greedy episodes of each of them, and of the final evaluation."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """A run of the command."""
+class Settings(SharedSettings):
+    """A run of `train`."""
 
-    command: Command
-    """the command line"""
     flags: Flags
-    """the flags without a dot"""
-    agents: Agents | None
-    """the agents to fine-tune, or None to pretrain them"""
-    source: Task
-    """the task they are pretrained on"""
     target: Task
     """the task to fine-tune on"""
     target_name: str
@@ -61,27 +57,8 @@ class Settings:
     """the network"""
     optimizer: Optimizer
     """the optimizer of pretraining"""
-    methods: dict[str, Method]
-    """all methods by name, the references first"""
-    out: Path
-    """where to write; not made yet"""
     candidates: tuple[str, ...] | None = None
     """the methods that advice is to choose from; None for all"""
-
-    @property
-    def finetune_budget(self) -> Budget:
-        """The numbers of each fine-tune."""
-        return Budget(self.flags.finetune_steps, self.finetune_seed, NUM_EVALS, EVAL_EPISODES)
-
-    @property
-    def finetune_seed(self) -> int:
-        """The seed of fine-tuning: half of all seeds away from that of pretraining, so that no key is used twice."""
-        return seed_away(self.flags.seed, 2)
-
-    @property
-    def probe_seed(self) -> int:
-        """The seed of the probe that advice rests on: a quarter of all seeds away, for the same reason."""
-        return seed_away(self.flags.seed, 4)
 
     def plan(self) -> dict[str, Any]:
         """What the command line means, as JSON."""
@@ -161,23 +138,6 @@ def _load(flags: Flags, words: Sequence[str]) -> Agents | None:
         if options.given(words, beginning):
             raise ValueError(f"{beginning.strip('-.')}: is not allowed with --agents, whose agents are trained already")
     return load_agents(flags.agents)
-
-
-def load_agents(directory: str) -> Agents:
-    """The saved agents: of a directory that `save` wrote, or the source agents of a run.
-
-    Raises:
-        ValueError: there are none, or they are damaged, or some of them failed in training.
-    """
-    path = Path(directory)
-    try:
-        agents = checkpoints.load(path / "agents" / "source" if (path / run_directory.MARKER).exists() else path)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"agents: {error}") from None
-    failed = [f"{number} ({status})" for number, status in enumerate(agents.status) if status != "ok"]
-    if failed:
-        raise ValueError(f"agents: {', '.join(failed)} failed in training; they cannot be fine-tuned")
-    return agents
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,7 +223,7 @@ def budget(settings: Settings, method: Method | None) -> int:
     Raises:
         ValueError: an argument of the training is not allowed.
     """
-    flags, task, steps = settings.flags, settings.target, settings.flags.finetune_steps
+    flags, task, steps = settings.flags, settings.target, settings.flags.steps
     if method is None:
         method = Method(warm_start=Scratch(), optimizer=settings.optimizer)
         task, steps = settings.source, flags.pretrain_steps
@@ -290,12 +250,12 @@ def _check(settings: Settings) -> None:
         agents,
         {settings.target_name: settings.target},
         settings.methods,
-        budget=settings.finetune_budget,
+        budget=settings.budget,
         seeds=flags.seeds,
         held_out={settings.target_name: settings.held_out},
     )
     if flags.advise:
-        steps, keep_source = flags.finetune_steps, flags.keep_source or 0.0
-        advise.check_steps("finetune_steps", steps, agents.algo, settings.target)
+        steps, keep_source = flags.steps, flags.keep_source or 0.0
+        advise.check_steps("steps", steps, agents.algo, settings.target)
         chosen = agents, settings.target, settings.candidates
         advise.check(*chosen, keep_source=keep_source, steps=steps, seed=settings.probe_seed)

@@ -15,8 +15,8 @@ from jaxrl_ft.analysis.report.text_tables import text_tables
 from jaxrl_ft.analysis.statistics.summary import is_ok
 from jaxrl_ft.commands import output
 from jaxrl_ft.commands.measurements import grids_and_films
-from jaxrl_ft.commands.options import with_seed
 from jaxrl_ft.commands.output import SavedAgents
+from jaxrl_ft.commands.shared_settings import with_seed
 from jaxrl_ft.commands.sweep_settings import SweepSettings
 from jaxrl_ft.core.curves import together
 from jaxrl_ft.envs.shifts import SHIFTS

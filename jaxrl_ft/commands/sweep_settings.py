@@ -4,18 +4,27 @@ import dataclasses
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from jaxrl_ft.commands import command_line, options, search_settings, short_help, user_modules
-from jaxrl_ft.commands.command_line import Command
-from jaxrl_ft.commands.options import REFERENCES, names, seed_away, texts
+from jaxrl_ft.commands.options import listed, texts
 from jaxrl_ft.commands.process_flags import ProcessFlags
 from jaxrl_ft.commands.search_settings import SearchSettings
-from jaxrl_ft.commands.settings import load_agents
-from jaxrl_ft.commands.short_help import HelpAll
+from jaxrl_ft.commands.shared_settings import (
+    EPISODES,
+    EVAL_EPISODES,
+    HELD_OUT_EPISODES,
+    NUM_EVALS,
+    REFERENCES,
+    SWITCH,
+    SharedFlags,
+    SharedSettings,
+    load_agents,
+    name,
+    names,
+)
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.table import Table
@@ -35,10 +44,9 @@ from jaxrl_ft.sweeps.proposals import MOST_TRIALS, SEARCHES
 from jaxrl_ft.training import spec
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.devices import LAYOUTS
-from jaxrl_ft.training.finetune import Budget, untrained
+from jaxrl_ft.training.finetune import untrained
 
 PROGRAM = "python -m jaxrl_ft.sweep"
-NUM_EVALS, EVAL_EPISODES, EPISODES, HELD_OUT_EPISODES = 11, 16, 64, 16
 PURPOSE = (
     "Fine-tunes agents by every method to every shift, over many seeds and grids, with as few compiled programs as the "
     f"methods' structures allow, and reports it. {', '.join(REFERENCES)} always run. Values behind several --shifts, "
@@ -54,29 +62,17 @@ FIRST = {
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
-def _names(default: str) -> Any:
-    return tyro.conf.arg(metavar="NAME ...", help_behavior_hint=f"(default: {default})")
-
-
 @dataclasses.dataclass(frozen=True)
-class SweepFlags:
-    """The flags."""
+class SweepFlags(SharedFlags):
+    """The flags of `sweep`."""
 
-    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...", help_behavior_hint="")] = ()
-    """modules, or paths of .py files, that are imported first, so that what they register can be named"""
-    from_run: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-    """repeat the sweep whose results are in this directory; other flags override its own"""
-    agents: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: pretrain)")] = None
-    """saved agents, or the directory of an earlier run, to fine-tune instead of pretraining"""
-    source: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: CartPole-v1)")] = None
-    """environment to pretrain on"""
-    shifts: Annotated[tuple[str, ...], _names(DEFAULT_SHIFT)] = ()
+    shifts: Annotated[tuple[str, ...], names(DEFAULT_SHIFT)] = ()
     """named changes from source to target; `all` for every one"""
-    methods: Annotated[tuple[str, ...], _names(RECOMMENDED)] = ()
+    methods: Annotated[tuple[str, ...], names(RECOMMENDED)] = ()
     """fine-tuning methods beside zero_shot, scratch and full; `all` for every one"""
     grid: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=V,V ...", help_behavior_hint="")] = ()
     """values of fields of the methods, such as optimizer.learning-rate=1e-4,1e-3; every combination runs"""
-    search: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: none)")] = None
+    search: Annotated[str | None, name("none")] = None
     """search the --space of each method on validation tasks, and run the best of each beside it; one of those above"""
     space: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=LOW:HIGH[:log] ...", help_behavior_hint="")] = ()
     """what --search may choose for a field of the methods: a range, or choices as FIELD=V,V"""
@@ -84,36 +80,22 @@ class SweepFlags:
     """budget of --search for each method, in trials of --steps env steps"""
     search_seeds: int = 4
     """agents of each trial of --search, and so its runs on each validation task"""
-    seeds: int = 16
-    """number of agents pretrained, and of runs of each cell"""
-    seed: int = 0
-    """seed of everything random, from 0 to 2^32 - 1"""
-    pretrain_steps: int = 40_960
-    """env steps of each agent on the source"""
-    steps: int = 20_480
-    """env steps of each run on its target"""
     layout: Annotated[str, tyro.conf.arg(metavar="|".join(LAYOUTS))] = "fast"
     """how runs lie on the devices; with `exact` the others of a sweep change no bit of a run, and it takes longer"""
     memory_limit: Annotated[str | None, tyro.conf.arg(metavar="BYTES", help_behavior_hint="(default: half)")] = None
     """memory that the programs of a process may take, such as 500M or 4G, instead of half of what is free"""
-    dry_run: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    dry_run: Annotated[bool, SWITCH] = False
     """say what would run, what it compiles, and about how long and how much memory it takes; nothing trains"""
-    out: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/<time>)")] = None
-    """where to write; a directory that holds the same plan is gone on with"""
-    help_all: HelpAll = False
-    """show every flag and leave"""
     processes: Annotated[ProcessFlags, tyro.conf.arg(name="")] = dataclasses.field(default_factory=ProcessFlags)
 
     def check(self) -> None:
-        """Refuses numbers outside their ranges.
+        """Refuse numbers outside their ranges.
 
         Raises:
             ValueError: names the field, the value and what is allowed.
         """
-        checks.seed(self.seed)
+        super().check()
         checks.choice("layout", self.layout, LAYOUTS)
-        for name in ("seeds", "pretrain_steps", "steps"):
-            checks.count(name, getattr(self, name), 1, 2**31 - 1)
         self.processes.check()
         if self.dry_run and self.processes.distributed:
             raise ValueError("dry_run: is not allowed with --distributed; one process tells the plan")
@@ -126,24 +108,16 @@ class SweepFlags:
 
 
 @dataclasses.dataclass(frozen=True)
-class SweepSettings:
+class SweepSettings(SharedSettings):
     """A sweep."""
 
-    command: Command
     flags: SweepFlags
-    agents: Agents | None
-    source: Task
     targets: dict[str, Task]
     held_out: dict[str, list[tuple[str, Task]]]
-    methods: dict[str, Method]
+    """tasks by target that are only ever evaluated on, each with its kind"""
     search: SearchSettings | None
     memory_limit: int | None
-    out: Path
-
-    @property
-    def finetune_seed(self) -> int:
-        """The seed of fine-tuning: half of all seeds away from that of pretraining, so that no key is used twice."""
-        return seed_away(self.flags.seed, 2)
+    """bytes"""
 
     @property
     def hint(self) -> str:
@@ -154,16 +128,6 @@ class SweepSettings:
         if self.flags.dry_run or not (pretrained or directory.anything_finished(self.out)):
             return "; nothing was finished"
         return f"; what was finished is in {self.out}, and the same command goes on from there"
-
-    @property
-    def search_seed(self) -> int:
-        """The seed of the search, a quarter of all seeds away from both."""
-        return seed_away(self.flags.seed, 4)
-
-    @property
-    def budget(self) -> Budget:
-        """The numbers of each fine-tune."""
-        return Budget(self.flags.steps, self.finetune_seed, NUM_EVALS, EVAL_EPISODES)
 
     def comparison(self) -> dict[str, Any]:
         """What a comparison is given beside agents, targets and methods."""
@@ -205,7 +169,7 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
     if flags.help_all:
         tyro.cli(SweepFlags, args=["--help"], prog=PROGRAM, description=texts(TABLES, PURPOSE))
     if any(word in short_help.HELP for word in command.words):
-        short_help.show(PROGRAM, names(TABLES, PURPOSE), FIRST, SweepFlags(), {})
+        short_help.show(PROGRAM, listed(TABLES, PURPOSE), FIRST, SweepFlags(), {})
     flags.check()
     if flags.agents is not None and flags.source is not None:
         raise ValueError("source: is not allowed with --agents, whose source is known")

@@ -128,7 +128,7 @@ MISTAKES = [
     ("--advise --method norm", "methods: there is no evidence of 'norm'"),
     (
         "--advise --finetune-steps 1768",
-        "finetune_steps: 1768 is not allowed; the probe that advice rests on may take 1792",
+        "steps: 1768 is not allowed; the probe that advice rests on may take 1792",
     ),
     ("--advise --keep-source 2", "keep_source: 2.0 is not allowed; it must be in [0, 1]"),
     (

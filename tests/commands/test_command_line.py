@@ -88,6 +88,16 @@ def test_a_run_is_repeated_with_the_same_settings_elsewhere(earlier, tmp_path):
     assert settings.resolve([f"--from_run={earlier.out}"]).plan() == earlier.plan()
 
 
+def test_a_flag_with_two_names_is_one_flag(earlier, tmp_path):
+    again = ["--from-run", str(earlier.out), "--out", str(tmp_path / "again")]
+    runs = [settings.resolve([*again, name, "2048"]) for name in ("--steps", "--finetune_steps")]
+    assert [run.flags.steps for run in runs] == [2048, 2048]
+    assert runs[0].command.words == runs[1].command.words
+    run_directory.create(runs[1].out)
+    output.write_config(runs[1])
+    assert settings.resolve(["--from-run", str(runs[1].out), "--steps", "1024"]).flags.steps == 1024
+
+
 def test_other_flags_override_those_of_the_run(earlier):
     again = settings.resolve(["--from-run", str(earlier.out), "--seed", "4", "--method", "full", "--algo.gamma=0.8"])
     assert (again.flags.seed, list(again.methods), again.algo.gamma) == (4, ["zero_shot", "scratch", "full"], 0.8)

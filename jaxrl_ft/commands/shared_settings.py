@@ -1,0 +1,143 @@
+"""What `train` and `sweep` share: flags with their defaults, numbers that no flag sets, and the settings they make."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jaxrl_ft.commands.command_line import Command
+from jaxrl_ft.commands.short_help import HelpAll
+from jaxrl_ft.core import checks
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.method import Method
+from jaxrl_ft.store import checkpoints, run_directory
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.finetune import Budget
+
+REFERENCES = ("zero_shot", "scratch", "full")
+"""The methods of every run."""
+NUM_EVALS, EVAL_EPISODES = 11, 16
+"""Evaluations of each learning curve, and greedy episodes of each of them."""
+EPISODES, HELD_OUT_EPISODES = 64, 16
+"""Greedy episodes after training on source and target, and on each held-out task."""
+MODULES = tyro.conf.arg(name="import", metavar="MODULE ...", help_behavior_hint="")
+SWITCH = tyro.conf.arg(help_behavior_hint="")
+
+
+def directory(default: str = "") -> Any:
+    """A flag that takes a directory."""
+    return tyro.conf.arg(metavar="DIR", help_behavior_hint=f"(default: {default})" if default else "")
+
+
+def name(default: str) -> Any:
+    """A flag that takes a name."""
+    return tyro.conf.arg(metavar="NAME", help_behavior_hint=f"(default: {default})")
+
+
+def names(default: str = "") -> Any:
+    """A flag that takes names."""
+    return tyro.conf.arg(metavar="NAME ...", help_behavior_hint=f"(default: {default})" if default else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class SharedFlags:
+    """The flags of both commands."""
+
+    imports: Annotated[tuple[str, ...], MODULES] = ()
+    """modules, or paths of .py files, that are imported first, so that what they register can be named"""
+    from_run: Annotated[str | None, directory()] = None
+    """repeat the run whose results are in this directory; other flags override its own"""
+    agents: Annotated[str | None, directory("pretrain")] = None
+    """saved agents, or the directory of an earlier run, to fine-tune instead of pretraining"""
+    source: Annotated[str | None, name("CartPole-v1, or the agents' own")] = None
+    """environment to pretrain on"""
+    seeds: int = 16
+    """number of agents pretrained, and of runs of each method on each target"""
+    seed: int = 0
+    """seed of everything random, from 0 to 2^32 - 1"""
+    pretrain_steps: int = 40_960
+    """env steps of each agent on the source"""
+    steps: int = 20_480
+    """env steps of each run on its target; --finetune-steps is another name for it"""
+    out: Annotated[str | None, directory("runs/<time>")] = None
+    """where to write; `train` writes over an earlier run, `sweep` goes on with one that has the same plan"""
+    verbose: Annotated[bool, SWITCH] = False
+    """print every table, and what each method changed in the agents"""
+    help_all: HelpAll = False
+    """show every flag, and leave"""
+
+    def check(self) -> None:
+        """Refuse numbers outside their ranges.
+
+        Raises:
+            ValueError: names the field, the value and what is allowed.
+        """
+        checks.seed(self.seed)
+        for field in ("seeds", "pretrain_steps", "steps"):
+            checks.count(field, getattr(self, field), 1, 2**31 - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class SharedSettings:
+    """What a command line of either command asks for, resolved and checked."""
+
+    command: Command
+    """the command line"""
+    flags: Any
+    """its flags without a dot, which have those of `SharedFlags`"""
+    agents: Agents | None
+    """the agents to fine-tune, or None to pretrain them"""
+    source: Task
+    """the task they are pretrained on"""
+    methods: dict[str, Method]
+    """all methods by name, the references first"""
+    out: Path
+    """the directory of results; not made yet"""
+
+    @property
+    def finetune_seed(self) -> int:
+        """The seed of fine-tuning: half of all seeds away from that of pretraining, so that no key is used twice."""
+        return seed_away(self.flags.seed, 2)
+
+    @property
+    def probe_seed(self) -> int:
+        """The seed of a probe or a search before fine-tuning: a quarter of all seeds away, for the same reason."""
+        return seed_away(self.flags.seed, 4)
+
+    @property
+    def budget(self) -> Budget:
+        """The numbers of each fine-tune."""
+        return Budget(self.flags.steps, self.finetune_seed, NUM_EVALS, EVAL_EPISODES)
+
+    def plan(self) -> dict[str, Any]:
+        """What the command line means, as JSON."""
+        raise NotImplementedError
+
+
+def seed_away(seed: int, parts: int) -> int:
+    """The seed that is one of so many equal parts of all seeds away, so that streams of both use no key twice."""
+    return (seed + checks.MAX_SEED // parts) % checks.MAX_SEED
+
+
+def with_seed(rows: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """The runs of a comparison with the command's seed, and beside it that of fine-tuning, which follows from it."""
+    return [{**row, "seed": seed, "finetune_seed": row["seed"]} for row in rows]
+
+
+def load_agents(path: str) -> Agents:
+    """The saved agents: of a directory that `save` wrote, or the source agents of a run.
+
+    Raises:
+        ValueError: there are none, or they are damaged, or some of them failed in training.
+    """
+    try:
+        run = (Path(path) / run_directory.MARKER).exists()
+        agents = checkpoints.load(Path(path) / "agents" / "source" if run else path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"agents: {error}") from None
+    failed = [f"{number} ({status})" for number, status in enumerate(agents.status) if status != "ok"]
+    if failed:
+        raise ValueError(f"agents: {', '.join(failed)} failed in training; they cannot be fine-tuned")
+    return agents
