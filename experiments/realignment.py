@@ -30,7 +30,7 @@ from jaxrl_ft.analysis.statistics.transfer import area_under_curve
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.realignment import Realignment
 from jaxrl_ft.training.preparation import realign
-from jaxrl_ft.training.preparation.look import BEFORE, ON_TARGET, watch
+from jaxrl_ft.training.preparation.look import ON_TARGET, experience_before, watch
 from jaxrl_ft.training.spec import finetune_spec
 
 RESULTS = Path(__file__).parent / "results"
@@ -149,7 +149,7 @@ def readings(agents: ft.Agents, worlds: dict[tuple[str, str], dict[str, Any]]) -
         for (sense, physics), quantities in worlds.items():
             task = ft.make_task(SOURCE, **quantities)
             spec = finetune_spec(agents, task, method, STEPS, 1, 2, 1)
-            known = known or watch(spec, base, agents.source, BEFORE).experiences
+            known = known or experience_before(spec, base)
             look = watch(spec, base, task, ON_TARGET).experiences
             found = realign.estimates(spec, known, look)
             counts = Counter(judged(one, quantities) for one in found)

@@ -54,6 +54,8 @@ class Realignment(NamedTuple):
     """why something that may have changed was left as it is"""
     untried: tuple[str, ...] = ()
     """changes that were not tried"""
+    scale_error: Floats | None = None
+    """standard errors of the scales' logarithms, [O]; None where no reading was believed"""
 
     @property
     def parts(self) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""The compiled programs, fourteen in all: module-level jits over a leading axis of runs, sharded over the devices.
+"""The compiled programs, fifteen in all: module-level jits over a leading axis of runs, sharded over the devices.
 
 A second call with the same structure and width never retraces, whatever the seeds, physics and floats.
 """
@@ -14,6 +14,7 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.optimizers.keeping import Keep
 from jaxrl_ft.methods.penalties import Penalty, Source
 from jaxrl_ft.methods.warm_starts import Probe, WarmStart
+from jaxrl_ft.rl import rollout
 from jaxrl_ft.rl.algorithm import Metrics
 from jaxrl_ft.rl.rollout import Transition
 from jaxrl_ft.training import collect as collecting
@@ -84,6 +85,17 @@ def transitions(
         return initial_state.watch(algo, num_envs, num_steps, policy, task, key)
 
     return layout.over_runs(one)(algo, policies, tasks, seeds, indices, numbers)
+
+
+@partial(devices.Program, static=("layout", "num"))
+def starts(layout: Layout, num: int, tasks: Task, seeds: Any, indices: Any, numbers: Any) -> jax.Array:
+    """First observations [R, N, O] of so many episodes of every run's task."""
+
+    def one(task: Task, seed: jax.Array, index: jax.Array, number: jax.Array) -> jax.Array:
+        key = jax.random.fold_in(stream_key(seed, index, keys.SOURCE), number)
+        return rollout.start(key, collecting.environments(task, num), num)[0]
+
+    return layout.over_runs(one)(tasks, seeds, indices, numbers)
 
 
 @partial(devices.Program, static=("layout",))

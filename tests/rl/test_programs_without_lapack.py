@@ -23,7 +23,7 @@ LAPACK = {
 HOST = {"pure_callback", "io_callback", "debug_callback", "infeed", "outfeed", "ffi_call", "debug_print"}
 NAMES = [
     "fresh", "warm_start", "gather", "transitions", "finish", "enter", "begin", "collect", "learn", "evaluate",
-    "record", "diverge", "evaluate_each", "signs",
+    "record", "diverge", "evaluate_each", "signs", "starts",
 ]  # fmt: skip
 ALGO = ft.PPO(num_envs=2, num_steps=4, num_epochs=2, num_minibatches=2)
 

@@ -15,8 +15,9 @@ from jaxrl_ft.training import devices, programs
 from jaxrl_ft.training.evaluation.episodes import Outcome, expected_return, possible_share, tells_apart
 from jaxrl_ft.training.runs import Spec
 
-ON_SOURCE, ON_TARGET, BEFORE = range(3)
+ON_SOURCE, ON_TARGET, BEFORE, BEGINNINGS = range(4)
 """Streams of random numbers."""
+_BEGINNINGS = 128
 
 
 class Look(NamedTuple):
@@ -62,6 +63,19 @@ def watch(spec: Spec, policy: Policy, task: Task, stream: int) -> Look:
     )
     experiences = [_experience(first[i], tree.take(steps, i)) for i in range(num)]
     return Look(experiences, _outcome(*own), _outcome(*random))
+
+
+def beginnings(spec: Spec, task: Task) -> np.ndarray:
+    """How 128 more episodes of the source begin, [R, 128, O]; a reset is no step, and of the source it is free."""
+    num = spec.num_runs
+    arguments = devices.put((tree.repeat(task, num), *spec.seeds, np.full(num, BEGINNINGS, np.uint32)), num)
+    return np.asarray(devices.trim(programs.starts(devices.layout(), _BEGINNINGS, *arguments), num))
+
+
+def experience_before(spec: Spec, policy: Policy) -> list[Experience]:
+    """Experience of what the agents knew, of every run, with more starts than the look has; see `watch`."""
+    seen, more = watch(spec, policy, spec.before, BEFORE).experiences, beginnings(spec, spec.before)
+    return [one._replace(starts=np.concatenate([one.starts, more[i]])) for i, one in enumerate(seen)]
 
 
 def _outcome(reward: np.ndarray, terminated: np.ndarray) -> Outcome:

@@ -15,7 +15,7 @@ from jaxrl_ft.methods.warm_starts import Probe
 from jaxrl_ft.training import devices, host, programs
 from jaxrl_ft.training.preparation import imagine, realign
 from jaxrl_ft.training.preparation.imagine import Imagined
-from jaxrl_ft.training.preparation.look import BEFORE, ON_SOURCE, ON_TARGET, Look, watch
+from jaxrl_ft.training.preparation.look import ON_SOURCE, ON_TARGET, Look, experience_before, watch
 from jaxrl_ft.training.preparation.probe import chance, probed_share
 from jaxrl_ft.training.runs import Spec, Start
 from jaxrl_ft.training.spec import same_sizes
@@ -53,8 +53,7 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
         look = watch(spec, _untouched(spec, base, fresh), spec.task, ON_TARGET)
         share = look.share(spec.task)
     if look and _aligns(spec):
-        before = watch(spec, base, spec.before, BEFORE)
-        changes = realign.estimates(spec, before.experiences, look.experiences)
+        changes = realign.estimates(spec, experience_before(spec, base), look.experiences)
         aligned = realign.realign(base, changes)
         # What is anchored to the first parameters is anchored to them as they too would read the target.
         init_params = realign.realign(Policy(init_params, base.statistics, base.network), changes).params

@@ -14,7 +14,7 @@ from jaxrl_ft.methods.imagination import Imagination, fit
 from jaxrl_ft.training import devices, host
 from jaxrl_ft.training.evaluation.episodes import Outcome, expected_return, possible_share, tells_apart
 from jaxrl_ft.training.preparation import imagine, prepare
-from jaxrl_ft.training.preparation.look import ON_SOURCE, ON_TARGET, Look, watch
+from jaxrl_ft.training.preparation.look import BEFORE, ON_SOURCE, ON_TARGET, Look, experience_before, watch
 from jaxrl_ft.training.spec import finetune_spec
 
 ALIGNED = ft.Method(look_steps=64, warm_start=ft.WarmStart(align=True))
@@ -105,6 +105,18 @@ def test_a_look_shows_the_policy_in_half_of_the_environments_and_chance_in_the_o
     assert not np.array_equal(look[0].obs, look[1].obs)
     assert not np.array_equal(watch(spec, policy, target, ON_SOURCE).experiences[0].obs, look[0].obs)
     assert np.all(seen_all.share(target) < 0.05)
+
+
+def test_of_the_source_more_starts_are_known_than_a_look_shows(left, target):
+    spec, policy = spec_of(left, target, IMAGINED), Policy(left.params, left.statistics, left.network)
+    known, look = experience_before(spec, policy), watch(spec, policy, spec.before, BEFORE).experiences
+    for one, seen in zip(known, look):
+        np.testing.assert_array_equal(one.obs, seen.obs)
+        np.testing.assert_array_equal(one.starts[:-128], seen.starts)
+        # of a uniform variable on (-0.05, 0.05)
+        assert np.abs(one.starts).max() <= 0.05
+        np.testing.assert_allclose(one.starts[-128:].std(axis=0), 0.1 / np.sqrt(12), rtol=0.2)
+    assert not np.array_equal(known[0].starts[-128:], known[1].starts[-128:])
 
 
 def test_continuous_actions_are_seen_within_their_bounds(tiny, random_params):

@@ -1,0 +1,78 @@
+"""What a reading of the target's sensors and actions predicts of its dynamics and its starts, and how well it does."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxrl_ft.methods.candidates import Readings
+from jaxrl_ft.methods.responses import Coefficients, Response, contrasts
+
+Floats = NDArray[np.floating[Any]]
+
+# Gains that physics may multiply a row by, and their log-normal weights; the last is no gain, with half of the weight.
+_GAINS = np.append(2.0 ** (np.arange(-8, 9) / 2), 1.0)
+_WEIGHTS = np.append(np.exp(-(np.log(_GAINS[:-1]) ** 2) / 2), 0.0)
+_LOG_WEIGHTS = np.log(np.append(_WEIGHTS[:-1] / _WEIGHTS.sum(), 1.0) / 2)
+# Relative deviation of each coefficient from its row's gain; small where there is no gain.
+_DEVIATION = np.append(np.full(len(_GAINS) - 1, 0.3), 0.03)
+# Deviation of any coefficient, in typical changes of the sensor for a typical value of what acts on it.
+EPSILON = 0.01
+# Degrees of freedom of Student's t: a coefficient that no gain explains speaks against a reading, but not for ever.
+FREEDOM = 8.0
+# The relative standard deviation of a uniform sample's spread, times the root of its size: sqrt((kurtosis - 1) / 4).
+_SPREAD_ERROR = 0.45
+
+
+class Evidence(NamedTuple):
+    """What is known of both tasks."""
+
+    source: Response
+    target: Response
+    source_starts: Floats
+    target_starts: Floats
+    usual: NDArray[np.int64]
+    """actions that mean what they did, [A]"""
+    continuous: bool
+
+
+def predictions(readings: Readings, evidence: Evidence) -> tuple[Coefficients, Coefficients]:
+    """The target's slopes [C, O, O] and pushes [C, O, F] if its physics are the source's; signs of errors are void."""
+    shows = np.argsort(readings.order, axis=1)
+    scale = np.take_along_axis(readings.scale, shows, axis=1)[:, :, None]
+    across = scale / scale.swapaxes(1, 2)
+    slopes = [part[shows[:, :, None], shows[:, None, :]] * across for part in evidence.source.slopes]
+    acting = [_acting(part, readings.actions, evidence.continuous) for part in evidence.source.pushes]
+    pushes = [np.take_along_axis(part, shows[:, :, None], axis=1) * scale for part in acting]
+    return Coefficients(slopes[0], slopes[1]), Coefficients(pushes[0], pushes[1])
+
+
+def _acting(pushes: Floats, actions: NDArray[np.int64], continuous: bool) -> Floats:
+    """Effects [C, O, F] of the target's features, for actions [C, A] that do what the source's do."""
+    if continuous:
+        return pushes * actions[:, None, :]
+    frame = contrasts(actions.shape[1])
+    effects = pushes @ frame.T
+    return effects[:, np.argsort(actions, axis=1)].swapaxes(0, 1) @ frame
+
+
+def typical(target: Response) -> tuple[Floats, Floats]:
+    """Slopes [O, O] and pushes [O, F] that change a sensor typically for a typical value of what acts on it."""
+    return target.moved[:, None] / target.spread, target.moved[:, None] / target.acted
+
+
+def log_density(predicted: Coefficients, seen: Coefficients, unit: Floats) -> Floats:
+    """Log-density [C, O] of the coefficients seen [O, K] around predictions [C, O, K], over all gains of a row."""
+    mean = predicted.value[..., None] * _GAINS
+    variance = (_DEVIATION * mean) ** 2 + (_GAINS * predicted.error[..., None]) ** 2
+    variance += (unit**2 + seen.error**2)[..., None]
+    square = (seen.value[..., None] - mean) ** 2 / variance
+    density = -0.5 * (FREEDOM + 1) * np.log1p(square / FREEDOM) - 0.5 * np.log(variance)
+    return np.logaddexp.reduce(density.sum(axis=2) + _LOG_WEIGHTS, axis=-1)
+
+
+def start_ratio(order: Any, evidence: Evidence) -> tuple[Floats, float]:
+    """How much wider the target's starts spread, sensor by sensor of the source [..., O], and the log's error."""
+    ours, theirs = (starts.std(axis=0) + 1e-9 for starts in (evidence.source_starts, evidence.target_starts))
+    sizes = len(evidence.source_starts), len(evidence.target_starts)
+    return theirs[order] / ours, float(_SPREAD_ERROR * np.sqrt(sum(1 / size for size in sizes)))
