@@ -144,7 +144,7 @@ def readings(agents: ft.Agents, worlds: dict[tuple[str, str], dict[str, Any]]) -
     """A row for each target and length of look: how many runs were read how, and the reasons given."""
     base, rows = Policy(agents.params, agents.statistics, agents.network), []
     for num_steps in LOOKS:
-        method = replace(ft.METHODS["realign"], look_steps=num_steps)
+        method = replace(ft.METHODS["realign"], look=ft.Look(steps=num_steps))
         known = None
         for (sense, physics), quantities in worlds.items():
             task = ft.make_task(SOURCE, **quantities)

@@ -32,10 +32,12 @@ if TYPE_CHECKING:
         ResidualPolicy,
         Sparse,
     )
+    from jaxrl_ft.methods.alignment import ALIGNMENTS, Alignment, Realign
     from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
     from jaxrl_ft.methods.control import CONTROLS, PBT, Control, GapDecay, Strength
     from jaxrl_ft.methods.data import DATA, Between, Data, JumpStart, Mixture, Replay
     from jaxrl_ft.methods.finish import FINISHES, Finish, Prune, Soup, WiSE
+    from jaxrl_ft.methods.imagination import IMAGINATIONS, Imagination
     from jaxrl_ft.methods.interventions import (
         INTERVENTIONS,
         ContinualBackprop,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
         SoftShrinkPerturb,
         WeightClipping,
     )
+    from jaxrl_ft.methods.look import LOOKS, Look
     from jaxrl_ft.methods.method import Method
     from jaxrl_ft.methods.optimizers import (
         ADOPT,
@@ -123,6 +126,7 @@ _MODULES = {
         "LastK LoRA OutputAffine Partial PlasticityInjection ProgressiveColumn RandomSubspace "
         "ResidualPolicy Sparse "
     ),
+    "methods.alignment": "ALIGNMENTS Alignment Realign",
     "methods.catalogue": "METHODS RECOMMENDED",
     "methods.control": "CONTROLS PBT Control GapDecay Strength",
     "methods.data": "DATA Between Data JumpStart Mixture Replay",
@@ -132,6 +136,8 @@ _MODULES = {
         "WeightClipping "
     ),
     "methods.optimizers.keeping": "Keep",
+    "methods.imagination": "IMAGINATIONS Imagination",
+    "methods.look": "LOOKS Look",
     "methods.method": "Method",
     "methods.optimizers": (
         "ADOPT OPTIMIZERS SGD TRAC AdEMAMix Adam AdaptiveDecay "
@@ -154,17 +160,20 @@ __all__ = [
     "ADAPTERS",
     "ADOPT",
     "ALGOS",
+    "ALIGNMENTS",
     "CONTROLS",
     "DATA",
     "EWC",
     "FINISHES",
     "IA3",
+    "IMAGINATIONS",
     "INTERVENTIONS",
     "KL",
     "L1",
     "L1SP",
     "L2",
     "L2SP",
+    "LOOKS",
     "MAS",
     "METHODS",
     "MLP",
@@ -184,6 +193,7 @@ __all__ = [
     "AdaptiveDecay",
     "Advice",
     "Agents",
+    "Alignment",
     "AutoRGN",
     "Between",
     "Bottleneck",
@@ -202,6 +212,7 @@ __all__ = [
     "Full",
     "GapDecay",
     "HeadReset",
+    "Imagination",
     "InFeR",
     "InputAffine",
     "Intervention",
@@ -210,6 +221,7 @@ __all__ = [
     "L2Init",
     "LastK",
     "LoRA",
+    "Look",
     "Mechanize",
     "Method",
     "Mixture",
@@ -231,6 +243,7 @@ __all__ = [
     "Range",
     "Rates",
     "ReDo",
+    "Realign",
     "Replay",
     "ResidualPolicy",
     "Schedule",

@@ -157,7 +157,7 @@ BAD_FINETUNING = [
     ({"method": ft.Method(penalty=ft.L2(coef=math.nan))}, "method.penalty.coef: nan is not allowed"),
     ({"method": ft.Method(penalty=ft.KL(direction="backward"))}, "method.penalty.direction: 'backward' is not known"),
     ({"method": ft.Method(warm_start=ft.Soften(scale=1.5))}, "method.warm_start.scale: 1.5 is not allowed"),
-    ({"method": ft.Method(warm_start=ft.Soften(probe_episodes=17))}, "method.warm_start.probe_episodes: 17"),
+    ({"method": ft.Method(look=ft.Look(probe_episodes=17))}, "method.look.probe_episodes: 17"),
     ({"method": ft.Method(adapter="lora")}, "method.adapter: 'lora' is not allowed; it must be of type Adapter"),
     ({"target": "CartPole-v1"}, "target: 'CartPole-v1' is not allowed; it must be a Task"),
     ({"method": ft.Method(adapter=ft.LoRA(rank=9))}, "method.adapter.rank: 9 is above the layer's width 8"),
@@ -177,7 +177,7 @@ BAD_FINETUNING = [
     ({"method": ft.Method(finish=ft.Soup(population=0))}, "method.finish.population: 0 is not allowed"),
     ({"method": ft.Method(control=ft.PBT(population=1))}, "method.control.population: 1 is not allowed"),
     ({"method": ft.Method(keep=ft.Keep(first_moment=2.0))}, "method.keep.first_moment: 2.0 is not allowed"),
-    ({"method": ft.Method(look_steps=-1)}, "method.look_steps: -1 is not allowed"),
+    ({"method": ft.Method(look=ft.Look(steps=-1))}, "method.look.steps: -1 is not allowed"),
     ({"method": ft.Method(ent_coef=-0.1)}, "method.ent_coef: -0.1 is not allowed"),
     ({"method": "ewc", "target": ft.make_task("Acrobot-v1")}, "method: asks for source experience, but the target has"),
 ]

@@ -99,7 +99,7 @@ def examine(agents: Agents, target: Task, *, seed: int = 4) -> Examination:
 
 def most_steps(algo: Any, target: Task) -> int:
     """Environment steps on the target that an examination may take, of each agent."""
-    look = METHODS[RECOMMENDED].look_env_steps
+    look = METHODS[RECOMMENDED].look.env_steps
     return look + int(algo.steps_per_update()) + EPISODES * int(target.episode_limit)
 
 
@@ -111,7 +111,7 @@ def _see(spec: Spec, policy: Policy, task: Task) -> _Seen:
     arguments = devices.put((tree.repeat(as_arrays(spec.algo), num), policy, tasks, *spec.seeds), num)
     signs = devices.trim(programs.signs(devices.layout(), *arguments), num)
     low, high = task.return_range
-    fixed = spec.method.look_env_steps + spec.algo.steps_per_update()
+    fixed = spec.method.look.env_steps + spec.algo.steps_per_update()
     return _Seen(
         np.clip((outcome.episode_return.mean(axis=1) - low) / (high - low), 0.0, 1.0),
         signs,

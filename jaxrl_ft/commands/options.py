@@ -38,8 +38,8 @@ FIRST = {
     "task and method": ("source", "shift", "method", "advise", "agents", "imports", "from_run"),
     "budget and output": ("seeds", "seed", "pretrain_steps", "steps", "out", "help_all"),
     "parts of the method": (
-        *("warm_start", "adapter", "penalty", "optimizer", "intervention", "data", "control", "finish"),
-        *("method.optimizer.learning-rate", "method.look-steps"),
+        *AXES,
+        *("method.optimizer.learning-rate", "method.look.steps"),
     ),
     "pretraining": (
         *("algo.num-envs", "algo.num-steps", "algo.gamma", "network.width", "network.activation"),
@@ -69,8 +69,14 @@ class Flags(SharedFlags):
     """what holds the method near the source policy"""
     adapter: Annotated[str | None, name("the method's own")] = None
     """what the method trains"""
+    look: Annotated[str | None, name("the method's own")] = None
+    """what the method pays for on the target before anything else"""
     warm_start: Annotated[str | None, name("the method's own")] = None
     """where the method starts"""
+    alignment: Annotated[str | None, name("the method's own")] = None
+    """how the method reads sensors and actions"""
+    imagination: Annotated[str | None, name("the method's own")] = None
+    """how the method trains in a model of the target"""
     intervention: Annotated[str | None, name("the method's own")] = None
     """what is done between gradient steps"""
     data: Annotated[str | None, name("the method's own")] = None

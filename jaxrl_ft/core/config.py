@@ -144,6 +144,8 @@ def modules_of(value: Any) -> set[str]:
 def from_json(value: Any) -> Any:
     """The config that `to_json` described; lists become tuples. Nothing is imported.
 
+    A class with a static method `upgraded` is given its JSON fields first, and returns those that it has now.
+
     Raises:
         ValueError: the type or a field is not known here; a module that must be imported first is named.
     """
@@ -161,6 +163,7 @@ def from_json(value: Any) -> Any:
     if name not in _CONFIGS:
         raise ValueError(f"config type {name!r} is not known; known: {', '.join(sorted(_CONFIGS))}")
     cls = _CONFIGS[name]
+    fields = getattr(cls, "upgraded", dict)(fields)
     known = {f.name for f in dataclasses.fields(cls)}
     unknown = sorted(set(fields) - known)
     if unknown:

@@ -9,20 +9,25 @@ from typing import Any
 
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.methods.adapters import ADAPTERS, Partial
+from jaxrl_ft.methods.alignment import ALIGNMENTS, Realign
 from jaxrl_ft.methods.control import CONTROLS, GapDecay, Strength
 from jaxrl_ft.methods.data import DATA, Between
 from jaxrl_ft.methods.finish import FINISHES
-from jaxrl_ft.methods.imagination import Imagination
+from jaxrl_ft.methods.imagination import IMAGINATIONS
 from jaxrl_ft.methods.interventions import INTERVENTIONS
+from jaxrl_ft.methods.look import LOOKS
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import OPTIMIZERS, Adam
 from jaxrl_ft.methods.optimizers.keeping import Keep
 from jaxrl_ft.methods.optimizers.rates import AutoRGN, Rates
 from jaxrl_ft.methods.penalties import KL, L2SP, PENALTIES
-from jaxrl_ft.methods.warm_starts import WARM_STARTS, Soften, WarmStart
+from jaxrl_ft.methods.warm_starts import WARM_STARTS, Soften
 
 AXES: Mapping[str, Table[Any]] = {
+    "look": LOOKS,
     "warm_start": WARM_STARTS,
+    "alignment": ALIGNMENTS,
+    "imagination": IMAGINATIONS,
     "adapter": ADAPTERS,
     "penalty": PENALTIES,
     "optimizer": OPTIMIZERS,
@@ -31,7 +36,7 @@ AXES: Mapping[str, Table[Any]] = {
     "control": CONTROLS,
     "finish": FINISHES,
 }
-"""The axes of a method that have members by name, each with their table."""
+"""The axes of a method, each with the table of its members."""
 
 METHODS: Table[Method] = Table("method")
 RECOMMENDED = "imagine"
@@ -84,36 +89,42 @@ METHODS.add(
 _rows("adapter", ADAPTERS, "lora rslora dora random_subspace sparse ia3 input_affine output_affine", optimizer=_SMALL)
 _rows("adapter", ADAPTERS, "bottleneck residual plasticity progressive")
 
-_rows("warm_start", WARM_STARTS, "soften probe_soften critic_reset head_reset shrink_perturb")
+_rows("warm_start", WARM_STARTS, "soften")
+METHODS.add(
+    "probe_soften",
+    Method(look=LOOKS["probe"], warm_start=Soften()),
+    "softens less, the more return a paid probe of the target measures",
+)
+_rows("warm_start", WARM_STARTS, "critic_reset head_reset shrink_perturb")
 _rows("warm_start", WARM_STARTS, "net2wider net2deeper")
 METHODS.add(
     "realign",
-    Method(look_steps=32, warm_start=WarmStart(align=True)),
+    Method(look=LOOKS["short"], alignment=Realign()),
     "undoes changes of sensors and actions that a paid look at the target shows",
 )
 METHODS.add(
     "realign_soften",
-    Method(look_steps=32, warm_start=Soften(align=True, probe_episodes=8)),
+    Method(look=LOOKS["short_and_probe"], warm_start=Soften(), alignment=Realign()),
     "as realign, then softens less, the more return a paid probe of the target measures",
 )
 METHODS.add(
     "imagine",
-    Method(look_steps=64, warm_start=Soften(align=True), imagination=Imagination(steps=20_480)),
+    Method(look=LOOKS["long"], warm_start=Soften(), alignment=Realign(), imagination=IMAGINATIONS["linear"]),
     "realigns and softens after a paid look at the target, trains in a linear model of it, then on the target (Dyna)",
 )
 METHODS.add(
     "imagine_both",
     Method(
-        look_steps=64,
+        look=LOOKS["long"],
         warm_start=Soften(),
-        imagination=Imagination(steps=20_480, source_share=0.5, rounds=4),
+        imagination=IMAGINATIONS["linear_both"],
         penalty=PENALTIES["cloning"],
     ),
     "softens, trains in linear models of source and target, then with the penalty cloning on the target",
 )
 METHODS.add(
     "imagine_scratch",
-    Method(look_steps=64, warm_start=WARM_STARTS["scratch"], imagination=Imagination(steps=20_480)),
+    Method(look=LOOKS["long"], warm_start=WARM_STARTS["scratch"], imagination=IMAGINATIONS["linear"]),
     "as imagine, from a fresh policy (Dyna)",
 )
 METHODS.add("entropy_bonus", Method(ent_coef=0.01), "adds an entropy bonus, so that the policy explores")
@@ -147,7 +158,7 @@ _rows("finish", FINISHES, "wise soup")
 
 METHODS.add(
     "strength",
-    Method(warm_start=WarmStart(probe_episodes=8), penalty=KL(), control=Strength()),
+    Method(look=LOOKS["probe"], penalty=KL(), control=Strength()),
     "as kl, the more strongly, the more return a paid zero-shot probe measures",
 )
 METHODS.add(

@@ -1,15 +1,17 @@
 """A method: one choice on each axis of fine-tuning."""
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any
 
 from jaxrl_ft.core.config import config, floats
 from jaxrl_ft.methods.adapters import Adapter, Full
+from jaxrl_ft.methods.alignment import Alignment
 from jaxrl_ft.methods.control import Control
 from jaxrl_ft.methods.data import Data
 from jaxrl_ft.methods.finish import Finish
 from jaxrl_ft.methods.imagination import Imagination
 from jaxrl_ft.methods.interventions import Intervention
+from jaxrl_ft.methods.look import Look
 from jaxrl_ft.methods.optimizers import Adam, Optimizer
 from jaxrl_ft.methods.optimizers.keeping import Keep
 from jaxrl_ft.methods.penalties import Penalty
@@ -20,11 +22,12 @@ from jaxrl_ft.methods.warm_starts import WarmStart
 class Method:
     """A complete fine-tuning recipe."""
 
-    look_steps: int = 0
-    """steps in each of 8 environments on the target, paid from the budget, before anything else; the pretrained policy
-    acts in half of them, random actions are taken in the others"""
+    look: Look = Look()
+    """what it pays for and measures on the target before anything else"""
     warm_start: WarmStart = WarmStart()
     """where it starts"""
+    alignment: Alignment = Alignment()
+    """how it reads the target's sensors and actions"""
     imagination: Imagination = Imagination()
     """how it trains in a learned model before it trains in the target"""
     keep: Keep = Keep()
@@ -48,9 +51,6 @@ class Method:
     trains: bool = True
     """whether it takes any update; without, the pretrained agent is evaluated as it is"""
 
-    LOOK_ENVS: ClassVar[int] = 8
-    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"look_steps": (0, 10_000)}
-
     @property
     def population(self) -> int:
         """Fine-tunes of each base that share the budget."""
@@ -60,11 +60,6 @@ class Method:
     def source_steps(self) -> int:
         """Environment steps of source experience that the parts ask for."""
         return max(self.penalty.source_steps, self.data.source_steps)
-
-    @property
-    def look_env_steps(self) -> int:
-        """Environment steps of one look of one run."""
-        return self.LOOK_ENVS * self.look_steps
 
     @property
     def keeps(self) -> bool:
@@ -77,7 +72,24 @@ class Method:
 
     def spent_before(self) -> int:
         """Environment steps on the target that are paid before the first update, of each run."""
-        return self.look_env_steps + self.warm_start.spent()
+        return self.look.spent()
+
+    def without_paying(self) -> "Method":
+        """The method of the same training program that neither looks, probes, realigns nor imagines before it."""
+        return replace(self, look=Look(), alignment=Alignment(), imagination=Imagination())
+
+    @staticmethod
+    def upgraded(fields: dict[str, Any]) -> dict[str, Any]:
+        """The JSON fields of a method, those of version 0.1 moved to the parts that have them now."""
+        warm_start = dict(fields.get("warm_start") or {})
+        probe = {name: warm_start.pop(name) for name in ("probe_episodes", "probe_steps") if name in warm_start}
+        align = warm_start.pop("align", False)
+        if "look_steps" not in fields and not probe:
+            return fields
+        look = {"type": "Look", "steps": fields.get("look_steps", 0), **probe}
+        alignment = {"type": "Realign" if align else "Alignment"}
+        rest = {name: value for name, value in fields.items() if name != "look_steps"}
+        return {**rest, "warm_start": warm_start, "look": look, "alignment": alignment}
 
     def training_optimizer(self) -> Optimizer:
         """The optimizer of the training program: nothing absent, and counts by entry where moments are voided."""
@@ -106,16 +118,16 @@ class Method:
             "control: a population is chosen from, and one to be averaged is not; use one of control and finish": (
                 self.control.population > 1 and self.finish.population > 1
             ),
-            "warm_start.align: True needs a look at the target; give look_steps": (
-                self.warm_start.align and not self.look_steps
+            f"alignment: {type(self.alignment).__name__} needs a look at the target; give look.steps": (
+                self.alignment.acts and not self.look.steps
             ),
-            "imagination.steps: a model needs a look at the target; give look_steps": (
-                self.imagination.steps > 0 and not self.look_steps
+            "imagination.steps: a model needs a look at the target; give look.steps": (
+                self.imagination.acts and not self.look.steps
             ),
             f"imagination.steps: imagined training and {type(self.warm_start).__name__}, which grows the network, "
-            "are not combined": self.imagination.steps > 0 and grows,
-            f"control: {type(self.control).__name__} follows a probe of the target; give warm_start.probe_episodes": (
-                self.control.needs_probe and not (self.warm_start.probe_episodes or self.look_steps)
+            "are not combined": self.imagination.acts and grows,
+            f"control: {type(self.control).__name__} follows a probe of the target; give look.probe_episodes": (
+                self.control.needs_probe and not self.look.measures
             ),
             f"control: {type(self.control).__name__} compares training tasks with validation tasks of one range; "
             "use data between": (self.control.needs_range and not self.data.uses_source),

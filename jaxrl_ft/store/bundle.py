@@ -20,7 +20,7 @@ import numpy as np
 import safetensors.numpy
 
 FORMAT = "jaxrl_ft_bundle"
-VERSION = 1
+VERSION = 2
 ARRAYS, METADATA, MANIFEST = "arrays.safetensors", "metadata.json", "manifest.json"
 LIMITS = {ARRAYS: 2**34, METADATA: 2**26, MANIFEST: 2**24}
 DTYPES = ("bool", "float16", "float32", "float64", *(f"{s}int{bits}" for s in ("", "u") for bits in (8, 16, 32, 64)))

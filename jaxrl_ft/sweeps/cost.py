@@ -1,7 +1,6 @@
 """What a plan will take: memory from the compiled programs themselves, time from one update that is thrown away."""
 
 import time
-from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -9,7 +8,6 @@ import numpy as np
 import psutil
 
 from jaxrl_ft.core import tree
-from jaxrl_ft.methods.imagination import Imagination
 from jaxrl_ft.sweeps.plan import Batch, Plan
 from jaxrl_ft.training import devices, finetune, loop, programs, runs
 from jaxrl_ft.training.finetune import Cell
@@ -68,8 +66,7 @@ def _measured(begun: Begun) -> Estimate:
 
 def _without_paying(cell: Cell) -> Cell:
     """The cell with a method of the same program that neither looks, probes nor imagines before it trains."""
-    warm = replace(cell.method.warm_start, align=False, probe_episodes=0)
-    return cell._replace(method=replace(cell.method, look_steps=0, imagination=Imagination(), warm_start=warm))
+    return cell._replace(method=cell.method.without_paying())
 
 
 def _memory(begun: Begun) -> int:

@@ -81,7 +81,7 @@ def _axes(spec: Spec) -> str:
 
 def _realignment(spec: Spec, prepared: Prepared) -> Iterator[str]:
     changes = prepared.changes
-    if not spec.method.warm_start.align:
+    if not spec.method.alignment.acts:
         return
     if not changes:
         yield "realigned to the target: not tried, as its observations or actions have other sizes than the agents'"
@@ -208,7 +208,7 @@ def _counts(spec: Spec, agents: Agents, prepared: Prepared, result: Result) -> I
         f"{total_steps:,}"
     )
     yield from _not_finite(result, spec.num_members, "runs")
-    if spec.method.warm_start.probe_episodes or spec.method.look_steps:
+    if spec.method.look.measures:
         low, middle, high = np.quantile(np.asarray(start.share), [0.0, 0.5, 1.0])
         changed = sum(change.changes for change in prepared.changes)
         trusted = f"; as probable as the reading in the {changed} that were realigned" if changed else ""

@@ -81,9 +81,10 @@ def _check_source(agents: Agents, target: Task, method: Method) -> None:
     reason = f"the target has other observations or actions ({sizes(target)}) than the agents ({sizes(others[0])})"
     if method.source_steps:
         raise ValueError(f"method: asks for source experience, but {reason}")
-    if method.warm_start.align and not method.imagination.steps:
+    if method.alignment.acts and not method.imagination.acts:
         raise ValueError(
-            f"method.warm_start.align: compares sensors and actions with those the agents know, but {reason}"
+            f"method.alignment: {type(method.alignment).__name__} compares sensors and actions with those the agents "
+            f"know, but {reason}"
         )
     if method.imagination.source_share:
         raise ValueError(f"method.imagination.source_share: imagines the source beside the target, but {reason}")

@@ -104,7 +104,7 @@ def test_what_norm_trains_is_refused_to_agents_without_norms(agents, target, not
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_row_pays_is_what_its_parts_pay(name):
     method = ft.METHODS[name]
-    before = method.LOOK_ENVS * method.look_steps + method.warm_start.probe_episodes * method.warm_start.probe_steps
+    before = 8 * method.look.steps + method.look.probe_episodes * method.look.probe_steps
     control = method.control
     between = (control.stretches - 1) * control.validation_episodes * control.validation_steps * control.population
     assert method.spent_before() == before

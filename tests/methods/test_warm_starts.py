@@ -20,7 +20,6 @@ GROUPS = {
     "keep": (),
     "scratch": ("policy", "value"),
     "soften": ("policy",),
-    "probe_soften": ("policy",),
     "critic_reset": ("value",),
     "shrink_perturb": ("policy", "value"),
     "head_reset": ("policy", "value"),
@@ -186,9 +185,8 @@ def test_rows_are_valid_and_told(name):
     assert ft.WARM_STARTS.text(name)
 
 
-@pytest.mark.parametrize("name", ["soften", "probe_soften"])
-def test_soften_keeps_the_greedy_action_and_raises_the_entropy(name, trees):
-    start = start_of(ft.WARM_STARTS[name], trees)
+def test_soften_keeps_the_greedy_action_and_raises_the_entropy(trees):
+    start = start_of(ft.WARM_STARTS["soften"], trees)
     (_, before, low), (_, after, high) = (jax.device_get(acted(params, OBS)) for params in (trees[0], start))
     np.testing.assert_array_equal(after, before)
     assert np.all(high > low)
@@ -207,7 +205,7 @@ def head_factor(warm, trees, share):
                              (0.0, 0.0, 1.0)],
 )  # fmt: skip
 def test_a_probed_soften_scales_by_the_share_but_by_no_less_than_its_scale(share, power, factor, trees):
-    warm = ft.Soften(scale=0.1, power=power, probe_episodes=1)
+    warm = ft.Soften(scale=0.1, power=power)
     np.testing.assert_allclose(head_factor(warm, trees, share), factor, rtol=1e-5)
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from helpers.bundles import forge
 
 import jaxrl_ft as ft
-from jaxrl_ft.store.bundle import write_bundle
+from jaxrl_ft.core.config import from_json, to_json
+from jaxrl_ft.store.bundle import METADATA, write_bundle
 
 FIELDS = [field.name for field in dataclasses.fields(ft.Agents)]
 CONFIGS = ("algo", "network", "method", "source", "task")
@@ -234,3 +236,27 @@ def test_the_sister_environments_train_evaluate_and_are_saved(id, physics, tiny,
     assert action.shape == ((5, 1) if id == "Pendulum-v1" else (5,))
     if id == "Pendulum-v1":
         assert same(agents.params["policy"]["log_std"], np.zeros((2, 1), np.float32)) is False
+
+
+def in_version_1(method):
+    """A method as bundles of version 1 have it: looks, probes and realignment among other fields."""
+    fields = to_json(method)
+    look, alignment = fields.pop("look"), fields.pop("alignment")
+    probe = {name: look[name] for name in ("probe_episodes", "probe_steps")}
+    fields["warm_start"] |= {"align": alignment["type"] == "Realign", **probe}
+    return {"look_steps": look["steps"], **fields}
+
+
+@pytest.mark.parametrize("name", ["full", "realign_soften", "probe_soften", "imagine"])
+def test_agents_of_version_1_come_back_with_the_parts_of_today(name, agents, tmp_path):
+    method = ft.METHODS[name]
+    ft.save(replace(agents, method=method, opt_state=None), tmp_path / "old")
+    metadata = json.loads((tmp_path / "old" / METADATA).read_bytes()) | {"method": in_version_1(method)}
+    forge(tmp_path / "old", files={METADATA: json.dumps(metadata).encode()}, version=1)
+    assert ft.load(tmp_path / "old").method == method
+
+
+def test_a_method_of_version_1_word_for_word():
+    warm_start = {"type": "Soften", "probe_episodes": 8, "probe_steps": 64, "align": True, "scale": 0.1, "power": 1.0}
+    method = {"type": "Method", "look_steps": 32, "warm_start": warm_start, "ent_coef": None, "trains": True}
+    assert from_json(method) == ft.METHODS["realign_soften"]

@@ -101,7 +101,7 @@ def test_json_that_agrees_with_its_hash_is_still_read_strictly(tmp_path, text):
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"version": 2}, "version 2"),
+        ({"version": 3}, "version 3"),
         ({"version": 0}, "version 0"),
         ({"version": True}, "version True"),
         ({"format": "other"}, "format"),

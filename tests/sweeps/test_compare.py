@@ -64,7 +64,7 @@ def test_runs_are_paired_by_agent_and_seed(result):
 
 def test_the_jumpstart_is_where_training_starts_and_only_who_knew_the_source_can_forget_it(agents, target):
     budget = {"steps": 1024, "num_evals": 3, "eval_episodes": 4, "episodes": 2, "held_out_episodes": 1}
-    methods = {"reset": ft.Method(look_steps=8, warm_start=ft.HeadReset()), "fresh": ft.METHODS["scratch"]}
+    methods = {"reset": ft.Method(look=ft.Look(steps=8), warm_start=ft.HeadReset()), "fresh": ft.METHODS["scratch"]}
     result = ft.compare(agents, {"long": target}, methods, seed=1, **budget)
     curves = {name: result.curves[[row["method"] == name for row in result.runs]] for name in ("zero_shot", "reset")}
     cell = result.agents("reset", "long")

@@ -85,7 +85,7 @@ REFUSED = [
     ({"finish": ft.Soup(), "control": ft.PBT()}, "control: a population is chosen from"),
     ({"penalty": ft.KL(), "control": ft.Strength()}, "control: Strength follows a probe of the target"),
     ({"control": ft.GapDecay()}, "control: GapDecay compares training tasks with validation tasks .* use data between"),
-    ({"warm_start": ft.WarmStart(align=True)}, "warm_start.align: True needs a look at the target; give look_steps"),
+    ({"alignment": ft.Realign()}, "alignment: Realign needs a look at the target; give look.steps"),
     ({"data": ft.Between(), "control": ft.GapDecay(low=1.0, high=0.5)}, r"control\.low: 1 is not allowed"),
     ({"warm_start": ft.HeadReset(policy=False, critic=False)}, r"warm_start\.policy: False is not allowed"),
 ]
@@ -140,8 +140,8 @@ ALLOWED = [
     {"keep": KEPT, "warm_start": ft.Soften()},
     {"penalty": ft.L2(), "warm_start": WIDER},
     {"penalty": ft.KL(), "warm_start": WIDER},
-    {"penalty": ft.KL(), "control": ft.Strength(), "warm_start": ft.WarmStart(probe_episodes=1)},
-    {"penalty": ft.KL(), "control": ft.Strength(), "look_steps": 8},
+    {"penalty": ft.KL(), "control": ft.Strength(), "look": ft.Look(probe_episodes=1)},
+    {"penalty": ft.KL(), "control": ft.Strength(), "look": ft.Look(steps=8)},
     {"control": ft.GapDecay(), "data": ft.Between()},
 ]
 

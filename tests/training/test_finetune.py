@@ -145,14 +145,14 @@ def test_steps_round_up_to_whole_updates_and_evaluations_are_spread_over_them(
 
 
 def test_the_budget_holds_the_probe(agents, target):
-    warm = ft.Soften(probe_episodes=3, probe_steps=50)
-    tuned = ft.finetune(agents, target, ft.Method(warm_start=warm), steps=400, num_evals=3, eval_episodes=2)
+    method = ft.Method(look=ft.Look(probe_episodes=3, probe_steps=50), warm_start=ft.Soften())
+    tuned = ft.finetune(agents, target, method, steps=400, num_evals=3, eval_episodes=2)
     # 400 - 150 steps are 4 updates of 64; the probe is the untouched base's, which counts from step 0
     np.testing.assert_array_equal(tuned.curve_steps, np.tile([0, 150, 278, 406], (4, 1)))
     np.testing.assert_array_equal(tuned.env_steps, agents.env_steps + 406)
     assert any("target before the first update 150 " in line for line in tuned.report)
     with pytest.raises(ValueError, match="steps: 150 is not allowed; it must exceed the 150 steps"):
-        ft.finetune(agents, target, ft.Method(warm_start=warm), steps=150)
+        ft.finetune(agents, target, method, steps=150)
 
 
 def test_no_update_is_a_legal_budget_for_zero_shot_alone(agents, target):

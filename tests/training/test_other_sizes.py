@@ -60,8 +60,8 @@ NEED_SOURCE = {
     "replay": "method: asks for source experience",
     "mixture": r"method\.data: Mixture mixes source and target",
     "between": r"method\.data: Between mixes source and target",
-    "realign": r"method\.warm_start\.align: compares sensors and actions",
-    "realign_soften": r"method\.warm_start\.align: compares sensors and actions",
+    "realign": r"method\.alignment: Realign compares sensors and actions",
+    "realign_soften": r"method\.alignment: Realign compares sensors and actions",
     "jump_start": r"method\.data: JumpStart mixes source and target",
 }
 

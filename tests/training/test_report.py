@@ -190,8 +190,8 @@ def test_what_is_counted(agents, fresh, target):
 
 
 def test_a_share_is_told_only_where_something_measured_it(agents, fresh, target):
-    probed = ft.Method(warm_start=ft.WarmStart(probe_episodes=4))
-    for method, there in ((ft.Method(), False), (probed, True), (ft.Method(look_steps=16), True)):
+    probed = ft.Method(look=ft.Look(probe_episodes=4))
+    for method, there in ((ft.Method(), False), (probed, True), (ft.Method(look=ft.Look(steps=16)), True)):
         report, _ = told(agents, fresh, target, method)
         line = "probed zero-shot return, from 0 for random actions to 1 for the best possible: median 0.25"
         assert (line in text(report)) == there and "taken to be 1" not in text(report)
@@ -217,9 +217,9 @@ def test_realignment_and_imagination_are_told(agents, fresh, target):
 
 
 def test_only_the_axes_that_differ_are_named(agents, fresh, target):
-    method = ft.Method(penalty=ft.KL(), warm_start=ft.WARM_STARTS["probe_soften"], data=ft.DATA["mixture"])
+    method = ft.Method(penalty=ft.KL(), look=ft.LOOKS["probe"], warm_start=ft.Soften(), data=ft.DATA["mixture"])
     first = told(agents, fresh, target, method)[0][0]
-    assert first == "method: warm start probe_soften, adapter full, penalty kl, optimizer adam, data mixture"
+    assert first == "method: look probe, warm start soften, adapter full, penalty kl, optimizer adam, data mixture"
 
 
 def test_zero_shot_tells_that_nothing_trained(agents, target):

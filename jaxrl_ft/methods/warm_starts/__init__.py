@@ -24,9 +24,6 @@ WARM_STARTS.add("keep", WarmStart(), "starts from the pretrained agent as it is"
 WARM_STARTS.add("scratch", Scratch(), "starts from a fresh network")
 WARM_STARTS.add("soften", Soften(), "scales the policy's last layer down, so that it explores again")
 WARM_STARTS.add(
-    "probe_soften", Soften(probe_episodes=8), "softens less, the more return a paid probe of the target measures"
-)
-WARM_STARTS.add(
     "critic_reset", CriticReset(), "keeps the pretrained policy and starts with a fresh critic (arXiv:2205.07802)"
 )
 WARM_STARTS.add(

@@ -173,7 +173,7 @@ class Net2Wider(WarmStart):
     spread: float = 1.0
     """from equal shares among the copies of a unit (0, in which they stay alike) to random ones (1)"""
 
-    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {**WarmStart.BOUNDS, "width": (1, 8192), "spread": (0.0, 1.0)}
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"width": (1, 8192), "spread": (0.0, 1.0)}
     grows: ClassVar[bool] = True
 
     def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
@@ -202,7 +202,7 @@ class Net2Deeper(WarmStart):
     width: int = 64
     """units of the residual block; a dense layer is as wide as the one before it"""
 
-    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {**WarmStart.BOUNDS, "width": (1, 8192)}
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"width": (1, 8192)}
     grows: ClassVar[bool] = True
 
     def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:

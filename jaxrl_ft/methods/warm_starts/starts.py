@@ -40,7 +40,7 @@ class Soften(WarmStart):
     power: float = 1.0
     """power of the probed share"""
 
-    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {**WarmStart.BOUNDS, "scale": (0.0, 1.0), "power": (1e-3, 100.0)}
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"scale": (0.0, 1.0), "power": (1e-3, 100.0)}
 
     def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The base with its policy head scaled; a Gaussian policy's log_std rises by as much.
@@ -137,7 +137,6 @@ class ShrinkPerturb(WarmStart):
     """factor σ of a fresh network"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
-        **WarmStart.BOUNDS,
         "shrink": (0.0, 1.0),
         "perturb": (0.0, 10.0),
     }

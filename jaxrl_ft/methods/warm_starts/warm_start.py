@@ -26,26 +26,10 @@ class Probe(NamedTuple):
 class WarmStart:
     """The interface; this member keeps the base as it is."""
 
-    probe_episodes: int = 0
-    """episodes of the pretrained policy on the target, paid from the budget, before training"""
-    probe_steps: int = 64
-    """steps after which an episode of the probe is cut"""
-    align: bool = False
-    """whether a look at the target tells the meaning of its sensors and actions, which are then read in the source's
-    terms before anything else"""
-
-    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
-        "probe_episodes": (0, 16),
-        "probe_steps": (1, 10_000),
-    }
     grows: ClassVar[bool] = False
     """whether parameters leave with other shapes than they came"""
     from_scratch: ClassVar[bool] = False
     """whether training starts without anything of the agents, as a fresh policy does"""
-
-    def spent(self) -> int:
-        """Environment steps on the target that the probe takes."""
-        return self.probe_episodes * self.probe_steps
 
     def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The parameters that training starts from.

@@ -13,7 +13,7 @@ from jaxrl_ft.envs.imagined import ImaginedParams, imagined_simulator
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.data import Mixture
-from jaxrl_ft.methods.imagination import Model, fit
+from jaxrl_ft.methods.imagination import Model
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.realignment import Experience
@@ -57,13 +57,13 @@ def imagine(spec: Spec, start: Start, look: Look, source_look: list[Experience])
     imagination, space = spec.method.imagination, spec.task.action_space
     num_actions = None if isinstance(space, Box) else space.num_actions
     looks = look.experiences, source_look
-    models, sources = ([fit(experience, num_actions) for experience in rows] for rows in looks)
+    models, sources = ([imagination.fit(experience, num_actions) for experience in rows] for rows in looks)
     accuracy = np.array([model.accuracy for model in models])
     teaches = np.array([model.teaches for model in models])
     if sources:
         accuracy = np.minimum(accuracy, [model.accuracy for model in sources])
         teaches &= [model.teaches for model in sources]
-    used = np.isfinite(accuracy) & (accuracy >= imagination.accuracy) & teaches
+    used = np.all([[imagination.accepts(model) for model in rows] for rows in (models, sources) if rows], axis=0)
     if not used.any():
         nothing, rate = np.full(len(models), np.nan), np.ones(len(models), np.float32)
         return Imagined(start.policy, accuracy, used, teaches, nothing, rate)

@@ -41,7 +41,7 @@ class Look(NamedTuple):
 
 
 def watch(spec: Spec, policy: Policy, task: Task, stream: int) -> Look:
-    """A look of every run at a task, `look_steps` long.
+    """A look of every run at a task, `look.steps` long.
 
     Args:
         spec: the runs.
@@ -49,7 +49,7 @@ def watch(spec: Spec, policy: Policy, task: Task, stream: int) -> Look:
         task: where it acts.
         stream: number of the look.
     """
-    num, num_envs, num_steps = spec.num_runs, spec.method.LOOK_ENVS, spec.method.look_steps
+    num, num_envs, num_steps = spec.num_runs, spec.method.look.NUM_ENVS, spec.method.look.steps
     each = tree.repeat(as_arrays(spec.algo), num), policy, tree.repeat(task, num)
     streams = np.full(num, stream, np.uint32)
     arguments = devices.put((*each, *spec.seeds, streams), num)

@@ -49,7 +49,7 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
     changes: list[Realignment] = []
     look: Look | None = None
     share = np.zeros(spec.num_runs)
-    if method.look_steps:
+    if method.look.steps:
         look = watch(spec, _untouched(spec, base, fresh), spec.task, ON_TARGET)
         share = look.share(spec.task)
     if look and _aligns(spec):
@@ -60,14 +60,14 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
         # What the look says of the return is not said of a policy that has changed since; it is trusted as far as
         # the reading is.
         share = np.array([change.trust if change.changes else told for change, told in zip(changes, share)])
-    if method.warm_start.probe_episodes:
+    if method.look.probe_episodes:
         share = probed_share(spec, aligned, _chance(spec, fresh, look))
     untold = np.isnan(share)
     probe = Probe(np.where(untold, 1.0, share).astype(np.float32), _widest(spec))
     data, source_steps = _source_data(spec, base, changes)
     remembered = Source(aligned, init_params, data)
     start = starting(spec, base, fresh, _warm_start(spec, aligned, fresh, probe), remembered, probe, old)
-    if look is None or not method.imagination.steps:
+    if look is None or not method.imagination.acts:
         return Prepared(start, source_steps, changes, None, untold)
     source_look: list[Experience] = []
     if method.imagination.source_share:
@@ -97,7 +97,7 @@ def _untouched(spec: Spec, base: Policy, fresh: Policy) -> Policy:
 
 def _aligns(spec: Spec) -> bool:
     """Whether the target's sensors and actions are compared with those that the policy reads and takes."""
-    return spec.method.warm_start.align and same_sizes(spec.before, spec.task)
+    return spec.method.alignment.acts and same_sizes(spec.before, spec.task)
 
 
 def _chance(spec: Spec, fresh: Policy, look: Look | None) -> np.ndarray:
@@ -115,7 +115,7 @@ def _chance(spec: Spec, fresh: Policy, look: Look | None) -> np.ndarray:
 def _compares(spec: Spec) -> bool:
     """Whether a probe is compared with a fresh policy on the source."""
     method = spec.method
-    return method.warm_start.probe_episodes > 0 and not method.look_steps and same_sizes(spec.source, spec.task)
+    return method.look.probe_episodes > 0 and not method.look.steps and same_sizes(spec.source, spec.task)
 
 
 def _widest(spec: Spec) -> np.ndarray:
@@ -139,7 +139,7 @@ def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[
     The policy that it is remembered by reads the target's sensors, and so the experience is told as the target would.
     """
     num_looks = _aligns(spec) + (spec.method.imagination.source_share > 0)
-    steps = num_looks * spec.method.look_env_steps + _compares(spec) * spec.method.warm_start.spent()
+    steps = num_looks * spec.method.look.env_steps + _compares(spec) * spec.method.look.probe_env_steps
     if not spec.method.source_steps:
         return None, steps
     data = host.gather(spec.algo, base, spec.source, spec.seeds, spec.method.source_steps)

@@ -32,14 +32,14 @@ def chance(spec: Spec, fresh: Policy) -> np.ndarray:
 
 def _play(spec: Spec, policy: Policy, task: Task) -> Outcome:
     """The first episodes of a probe, by samples, [R, E]."""
-    warm, num = spec.method.warm_start, spec.num_runs
+    look, num = spec.method.look, spec.num_runs
     return host.evaluate_runs(
         spec.algo,
         policy,
         tree.repeat(task, num),
         spec.seeds,
-        warm.probe_episodes,
+        look.probe_episodes,
         greedy=False,
         stream=host.PROBE_STREAM,
-        max_steps=warm.probe_steps,
+        max_steps=look.probe_steps,
     )

@@ -5,7 +5,6 @@ from typing import Any
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.simulator import Box
-from jaxrl_ft.methods.reading import estimate
 from jaxrl_ft.methods.realignment import Experience, Realignment, realigned
 from jaxrl_ft.training.runs import Spec
 
@@ -21,7 +20,7 @@ def estimates(spec: Spec, source: list[Experience], look: list[Experience]) -> l
     space = spec.task.action_space
     continuous = isinstance(space, Box)
     num_actions = space.size if isinstance(space, Box) else space.num_actions
-    return [estimate(ours, theirs, num_actions, continuous) for ours, theirs in zip(source, look)]
+    return [spec.method.alignment.estimate(ours, theirs, num_actions, continuous) for ours, theirs in zip(source, look)]
 
 
 def realign(policy: Policy, changes: list[Realignment]) -> Policy:

@@ -17,8 +17,10 @@ from jaxrl_ft.training.preparation import imagine, prepare
 from jaxrl_ft.training.preparation.look import BEFORE, ON_SOURCE, ON_TARGET, Look, experience_before, watch
 from jaxrl_ft.training.spec import finetune_spec
 
-ALIGNED = ft.Method(look_steps=64, warm_start=ft.WarmStart(align=True))
-IMAGINED = ft.Method(look_steps=64, warm_start=ft.Soften(), imagination=Imagination(steps=256, rounds=1, goal=1.0))
+ALIGNED = ft.Method(look=ft.Look(steps=64), alignment=ft.Realign())
+IMAGINED = ft.Method(
+    look=ft.Look(steps=64), warm_start=ft.Soften(), imagination=Imagination(steps=256, rounds=1, goal=1.0)
+)
 
 
 def outcome(returns, lengths, ended):
@@ -126,7 +128,7 @@ def test_continuous_actions_are_seen_within_their_bounds(tiny, random_params):
     layers = [tuple(params["policy"][n][k] for k in ("kernel", "bias")) for n in ("dense_0", "dense_1", "head")]
     wrapped = ft.wrap({"policy": layers}, task, algo=tiny.algo)
     params = tree.repeat(params, 1)
-    spec = finetune_spec(wrapped, task, replace(IMAGINED, look_steps=16), 4096, 1, 3, 4)
+    spec = finetune_spec(wrapped, task, replace(IMAGINED, look=ft.Look(steps=16)), 4096, 1, 3, 4)
     look = watch(spec, Policy(params, {}, tiny.network), task, ON_TARGET).experiences
     actions = look[0].action.reshape(16, 8)
     own = np.abs(actions[:, 4:])
@@ -214,18 +216,18 @@ def test_no_model_of_one_reward_and_no_end_is_used_however_well_it_explains(agen
 
 
 def test_a_fresh_policy_looks_for_itself(agents, target, same):
-    method = ft.Method(look_steps=64, warm_start=ft.WARM_STARTS["scratch"])
+    method = ft.Method(look=ft.Look(steps=64), warm_start=ft.WARM_STARTS["scratch"])
     _, fresh, found = prepared(agents, target, method)
     assert same(found.start.policy.params, fresh.params) and same(found.start.base.params, fresh.params)
     assert same(found.start.init_params, fresh.params)
-    _, _, kept = prepared(agents, target, ft.Method(look_steps=64))
+    _, _, kept = prepared(agents, target, ft.Method(look=ft.Look(steps=64)))
     assert same(kept.start.base.params, agents.params) and same(kept.start.init_params, agents.init_params)
 
 
 def test_a_probe_takes_the_place_of_what_the_look_tells(agents, target):
-    looked = prepared(agents, target, ft.Method(look_steps=64))[2].start
-    both = prepared(agents, target, ft.Method(look_steps=64, warm_start=ft.WarmStart(probe_episodes=8)))[2].start
-    probed = prepared(agents, target, ft.Method(warm_start=ft.WarmStart(probe_episodes=8)))[2]
+    looked = prepared(agents, target, ft.Method(look=ft.Look(steps=64)))[2].start
+    both = prepared(agents, target, ft.Method(look=ft.Look(steps=64, probe_episodes=8)))[2].start
+    probed = prepared(agents, target, ft.Method(look=ft.Look(probe_episodes=8)))[2]
     alone = probed.start
     # chance is what the look's random actions reach, or without one a fresh policy on the source
     assert probed.source_steps == 512

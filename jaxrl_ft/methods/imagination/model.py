@@ -1,16 +1,14 @@
-"""Training in a model of the target, learned from a little paid experience of it, before the first real update.
+"""A learned model of a task: an affine one for each action, fitted by least squares to a little experience.
 
-Dyna (Sutton 1991, doi:10.1145/122344.122377) with the simplest model there is: an affine one for each action, fitted by
-least squares; model-based policy optimisation (Janner et al. 2019, arXiv:1906.08253) learns larger ones. It knows from
-held-out transitions whether it describes the target, and a run whose model does not goes on without it.
+Dyna (Sutton 1991, doi:10.1145/122344.122377) with the simplest model there is; model-based policy optimisation (Janner
+et al. 2019, arXiv:1906.08253) learns larger ones. Held-out transitions measure how well it describes the task.
 """
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxrl_ft.core.config import config
 from jaxrl_ft.methods.realignment import Experience
 
 Floats = NDArray[np.floating[Any]]
@@ -21,34 +19,6 @@ _MARGIN = 1.0
 _RIDGE = 1e-8
 _FEWEST = 3
 """Transitions for each input below which an action has no model of its own."""
-
-
-@config
-class Imagination:
-    """How long a policy trains in a model of the target that a look has given; not at all by default."""
-
-    steps: int = 0
-    """environment steps in the model in each round, which cost computing alone"""
-    rounds: int = 2
-    """most rounds; a run goes on while its policy has not reached the goal in the model, and keeps the best round's"""
-    goal: float = 0.95
-    """share of the way from random actions' return to the best possible one that ends a run's training in the model"""
-    rate: float = 0.03
-    """factor of the learning rate in the target for a run that reaches all of the possible return in the model, which
-    has little left to learn and much to lose; rate^share for one that reaches a share of it"""
-    source_share: float = 0.0
-    """share of the imagined environments that are a model of the source, so that it is not forgotten"""
-    accuracy: float = 0.98
-    """share that the model must explain, see `Model.accuracy`, or it is not used"""
-
-    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
-        "steps": (0, 2**31 - 1),
-        "rounds": (1, 100),
-        "goal": (0.0, 1.0),
-        "rate": (0.0, 1.0),
-        "source_share": (0.0, 1.0),
-        "accuracy": (0.0, 1.0),
-    }
 
 
 class Model(NamedTuple):
