@@ -39,10 +39,10 @@ FIRST = {
     "budget and output": ("seeds", "seed", "pretrain_steps", "steps", "out", "help_all"),
     "parts of the method": (
         *AXES,
-        *("method.optimizer.learning-rate", "method.look.steps"),
+        "method.optimizer.learning-rate",
     ),
     "pretraining": (
-        *("algo.num-envs", "algo.num-steps", "algo.gamma", "network.width", "network.activation"),
+        *("algo.num-envs", "algo.num-steps", "network.width", "network.activation"),
         "optimizer.learning-rate",
     ),
 }

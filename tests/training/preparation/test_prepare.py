@@ -142,7 +142,7 @@ def test_senses_are_undone_and_source_rows_are_told_as_the_target_would(agents, 
     plain = replace(ALIGNED, penalty=ft.EWC())
     _, _, found = prepared(agents, other, plain)
     assert all(change.changes for change in found.changes)
-    before = prepared(agents, other, replace(plain, warm_start=ft.WarmStart()))[2].start.source.data
+    before = prepared(agents, other, replace(plain, alignment=ft.Alignment()))[2].start.source.data
     after = found.start.source.data
     np.testing.assert_array_equal(after.obs, before.obs[..., list(order)])
     np.testing.assert_array_equal(after.action, 1 - before.action)
