@@ -5,8 +5,9 @@ Sixteen agents pretrained on CartPole-v1 look at every target for 256 steps, as 
 no reason given; or wrong. CartPole is its own mirror image, so that other signs of all four sensors together are the
 same reading as other actions. A scale counts as right within 25%, or where less than half of the change is left in
 logarithms, an offset within 0.05 of the sensor's unit and three deviations of the noise. The numbers of
-`methods.reading` were chosen on these looks; `unseen` is 40 targets drawn by a rule, which agents of another seed look
-at. Then `imagine`, `realign_soften` and `soften` are fine-tuned for 20,480 steps.
+`methods.reading` were chosen on these looks, those of `methods.units` on these and on another draw of `unseen`: 40
+targets drawn by a rule, which agents of another seed look at. Then `imagine`, `realign_soften` and `soften` are
+fine-tuned for 20,480 steps.
 
     python experiments/realignment.py [--stages read unseen train]
 
