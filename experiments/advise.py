@@ -29,7 +29,7 @@ from jaxrl_ft.advice.evidence import LEADERBOARD, Evidence, fitted, to_json
 from jaxrl_ft.advice.signs import examine
 from jaxrl_ft.core.config import floats
 from jaxrl_ft.sweeps.compare import study
-from jaxrl_ft.training.finetune import Budget
+from jaxrl_ft.training.spec import Budget
 
 RESULTS = Path(__file__).parent / "results"
 RUNS, SIGNS = RESULTS / "advise.csv", RESULTS / "advise_signs.csv"

@@ -124,7 +124,7 @@ def train(recipe: str, name: str, version: str) -> tuple[ft.Agents, np.ndarray]:
     seen: list[Any] = []
     agents = ft.pretrain(
         source, until=until, algo=algo, optimizer=optimizer, seeds=REPETITIONS, steps=STEPS, seed=TRAINING,
-        num_evals=2, eval_episodes=1, watch=seen.append,
+        num_evals=2, eval_episodes=1, callback=seen.append,
     )  # fmt: skip
     last = seen[-1]
     return agents, last.metrics["rollout/num"] * last.updates

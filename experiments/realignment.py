@@ -31,8 +31,8 @@ from jaxrl_ft.analysis.statistics.transfer import area_under_curve
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.realignment import Realignment
 from jaxrl_ft.training.preparation import realign
-from jaxrl_ft.training.preparation.look import ON_TARGET, experience_before, watch
-from jaxrl_ft.training.spec import finetune_spec
+from jaxrl_ft.training.preparation.look import ON_TARGET, experience_before, look_at
+from jaxrl_ft.training.spec import Budget, finetune_spec
 
 RESULTS = Path(__file__).parent / "results"
 SOURCE, SEEDS, STEPS = "CartPole-v1", 16, 20_480
@@ -149,9 +149,9 @@ def readings(agents: ft.Agents, worlds: dict[tuple[str, str], dict[str, Any]]) -
         known = None
         for (sense, physics), quantities in worlds.items():
             task = ft.make_task(SOURCE, **quantities)
-            spec = finetune_spec(agents, task, method, STEPS, 1, 2, 1)
+            spec = finetune_spec(agents, task, method, Budget(STEPS, 1, 2, 1))
             known = known or experience_before(spec, base)
-            look = watch(spec, base, task, ON_TARGET).experiences
+            look = look_at(spec, base, task, ON_TARGET).experiences
             found = realign.estimates(spec, known, look)
             counts = Counter(judged(one, quantities) for one in found)
             reasons = Counter(one.left_alone for one in found if one.left_alone)

@@ -54,7 +54,8 @@ def _dry_run(settings: "SweepSettings") -> None:
     search = _search(settings, agents)
     if search is not None:
         settings = replace(settings, methods=settings.methods | {f"{name}+?": m for name, m in search.methods.items()})
-    study = _study(settings, agents, _most(settings, _study(settings, agents).plan))
+    study = _study(settings, agents)
+    study = study.limited(_most(settings, study.plan))
     sweep_output.print_plan(study, cost.estimate(study.plan))
     if search is not None:
         print(search_run.told(search))
@@ -91,8 +92,8 @@ def _lead(settings: "SweepSettings", team: "Team", began: float) -> None:
         found, notes = search_run.Outcome({}, ()) if search is None else search_run.run(search, out)
         settings = replace(settings, methods=settings.methods | found)
         study, finished = _study(settings, agents), directory.cells(out)
-        most = _most(settings, study.plan) if len(finished) < len(study.plan.cells) else 0
-        study = _study(settings, agents, most)
+        most = _most(settings, study.plan) if len(finished) < len(study.plan.specs) else 0
+        study = study.limited(most)
         sweep_output.tell_beginning(study, len(finished), team.count)
         sweep_team.lead(settings, team, agents, most, study, finished)
         seconds = time.monotonic() - began

@@ -103,7 +103,7 @@ def _pretrain(settings: "Settings", display: "Display") -> "Agents":
         seed=settings.flags.seed,
         num_evals=NUM_EVALS,
         eval_episodes=EVAL_EPISODES,
-        watch=lambda moment: display.tell(PRETRAINING, moment),
+        callback=lambda moment: display.tell(PRETRAINING, moment),
     )
     display.tell(PRETRAINING, None)
     return agents
@@ -138,7 +138,7 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
         held_out_episodes=HELD_OUT_EPISODES,
         held_out={settings.target_name: settings.held_out},
         paid={name: int(advice.env_steps.max()) for name in advised if advice},
-        watch=lambda method, _, moment: display.tell(ADVISED if method in advised else method, moment),
+        callback=lambda method, _, moment: display.tell(ADVISED if method in advised else method, moment),
     )
     if advice is not None and not advised:
         display.tell(ADVISED, None)

@@ -31,9 +31,10 @@ def serve() -> None:
     import numpy as np
 
     import jaxrl_ft as ft
-    from jaxrl_ft.sweeps import cost, plan
+    from jaxrl_ft.sweeps import cost
+    from jaxrl_ft.sweeps.plan import make_plan, run_plan
     from jaxrl_ft.training import devices
-    from jaxrl_ft.training.finetune import Budget, Cell
+    from jaxrl_ft.training.spec import Budget, finetune_spec
 
     pretrained = ft.pretrain(ft.make_task("CartPole-v1"), seeds=AGENTS, num_evals=2)
     target, method = ft.make_task("CartPole-v1", shift="long-pole"), ft.METHODS["full"]
@@ -41,16 +42,17 @@ def serve() -> None:
     ready = set()
     for line in sys.stdin:
         runs, layout = int(line.split()[0]), line.split()[1]
-        cells = [Cell(pretrained.select(np.arange(runs) % AGENTS), target, method)]
+        agents = pretrained.select(np.arange(runs) % AGENTS)
+        specs = {name: [finetune_spec(agents, target, method, budget)] for name, budget in budgets.items()}
         with devices.laid_out(layout):
-            most = cost.most_runs(plan.plan(cells, budgets["first"]), LIMIT)
-            plans = {name: plan.plan(cells, budget, most) for name, budget in budgets.items()}
+            most = cost.most_runs(make_plan(specs["first"]), LIMIT)
+            plans = {name: make_plan(specs[name], most) for name in budgets}
             if line not in ready:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-                list(plan.run(plans["first"]))
+                list(run_plan(plans["first"]))
                 ready.add(line)
             began = time.perf_counter()
-            list(plan.run(plans["timed"]))
+            list(run_plan(plans["timed"]))
             seconds = time.perf_counter() - began
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         width = plans["timed"].batches[0].width

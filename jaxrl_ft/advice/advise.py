@@ -12,8 +12,9 @@ from jaxrl_ft.core.config import map_fields
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.training import spec
 from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.compatibility import check_sizes
+from jaxrl_ft.training.spec import Budget, charged, finetune_spec
 
 INSTEAD = ("full", "lora", "soften")
 """Methods to compare where there is no evidence."""
@@ -82,15 +83,15 @@ def check(
     """
     checks.choice("models", models, (True, False))
     checks.number("keep_source", keep_source, 0.0, 1.0)
-    spec.check_sizes(agents, target)
+    check_sizes(agents, target)
     instead = f"as in ft.compare(agents, {{'target': target}}, {list(INSTEAD)})"
     check_environment("target", agents.source, target, instead)
-    spec.check_sizes(agents, agents.source)
+    check_sizes(agents, agents.source)
     check_steps("steps", steps, agents.algo, target)
     names = candidates(methods, models)
     if methods is not None:
         for name in names:
-            spec.finetune_spec(agents, target, recipe(name), steps, seed, 2, 1)
+            finetune_spec(agents, target, recipe(name), Budget(steps, seed, 2, 1))
     return names
 
 
@@ -121,7 +122,7 @@ def check_steps(field: str, steps: int, algo: Any, target: Task) -> None:
     Raises:
         ValueError: it may.
     """
-    most = spec.charged(most_steps(algo, target), algo, METHODS[ANCHOR])
+    most = charged(most_steps(algo, target), algo, METHODS[ANCHOR])
     if checks.count(field, steps) <= most:
         raise ValueError(f"{field}: {steps} is not allowed; the probe that advice rests on may take {most} of them")
 
@@ -162,8 +163,7 @@ def candidates(methods: Sequence[str] | None, models: bool = True) -> list[str]:
 
 def _fits(agents: Agents, target: Task, name: str, steps: int, paid: int) -> bool:
     try:
-        left = steps - spec.charged(paid, agents.algo, recipe(name))
-        spec.finetune_spec(agents, target, recipe(name), left, 0, 2, 1)
+        finetune_spec(agents, target, recipe(name), Budget(steps, 0, 2, 1), paid)
     except ValueError:
         return False
     return True

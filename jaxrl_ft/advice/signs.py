@@ -2,24 +2,33 @@
 
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
 from jaxrl_ft.methods.imagination import fit
-from jaxrl_ft.training import devices, host, programs
+from jaxrl_ft.methods.interventions.neurons import dormancy
 from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.collect import environments
+from jaxrl_ft.training.compatibility import check_sizes
+from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
+from jaxrl_ft.training.keys import PROBE_STREAM, SIGNS, Seeds
+from jaxrl_ft.training.per_run import per_run
 from jaxrl_ft.training.preparation import realign
-from jaxrl_ft.training.preparation.look import ON_TARGET, watch
-from jaxrl_ft.training.runs import Spec
-from jaxrl_ft.training.spec import check_sizes, finetune_spec
+from jaxrl_ft.training.preparation.look import ON_TARGET, look_at
+from jaxrl_ft.training.spec import Budget, Spec, finetune_spec
 
 EPISODES = 2
 """Greedy episodes of each agent on each of the two tasks."""
+DORMANT = 0.1
+"""Score up to which a unit counts as dormant, a tenth of its layer's mean."""
 _TINY = 1e-6
 """What keeps the logarithm of nothing finite, and a sensor that never moves from having all the divergence."""
 
@@ -41,11 +50,50 @@ class _Seen(NamedTuple):
     returns: np.ndarray
     """greedy return as a share of the possible, [S]"""
     signs: dict[str, np.ndarray]
-    """as `beginning.signs` has them, [S, ...]"""
+    """as `signs` has them, [S, ...]"""
     look: Any
     """experience of every agent"""
     steps: np.ndarray
     """environment steps of each agent, [S]"""
+
+
+@per_run()
+def signs(algo: Any, policy: Policy, task: Task, seeds: Seeds) -> dict[str, jax.Array]:
+    """What one rollout of a policy shows before it learns: of the states it meets, and of what learning would meet.
+
+    Args:
+        algo: the algorithm.
+        policy: who acts, by samples.
+        task: where; in environments just begun.
+        seeds: of the run.
+
+    Returns:
+        obs_mean, obs_covariance: moments of the observations [O] and [O, O].
+        entropy: mean of the policy's entropy in these states, in nats.
+        value_loss: the algorithm's own loss of the critic; 0 where it has none.
+        gradient: norm of the loss's gradient on the whole rollout over the norm of the parameters.
+        dormant: share of hidden units with a score of at most 0.1 (Sokar et al. 2023, arXiv:2302.12902).
+    """
+    tasks = environments(task, algo.num_envs)
+    carry_key, collect_key = jax.random.split(seeds.key(SIGNS))
+    carry = algo.init_carry(carry_key, tasks, policy)
+    _, data, _, _ = algo.collect(collect_key, tasks, policy, carry)
+
+    def loss(params: Tree) -> tuple[jax.Array, Any]:
+        return algo.loss(policy._replace(params=params), carry, data)
+
+    gradient, metrics = jax.grad(loss, has_aux=True)(policy.params)
+    mean = data.obs.mean(axis=0)
+    centred = data.obs - mean[None]
+    scores = [dormancy(layer) for layer in algo.features(policy, data.obs).values()]
+    return {
+        "obs_mean": mean,
+        "obs_covariance": centred.T @ centred / len(centred),
+        "entropy": algo.distribution(policy, data.obs).entropy().mean(),
+        "value_loss": metrics.get("loss/value", jnp.zeros((), jnp.float32)),
+        "gradient": jnp.linalg.norm(tree.ravel(gradient)) / jnp.linalg.norm(tree.ravel(policy.params)),
+        "dormant": (jnp.concatenate(scores) <= DORMANT).mean(),
+    }
 
 
 def examine(agents: Agents, target: Task, *, seed: int = 4) -> Examination:
@@ -78,13 +126,13 @@ def examine(agents: Agents, target: Task, *, seed: int = 4) -> Examination:
     checks.seed(seed)
     method = METHODS[RECOMMENDED]
     steps = method.spent() + agents.algo.steps_per_update()
-    spec = finetune_spec(agents, target, method, steps, seed, 2, EPISODES)
+    spec = finetune_spec(agents, target, method, Budget(steps, seed, 2, EPISODES))
     policy = Policy(agents.params, agents.statistics, agents.network)
     there, here = (_see(spec, policy, task) for task in (target, agents.source))
     space = target.action_space
     num_actions = None if isinstance(space, Box) else space.num_actions
     changes = realign.estimates(spec, here.look, there.look)
-    signs = {
+    found = {
         "zero_shot": there.returns,
         "source": here.returns,
         "explained": np.array([max(fit(look, num_actions).accuracy, 0.0) for look in there.look]),
@@ -94,7 +142,7 @@ def examine(agents: Agents, target: Task, *, seed: int = 4) -> Examination:
         "value_error": _log_ratio(there.signs["value_loss"], here.signs["value_loss"]),
         "gradient": _log_ratio(there.signs["gradient"], here.signs["gradient"]),
     }
-    return Examination({name: np.asarray(sign, np.float64) for name, sign in signs.items()}, there.steps, here.steps)
+    return Examination({name: np.asarray(sign, np.float64) for name, sign in found.items()}, there.steps, here.steps)
 
 
 def most_steps(algo: Any, target: Task) -> int:
@@ -106,15 +154,14 @@ def most_steps(algo: Any, target: Task) -> int:
 def _see(spec: Spec, policy: Policy, task: Task) -> _Seen:
     num = spec.num_runs
     tasks = tree.repeat(task, num)
-    outcome = host.evaluate_runs(spec.algo, policy, tasks, spec.seeds, EPISODES, stream=host.PROBE_STREAM)
-    look = watch(spec, policy, task, ON_TARGET)
-    arguments = devices.put((tree.repeat(as_arrays(spec.algo), num), policy, tasks, *spec.seeds), num)
-    signs = devices.trim(programs.signs(devices.layout(), *arguments), num)
+    outcome = evaluate_runs(spec.algo, policy, tasks, spec.seeds, EPISODES, stream=PROBE_STREAM)
+    look = look_at(spec, policy, task, ON_TARGET)
+    measured = signs(tree.repeat(as_arrays(spec.algo), num), policy, tasks, spec.seeds)
     low, high = task.return_range
     fixed = spec.method.look.env_steps + spec.algo.steps_per_update()
     return _Seen(
         np.clip((outcome.episode_return.mean(axis=1) - low) / (high - low), 0.0, 1.0),
-        signs,
+        measured,
         look.experiences,
         fixed + outcome.episode_length.sum(axis=1),
     )

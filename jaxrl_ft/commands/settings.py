@@ -35,7 +35,7 @@ from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps import cells
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.finetune import untrained
-from jaxrl_ft.training.spec import training_spec
+from jaxrl_ft.training.spec import Budget, training_spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,7 +228,7 @@ def budget(settings: Settings, method: Method | None) -> int:
         method = Method(warm_start=Scratch(), optimizer=settings.optimizer)
         task, steps = settings.source, flags.pretrain_steps
     configs = (settings.algo, settings.network, method, settings.source, task)
-    spec = training_spec(*configs, flags.seeds, steps, flags.seed, NUM_EVALS, EVAL_EPISODES)
+    spec = training_spec(*configs, flags.seeds, Budget(steps, flags.seed, NUM_EVALS, EVAL_EPISODES))
     return spec.num_updates * spec.env_steps_per_update * spec.num_runs if method.trains else 0
 
 

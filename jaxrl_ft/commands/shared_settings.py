@@ -14,7 +14,7 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.store import checkpoints, run_directory
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.finetune import Budget
+from jaxrl_ft.training.spec import Budget
 
 REFERENCES = ("zero_shot", "scratch", "full")
 """The methods of every run."""

@@ -49,7 +49,7 @@ def print_plan(study: Study, estimates: Mapping[int, Estimate]) -> None:
     Console(width=output.width()).print(table)
     largest = max((estimate.memory for estimate in estimates.values()), default=0)
     print(
-        f"{plan.num_runs:,} runs in {len(plan.cells)} cells and {len(plan.batches)} batches; {plan.num_programs} "
+        f"{plan.num_runs:,} runs in {len(plan.specs)} cells and {len(plan.batches)} batches; {plan.num_programs} "
         f"programs that learn; {plan.env_steps:,} env steps on the targets.\n"
         f"About {total:,.0f} s of training, by one update of each program; evaluating and compiling come on top. The "
         f"largest program takes {largest / 1e6:,.0f} MB."
@@ -62,7 +62,7 @@ def tell_beginning(study: Study, finished: int, processes: int = 1) -> None:
     shared = f", shared by {processes} processes" if processes > 1 else ""
     known = f"; {finished} cells are finished already" if finished else ""
     print(
-        f"{plan.num_runs:,} runs in {len(plan.cells)} cells, {plan.num_programs} programs that learn{shared}{known}",
+        f"{plan.num_runs:,} runs in {len(plan.specs)} cells, {plan.num_programs} programs that learn{shared}{known}",
         file=sys.stderr,
         flush=True,
     )
@@ -74,7 +74,7 @@ def tell_cell(study: Study, cell: Mapping[str, Any], finished: int) -> None:
     failed = [str(row["run"]) for row in cell["rows"] if not is_ok(row)]
     area = f"mean return during fine-tuning {np.mean(areas):.1f}" if areas else "no run counts"
     stopped = f"; failed: runs {', '.join(failed)}" if failed else ""
-    line = f"[{finished}/{len(study.plan.cells)}] {cell['method']} on {cell['target']}: {area}{stopped}"
+    line = f"[{finished}/{len(study.plan.specs)}] {cell['method']} on {cell['target']}: {area}{stopped}"
     print(line, file=sys.stderr, flush=True)
 
 

@@ -41,10 +41,10 @@ from jaxrl_ft.rl.ppo import PPO
 from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps import cells, directory
 from jaxrl_ft.sweeps.proposals import MOST_TRIALS, SEARCHES
-from jaxrl_ft.training import spec
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.devices import LAYOUTS
 from jaxrl_ft.training.finetune import untrained
+from jaxrl_ft.training.spec import Budget, training_spec
 
 PROGRAM = "python -m jaxrl_ft.sweep"
 PURPOSE = (
@@ -239,7 +239,7 @@ def _check(settings: SweepSettings) -> None:
     flags, agents, search = settings.flags, settings.agents, settings.search
     if agents is None:
         pretraining = (PPO(), MLP(), Method(warm_start=Scratch()), settings.source, settings.source)
-        spec.training_spec(*pretraining, flags.seeds, flags.pretrain_steps, flags.seed, NUM_EVALS, EVAL_EPISODES)
+        training_spec(*pretraining, flags.seeds, Budget(flags.pretrain_steps, flags.seed, NUM_EVALS, EVAL_EPISODES))
         agents = settings.untrained()
     cells.checked(agents, settings.targets, settings.methods, **settings.comparison())
     if search is not None:

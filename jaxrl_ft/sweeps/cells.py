@@ -11,9 +11,9 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.catalogue import ALWAYS, METHODS
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.training import finetune, spec
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.finetune import Budget, Cell
+from jaxrl_ft.training.compatibility import check_sizes
+from jaxrl_ft.training.spec import Budget, Spec, check_budget, finetune_spec, named_methods, resolve_method
 
 HeldOut = Sequence[tuple[str, Task]]
 
@@ -23,7 +23,8 @@ class Cells(NamedTuple):
 
     names: tuple[tuple[str, str], ...]
     """method and target of each cell"""
-    cells: list[Cell]
+    specs: list[Spec]
+    """of each cell"""
     held_out: dict[str, HeldOut]
     """tasks by target that are only ever evaluated on"""
 
@@ -41,7 +42,7 @@ def checked(
 ) -> Cells:
     """The cells of a comparison; the arguments are those of `compare`.
 
-    Shapes are all that counts of the agents, so that `learning.untrained` can stand for agents that are yet to be
+    Shapes are all that counts of the agents, so that `finetune.untrained` can stand for agents that are yet to be
     pretrained.
 
     Raises:
@@ -52,28 +53,28 @@ def checked(
     if not targets:
         raise ValueError("targets: empty; give at least one task by name")
     num = checks.count("seeds", agents.num_seeds if seeds is None else seeds)
-    spec.check_budget(*budget)
+    check_budget(budget)
     for task in targets.values():
         # Every run is evaluated on its source too.
-        spec.check_sizes(agents, task)
+        check_sizes(agents, task)
     given, spent = held_out or {}, paid or {}
     others = {name: given.get(name) or held_out_grid(agents.source, task) for name, task in targets.items()}
     for _, task in (row for rows in others.values() for row in rows):
-        spec.check_sizes(agents, task)
+        check_sizes(agents, task)
     start = agents.select(np.arange(num) % agents.num_seeds)
     names = tuple((name, target) for target in targets for name in chosen)
-    cells = [Cell(start, targets[target], chosen[name], paid=spent.get(name, 0)) for name, target in names]
-    for (name, target), cell in zip(names, cells):
+    specs: list[Spec] = []
+    for name, target in names:
         try:
-            finetune.spec_of(cell, budget)
+            specs.append(finetune_spec(start, targets[target], chosen[name], budget, spent.get(name, 0)))
         except ValueError as error:
             where = f"{name} on {target}" if len(targets) > 1 else name
             raise ValueError(f"{error} ({where})") from None
-    return Cells(names, cells, others)
+    return Cells(names, specs, others)
 
 
 def _methods(methods: Sequence[str] | Mapping[str, Method], grid: grids.Grid) -> dict[str, Method]:
-    named = spec.named_methods(methods)
+    named = named_methods(methods)
     always = {name: named.get(name, METHODS[name]) for name in ALWAYS}
     points = {**always, **grids.expanded(named, grid)}
-    return {name: spec.resolve_method(method) for name, method in points.items()}
+    return {name: resolve_method(method) for name, method in points.items()}

@@ -1,7 +1,7 @@
 """Comparisons: methods x targets x seeds, with zero-shot and scratch always among them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,11 +21,11 @@ from jaxrl_ft.training import devices
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.evaluation.diagnostics import divergence
 from jaxrl_ft.training.evaluation.evaluate import episode_returns
-from jaxrl_ft.training.finetune import Budget
 from jaxrl_ft.training.loop import Progress
+from jaxrl_ft.training.spec import Budget
 
 _CURVES = ("curve", "curve_steps")
-CellWatcher = Callable[[str, str, Progress | None], None]
+CellCallback = Callable[[str, str, Progress | None], None]
 """Called with method, target and a moment of training, or None once the cell is evaluated."""
 
 
@@ -52,10 +52,21 @@ class Study:
     held_out_episodes: int
     held_out: Mapping[str, HeldOut]
 
+    @property
+    def agents(self) -> Agents:
+        """The agents that the runs of each cell start from."""
+        found = self.plan.specs[0].agents
+        assert found is not None
+        return found
+
+    def limited(self, most: int) -> "Study":
+        """The same comparison in batches of at most so many runs."""
+        return replace(self, plan=make_plan(self.plan.specs, most))
+
     def cells(
         self,
         skip: Sequence[int] = (),
-        watch: CellWatcher | None = None,
+        callback: CellCallback | None = None,
         diverged: bool = False,
         chosen: Iterable[int] | None = None,
     ) -> Iterator[Finished]:
@@ -63,38 +74,37 @@ class Study:
 
         Args:
             skip: numbers of cells that are finished already.
-            watch: called with every moment of training and after every cell.
+            callback: called with every moment of training and after every cell.
             diverged: measure `kl_from_base` too, as `measuring.divergence` does.
             chosen: numbers of the batches of the plan to run; all of them without it.
         """
-        start, seed = self.plan.cells[0].agents, self.plan.budget.seed
+        start, seed = self.agents, self.plan.seed
         before = episode_returns(start, start.source, episodes=self.episodes, seed=seed).mean(axis=1)
-        tell = None if watch is None else partial(self._tell, watch)
-        for number, tuned in run_plan(self.plan, skip, tell, chosen):
+        report = None if callback is None else partial(self._report, callback)
+        for number, tuned in run_plan(self.plan, skip, report, chosen):
             name, target = self.names[number]
-            cell = self.plan.cells[number]
+            spec = self.plan.specs[number]
             columns = {
-                **_returns(tuned, start.source, cell.target, self.episodes, seed),
+                **_returns(tuned, start.source, spec.task, self.episodes, seed),
                 "source_return_before": before,
-                "jumpstart_return": _starting_return(tuned, cell.paid),
+                "jumpstart_return": _starting_return(tuned, spec.paid),
                 **({"kl_from_base": divergence(tuned, start, tuned.task, seed=seed)} if diverged else {}),
                 **_held_out(tuned, self.held_out[target], self.held_out_episodes, seed),
             }
             shared = {"method": name, "target": target, "seed": seed, **self._counts}
             yield Finished(number, name, target, tuned, _rows(shared, tuned, start, self.num_agents, columns))
-            if watch is not None:
-                watch(name, target, None)
+            if callback is not None:
+                callback(name, target, None)
 
     @property
     def _counts(self) -> dict[str, int]:
         """Over how many episodes of a run its means are."""
-        budget = self.plan.budget
         counts = {"episodes": self.episodes, "held_out_episodes": self.held_out_episodes}
-        return {"eval_episodes": budget.eval_episodes, **counts}
+        return {"eval_episodes": self.plan.specs[0].eval_episodes, **counts}
 
-    def _tell(self, watch: CellWatcher, numbers: tuple[int, ...], moment: Progress) -> None:
+    def _report(self, callback: CellCallback, numbers: tuple[int, ...], moment: Progress) -> None:
         for number in numbers:
-            watch(*self.names[number], moment._replace(env_steps=moment.env_steps // len(numbers)))
+            callback(*self.names[number], moment._replace(env_steps=moment.env_steps // len(numbers)))
 
 
 def study(
@@ -118,11 +128,10 @@ def study(
     """
     for name, count in (("episodes", episodes), ("held_out_episodes", held_out_episodes)):
         checks.count(name, count)
-    names, chosen, others = cells.checked(
+    names, specs, others = cells.checked(
         agents, targets, methods, budget=budget, grid=grid, seeds=seeds, held_out=held_out, paid=paid
     )
-    plan = make_plan(chosen, budget, most)
-    return Study(names, plan, agents.num_seeds, episodes, held_out_episodes, others)
+    return Study(names, make_plan(specs, most), agents.num_seeds, episodes, held_out_episodes, others)
 
 
 def compare(
@@ -141,7 +150,7 @@ def compare(
     held_out: Mapping[str, HeldOut] | None = None,
     layout: str = "fast",
     paid: Mapping[str, int] | None = None,
-    watch: CellWatcher | None = None,
+    callback: CellCallback | None = None,
 ) -> Comparison:
     """Every method on every target over many seeds, evaluated on source, target and held-out tasks.
 
@@ -168,14 +177,13 @@ def compare(
             are, and which takes longer.
         paid: environment steps on the target by method that went into choosing it, as `advise` tells; its budget pays
             for them, rounded up to whole updates, so that all methods have the same number of steps.
-        watch: called with every moment of training and after every cell.
+        callback: called with every moment of training and after every cell.
 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     checks.choice("layout", layout, devices.LAYOUTS)
-    planned = partial(
-        study,
+    planned = study(
         agents,
         targets,
         methods,
@@ -188,8 +196,7 @@ def compare(
         paid=paid,
     )
     with devices.laid_out(layout):
-        most = cost.most_runs(planned().plan)
-        return gathered(planned(most=most).cells(watch=watch))
+        return gathered(planned.limited(cost.most_runs(planned.plan)).cells(callback=callback))
 
 
 def gathered(finished: Iterable[Finished]) -> Comparison:

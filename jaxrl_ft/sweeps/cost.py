@@ -1,6 +1,7 @@
 """What a plan will take: memory from the compiled programs themselves, time from one update that is thrown away."""
 
 import time
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -9,8 +10,13 @@ import psutil
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.sweeps.plan import Batch, Plan
-from jaxrl_ft.training import devices, finetune, loop, programs, runs
-from jaxrl_ft.training.finetune import Cell
+from jaxrl_ft.training import devices, loop
+from jaxrl_ft.training.collect import World, collect
+from jaxrl_ft.training.initial_state import Position, begin, given
+from jaxrl_ft.training.per_run import Program
+from jaxrl_ft.training.preparation.prepare import prepare
+from jaxrl_ft.training.spec import Spec
+from jaxrl_ft.training.update import Run, learn
 
 SHARE = 0.5
 """Of the memory that is free: what programs may take where nobody says otherwise."""
@@ -19,9 +25,9 @@ SHARE = 0.5
 class Begun(NamedTuple):
     """A batch before its first update."""
 
-    world: runs.World
-    run: runs.Run
-    position: runs.Position
+    world: World
+    run: Run
+    position: Position
     width: int
     """runs of the program"""
 
@@ -49,11 +55,11 @@ def _first(plan: Plan) -> dict[int, Batch]:
 
 
 def _begun(plan: Plan, batch: Batch) -> Begun:
-    cells = [_without_paying(plan.cells[number]) for number in batch.cells]
-    ready = [finetune.make_ready(cell, plan.budget) for cell in cells]
-    given = tree.concatenate([runs.given(spec, prepared.start) for spec, _, _, prepared in ready])
-    width = max(batch.width, len(given.run.seed))
-    return Begun(*runs.begin(devices.pad(given, width)), width)
+    specs = [_without_paying(plan.specs[number]) for number in batch.cells]
+    prepared = [prepare(spec, spec.agents) for spec in specs if spec.agents is not None]
+    runs = tree.concatenate([given(one.spec, one.start) for one in prepared])
+    width = max(batch.width, len(runs.run.seed))
+    return Begun(*begin(devices.pad(runs, width)), width)
 
 
 def _measured(begun: Begun) -> Estimate:
@@ -64,24 +70,23 @@ def _measured(begun: Begun) -> Estimate:
     return Estimate(memory, time.perf_counter() - start, width)
 
 
-def _without_paying(cell: Cell) -> Cell:
-    """The cell with a method of the same program that neither looks, probes nor imagines before it trains."""
-    return cell._replace(method=cell.method.without_paying())
+def _without_paying(spec: Spec) -> Spec:
+    """The spec with a method of the same program that neither looks, probes nor imagines before it trains."""
+    return replace(spec, method=spec.method.without_paying())
 
 
 def _memory(begun: Begun) -> int:
     """Bytes of the larger of the two programs of an update, on all devices."""
     world, run, position, _ = begun
-    index, layout = np.int32(0), devices.layout()
-    carry = position.state.carry
-    collect = (world, position.policy, carry, position.memory, index)
-    rows = programs.collect(layout, *collect)[2]
-    learn = (run, position.state, carry.statistics, rows, index)
-    return max(_bytes(programs.collect, collect), _bytes(programs.learn, learn)) * layout.mesh.size
+    index, carry = np.int32(0), position.state.carry
+    collected = (world, position.policy, carry, position.memory, index)
+    rows = collect.placed(*collected)[2]
+    learned = (run, position.state, carry.statistics, rows, index)
+    return max(_bytes(collect, collected), _bytes(learn, learned)) * devices.mesh().size
 
 
-def _bytes(program: devices.Program, args: tuple) -> int:
-    analysis = program.jitted.lower(devices.layout(), *args).compile().memory_analysis()
+def _bytes(program: Program, args: tuple) -> int:
+    analysis = program.lower(*args).compile().memory_analysis()
     held = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
     return int(held + analysis.temp_size_in_bytes)
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from functools import partial
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.sweeps.structure import outline as outline_of
@@ -11,11 +10,10 @@ from jaxrl_ft.sweeps.structure import structure as structure_of
 from jaxrl_ft.training import agents as agents_module
 from jaxrl_ft.training import devices, finetune
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.finetune import Budget, Cell
 from jaxrl_ft.training.loop import Progress
-from jaxrl_ft.training.runs import Spec
+from jaxrl_ft.training.spec import Spec
 
-BatchWatcher = Callable[[tuple[int, ...], Progress], None]
+BatchCallback = Callable[[tuple[int, ...], Progress], None]
 """Called with the numbers of the cells of a batch and a moment of their training."""
 
 
@@ -37,10 +35,8 @@ class Batch:
 class Plan:
     """What a sweep runs, in order."""
 
-    cells: tuple[Cell, ...]
     specs: tuple[Spec, ...]
     """of each cell"""
-    budget: Budget
     batches: tuple[Batch, ...]
 
     @property
@@ -51,43 +47,44 @@ class Plan:
     @property
     def num_runs(self) -> int:
         """Fine-tunes in all."""
-        return sum(cell.agents.num_seeds for cell in self.cells)
+        return sum(spec.num_runs for spec in self.specs)
+
+    @property
+    def seed(self) -> int:
+        """The seed of every run."""
+        return self.specs[0].seed
 
     @property
     def env_steps(self) -> int:
         """Environment steps on the targets in all, those of runs that fill up a batch left out."""
-        return sum(self.steps_of(number) for number in range(len(self.cells)))
+        return sum(self.steps_of(number) for number in range(len(self.specs)))
 
     def steps_of(self, number: int) -> int:
         """Environment steps on its target of all runs of a cell."""
-        cell, spec = self.cells[number], self.specs[number]
-        paid = spec.paid if cell.method.trains else 0
-        return (paid + cell.method.spent() + self.updates_of(number) * spec.env_steps_per_update) * spec.num_runs
+        return self.specs[number].env_steps * self.specs[number].num_runs
 
     def updates_of(self, number: int) -> int:
         """Updates of each run of a cell."""
-        return self.specs[number].num_updates if self.cells[number].method.trains else 0
+        return self.specs[number].num_updates if self.specs[number].trains else 0
 
 
-def make_plan(cells: Sequence[Cell], budget: Budget, most: int = 0, wide: int = 0) -> Plan:
+def make_plan(specs: Sequence[Spec], most: int = 0, wide: int = 0) -> Plan:
     """How cells are trained: those of one structure together, as many runs at a time as go well side by side.
 
     A batch of a structure holds whole cells, or a part of a cell that has more runs than a batch may. Every batch of
     a structure has one width, so that it is one program.
 
     Args:
-        cells: agents, target and method of each.
-        budget: of every run.
+        specs: of each cell, all with one budget.
         most: runs of a batch; without it what suits the device.
         wide: the width of every batch, as `natural_width` tells it, so that plans of other cells share its programs;
             without it what these cells fill.
 
     Raises:
-        ValueError: an argument is not allowed; nothing has been compiled.
+        ValueError: `most` is not allowed; nothing has been compiled.
     """
     given = bool(wide)
-    specs = tuple(finetune.spec_of(cell, budget) for cell in cells)
-    outlined = [outline_of(cell.agents, spec) if cell.method.trains else None for cell, spec in zip(cells, specs)]
+    outlined = [outline_of(spec) if spec.trains else None for spec in specs]
     structures = [outline and structure_of(outline, spec) for outline, spec in zip(outlined, specs)]
     most = devices.comfortable() if not most else checks.count("most", most)
     programs: dict[Hashable, int] = {}
@@ -112,7 +109,7 @@ def make_plan(cells: Sequence[Cell], budget: Budget, most: int = 0, wide: int = 
         for i in range(0, len(parts), held):
             chosen = parts[i : i + held]
             batches.append(Batch(tuple(n for n, _ in chosen), tuple(p for _, p in chosen), width, program))
-    return Plan(tuple(cells), specs, budget, tuple(batches))
+    return Plan(tuple(specs), tuple(batches))
 
 
 def natural_width(runs: int, cells: int, most: int = 0) -> int:
@@ -136,14 +133,14 @@ def _parts(runs: int, most: int) -> list[tuple[int, int]]:
 
 
 def run_plan(
-    plan: Plan, skip: Sequence[int] = (), watch: BatchWatcher | None = None, chosen: Iterable[int] | None = None
+    plan: Plan, skip: Sequence[int] = (), callback: BatchCallback | None = None, chosen: Iterable[int] | None = None
 ) -> Iterator[tuple[int, Agents]]:
     """The number of each cell and its agents after fine-tuning, as they are finished.
 
     Args:
         plan: what to run.
         skip: numbers of cells that are finished already; batches of nothing else are left out.
-        watch: called with every moment of training.
+        callback: called with every moment of training.
         chosen: numbers of the batches to run, taken one at a time when it is their turn; all of them without it.
     """
     waiting: dict[int, list[Agents]] = {}
@@ -152,24 +149,13 @@ def run_plan(
         if finished.issuperset(batch.cells):
             continue
         tuned = finetune.finetune_together(
-            [_part(plan.cells[number], *part) for number, part in zip(batch.cells, batch.parts)],
-            plan.budget,
+            [plan.specs[number].part(*part) for number, part in zip(batch.cells, batch.parts)],
             batch.width,
-            None if watch is None else _telling(watch, batch),
+            None if callback is None else partial(callback, batch.cells),
         )
         for number, agents in zip(batch.cells, tuned):
             parts = waiting.setdefault(number, [])
             parts.append(agents)
-            if number not in finished and sum(p.num_seeds for p in parts) == plan.cells[number].agents.num_seeds:
+            if number not in finished and sum(p.num_seeds for p in parts) == plan.specs[number].num_runs:
                 finished.add(number)
                 yield number, agents_module.join(waiting.pop(number))
-
-
-def _part(cell: Cell, first: int, num: int) -> Cell:
-    if num == cell.agents.num_seeds:
-        return cell
-    return cell._replace(agents=cell.agents.select(np.arange(first, first + num)), first=cell.first + first)
-
-
-def _telling(watch: BatchWatcher, batch: Batch) -> Callable[[Progress], None]:
-    return lambda moment: watch(batch.cells, moment)

@@ -18,10 +18,9 @@ from jaxrl_ft.sweeps.compare import HeldOut
 from jaxrl_ft.sweeps.proposals import Halving, Search, Trial
 from jaxrl_ft.sweeps.trials import Quest
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.finetune import Budget
-from jaxrl_ft.training.spec import finetune_spec, named_methods
+from jaxrl_ft.training.spec import Budget, finetune_spec, named_methods
 
-TrialWatcher = Callable[[Trial], None]
+TrialCallback = Callable[[Trial], None]
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,7 +77,7 @@ def quest(
     for name, own in dimensions.items():
         for point in own.corners():
             for task in tasks.values():
-                finetune_spec(start, task, grids.changed(chosen[name], point), *budget)
+                finetune_spec(start, task, grids.changed(chosen[name], point), budget)
         fits = _fits(start, tasks, chosen[name], budget)
         rounds = proposals.plan_rounds(kind, own, trials, budget.steps, budget.seed, fits)
         if kind == "optuna":
@@ -107,7 +106,7 @@ def search(
     held_out: Mapping[str, HeldOut] | None = None,
     storage: str | Path | None = None,
     finished: Sequence[Trial] = (),
-    watch: TrialWatcher | None = None,
+    callback: TrialCallback | None = None,
 ) -> Searched:
     """The best hyperparameters of every method, by the mean area under its curve on validation tasks.
 
@@ -134,8 +133,8 @@ def search(
         validation: tasks by name in the place of these.
         held_out: as in `compare`, so that these tasks are not used either.
         storage: SQLite file for optuna's study; in memory without.
-        finished: trials of a call that was cut off, as `watch` was given them; they are not done again.
-        watch: called with every trial.
+        finished: trials of a call that was cut off, as `callback` got them; they are not done again.
+        callback: called with every trial.
 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
@@ -147,8 +146,8 @@ def search(
     known = {trial.proposal[:2]: trial for trial in finished}
     for trial in planned.trials(finished):
         known[trial.proposal[:2]] = trial
-        if watch is not None:
-            watch(trial)
+        if callback is not None:
+            callback(trial)
     tried = planned.ordered(known.values())
     return Searched(planned.found(tried), [proposals.row(trial) for trial in tried], dict(planned.validation))
 
@@ -185,7 +184,7 @@ def _fits(agents: Agents, tasks: Mapping[str, Task], method: Method, budget: Bud
 
     def fits(steps: int) -> bool:
         try:
-            found = [finetune_spec(agents, task, method, *budget._replace(steps=steps)) for task in tasks.values()]
+            found = [finetune_spec(agents, task, method, budget._replace(steps=steps)) for task in tasks.values()]
         except ValueError:
             return False
         return min(spec.num_updates for spec in found) >= proposals.LEAST_UPDATES

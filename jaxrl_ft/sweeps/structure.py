@@ -12,13 +12,15 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.warm_starts import Probe
-from jaxrl_ft.training import collect, host, initial_state
 from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.collect import collect, enter
+from jaxrl_ft.training.compatibility import fresh_shapes, same_sizes
+from jaxrl_ft.training.initial_state import Given, Start, first_state, given
+from jaxrl_ft.training.keys import Seeds
 from jaxrl_ft.training.preparation import prepare
 from jaxrl_ft.training.preparation.carry import carry
-from jaxrl_ft.training.runs import Given, Spec, Start
-from jaxrl_ft.training.runs import given as given_runs
-from jaxrl_ft.training.spec import fresh_shapes, same_sizes
+from jaxrl_ft.training.preparation.experience import gather, num_rollouts
+from jaxrl_ft.training.spec import Spec
 
 
 class Outline(NamedTuple):
@@ -36,22 +38,23 @@ class Outline(NamedTuple):
 _KNOWN: dict[Hashable, Outline] = {}
 
 
-def outline(agents: Agents, spec: Spec) -> Outline:
+def outline(spec: Spec) -> Outline:
     """The outline of a fine-tune that trains; traced once for equal methods and shapes."""
-    one = _one_run(agents)
+    assert spec.agents is not None
+    one = _one_run(spec.agents)
     # Numbers of a method may decide its structure: rates that start late are counted by entry.
     numbers, method = jax.tree.flatten(spec.method)
     known = (
         (method, tuple(map(float, numbers))),
         _outlined((spec.algo, spec.network, spec.source, spec.before, spec.task)),
         _outlined((one.params, one.statistics, one.init_params, one.opt_state if spec.method.keeps else None)),
-        same_sizes(agents.task, spec.task),
+        same_sizes(spec.before, spec.task),
     )
     if known not in _KNOWN:
         spec = replace(spec, num_runs=1)
         begun = start(one, spec)
-        given = _one(given_runs(spec, begun))
-        _KNOWN[known] = Outline(_outlined(given), _outlined(_one(begun.base)), _outlined(_learned(given)))
+        runs = _one(given(spec, begun))
+        _KNOWN[known] = Outline(_outlined(runs), _outlined(_one(begun.base)), _outlined(_learned(runs)))
     return _KNOWN[known]
 
 
@@ -86,8 +89,8 @@ def start(one: Agents, spec: Spec) -> Start:
     warm = Policy(params, statistics, method.warm_start.network(spec.network))
     data = None
     if method.source_steps:
-        gather = partial(initial_state.gather, algo, host.num_rollouts(algo, method.source_steps))
-        data = jax.eval_shape(gather, base, spec.source, key)
+        rows = partial(gather.one, num_rollouts(algo, method.source_steps), algo)
+        data = jax.eval_shape(rows, base, spec.source, Seeds(*jax.eval_shape(lambda: (np.uint32(0), np.uint32(0)))))
     old = one.opt_state if method.keeps else None
     parts = (base, fresh, warm, Source(base, init_params, data), probe, old)
     return prepare.starting(spec, *tree.zeros(parts, 1))
@@ -96,11 +99,10 @@ def start(one: Agents, spec: Spec) -> Start:
 def _learned(given: Given) -> Any:
     """What one run hands to the program that learns."""
     world, run = given.world, given.run
-    carry, memory = jax.eval_shape(collect.enter, world, given.policy, given.source)
-    frozen, state, policy, _ = jax.eval_shape(
-        initial_state.begin, run, carry, given.penalty, given.source, given.old, given.keep
-    )
-    _, _, rows, _ = jax.eval_shape(collect.collect, world, policy, carry, memory, np.int32(0))
+    carry, memory = jax.eval_shape(enter.one, world, given.policy, given.source)
+    parts = (carry, given.penalty, given.source, given.old, given.keep)
+    frozen, state, policy, _ = jax.eval_shape(first_state.one, run, *parts)
+    _, _, rows, _ = jax.eval_shape(collect.one, world, policy, carry, memory, np.int32(0))
     return replace(run, base=frozen), state, carry.statistics, rows
 
 

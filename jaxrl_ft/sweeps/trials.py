@@ -13,9 +13,8 @@ from jaxrl_ft.methods.method import Method
 from jaxrl_ft.sweeps import proposals
 from jaxrl_ft.sweeps.plan import Plan, make_plan, natural_width, run_plan
 from jaxrl_ft.sweeps.proposals import Proposal, Search, Trial
-from jaxrl_ft.training import finetune
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.finetune import Budget, Cell
+from jaxrl_ft.training.spec import Budget, Spec, finetune_spec
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,7 @@ class Quest:
         for steps in dict.fromkeys(proposal.steps for proposal in asked):
             chosen = [proposal for proposal in asked if proposal.steps == steps]
             methods = [self.changed(proposal) for proposal in chosen]
-            cells = [Cell(self.agents, task, method) for method in methods for task in self._tasks]
-            plan = make_plan(cells, self.budget._replace(steps=steps), self.most, self.wide)
+            plan = make_plan(self._specs(methods, steps), self.most, self.wide)
             waiting: dict[int, dict[str, Agents]] = {}
             for number, tuned in run_plan(plan):
                 index, place = divmod(number, len(self.validation))
@@ -66,12 +64,12 @@ class Quest:
 
     def plan(self) -> Plan:
         """One cell of each method on each task with the whole budget: what a trial takes, to estimate with."""
-        cells = [Cell(self.agents, task, method) for method in self.methods.values() for task in self._tasks]
-        return make_plan(cells, self.budget, self.most, self.wide)
+        return make_plan(self._specs(self.methods.values(), self.budget.steps), self.most, self.wide)
 
-    @property
-    def _tasks(self) -> list[Task]:
-        return list(self.validation.values())
+    def _specs(self, methods: Iterable[Method], steps: int) -> list[Spec]:
+        """The specs of every method on every task, with a budget of so many env steps."""
+        budget, tasks = self.budget._replace(steps=steps), self.validation.values()
+        return [finetune_spec(self.agents, task, method, budget) for method in methods for task in tasks]
 
     @property
     def num_trials(self) -> int:
@@ -85,9 +83,7 @@ class Quest:
         return sum(num * self._steps(name, steps) for name, num, steps in rounds)
 
     def _steps(self, name: str, steps: int) -> int:
-        method, budget = self.methods[name], self.budget._replace(steps=steps)
-        each = [finetune.spec_of(Cell(self.agents, task, method), budget) for task in self._tasks]
-        return sum((method.spent() + one.num_updates * one.env_steps_per_update) * one.num_runs for one in each)
+        return sum(spec.env_steps * spec.num_runs for spec in self._specs([self.methods[name]], steps))
 
     def ordered(self, finished: Iterable[Trial]) -> list[Trial]:
         """Finished trials by method and number."""

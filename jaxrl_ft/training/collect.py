@@ -13,6 +13,7 @@ from jaxrl_ft.methods.data import Data
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.rl.algorithm import Guide, Metrics
 from jaxrl_ft.training.keys import CARRY, DATA, MIXING, TASKS, stream_key
+from jaxrl_ft.training.per_run import per_run
 
 
 @config
@@ -56,6 +57,7 @@ def environments(task: Task, num: int) -> Task:
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num, *jnp.shape(leaf))), task)
 
 
+@per_run()
 def enter(world: World, policy: Policy, source: Source) -> tuple[Any, Tree]:
     """Fresh environments, and what the data axis remembers before the first update.
 
@@ -69,6 +71,7 @@ def enter(world: World, policy: Policy, source: Source) -> tuple[Any, Tree]:
     return world.algo.init_carry(carry_key, tasks, policy), world.data.init(data_key, source)
 
 
+@per_run(shared=("index",))
 def collect(
     world: World, policy: Policy, carry: Any, memory: Tree, index: jax.Array
 ) -> tuple[Any, Tree, Rows, Metrics]:

@@ -1,9 +1,7 @@
 """The host's side of adaptive fine-tuning: what a control measures, and when it acts."""
 
-from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,10 +12,12 @@ from jaxrl_ft.methods.control import Control, Generators, Measures, Numbers
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import Optimizer
 from jaxrl_ft.methods.penalties import Penalty
-from jaxrl_ft.training import devices, host
+from jaxrl_ft.training import devices
 from jaxrl_ft.training.collect import World
 from jaxrl_ft.training.evaluation.episodes import Outcome, expected_return, possible_share
-from jaxrl_ft.training.host import Seeds
+from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
+from jaxrl_ft.training.keys import VALIDATION_STREAM, Seeds
+from jaxrl_ft.training.per_run import per_run
 
 
 def begin(control: Control, optimizer: Optimizer, penalty: Penalty, share: np.ndarray, seeds: Seeds) -> Numbers:
@@ -87,12 +87,11 @@ class Steering:
         if not control.validation_episodes:
             return np.full(num, np.nan)
         policy, data, source, target = devices.trim((policy, world.data, world.source, world.task), num)
-        arguments = devices.put((data, source, target, *seeds), num)
-        tasks = devices.trim(_drawn(devices.layout(), control.validation_episodes, *arguments), num)
-        stream = host.VALIDATION_STREAM + self._acted * control.validation_episodes
+        tasks = validation_tasks(control.validation_episodes, data, source, target, seeds)
+        stream = VALIDATION_STREAM + self._acted * control.validation_episodes
         shares = []
         for episode in range(control.validation_episodes):
-            outcome = host.evaluate_runs(
+            outcome = evaluate_runs(
                 algo,
                 policy,
                 tree.take(tasks, (slice(None), episode)),
@@ -107,15 +106,10 @@ class Steering:
         return possible_share(expected_return(together, task), *task.return_range)
 
 
-@partial(devices.Program, static=("layout", "num"))
-def _drawn(layout: devices.Layout, num: int, data: Any, source: Task, task: Task, seeds: Any, indices: Any) -> Task:
-    """Validation tasks [R, num] of every run, the same after every stretch."""
-
-    def one(data: Any, source: Task, task: Task, seed: jax.Array, index: jax.Array) -> Task:
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), host.VALIDATION_STREAM)
-        return data.tasks(key, source, task, jnp.zeros((), jnp.float32), num)
-
-    return layout.over_runs(one)(data, source, task, seeds, indices)
+@per_run(static=("num",))
+def validation_tasks(num: int, data: Any, source: Task, task: Task, seeds: Seeds) -> Task:
+    """Validation tasks [num] of a run, the same after every stretch."""
+    return data.tasks(seeds.key(VALIDATION_STREAM), source, task, jnp.zeros((), jnp.float32), num)
 
 
 def _generators(seeds: Seeds, number: int) -> Generators:

@@ -25,7 +25,14 @@ _THREADS_FLAG = "--xla_cpu_multi_thread_eigen"
 
 
 def _backend_started() -> bool:
-    return jax._src.xla_bridge.backends_are_initialized()
+    """Whether JAX computes already: it then refuses another number of CPU devices."""
+    chosen = jax.config.values["jax_num_cpu_devices"]
+    try:
+        jax.config.update("jax_num_cpu_devices", 1 if chosen < 1 else chosen + 1)
+    except RuntimeError:
+        return True
+    jax.config.update("jax_num_cpu_devices", chosen)
+    return False
 
 
 @functools.cache
@@ -76,33 +83,9 @@ def mesh() -> Mesh:
     return Mesh(np.array(jax.devices()), (_AXIS,))
 
 
-def _on_cpu() -> bool:
+def on_cpu() -> bool:
     """Whether the runs lie on CPUs; asked of the mesh, so that the devices are set before a backend starts."""
     return mesh().devices.flat[0].platform == "cpu"
-
-
-class Program:
-    """A function jitted with what its backend compiles best with; called like the function, by position.
-
-    On CPUs LLVM's first level of optimisation compiles these programs three times faster than its third, and they run
-    no slower: their time goes to matrix products in libraries.
-    """
-
-    def __init__(self, function: Callable[..., Any], static: tuple[str, ...], donate: tuple[str, ...] = ()) -> None:
-        self._function, self._static, self._donate = function, static, donate
-        self.__doc__, self.__name__ = function.__doc__, function.__name__
-
-    @functools.cached_property
-    def jitted(self) -> Any:
-        """The jitted function; made at the first call, which is when the backend is known."""
-        options = {"xla_backend_optimization_level": 1} if _on_cpu() else None
-        return jax.jit(
-            self._function, static_argnames=self._static, donate_argnames=self._donate, compiler_options=options
-        )
-
-    def __call__(self, *args: Any) -> Any:
-        """What the function returns."""
-        return self.jitted(*args)
 
 
 class Layout(NamedTuple):
@@ -170,7 +153,7 @@ def batch(num_runs: int) -> int:
 
     Time on a CPU grows with the number of runs, from four a core; on a GPU it hardly does.
     """
-    return min(num_runs, 4 * mesh().size) if _on_cpu() else num_runs
+    return min(num_runs, 4 * mesh().size) if on_cpu() else num_runs
 
 
 def comfortable() -> int:
@@ -178,7 +161,7 @@ def comfortable() -> int:
 
     Time on a CPU grows with the number of runs from eight a core; a GPU is filled by thousands of these networks.
     """
-    return (8 if _on_cpu() else 2048) * mesh().size
+    return (8 if on_cpu() else 2048) * mesh().size
 
 
 def pad(runs: Any, num: int) -> Any:

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
-from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.data import Between, Data
 from jaxrl_ft.methods.method import Method
@@ -17,22 +16,15 @@ from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.ppo import PPO
-from jaxrl_ft.training import host, loop, status
+from jaxrl_ft.training import loop, status
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.loop import Result, Watcher
-from jaxrl_ft.training.preparation import carry
-from jaxrl_ft.training.preparation.prepare import prepare
+from jaxrl_ft.training.compatibility import fresh_shapes, same_sizes, sizes
+from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
+from jaxrl_ft.training.initial_state import Start, fresh_policy
+from jaxrl_ft.training.loop import Callback, Result
+from jaxrl_ft.training.preparation.prepare import networks, prepare
 from jaxrl_ft.training.report import pretraining, transfer, untouched
-from jaxrl_ft.training.runs import Spec, Start
-from jaxrl_ft.training.spec import (
-    charged,
-    finetune_spec,
-    fresh_shapes,
-    resolve_method,
-    same_sizes,
-    sizes,
-    training_spec,
-)
+from jaxrl_ft.training.spec import Budget, Spec, finetune_spec, resolve_method, training_spec
 
 
 def pretrain(
@@ -47,7 +39,7 @@ def pretrain(
     seed: int = 0,
     num_evals: int = 21,
     eval_episodes: int = 16,
-    watch: Watcher | None = None,
+    callback: Callback | None = None,
 ) -> Agents:
     """Agents trained from nothing on a task, one for each of `seeds` seeds.
 
@@ -63,7 +55,7 @@ def pretrain(
         seed: seed i uses `fold_in(key(seed), i)`; 0 <= seed < 2^32.
         num_evals: evaluations over the budget, the first before training and the last after it.
         eval_episodes: greedy episodes of each evaluation.
-        watch: called with a `Progress` after compilation and after every chunk of updates.
+        callback: called with a `Progress` after compilation and after every chunk of updates.
 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
@@ -71,13 +63,14 @@ def pretrain(
     data = Data() if until is None else Between(spread=1.0)
     method = Method(warm_start=Scratch(), optimizer=optimizer, data=data)
     other = source if until is None else until
-    spec = training_spec(algo, network, method, other, source, seeds, steps, seed, num_evals, eval_episodes)
+    budget = Budget(steps, seed, num_evals, eval_episodes)
+    spec = training_spec(algo, network, method, other, source, seeds, budget)
     if until is not None and not same_sizes(source, until):
         raise ValueError(f"until: {sizes(until)} do not fit the source's {sizes(source)}")
     if until is not None:
         data.check_tasks(until, source)
     start = _fresh(spec, source)
-    result = loop.train(spec, start, watch)
+    result = loop.train(spec, start, callback)
     earlier = np.zeros(seeds, np.int64)
     return _agents(spec, start, result, source, earlier, 0, pretraining(spec, result, until))
 
@@ -109,9 +102,8 @@ def untrained(source: Task, algo: Any, network: Any, optimizer: Optimizer, seeds
 
 def _fresh(spec: Spec, source: Task) -> Start:
     """Where runs start that nothing has been trained for."""
-    params, statistics = host.fresh_params(spec.algo, spec.network, source, spec.seeds)
-    policy = Policy(params, statistics, spec.network)
-    return Start(policy, params, Source(policy, params), np.ones(spec.num_runs, np.float32))
+    policy = fresh_policy(spec.algo, spec.network, source, spec.seeds)
+    return Start(policy, policy.params, Source(policy, policy.params), np.ones(spec.num_runs, np.float32))
 
 
 def finetune(
@@ -123,7 +115,7 @@ def finetune(
     seed: int = 1,
     num_evals: int = 21,
     eval_episodes: int = 16,
-    watch: Watcher | None = None,
+    callback: Callback | None = None,
 ) -> Agents:
     """The agents after fine-tuning on a target task; the given agents are untouched.
 
@@ -137,104 +129,41 @@ def finetune(
         seed: as in `pretrain`; one that differs from pretraining's, or the same random numbers come again.
         num_evals: as in `pretrain`.
         eval_episodes: as in `pretrain`.
-        watch: as in `pretrain`.
+        callback: as in `pretrain`.
 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
-    cell = Cell(agents, target, resolve_method(method))
-    budget = Budget(steps, seed, num_evals, eval_episodes)
-    return finetune_together([cell], budget, watch=watch)[0]
+    spec = finetune_spec(agents, target, resolve_method(method), Budget(steps, seed, num_evals, eval_episodes))
+    return finetune_together([spec], callback=callback)[0]
 
 
-class Cell(NamedTuple):
-    """Agents, a target and a method."""
-
-    agents: Agents
-    target: Task
-    method: Method
-    first: int = 0
-    """number of the first run; the agents of a part of a larger cell go on counting"""
-    paid: int = 0
-    """environment steps on the target that went into choosing the method; its budget pays for them in whole updates"""
-
-
-class Budget(NamedTuple):
-    """The numbers of a fine-tune, as `finetune` explains them."""
-
-    steps: int = 20_480
-    seed: int = 1
-    num_evals: int = 21
-    eval_episodes: int = 16
-
-
-def spec_of(cell: Cell, budget: Budget) -> Spec:
-    """What the fine-tune of a cell runs.
-
-    Raises:
-        ValueError: an argument is not allowed.
-    """
-    paid = charged(cell.paid, cell.agents.algo, cell.method)
-    rest = budget._replace(steps=budget.steps - paid)
-    spec = finetune_spec(cell.agents, cell.target, cell.method, *rest)
-    return replace(spec, first=cell.first, paid=paid)
-
-
-def finetune_together(
-    cells: Sequence[Cell], budget: Budget, width: int = 0, watch: Watcher | None = None
-) -> list[Agents]:
-    """The agents of every cell after fine-tuning, as `finetune` would, trained side by side.
+def finetune_together(specs: Sequence[Spec], width: int = 0, callback: Callback | None = None) -> list[Agents]:
+    """Return the agents of every fine-tune, as `finetune` would, trained side by side.
 
     Args:
-        cells: of one `sweeps.structure`, or one cell by itself.
-        budget: of every run.
+        specs: of one `sweeps.structure`, or one by itself.
         width: the program's number of runs, if it is to be larger than theirs.
-        watch: as in `finetune`, of all cells together.
-
-    Raises:
-        ValueError: an argument is not allowed; raised before anything compiles.
+        callback: as in `finetune`, of all together.
     """
-    ready = [make_ready(cell, budget) for cell in cells]
-    if not cells[0].method.trains:
-        return [_untouched(cell.agents, spec, base) for cell, (spec, base, _, _) in zip(cells, ready)]
-    results = loop.train_together([(spec, prepared.start) for spec, _, _, prepared in ready], width, watch)
+    given = [(spec, spec.agents) for spec in specs if spec.agents is not None]
+    if not specs[0].trains:
+        return [_untouched(spec, agents) for spec, agents in given]
+    prepared = [prepare(spec, agents) for spec, agents in given]
+    results = loop.train_together([(one.spec, one.start) for one in prepared], width, callback)
     tuned = []
-    for cell, (spec, _, fresh, prepared), result in zip(cells, ready, results):
-        report = transfer(spec, cell.agents, fresh, prepared, result)
-        spent = cell.agents.env_steps, prepared.source_steps
-        tuned.append(_agents(spec, prepared.start, result, cell.agents.source, *spent, report))
+    for (spec, agents), one, result in zip(given, prepared, results):
+        report = transfer(spec, agents, one, result)
+        tuned.append(_agents(spec, one.start, result, agents.source, agents.env_steps, one.source_steps, report))
     return tuned
 
 
-class Ready(NamedTuple):
-    """A cell that can train."""
-
-    spec: Spec
-    base: Policy
-    """the agents' policy as it fits the target"""
-    fresh: Policy
-    """a network just initialised"""
-    prepared: Any
-    """where training starts; None where nothing trains"""
-
-
-def make_ready(cell: Cell, budget: Budget) -> Ready:
-    """A cell with all that is done before its first update."""
-    agents, target = cell.agents, cell.target
-    spec = spec_of(cell, budget)
-    old = agents.opt_state if cell.method.keeps else None
-    fresh = Policy(*host.fresh_params(agents.algo, agents.network, target, spec.seeds), agents.network)
-    base = carry.carry(agents, target, fresh)
-    if not cell.method.trains:
-        return Ready(spec, base, fresh, None)
-    init_params = carry.carry(replace(agents, params=agents.init_params), target, fresh).params
-    return Ready(spec, base, fresh, prepare(spec, base, fresh, init_params, old))
-
-
-def _untouched(agents: Agents, spec: Spec, base: Policy) -> Agents:
+def _untouched(spec: Spec, agents: Agents) -> Agents:
+    """The agents evaluated on the target as they are."""
+    base = networks(spec, agents).base
     points = loop.evaluation_updates(spec.num_updates, spec.num_evals)
     tasks = tree.repeat(spec.task, spec.num_runs)
-    returns = host.evaluate_runs(spec.algo, base, tasks, spec.seeds, spec.eval_episodes).episode_return
+    returns = evaluate_runs(spec.algo, base, tasks, spec.seeds, spec.eval_episodes).episode_return
     curve = np.repeat(returns.mean(axis=1, keepdims=True), len(points), axis=1)
     steps = np.broadcast_to(points * spec.algo.steps_per_update(), curve.shape).copy()
     return replace(
@@ -248,7 +177,7 @@ def _untouched(agents: Agents, spec: Spec, base: Policy) -> Agents:
         trainable=0,
         source_steps=0,
         status=status.of_policies(base, curve),
-        report=untouched(spec, agents, base),
+        report=untouched(spec, agents),
     )
 
 

@@ -1,153 +1,142 @@
-"""What happens before the first update: source experience, memories, the state that updates start from."""
+"""What runs start from: fresh networks, all that every run is given, and the state before the first update."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.methods.interventions.neurons import dormancy
 from jaxrl_ft.methods.optimizers.keeping import Keep
 from jaxrl_ft.methods.penalties import Penalty, Source
-from jaxrl_ft.rl import rollout
-from jaxrl_ft.rl.rollout import Transition
-from jaxrl_ft.training import collect
-from jaxrl_ft.training.keys import ADAPTER, FREEZE, INTERVENTION, MEMBER, PENALTY, stream_key
+from jaxrl_ft.training import control, devices
+from jaxrl_ft.training.collect import World, enter
+from jaxrl_ft.training.keys import ADAPTER, FREEZE, INIT, INTERVENTION, MEMBER, PENALTY, Seeds, seeds_of, stream_key
+from jaxrl_ft.training.per_run import per_run
+from jaxrl_ft.training.spec import Spec
 from jaxrl_ft.training.update import Memory, Run, State, evaluated_policy, policy_of, run_key
 
-DORMANT = 0.1
-"""Score up to which a unit counts as dormant, a tenth of its layer's mean."""
+
+class Start(NamedTuple):
+    """What training starts from, on the host; leaves [R, ...]."""
+
+    policy: Policy
+    """where training starts, after the warm start"""
+    init_params: Tree
+    """parameters before any training"""
+    source: Source
+    """what may be remembered of the agents"""
+    share: np.ndarray
+    """as `Probe.share`, [R]; 0 without a probe"""
+    probe_steps: int = 0
+    """environment steps of each run that the probe took"""
+    old: Any = None
+    """state of the optimizer that trained the agents, where something of it is kept"""
+    base: Policy | None = None
+    """the agents' own policy, untouched; it is what acts while the probe is paid for"""
+    rate: np.ndarray | None = None
+    """factor of the learning rate of each run, [R]; 1 without"""
+    tasks: Task | None = None
+    """a task for each run, leaves [R], in the place of the one that all share"""
+    sources: Task | None = None
+    """likewise the source of each run"""
+    numbers: np.ndarray | None = None
+    """number of each run, [R], in the place of the spec's"""
 
 
-def gather(algo: Any, num_rollouts: int, policy: Policy, task: Task, key: jax.Array) -> Any:
-    """The algorithm's flat data of rollouts by a policy that does not learn, rows [M, ...], shuffled.
+class Given(NamedTuple):
+    """All that runs are given, on the host, leaves [R, ...]: runs of one structure can train side by side."""
 
-    Args:
-        algo: the algorithm.
-        num_rollouts: rollouts in a row, in environments that go on from one to the next.
-        policy: who acts.
-        task: where.
-        key: PRNG key.
-    """
-    tasks = collect.environments(task, algo.num_envs)
-    carry_key, order_key, *keys = jax.random.split(key, num_rollouts + 2)
-    carry = algo.init_carry(carry_key, tasks, policy)
-
-    def rollout(carry: Any, key: jax.Array) -> tuple[Any, Any]:
-        after, data, _, _ = algo.collect(key, tasks, policy, carry)
-        # The policy must not change while it is watched, and so neither may its normaliser.
-        return after._replace(statistics=carry.statistics), data
-
-    _, data = jax.lax.scan(rollout, carry, jnp.stack(keys))
-    rows = jax.tree.map(lambda leaf: leaf.reshape((-1, *leaf.shape[2:])), data)
-    order = jax.random.permutation(order_key, jnp.arange(jax.tree.leaves(rows)[0].shape[0], dtype=jnp.int32))
-    return jax.tree.map(lambda leaf: leaf[order], rows)
+    world: World
+    run: Run
+    policy: Policy
+    penalty: Any
+    source: Source
+    old: Any
+    keep: Any
 
 
-def watch(
-    algo: Any, num_envs: int, num_steps: int, policy: Policy, task: Task, key: jax.Array
-) -> tuple[jax.Array, Transition]:
-    """First observations [N, O] and transitions [T, N, ...] of a policy that does not learn.
+class Position(NamedTuple):
+    """Where runs stand between two updates, on the devices."""
 
-    It acts by samples; in the first half of the environments every action is as likely as any other, since a policy
-    that is sure of itself shows little of what the other actions do.
-
-    Args:
-        algo: gives the distribution and its noise.
-        num_envs: N.
-        num_steps: T.
-        policy: who acts.
-        task: where.
-        key: PRNG key.
-    """
-    at_random = jnp.arange(num_envs, dtype=jnp.int32) < num_envs // 2
-    return _experience(algo, num_envs, num_steps, policy, task, key, at_random)
+    state: State
+    memory: Tree
+    """what the data axis remembers"""
+    policy: Policy
+    """who collects next"""
+    answer: Policy
+    """the policy to evaluate"""
 
 
-def divergence(
-    algo: Any, num_envs: int, num_steps: int, tuned: Policy, base: Policy, task: Task, key: jax.Array
-) -> jax.Array:
-    """Mean of KL(base ‖ tuned), in nats, over the T N states in which the tuned policy chooses its actions, a scalar.
-
-    It acts by samples in N environments that start anew where episodes end.
-
-    Args:
-        algo: gives the distribution and its noise.
-        num_envs: N.
-        num_steps: T.
-        tuned: who acts.
-        base: what it is compared with, in the same states.
-        task: where.
-        key: PRNG key.
-    """
-    _, steps = _experience(algo, num_envs, num_steps, tuned, task, key, jnp.zeros(num_envs, bool))
-    return algo.distribution(base, steps.obs).kl(algo.distribution(tuned, steps.obs)).mean()
+@per_run()
+def fresh(algo: Any, network: Any, task: Task, seeds: Seeds) -> tuple[Tree, Tree]:
+    """Freshly initialised parameters, and statistics of a normaliser that has seen no observation."""
+    return algo.init_params(seeds.key(INIT), task, network), algo.init_statistics(task)
 
 
-def signs(algo: Any, policy: Policy, task: Task, key: jax.Array) -> dict[str, jax.Array]:
-    """What one rollout of a policy shows before it learns: of the states it meets, and of what learning would meet.
+def fresh_policy(algo: Any, network: Any, task: Task, seeds: Seeds) -> Policy:
+    """The policy of networks just initialised, of every run, [R, ...] on the host."""
+    each = tree.repeat((as_arrays(algo), as_arrays(network), task), len(seeds.seeds))
+    params, statistics = fresh(*each, seeds)
+    return Policy(params, statistics, network)
 
-    Args:
-        algo: the algorithm.
-        policy: who acts, by samples.
-        task: where; in environments just begun.
-        key: PRNG key.
 
-    Returns:
-        obs_mean, obs_covariance: moments of the observations [O] and [O, O].
-        entropy: mean of the policy's entropy in these states, in nats.
-        value_loss: the algorithm's own loss of the critic; 0 where it has none.
-        gradient: norm of the loss's gradient on the whole rollout over the norm of the parameters.
-        dormant: share of hidden units with a score of at most 0.1 (Sokar et al. 2023, arXiv:2302.12902).
-    """
-    tasks = collect.environments(task, algo.num_envs)
-    carry_key, collect_key = jax.random.split(key)
-    carry = algo.init_carry(carry_key, tasks, policy)
-    _, data, _, _ = algo.collect(collect_key, tasks, policy, carry)
-
-    def loss(params: Tree) -> tuple[jax.Array, Any]:
-        return algo.loss(policy._replace(params=params), carry, data)
-
-    gradient, metrics = jax.grad(loss, has_aux=True)(policy.params)
-    mean = data.obs.mean(axis=0)
-    centred = data.obs - mean[None]
-    scores = [dormancy(layer) for layer in algo.features(policy, data.obs).values()]
-    return {
-        "obs_mean": mean,
-        "obs_covariance": centred.T @ centred / len(centred),
-        "entropy": algo.distribution(policy, data.obs).entropy().mean(),
-        "value_loss": metrics.get("loss/value", jnp.zeros((), jnp.float32)),
-        "gradient": jnp.linalg.norm(tree.ravel(gradient)) / jnp.linalg.norm(tree.ravel(policy.params)),
-        "dormant": (jnp.concatenate(scores) <= DORMANT).mean(),
+def given(spec: Spec, start: Start) -> Given:
+    """What every member of every run's population is given."""
+    num, method = spec.num_members, spec.method
+    seeds = member_seeds(spec, start)
+    tasks = tasks_of(spec, start)
+    sources = tree.repeat(spec.source, spec.num_runs) if start.sources is None else start.sources
+    rate = np.ones(spec.num_runs, np.float32) if start.rate is None else start.rate
+    policy, source, old, share, rate, tasks, sources = (
+        jax.tree.map(lambda leaf: np.concatenate([np.asarray(leaf)] * method.population), part)
+        for part in (start.policy, start.source, start.old, start.share, rate, tasks, sources)
+    )
+    algo = spec.algo if method.ent_coef is None else replace(spec.algo, ent_coef=method.ent_coef)
+    each = (algo, method.adapter, method.penalty, method.training_optimizer(), method.intervention, method.data)
+    algo, adapter, penalty, optimizer, intervention, data = tree.repeat(as_arrays(each), num)
+    optimizer = replace(optimizer, learning_rate=optimizer.learning_rate * rate)
+    if method.control.acts:
+        optimizer, penalty = control.begin(method.control, optimizer, penalty, share, seeds)
+    shared = {
+        "algo": algo,
+        "network": spec.network,
+        "seed": seeds.seeds,
+        "index": seeds.indices,
+        "num_updates": np.full(num, max(spec.num_updates, 1), np.int32),
     }
+    guide = source.policy if method.data.guided else None
+    world = World(**shared, data=data, source=sources, task=tasks, guide=guide)
+    run = Run(
+        **shared,
+        adapter=adapter,
+        penalty=penalty.term(),
+        optimizer=optimizer,
+        intervention=intervention,
+        base=policy.params,
+        statistics=policy.statistics,
+    )
+    keep = None if old is None else tree.repeat(as_arrays(method.keep), num)
+    return Given(world, run, policy, penalty, source, old, keep)
 
 
-def _experience(
-    algo: Any, num_envs: int, num_steps: int, policy: Policy, task: Task, key: jax.Array, at_random: jax.Array
-) -> tuple[jax.Array, Transition]:
-    """First observations and transitions; environments `at_random` [N] see actions drawn without the policy."""
-    tasks = collect.environments(task, num_envs)
-    start_key, draw_key, noise_key = jax.random.split(key, 3)
-    shape = (num_steps, num_envs)
-    obs, env_state = rollout.start(start_key, tasks, num_envs)
-
-    def act(obs: jax.Array, noise: jax.Array, _: Any) -> jax.Array:
-        own, random = algo.distribution(policy, obs).sample(noise), algo.random_action(tasks, noise)
-        return jnp.where(at_random.reshape((-1,) + (1,) * (own.ndim - 1)), random, own)
-
-    draws, noise = tasks.draw(draw_key, shape), algo.noise(tasks, noise_key, shape)
-    _, _, steps = rollout.rollout(tasks, act, draws, noise, obs, env_state)
-    return obs, steps
+def begin(runs: Given) -> tuple[World, Run, Position]:
+    """The runs on the devices, and their state before the first update."""
+    world, run, policy, penalty, source, old, keep = devices.put(runs, len(runs.run.seed))
+    carry, memory = enter.placed(world, policy, source)
+    frozen, state, *policies = first_state.placed(run, carry, penalty, source, old, keep)
+    return world, replace(run, base=frozen), Position(state, memory, *policies)
 
 
-def begin(
+@per_run()
+def first_state(
     run: Run, carry: Any, penalty: Penalty, source: Source, old: Any, keep: Keep | None
 ) -> tuple[Tree, State, Policy, Policy]:
-    """What stands before the first update.
+    """The state before the first update.
 
     Args:
         run: what the run was given; its base is where training starts.
@@ -177,3 +166,14 @@ def begin(
         opt_state = run.optimizer.inherit(opt_state, old, keep)
     state, run = State(delta, opt_state, carry, memory), replace(run, base=frozen)
     return frozen, state, policy_of(run, state), evaluated_policy(run, state)
+
+
+def tasks_of(spec: Spec, start: Start) -> Task:
+    """The task of every run, leaves [R]."""
+    return tree.repeat(spec.task, spec.num_runs) if start.tasks is None else start.tasks
+
+
+def member_seeds(spec: Spec, start: Start) -> Seeds:
+    """The seed and number of every member of every run's population."""
+    numbers = spec.seeds.indices if start.numbers is None else start.numbers
+    return seeds_of(spec.seed, spec.num_runs, spec.method.population, numbers)

@@ -10,16 +10,22 @@ import numpy as np
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.control import Numbers
-from jaxrl_ft.training import control, devices, host, programs
-from jaxrl_ft.training.collect import World
-from jaxrl_ft.training.runs import Position, Spec, Start, begin, given, seeds_of, tasks_of
-from jaxrl_ft.training.update import Run
+from jaxrl_ft.methods.finish import Finish
+from jaxrl_ft.training import control, devices
+from jaxrl_ft.training.collect import World, collect
+from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
+from jaxrl_ft.training.initial_state import Position, Start, begin, given, member_seeds, tasks_of
+from jaxrl_ft.training.keys import Seeds, seeds_of
+from jaxrl_ft.training.per_run import per_run
+from jaxrl_ft.training.spec import Spec
+from jaxrl_ft.training.update import Run, learn
 
 
 class Progress(NamedTuple):
-    """A moment of a long call, for whoever watches."""
+    """A moment of a long call, as a callback gets it."""
 
     phase: str
     """`compiling` or `training`"""
@@ -40,7 +46,7 @@ Sums = dict[str, np.ndarray]
 """Metrics summed over updates, by run, [R]"""
 
 Job = tuple[Spec, Start]
-Watcher = Callable[[Progress], None]
+Callback = Callable[[Progress], None]
 
 
 class Result(NamedTuple):
@@ -68,27 +74,27 @@ def evaluation_updates(num_updates: int, num_evals: int) -> np.ndarray:
     return np.round(np.linspace(0, num_updates, min(num_evals, num_updates + 1))).astype(int)
 
 
-def train(spec: Spec, start: Start, watch: Watcher | None = None) -> Result:
+def train(spec: Spec, start: Start, callback: Callback | None = None) -> Result:
     """What training every run of a group from its base leaves; it is evaluated on the way.
 
     Args:
         spec: what the runs share.
         start: where they start.
-        watch: called before compilation and after every stretch of updates.
+        callback: called before compilation and after every stretch of updates.
     """
-    return train_together([(spec, start)], watch=watch)[0]
+    return train_together([(spec, start)], callback=callback)[0]
 
 
-def train_together(jobs: Sequence[Job], width: int = 0, watch: Watcher | None = None) -> list[Result]:
+def train_together(jobs: Sequence[Job], width: int = 0, callback: Callback | None = None) -> list[Result]:
     """The results of groups of one `sweeps.structure`, trained side by side; a group without one comes by itself.
 
     Args:
         jobs: what the runs of each group share, and where they start.
         width: the program's number of runs; filled up with repeated ones, whose results are dropped.
-        watch: as in `train`, of all groups together.
+        callback: as in `train`, of all groups together.
     """
     spec, start = jobs[0]
-    _tell(watch, jobs, "compiling", 0)
+    _report(callback, jobs, "compiling", 0)
     world, run, position = begin(_filled(tree.concatenate([given(*job) for job in jobs]), width))
     where = _filled(tree.concatenate([_where(*job) for job in jobs]), width)
     steersman = control.Steering(spec.method, spec.num_updates, sum(job.num_members for job, _ in jobs))
@@ -107,7 +113,7 @@ def train_together(jobs: Sequence[Job], width: int = 0, watch: Watcher | None = 
         if point in evaluations:
             curve.append(_mean_return(spec, answer, where, point))
             curve_steps.append(paid + point * spec.env_steps_per_update)
-        _tell(watch, jobs, "training", point, point - before, sums)
+        _report(callback, jobs, "training", point, point - before, sums)
         if point in steersman.points:
             run, position = _steer(spec, start, steersman, world, run, position)
             paid += spec.method.control.spent() // (spec.method.control.stretches - 1)
@@ -168,9 +174,9 @@ def _result(spec: Spec, end: _End, runs: slice, members: slice) -> Result:
     )
 
 
-def _where(spec: Spec, start: Start) -> tuple[Task, host.Seeds]:
+def _where(spec: Spec, start: Start) -> tuple[Task, Seeds]:
     """The task, seed and number by which each run is evaluated."""
-    seeds = spec.seeds if start.numbers is None else host.seeds_of(spec.seed, spec.num_runs, numbers=start.numbers)
+    seeds = spec.seeds if start.numbers is None else seeds_of(spec.seed, spec.num_runs, numbers=start.numbers)
     return tasks_of(spec, start), seeds
 
 
@@ -190,13 +196,13 @@ def advance(world: World, run: Run, position: Position, start: int, stop: int) -
         start: number of the first update.
         stop: number after the last one.
     """
-    layout, waiting = devices.layout(), []
+    waiting: list[dict[str, jax.Array]] = []
     sums: Sums = {}
     for number in range(start, stop):
         index, before = np.int32(number), position.state.carry
-        carry, memory, rows, rollout = programs.collect(layout, world, position.policy, before, position.memory, index)
+        carry, memory, rows, rollout = collect.placed(world, position.policy, before, position.memory, index)
         state = position.state._replace(carry=carry)
-        state, policy, answer, metrics = programs.learn(layout, run, state, before.statistics, rows, index)
+        state, policy, answer, metrics = learn.placed(run, state, before.statistics, rows, index)
         position = Position(state, memory, policy, answer)
         waiting.append({**metrics, **rollout})
         if len(waiting) == _AHEAD or number == stop - 1:
@@ -220,10 +226,14 @@ def _answer(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Pol
         lambda leaf: np.moveaxis(leaf.reshape(method.population, num, *leaf.shape[1:]), 0, 1),
         devices.trim(policy, spec.num_members),
     )
-    finish = tree.repeat(as_arrays(method.finish), num)
-    arguments = devices.put((finish, start.source.policy.params, members.params), num)
-    params = devices.trim(programs.finish(devices.layout(), *arguments), num)
+    params = finish(tree.repeat(as_arrays(method.finish), num), start.source.policy.params, members.params)
     return Policy(params, jax.tree.map(lambda leaf: leaf[:, 0], members.statistics), spec.network)
+
+
+@per_run()
+def finish(part: Finish, base: Tree, members: Tree) -> Tree:
+    """The parameters that a run ends with, from its base and its members [k, ...]."""
+    return part.apply(base, members)
 
 
 def _steer(
@@ -233,7 +243,7 @@ def _steer(
     num = spec.num_members
     numbers = Numbers(*devices.trim((run.optimizer, run.penalty), num))
     (optimizer, penalty), parents = steersman.adjust(
-        spec.algo, position.answer, world, numbers, seeds_of(spec, start), spec.task
+        spec.algo, position.answer, world, numbers, member_seeds(spec, start), spec.task
     )
     optimizer, penalty = devices.put((optimizer, penalty), num)
     if not np.array_equal(parents, np.arange(num)):
@@ -246,18 +256,18 @@ def mean_return(spec: Spec, start: Start, policy: Policy, point: int) -> np.ndar
     return _mean_return(spec, policy, _where(spec, start), point)
 
 
-def _mean_return(spec: Spec, policy: Policy, where: tuple[Task, host.Seeds], point: int) -> np.ndarray:
+def _mean_return(spec: Spec, policy: Policy, where: tuple[Task, Seeds], point: int) -> np.ndarray:
     num = len(where[1].seeds)
     policy, (tasks, seeds) = devices.put((policy, where), num)
-    outcome = host.evaluate_runs(spec.algo, policy, tasks, seeds, episodes=spec.eval_episodes, stream=point)
+    outcome = evaluate_runs(spec.algo, policy, tasks, seeds, episodes=spec.eval_episodes, stream=point)
     return outcome.episode_return[:num].mean(axis=1)
 
 
-def _tell(
-    watch: Watcher | None, jobs: Sequence[Job], phase: str, updates: int, since: int = 0, sums: Sums | None = None
+def _report(
+    callback: Callback | None, jobs: Sequence[Job], phase: str, updates: int, since: int = 0, sums: Sums | None = None
 ) -> None:
-    if watch is not None:
+    if callback is not None:
         spec = jobs[0][0]
         members, runs = sum(job.num_members for job, _ in jobs), sum(job.num_runs for job, _ in jobs)
         means = {name: value[:members] / since for name, value in (sums or {}).items()}
-        watch(Progress(phase, updates, spec.num_updates, updates * spec.env_steps_per_update * runs, means))
+        callback(Progress(phase, updates, spec.num_updates, updates * spec.env_steps_per_update * runs, means))

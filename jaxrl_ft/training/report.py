@@ -12,10 +12,11 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import AXES
 from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.compatibility import same_sizes, sizes
+from jaxrl_ft.training.initial_state import Start
 from jaxrl_ft.training.loop import Result
 from jaxrl_ft.training.preparation.prepare import Prepared
-from jaxrl_ft.training.runs import Spec, Start
-from jaxrl_ft.training.spec import same_sizes, sizes
+from jaxrl_ft.training.spec import Spec
 
 _GROUPS = {"policy": "actor", "value": "critic"}
 
@@ -23,7 +24,6 @@ _GROUPS = {"policy": "actor", "value": "critic"}
 def transfer(
     spec: Spec,
     agents: Agents,
-    fresh: Policy,
     prepared: Prepared,
     result: Result,
 ) -> tuple[str, ...]:
@@ -32,11 +32,10 @@ def transfer(
     Args:
         spec: what ran.
         agents: the agents that were fine-tuned.
-        fresh: a network just initialised.
         prepared: where training started, and how it came to that.
         result: what it left.
     """
-    start = prepared.start
+    start, fresh = prepared.start, prepared.fresh
     lines = [_axes(spec)]
     if not same_sizes(agents.task, spec.task):
         lines.append(f"sizes: target has {sizes(spec.task)}, the agents {sizes(agents.task)}")
@@ -64,7 +63,7 @@ def _not_finite(result: Result, num: int, runs: str) -> Iterator[str]:
         yield f"rows of experience left out as non-finite: {result.left_out.sum():,} over {num} {runs}"
 
 
-def untouched(spec: Spec, agents: Agents, base: Policy) -> tuple[str, ...]:
+def untouched(spec: Spec, agents: Agents) -> tuple[str, ...]:
     """The report of agents that took no update."""
     kept = "the agents' own, untouched" if same_sizes(agents.task, spec.task) else "carried where shapes agree"
     return (f"actor and critic: {kept}", f"evaluated on {spec.task.describe()} without training")

@@ -1,25 +1,95 @@
-"""Every check of a call's arguments, before anything compiles, and what the call then runs."""
+"""What one call trains: every check of its arguments, before anything compiles, and the spec that comes of them."""
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.methods.warm_starts import Probe
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.runs import Spec
+from jaxrl_ft.training.compatibility import check_fits, fresh_shapes, named_part, same_sizes, sizes
+from jaxrl_ft.training.keys import Seeds, seeds_of
 
-# A sweep asks for the same few of thousands of cells, and tracing one takes tens of milliseconds.
-_FITTING: set[Hashable] = set()
-_SHAPES: dict[Hashable, tuple[tree.Tree, tree.Tree]] = {}
+
+class Budget(NamedTuple):
+    """The numbers of a training, as `finetune` explains them."""
+
+    steps: int = 20_480
+    seed: int = 1
+    num_evals: int = 21
+    eval_episodes: int = 16
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Runs that train side by side, checked: all that `pretrain`, `finetune` and a cell of a comparison differ in."""
+
+    algo: Any
+    network: Any
+    method: Method
+    source: Task
+    task: Task
+    seed: int
+    num_runs: int
+    num_updates: int
+    """of each member of a population"""
+    num_evals: int
+    eval_episodes: int
+    agents: Agents | None = None
+    """those that are fine-tuned, one for each run; None for runs that begin from nothing"""
+    first: int = 0
+    """number of the first run, from which all have their random numbers"""
+    paid: int = 0
+    """environment steps on the target that each run's budget has paid for before the method begins"""
+
+    @property
+    def seeds(self) -> Seeds:
+        """Seed and number of every run, [R]."""
+        return seeds_of(self.seed, self.num_runs, numbers=self.first + np.arange(self.num_runs))
+
+    @property
+    def before(self) -> Task:
+        """The task that the agents were trained on last."""
+        return self.source if self.agents is None else self.agents.task
+
+    @property
+    def num_members(self) -> int:
+        """Runs of the program: every member of every run's population."""
+        return self.num_runs * self.method.population
+
+    @property
+    def env_steps_per_update(self) -> int:
+        """Environment steps of one update of all members of one run."""
+        return int(self.algo.steps_per_update()) * self.method.population
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps of all members of one run over the whole budget."""
+        return self.num_updates * int(self.algo.gradient_steps_per_update()) * self.method.population
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps on the task of one run, what is paid for before the first update included."""
+        return self.paid + self.method.spent() + self.num_updates * self.env_steps_per_update if self.trains else 0
+
+    @property
+    def trains(self) -> bool:
+        """Whether any update is taken."""
+        return self.method.trains
+
+    def part(self, first: int, num: int) -> "Spec":
+        """The spec of `num` of the runs from `first` on, whose random numbers are those that they have among all."""
+        if num == self.num_runs or self.agents is None:
+            return self
+        agents = self.agents.select(np.arange(first, first + num))
+        return replace(self, agents=agents, num_runs=num, first=self.first + first)
 
 
 def resolve_method(method: str | Method | None) -> Method:
@@ -47,25 +117,32 @@ def named_methods(methods: Sequence[str] | Mapping[str, Method]) -> dict[str, Me
     return {name: resolve_method(method) for name, method in given.items()}
 
 
-def finetune_spec(
-    agents: Agents, target: Task, method: Method, steps: int, seed: int, num_evals: int, eval_episodes: int
-) -> Spec:
-    """What a call of `finetune` with these arguments runs.
+def finetune_spec(agents: Agents, target: Task, method: Method, budget: Budget, paid: int = 0) -> Spec:
+    """The spec of fine-tuning agents to a target.
+
+    Args:
+        agents: one for each run.
+        target: the task to adapt to.
+        method: how.
+        budget: of each run.
+        paid: environment steps on the target that went into choosing the method; the budget pays for them in whole
+            updates.
 
     Raises:
         ValueError: an argument is not allowed.
     """
     if not isinstance(target, Task):
         raise ValueError(f"target: {target!r} is not allowed; it must be a Task, as ft.make_task returns")
+    paid = charged(paid, agents.algo, method)
     configs = (agents.algo, agents.network, method)
-    spec = training_spec(*configs, agents.source, target, agents.num_seeds, steps, seed, num_evals, eval_episodes)
+    budget = budget._replace(steps=budget.steps - paid)
+    spec = training_spec(*configs, agents.source, target, agents.num_seeds, budget)
     _check_source(agents, target, method)
     _check_first(agents, method)
     _check_keep(agents, target, method)
-    spec = replace(spec, last=agents.task)
     shapes, _ = fresh_shapes(agents.algo, agents.network, target)
     check_fits(method, tree.take(agents.params, 0) if same_sizes(agents.task, target) else shapes, shapes)
-    return spec
+    return replace(spec, agents=agents, paid=paid)
 
 
 def _check_source(agents: Agents, target: Task, method: Method) -> None:
@@ -140,24 +217,22 @@ def training_spec(
     source: Task,
     task: Task,
     seeds: int,
-    steps: int,
-    seed: int,
-    num_evals: int,
-    eval_episodes: int,
+    budget: Budget,
 ) -> Spec:
-    """What a call of `pretrain` or `finetune` with these configs runs, after every check of the arguments.
+    """The spec of training with these configs, after every check of the arguments.
 
     Raises:
         ValueError: an argument is not allowed.
     """
     for name, config in (("algo", algo), ("network", network), ("method", method)):
         check_config(config, name)
-    _named("warm_start", method.warm_start.network, network)
+    named_part("warm_start", method.warm_start.network, network)
     for name, given in (("source", source), ("task", task)):
         if not isinstance(given, Task):
             raise ValueError(f"{name}: {given!r} is not allowed; it must be a Task, as ft.make_task returns")
     checks.count("seeds", seeds)
-    check_budget(steps, seed, num_evals, eval_episodes)
+    check_budget(budget)
+    steps, seed, num_evals, eval_episodes = budget
     spent = method.spent()
     if spent >= steps:
         raise ValueError(f"steps: {steps} is not allowed; it must exceed the {spent} steps that the method probes")
@@ -180,94 +255,13 @@ def charged(paid: int, algo: Any, method: Method) -> int:
     return -(-paid // update) * update
 
 
-def check_budget(steps: int, seed: int, num_evals: int, eval_episodes: int) -> None:
-    """Refuses numbers of a training that no method can be given.
+def check_budget(budget: Budget) -> None:
+    """Refuse numbers of a training that are out of range for every method.
 
     Raises:
-        ValueError: one of them is out of its range.
+        ValueError: one of them is.
     """
-    checks.count("steps", steps)
-    checks.seed(seed)
-    checks.count("num_evals", num_evals, 2)
-    checks.count("eval_episodes", eval_episodes)
-
-
-def check_fits(method: Method, params: tree.Tree, fresh: tree.Tree) -> None:
-    """Refuses a warm start, an adapter, a finish that do not fit these parameters; only shapes are traced, and once.
-
-    Args:
-        method: the method; its numbers change no shape.
-        params: parameters of one agent, or their shapes.
-        fresh: those of a network just initialised.
-
-    Raises:
-        ValueError: names the part of the method.
-    """
-    outlines = [(jax.tree.structure(part), *(leaf.shape for leaf in jax.tree.leaves(part))) for part in (params, fresh)]
-    known = (jax.tree.structure(method), *outlines)
-    if known in _FITTING:
-        return
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    scalar = jax.ShapeDtypeStruct((), "float32")
-    start = _shape_of("warm_start", method.warm_start.apply, key, params, fresh, Probe(scalar, scalar))
-    frozen = _shape_of("adapter", method.adapter.freeze, key, start)
-    delta = _shape_of("adapter", method.adapter.init, key, frozen)
-    merged = _shape_of("adapter", method.adapter.merge, frozen, delta)
-    members = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((method.population, *leaf.shape), leaf.dtype), merged)
-    if method.finish.population == method.population:
-        _shape_of("finish", method.finish.apply, params, members)
-    _FITTING.add(known)
-
-
-def _shape_of(part: str, function: Any, *args: Any) -> Any:
-    return _named(part, jax.eval_shape, function, *args)
-
-
-def _named(part: str, function: Any, *args: Any) -> Any:
-    try:
-        return function(*args)
-    except ValueError as error:
-        raise ValueError(f"method.{part}.{error}") from None
-
-
-def fresh_shapes(algo: Any, network: Any, task: Task) -> tuple[tree.Tree, tree.Tree]:
-    """Shapes of fresh parameters and statistics, which depend on the task by its sizes alone."""
-    known = (jax.tree.structure(algo), network, _sizes(task))
-    if known not in _SHAPES:
-        _SHAPES[known] = jax.eval_shape(
-            lambda: (algo.init_params(jax.random.key(0), task, network), algo.init_statistics(task))
-        )
-    return _SHAPES[known]
-
-
-def check_sizes(agents: Agents, task: Task) -> None:
-    """Refuses a task whose observations or actions differ in size from the agents'.
-
-    Raises:
-        ValueError: they differ.
-    """
-    if not isinstance(task, Task):
-        raise ValueError(f"task: {task!r} is not allowed; it must be a Task, as ft.make_task returns")
-    if not same_sizes(agents.task, task):
-        raise ValueError(f"task: {sizes(task)} do not fit agents trained on {sizes(agents.task)}")
-
-
-def same_sizes(task: Task, other: Task) -> bool:
-    """Whether a policy for one task can act in the other: equal sizes of observations, and of actions of one kind.
-
-    Bounds of continuous actions are physics, not sizes: an action means the same in both tasks, and each clips it to
-    its own bounds.
-    """
-    return _sizes(task) == _sizes(other)
-
-
-def _sizes(task: Task) -> tuple[Hashable, ...]:
-    # The bounds of an action space are leaves; its kind and its size are structure.
-    return (task.obs_size, jax.tree.structure(task.action_space))
-
-
-def sizes(task: Task) -> str:
-    """Sizes of observations and actions in words."""
-    space = task.action_space
-    actions = f"{space.size} continuous" if isinstance(space, Box) else f"{space.num_actions} discrete"
-    return f"{task.obs_size} observations, {actions} actions"
+    checks.count("steps", budget.steps)
+    checks.seed(budget.seed)
+    checks.count("num_evals", budget.num_evals, 2)
+    checks.count("eval_episodes", budget.eval_episodes)

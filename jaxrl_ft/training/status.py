@@ -5,7 +5,7 @@ import numpy as np
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.training.loop import Result
-from jaxrl_ft.training.runs import Spec
+from jaxrl_ft.training.spec import Spec
 
 OK = "ok"
 

@@ -17,6 +17,7 @@ from jaxrl_ft.methods.penalties import Penalty
 from jaxrl_ft.rl.algorithm import Metrics
 from jaxrl_ft.training.collect import Rows
 from jaxrl_ft.training.keys import STEPS, stream_key
+from jaxrl_ft.training.per_run import per_run
 
 
 @config
@@ -77,6 +78,7 @@ def evaluated_policy(run: Run, state: State) -> Policy:
     return policy_of(run, state._replace(delta=delta))
 
 
+@per_run(shared=("index",), donate=("state",))
 def learn(
     run: Run, state: State, statistics: Tree, rows: Rows, index: jax.Array
 ) -> tuple[State, Policy, Policy, Metrics]:

@@ -11,7 +11,7 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.core.config import floats, from_json, to_json
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.training import spec
+from jaxrl_ft.training import compatibility
 from jaxrl_ft.training.report import AXES
 
 NAMES = list(ft.METHODS)
@@ -78,8 +78,8 @@ def fits(tiny, source):
     """A function that refuses a method that does not fit a network."""
 
     def check(network, method):
-        shapes, _ = spec.fresh_shapes(tiny.algo, network, source)
-        spec.check_fits(method, shapes, shapes)
+        shapes, _ = compatibility.fresh_shapes(tiny.algo, network, source)
+        compatibility.check_fits(method, shapes, shapes)
 
     return check
 

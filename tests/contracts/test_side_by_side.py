@@ -12,8 +12,9 @@ from jaxrl_ft.methods.finish import Finish
 from jaxrl_ft.sweeps.plan import make_plan, run_plan
 from jaxrl_ft.sweeps.structure import outline as outline_of
 from jaxrl_ft.training import finetune
-from jaxrl_ft.training.finetune import Budget, Cell
-from jaxrl_ft.training.runs import given as given_runs
+from jaxrl_ft.training.initial_state import given
+from jaxrl_ft.training.preparation.prepare import prepare
+from jaxrl_ft.training.spec import Budget, finetune_spec
 
 BUDGET = Budget(steps=1024, seed=1, num_evals=2, eval_episodes=1)
 REFERENCES = ("scratch", "full")
@@ -41,10 +42,10 @@ def outlined(runs):
     return structure, tuple((leaf.shape[1:], np.asarray(leaf).dtype) for leaf in leaves)
 
 
-def given(cell):
+def inputs(spec):
     """What the programs of a cell are given, and the policy that is evaluated before its first update."""
-    spec, _, _, prepared = finetune.make_ready(cell, BUDGET)
-    return spec, given_runs(spec, prepared.start), prepared.start.base
+    start = prepare(spec, spec.agents).start
+    return given(spec, start), start.base
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def wrapped(source):
 
 
 def cells(agents, target, names, rows):
-    return [Cell(agents, target, rows(name)) for name in names]
+    return [finetune_spec(agents, target, rows(name), BUDGET) for name in names]
 
 
 def shared(plan):
@@ -73,7 +74,7 @@ def shared(plan):
 
 def test_what_differs_from_the_references_is_planned_apart(agents, target, rows):
     names = [*REFERENCES, "adamw", *APART]
-    plan = make_plan(cells(agents.select([0, 1]), target, names, rows), BUDGET, 64)
+    plan = make_plan(cells(agents.select([0, 1]), target, names, rows), 64)
     assert shared(plan) == {(0, 1, 2)}
     programs = {names[batch.cells[0]]: batch.program for batch in plan.batches}
     # The program that learns is told nothing of where experience comes from.
@@ -84,8 +85,9 @@ def test_what_differs_from_the_references_is_planned_apart(agents, target, rows)
 
 @pytest.mark.parametrize("name", ["scratch", *APART])
 def test_plans_are_made_with_the_shapes_that_programs_are_given(name, agents, target, rows):
-    spec, runs, untouched = given(Cell(agents, target, rows(name)))
-    outline = outline_of(agents, spec)
+    spec = finetune_spec(agents, target, rows(name), BUDGET)
+    runs, untouched = inputs(spec)
+    outline = outline_of(spec)
     assert (outline.given, outline.untouched) == (outlined(runs), outlined(untouched))
 
 
@@ -98,10 +100,10 @@ def test_agents_yet_to_be_pretrained_have_the_shapes_of_those_that_are(agents, t
 
 def test_agents_whose_network_is_not_of_their_config_train_beside_what_is_given_the_same(wrapped, target, rows):
     chosen = cells(wrapped, target, (*REFERENCES, "adamw"), rows)
-    together = shared(make_plan(chosen, BUDGET, 64))
+    together = shared(make_plan(chosen, 64))
     assert together
     for numbers in together:
-        assert len({outlined(given(chosen[number])[1:]) for number in numbers}) == 1
+        assert len({outlined(inputs(chosen[number])) for number in numbers}) == 1
 
 
 @pytest.mark.slow
@@ -124,7 +126,7 @@ def test_agents_of_any_network_are_compared_saved_and_tuned_again(name, finetune
 def test_all_rows_at_once_train(agents, target, rows):
     alone = [n for n, m in ft.METHODS.items() if type(m.control) is not Control or type(m.finish) is not Finish]
     names = [name for name in ft.METHODS if name not in (*alone, "norm")]
-    plan = make_plan(cells(agents.select([0, 1]), target, names, rows), BUDGET, 64)
+    plan = make_plan(cells(agents.select([0, 1]), target, names, rows), 64)
     chosen = [number for number, batch in enumerate(plan.batches) if len(batch.cells) > 1]
     trained = dict(run_plan(plan, chosen=chosen))
     assert {*REFERENCES, "adamw", "lp_ft", "rslora", "nadamw", "imagine", "jump_start_curriculum"} <= {

@@ -9,15 +9,17 @@ import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.realignment import Experience
-from jaxrl_ft.training import devices, initial_state
+from jaxrl_ft.training.keys import seeds_of
+from jaxrl_ft.training.preparation.experience import transitions
 
 NETWORK = ft.MLP(width=8)
 NUM_ENVS, NUM_STEPS, NUM_LOOKS, MOST = 8, 64, 3, 20
 
 
-@partial(devices.Program, static=("num_envs", "num_steps"))
-def _watch(num_envs, num_steps, policy, tasks, keys):
-    return jax.vmap(partial(initial_state.watch, ft.PPO(), num_envs, num_steps, policy))(tasks, keys)
+@partial(jax.jit, static_argnums=(0, 1))
+def _looks(num_envs, num_steps, policy, tasks, seeds):
+    look = partial(transitions.one, num_envs, num_steps, ft.PPO(), policy, number=0)
+    return jax.vmap(look)(tasks, seeds)
 
 
 def looks(params, tasks):
@@ -25,8 +27,8 @@ def looks(params, tasks):
     # Always as many, so that one program serves all tests.
     padded = [*tasks, *[tasks[0]] * (MOST - len(tasks))]
     stacked = tree.stack([task for task in padded for _ in range(NUM_LOOKS)])
-    keys = jax.random.split(jax.random.key(0), MOST * NUM_LOOKS)
-    first, steps = tree.to_host(_watch(NUM_ENVS, NUM_STEPS, Policy(params, {}, NETWORK), stacked, keys))
+    seeds = seeds_of(0, MOST * NUM_LOOKS)
+    first, steps = tree.to_host(_looks(NUM_ENVS, NUM_STEPS, Policy(params, {}, NETWORK), stacked, seeds))
     found = [experience(first[i], tree.take(steps, i)) for i in range(len(tasks) * NUM_LOOKS)]
     return [found[i : i + NUM_LOOKS] for i in range(0, len(found), NUM_LOOKS)]
 

@@ -13,7 +13,7 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.methods.control import Measures, Numbers
 from jaxrl_ft.training.control import Steering
-from jaxrl_ft.training.host import seeds_of
+from jaxrl_ft.training.keys import seeds_of
 
 
 def numbers(num, penalty=None):

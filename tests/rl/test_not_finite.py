@@ -10,7 +10,8 @@ import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.rl import rollout
-from jaxrl_ft.training import initial_state
+from jaxrl_ft.training.keys import Seeds
+from jaxrl_ft.training.preparation.experience import gather
 
 ALGO = ft.PPO(
     num_envs=4, num_steps=32, num_epochs=1, num_minibatches=4, gamma=0.9, normalize_obs=True, normalize_reward=True
@@ -76,7 +77,7 @@ def test_moments_are_near_those_of_the_world_that_never_breaks(trained):
 @pytest.mark.parametrize("what", list(BROKEN))
 def test_what_penalties_and_replay_remember_is_finite(what, trained):
     policy = tree.take(Policy(trained[what].params, trained[what].statistics, NETWORK), 0)
-    data = quick(lambda task, key: initial_state.gather(ALGO, 3, policy, task, key))(BROKEN[what], jax.random.key(1))
+    data = quick(lambda task, seeds: gather.one(3, ALGO, policy, task, seeds))(BROKEN[what], Seeds(1, 0))
     assert tree.finite_runs(jax.device_get(data), 3 * ALGO.steps_per_update()).all()
 
 

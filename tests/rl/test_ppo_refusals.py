@@ -7,7 +7,7 @@ from helpers.rl_probes import probe
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.training import programs
+from jaxrl_ft.training import initial_state
 
 TASK = probe()
 
@@ -40,7 +40,7 @@ TASK = probe()
     ],
 )
 def test_bad_fields_are_refused_before_anything_compiles(fields, message, monkeypatch):
-    monkeypatch.setattr(programs, "fresh", lambda *args: pytest.fail("a program was reached"))
+    monkeypatch.setattr(initial_state, "fresh", lambda *args: pytest.fail("a program was reached"))
     with pytest.raises(ValueError, match=re.escape(message)):
         ft.pretrain(TASK, algo=ft.PPO(**fields))
 
@@ -52,7 +52,7 @@ def test_minibatches_of_one_row_are_allowed_where_advantages_stay_as_they_are():
 
 @pytest.mark.parametrize("fields", [{"width": 0}, {"depth": -1}, {"width": 8.0}, {"activation": "tan"}])
 def test_bad_networks_are_refused_before_anything_compiles(fields, monkeypatch):
-    monkeypatch.setattr(programs, "fresh", lambda *args: pytest.fail("a program was reached"))
+    monkeypatch.setattr(initial_state, "fresh", lambda *args: pytest.fail("a program was reached"))
     with pytest.raises(ValueError, match=f"network.{next(iter(fields))}: "):
         ft.pretrain(TASK, network=ft.MLP(**fields))
 

@@ -115,7 +115,7 @@ def test_given_held_out_tasks_take_the_place_of_the_grid_and_watchers_hear_of_ev
     tasks = {"long": [("extrapolation", ft.make_task("CartPole-v1", half_length=2.0))]}
     result = ft.compare(
         agents, {"long": target}, [], seed=1, held_out=tasks,
-        watch=lambda method, name, moment: heard.append((method, name, moment is None)), **TINY,
+        callback=lambda method, name, moment: heard.append((method, name, moment is None)), **TINY,
     )  # fmt: skip
     assert all(np.isnan(row["held_out_interpolation"]) for row in result.runs)
     assert all(row["held_out_return"] == row["held_out_extrapolation"] for row in result.runs)

@@ -5,7 +5,7 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft.sweeps.plan import make_plan
-from jaxrl_ft.training.finetune import Budget, Cell
+from jaxrl_ft.training.spec import Budget, finetune_spec
 
 
 def compared(agents, target, tiny, **options):
@@ -40,7 +40,7 @@ def test_all_methods_have_as_many_steps_whether_they_have_paid_or_not(plain, pay
 def test_a_plan_counts_what_was_paid(agents, target, tiny):
     budget = Budget(512, 3, 3, 4)
     for paid in (0, 1, 64, 100, 448):
-        plan = make_plan([Cell(agents, target, ft.METHODS["full"], paid=paid)], budget)
+        plan = make_plan([finetune_spec(agents, target, ft.METHODS["full"], budget, paid)])
         assert plan.env_steps == 512 * agents.num_seeds
         assert plan.updates_of(0) == 8 - -(-paid // 64)
 

@@ -12,7 +12,7 @@ from jaxrl_ft.sweeps import cost
 from jaxrl_ft.sweeps.compare import study
 from jaxrl_ft.sweeps.plan import make_plan, run_plan
 from jaxrl_ft.training import devices, finetune
-from jaxrl_ft.training.finetune import Budget, Cell
+from jaxrl_ft.training.spec import Budget, finetune_spec
 
 BUDGET = Budget(steps=512, seed=1, num_evals=3, eval_episodes=4)
 SHIFTS = ("long-pole", "weak-motor")
@@ -23,12 +23,12 @@ def cells(agents):
     two = agents.select([0, 1])
     tasks = [ft.make_task("CartPole-v1", shift) for shift in SHIFTS]
     names = ("zero_shot", "full", "adamw", "scratch", "lora", "soup")
-    return [Cell(two, task, ft.METHODS[name]) for name in names for task in tasks]
+    return [finetune_spec(two, task, ft.METHODS[name], BUDGET) for name in names for task in tasks]
 
 
 def covered(plan):
     """How often each run of each cell is in a batch."""
-    counts = [np.zeros(cell.agents.num_seeds, int) for cell in plan.cells]
+    counts = [np.zeros(spec.num_runs, int) for spec in plan.specs]
     for batch in plan.batches:
         for number, (first, num) in zip(batch.cells, batch.parts):
             counts[number][first : first + num] += 1
@@ -37,18 +37,18 @@ def covered(plan):
 
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 7, 100])
 def test_every_run_is_in_one_batch_and_no_batch_holds_more_than_allowed(cells, agents, most):
-    whole = [*cells, Cell(agents, cells[0].target, ft.METHODS["full"])]
-    plan = make_plan(whole, BUDGET, most)
+    whole = [*cells, finetune_spec(agents, cells[0].task, ft.METHODS["full"], BUDGET)]
+    plan = make_plan(whole, most)
     assert all(np.all(count == 1) for count in covered(plan))
     for batch in plan.batches:
         held = sum(num for _, num in batch.parts)
         if batch.width:
             assert held <= batch.width <= max(most, 1)
-    assert plan.num_runs == sum(cell.agents.num_seeds for cell in whole)
+    assert plan.num_runs == sum(spec.num_runs for spec in whole)
 
 
 def test_methods_of_one_structure_share_a_program_and_others_do_not(cells):
-    plan = make_plan(cells, BUDGET, 4)
+    plan = make_plan(cells, 4)
     programs = {}
     for batch in plan.batches:
         for number in batch.cells:
@@ -60,24 +60,24 @@ def test_methods_of_one_structure_share_a_program_and_others_do_not(cells):
 
 
 def test_env_steps_are_those_that_the_agents_tell(cells):
-    plan = make_plan(cells, BUDGET, 4)
+    plan = make_plan(cells, 4)
     spent = {
         number: int((tuned.env_steps - cells[number].agents.env_steps).sum())
-        for number, tuned in run_plan(make_plan(cells[:4], BUDGET, 4))
+        for number, tuned in run_plan(make_plan(cells[:4], 4))
     }
     assert spent == {number: plan.steps_of(number) for number in range(4)}
 
 
 @pytest.fixture(scope="module")
 def together(cells):
-    return dict(run_plan(make_plan(cells, BUDGET, 4)))
+    return dict(run_plan(make_plan(cells, 4)))
 
 
 def test_a_sweep_is_its_fine_tunes(cells, together):
     assert sorted(together) == list(range(len(cells)))
     for number in (0, 2, 5, 9, 11):
-        agents, target, method, *_ = cells[number]
-        alone = ft.finetune(agents, target, method, **BUDGET._asdict())
+        spec = cells[number]
+        alone = ft.finetune(spec.agents, spec.task, spec.method, **BUDGET._asdict())
         np.testing.assert_array_equal(together[number].curve_steps, alone.curve_steps)
         np.testing.assert_array_equal(together[number].env_steps, alone.env_steps)
         assert together[number].report == alone.report and together[number].status == alone.status
@@ -89,7 +89,7 @@ def test_a_sweep_is_its_fine_tunes(cells, together):
 
 
 def test_neighbours_change_no_bit(cells, together, same):
-    reversed_cells = dict(run_plan(make_plan(cells[::-1], BUDGET, 4)))
+    reversed_cells = dict(run_plan(make_plan(cells[::-1], 4)))
     for number, agents in together.items():
         other = reversed_cells[len(cells) - 1 - number]
         assert same(agents.params, other.params) and same(agents.curve, other.curve)
@@ -99,8 +99,8 @@ def test_a_run_that_is_not_finite_disturbs_no_other(cells, together, same):
     broken = jax.tree.map(np.copy, cells[2].agents.params)
     broken["policy"]["head"]["kernel"][1] = np.nan
     changed = [*cells]
-    changed[2] = cells[2]._replace(agents=replace(cells[2].agents, params=broken))
-    found = dict(run_plan(make_plan(changed, BUDGET, 4)))
+    changed[2] = replace(cells[2], agents=replace(cells[2].agents, params=broken))
+    found = dict(run_plan(make_plan(changed, 4)))
     assert found[2].status == ("ok", "non-finite parameters")
     for number, agents in found.items():
         one, other = (jax.tree.map(lambda leaf: leaf[0], a.params) for a in (agents, together[number]))
@@ -114,22 +114,22 @@ def test_a_run_that_is_not_finite_disturbs_no_other(cells, together, same):
 )
 def test_in_the_exact_layout_a_run_is_what_it_is_alone(name, agents, target, same):
     method = ft.METHODS[name]
-    cell = Cell(agents, target, method)
-    other = cell._replace(target=ft.make_task("CartPole-v1", "weak-motor"))
     updates = max(4, method.control.stretches) * method.population
     budget = BUDGET._replace(steps=method.spent() + updates * agents.algo.steps_per_update())
-    neighbours = [other] if method.population == 1 else []
+    other = ft.make_task("CartPole-v1", "weak-motor")
+    neighbours = [finetune_spec(agents, other, method, budget)] if method.population == 1 else []
+    spec = finetune_spec(agents, target, method, budget)
     with devices.laid_out("exact"):
-        many = finetune.finetune_together([*neighbours, cell], budget)[-1]
-        (alone,) = finetune.finetune_together([cell._replace(agents=agents.select([2]), first=2)], budget)
+        many = finetune.finetune_together([*neighbours, spec])[-1]
+        (alone,) = finetune.finetune_together([spec.part(2, 1)])
     of_many = many.select([2])
     assert same(of_many.params, alone.params) and same(of_many.opt_state, alone.opt_state)
     np.testing.assert_array_equal(of_many.curve, alone.curve)
 
 
 def test_the_parts_of_a_cell_are_the_whole(agents, target, same):
-    whole = Cell(agents, target, ft.METHODS["scratch"])
-    ((_, parts),) = run_plan(make_plan([whole], BUDGET, 2))
+    whole = finetune_spec(agents, target, ft.METHODS["scratch"], BUDGET)
+    ((_, parts),) = run_plan(make_plan([whole], 2))
     assert parts.num_seeds == 4 and parts.status == ("ok",) * 4
     alone = ft.finetune(agents, target, "scratch", **BUDGET._asdict())
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), parts.params, alone.params)
@@ -138,7 +138,7 @@ def test_the_parts_of_a_cell_are_the_whole(agents, target, same):
 
 
 def test_what_is_finished_is_left_out(cells, together):
-    plan = make_plan(cells, BUDGET, 4)
+    plan = make_plan(cells, 4)
     finished = [number for number in together if number not in (6, 7)]
     assert [number for number, _ in run_plan(plan, finished)] == [6, 7]
 

@@ -12,8 +12,7 @@ from jaxrl_ft.envs.catalogue import near
 from jaxrl_ft.sweeps import optuna_proposals
 from jaxrl_ft.sweeps.plan import make_plan
 from jaxrl_ft.sweeps.search import quest
-from jaxrl_ft.training import spec
-from jaxrl_ft.training.finetune import Budget
+from jaxrl_ft.training.spec import Budget, finetune_spec
 
 RATE = "optimizer.learning_rate"
 SPACE = {RATE: "1e-4:1e-2:log"}
@@ -57,7 +56,7 @@ def test_nothing_that_the_report_uses_is_trained_on(agents, target, monkeypatch)
     monkeypatch.setattr(planning, lambda given, *rest: cells.extend(given) or make_plan(given, *rest))
     list(planned(agents, target, trials=1).trials())
     assert len(cells) == 4
-    assert not any(near(cell.target, task) for cell in cells for task in reported)
+    assert not any(near(cell.task, task) for cell in cells for task in reported)
 
 
 def test_all_points_and_longer_rounds_are_the_programs_of_the_first(agents, target, trials, compilations):
@@ -86,7 +85,7 @@ def test_the_best_of_every_method_is_found_by_name(agents, target, trials):
 def test_the_door_gives_rows_and_tells_of_every_trial(agents, target, tiny):
     told = []
     found = ft.search(
-        agents, {"long": target}, ["full"], SPACE, trials=2, seeds=2, seed=4, watch=told.append, **tiny.budget
+        agents, {"long": target}, ["full"], SPACE, trials=2, seeds=2, seed=4, callback=told.append, **tiny.budget
     )
     assert [row["trial"] for row in found.trials] == [0, 1] and len(told) == 2
     assert [row["score"] for row in found.trials] == [trial.score for trial in told]
@@ -101,7 +100,7 @@ def test_the_door_gives_rows_and_tells_of_every_trial(agents, target, tiny):
         seeds=2,
         seed=4,
         finished=told,
-        watch=told.append,
+        callback=told.append,
         **tiny.budget,
     )
     assert (again.methods, again.trials) == (found.methods, found.trials)
@@ -151,10 +150,10 @@ def test_optuna_is_missed_at_once(agents, target, nothing_runs, monkeypatch):
 
 def test_points_of_one_structure_are_checked_once_and_others_by_themselves(agents, target, monkeypatch):
     lora = ft.METHODS["lora"]
-    spec.finetune_spec(agents, target, lora, *BUDGET)
+    finetune_spec(agents, target, lora, BUDGET)
     monkeypatch.setattr(jax, "eval_shape", lambda *_: pytest.fail("traced again"))
     for rate in (1e-4, 2e-4):
         faster = replace(lora, optimizer=replace(lora.optimizer, learning_rate=rate))
-        spec.finetune_spec(agents, target, faster, *BUDGET)
+        finetune_spec(agents, target, faster, BUDGET)
     with pytest.raises(pytest.fail.Exception, match="traced again"):
-        spec.finetune_spec(agents, target, replace(lora, adapter=replace(lora.adapter, rank=3)), *BUDGET)
+        finetune_spec(agents, target, replace(lora, adapter=replace(lora.adapter, rank=3)), BUDGET)

@@ -17,7 +17,7 @@ LONG = 10.0
 
 def plan(*cells):
     """Batches with the given cells."""
-    return Plan((), (), None, tuple(Batch(numbers, ((0, 1),) * len(numbers), 1, 0) for numbers in cells))
+    return Plan((), tuple(Batch(numbers, ((0, 1),) * len(numbers), 1, 0) for numbers in cells))
 
 
 @pytest.fixture

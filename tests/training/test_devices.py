@@ -14,7 +14,7 @@ import jax
 import jaxrl_ft as ft
 from jaxrl_ft.advice import advise
 from jaxrl_ft.sweeps import compare, search
-from jaxrl_ft.training import devices
+from jaxrl_ft.training import per_run
 from jaxrl_ft.store import checkpoints
 
 class Reached(Exception):
@@ -24,7 +24,7 @@ def reached(*_):
     raise Reached
 
 os.sched_getaffinity = lambda _: range(3)
-devices.Program.__call__ = reached
+per_run.Program.placed = reached
 source = lambda: ft.make_task("CartPole-v1")
 agents = lambda: checkpoints.load(sys.argv[1])
 budget = {"steps": 64, "num_evals": 2}

@@ -16,7 +16,7 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.training.devices import Layout, pad, trim
 
-PROGRAMS = ("fresh", "enter", "begin", "collect", "learn", "evaluate")
+PROGRAMS = ("fresh", "enter", "first_state", "collect", "learn", "evaluate_episodes")
 RESULTS = ("params", "statistics", "init_params", "opt_state", "env_steps", "curve", "curve_steps")
 
 
@@ -160,9 +160,9 @@ def test_no_update_is_a_legal_budget_for_zero_shot_alone(agents, target):
         ft.finetune(agents, target, "zero_shot", steps=0)
 
 
-def test_a_watcher_sees_the_compilation_and_every_chunk(agents, target, tiny):
+def test_a_callback_gets_the_compilation_and_every_chunk(agents, target, tiny):
     moments = []
-    ft.finetune(agents, target, "full", seed=1, watch=moments.append, **tiny.budget)
+    ft.finetune(agents, target, "full", seed=1, callback=moments.append, **tiny.budget)
     assert [moment.phase for moment in moments] == ["compiling", *["training"] * 3]
     assert [moment.updates for moment in moments] == [0, 0, 4, 8]
     assert [moment.env_steps for moment in moments] == [0, 0, 4 * 64 * 4, 8 * 64 * 4]

@@ -7,8 +7,8 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.sweeps import compare
-from jaxrl_ft.training.finetune import Budget
-from jaxrl_ft.training.spec import check_sizes, finetune_spec, same_sizes
+from jaxrl_ft.training.compatibility import check_sizes, same_sizes
+from jaxrl_ft.training.spec import Budget, finetune_spec
 
 FITS = {"policy/dense_0/bias", "policy/dense_1/bias", "policy/dense_1/kernel", "value/dense_0/bias",
         "value/dense_1/bias", "value/dense_1/kernel", "value/head/bias", "value/head/kernel"}  # fmt: skip
@@ -123,7 +123,7 @@ def test_bounds_of_actions_are_no_sizes(swinging, nothing_runs):
     # The tiny network has no norms to train.
     names = [name for name in ft.METHODS if name != "norm" and not ft.METHODS[name].keeps]
     for name in names:
-        spec = finetune_spec(swinging, weaker, ft.METHODS[name], 20_480, 1, 3, 4)
+        spec = finetune_spec(swinging, weaker, ft.METHODS[name], Budget(20_480, 1, 3, 4))
         assert (spec.task, spec.before) == (weaker, swinging.task), name
     compared = compare.study(swinging, {"weaker": weaker}, names, budget=Budget(), most=8)
     assert len(compared.names) == len(names)

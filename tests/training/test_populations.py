@@ -8,7 +8,8 @@ import jaxrl_ft as ft
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.training import keys, loop
-from jaxrl_ft.training.runs import Spec, Start
+from jaxrl_ft.training.initial_state import Start
+from jaxrl_ft.training.spec import Spec
 
 UPDATES, MEMBERS = 4, 2
 

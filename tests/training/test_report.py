@@ -15,12 +15,12 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.realignment import Realignment
 from jaxrl_ft.methods.warm_starts import Probe
+from jaxrl_ft.training.initial_state import Start
 from jaxrl_ft.training.loop import Result
 from jaxrl_ft.training.preparation.imagine import Imagined
 from jaxrl_ft.training.preparation.prepare import Prepared
 from jaxrl_ft.training.report import transfer, untouched
-from jaxrl_ft.training.runs import Start
-from jaxrl_ft.training.spec import finetune_spec
+from jaxrl_ft.training.spec import Budget, finetune_spec
 
 PARTS = ("dense_0", "dense_1", "head")
 DEFAULTS = {"realigned": [], "imagined": None, "untold": np.array([False])}
@@ -43,7 +43,7 @@ def told(agents, fresh, target, method, rests=(), left_out=0, **changes):
     That the paths of `rests` did not is told to the report alone.
     """
     agents = agents.select([0])
-    spec = finetune_spec(agents, target, method, 4096, 1, 3, 4)
+    spec = finetune_spec(agents, target, method, Budget(4096, 1, 3, 4))
     one = tree.take(agents.params, 0)
     begun, delta, ended = jax.device_get(moved(*as_arrays((method.warm_start, method.adapter)), one, fresh))
     start, params, new = (tree.stack([part]) for part in (begun, ended, fresh))
@@ -65,9 +65,8 @@ def told(agents, fresh, target, method, rests=(), left_out=0, **changes):
         finite={},
     )
     parts = (changes.pop(name, default) for name, default in DEFAULTS.items())
-    after = Prepared(began, 77, *parts)
-    given = replace(agents, **changes)
-    return transfer(spec, given, Policy(new, {}, agents.network), after, result), tree.flatten(ended)
+    after = Prepared(spec, policy, Policy(new, {}, agents.network), began, 77, *parts)
+    return transfer(spec, replace(agents, **changes), after, result), tree.flatten(ended)
 
 
 @pytest.fixture(scope="module")
@@ -223,8 +222,8 @@ def test_only_the_axes_that_differ_are_named(agents, fresh, target):
 
 
 def test_zero_shot_tells_that_nothing_trained(agents, target):
-    spec = finetune_spec(agents, target, ft.METHODS["zero_shot"], 4096, 1, 3, 4)
-    lines = untouched(spec, agents, Policy(agents.params, {}, agents.network))
+    spec = finetune_spec(agents, target, ft.METHODS["zero_shot"], Budget(4096, 1, 3, 4))
+    lines = untouched(spec, agents)
     assert lines[0] == "actor and critic: the agents' own, untouched" and target.describe() in lines[1]
 
 

@@ -11,10 +11,10 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.training import loop, status
 from jaxrl_ft.training.evaluation.episodes import Outcome, expected_return, possible_share
+from jaxrl_ft.training.initial_state import Start
 from jaxrl_ft.training.loop import Result
 from jaxrl_ft.training.preparation import imagine
-from jaxrl_ft.training.runs import Start
-from jaxrl_ft.training.spec import finetune_spec
+from jaxrl_ft.training.spec import Budget, finetune_spec
 
 WITHOUT = ft.Method(optimizer=ft.Adam(learning_rate=0.0))
 
@@ -36,7 +36,7 @@ def result(agents, **changes):
 
 
 def test_what_makes_a_run_fail_is_said_in_plain_words(agents, broken, target, tiny):
-    spec = finetune_spec(agents, target, ft.Method(), tiny.steps, 1, 3, 4)
+    spec = finetune_spec(agents, target, ft.Method(), Budget(tiny.steps, 1, 3, 4))
     assert spec.gradient_steps == 32
     infinite = np.array([True, True, False, True])
     curve = np.where(np.arange(4)[:, None] == 2, np.nan, agents.curve)
@@ -87,7 +87,7 @@ def test_an_untouched_policy_that_is_not_finite_is_not_ok(broken, target, tiny):
 def test_the_best_of_a_population_is_finite(agents, target):
     """The first member of each run scores best and is NaN in the first run alone."""
     method = ft.Method(control=ft.PBT(population=2))
-    spec = finetune_spec(agents.select([0, 1]), target, method, 4096, 1, 3, 4)
+    spec = finetune_spec(agents.select([0, 1]), target, method, Budget(4096, 1, 3, 4))
     params = jax.tree.map(np.copy, agents.params)
     params["value"]["head"]["bias"][0] = np.nan
     scores = np.array([500.0, 500.0, 10.0, np.nan])

@@ -13,7 +13,7 @@ from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.training import collect, devices, initial_state, keys, loop, update
-from jaxrl_ft.training.runs import Position
+from jaxrl_ft.training.initial_state import Position
 
 ALGO = ft.PPO(num_envs=2, num_steps=8, num_epochs=1, num_minibatches=1, normalize_obs=True)
 NETWORK = ft.MLP(width=3, depth=1)
@@ -41,11 +41,11 @@ def once(source):
 
     def take(run, state, index):
         policy, statistics = update.policy_of(run, state), state.carry.statistics
-        carry, _, rows, _ = collect.collect(world_of(run, source), policy, state.carry, {}, index)
-        after, _, _, metrics = update.learn(run, state._replace(carry=carry), statistics, rows, index)
+        carry, _, rows, _ = collect.collect.one(world_of(run, source), policy, state.carry, {}, index)
+        after, _, _, metrics = update.learn.one(run, state._replace(carry=carry), statistics, rows, index)
         return after, metrics
 
-    return devices.Program(take, static=())
+    return jax.jit(take)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def beginnings(run, source, whole):
     """What stands before the first update: what is fixed, the state, who collects, whom to evaluate."""
 
     def both(run, source, whole):
-        carry, _ = collect.enter(world_of(run, source), whole.policy, whole)
-        return initial_state.begin(run, carry, run.penalty, whole, None, None)
+        carry, _ = collect.enter.one(world_of(run, source), whole.policy, whole)
+        return initial_state.first_state.one(run, carry, run.penalty, whole, None, None)
 
     return jax.jit(both)(run, source, whole)
 

@@ -4,18 +4,51 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.training import devices, host, programs, spec
 from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.compatibility import check_sizes
 from jaxrl_ft.training.evaluation.episodes import Options, Recording
+from jaxrl_ft.training.evaluation.episodes import record as record_episode
 from jaxrl_ft.training.evaluation.evaluate import episode_returns
+from jaxrl_ft.training.evaluation.outcomes import NO_LIMIT
+from jaxrl_ft.training.keys import DIVERGENCE, EVALUATION, FINAL_STREAM, Seeds, seeds_of
+from jaxrl_ft.training.per_run import per_run
+from jaxrl_ft.training.preparation.experience import rollout_of
 
 NUM_ENVS, NUM_STEPS = 8, 512
 """Environments and steps of each run whose states the divergence is a mean over."""
+
+
+@per_run(static=("algo", "num_envs", "num_steps"))
+def diverge(
+    algo: Any, num_envs: int, num_steps: int, tuned: Policy, base: Policy, task: Task, seeds: Seeds
+) -> jax.Array:
+    """Mean of KL(base ‖ tuned), in nats, over the T N states in which the tuned policy chooses its actions, a scalar.
+
+    It acts by samples in N environments that start anew where episodes end.
+
+    Args:
+        algo: class of the algorithm; gives the distribution and its noise.
+        num_envs: N.
+        num_steps: T.
+        tuned: who acts.
+        base: what it is compared with, in the same states.
+        task: where.
+        seeds: of the run.
+    """
+    _, steps = rollout_of(algo, num_envs, num_steps, tuned, task, seeds.key(DIVERGENCE), jnp.zeros(num_envs, bool))
+    return algo.distribution(base, steps.obs).kl(algo.distribution(tuned, steps.obs)).mean()
+
+
+@per_run(static=("algo", "num_steps"), shared=("options",))
+def record_episodes(algo: Any, num_steps: int, policy: Policy, task: Task, seeds: Seeds, options: Options) -> Recording:
+    """One episode of a policy on its task, step by step; `evaluate_episodes` gives its outcome."""
+    return record_episode(algo, num_steps, policy, task, seeds.key(EVALUATION), options)
 
 
 def divergence(tuned: Agents, base: Agents, task: Task, *, seed: int = 2) -> np.ndarray:
@@ -35,14 +68,13 @@ def divergence(tuned: Agents, base: Agents, task: Task, *, seed: int = 2) -> np.
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     for agents in (tuned, base):
-        spec.check_sizes(agents, task)
+        check_sizes(agents, task)
     if tuned.num_seeds != base.num_seeds:
         raise ValueError(f"base: {base.num_seeds} agents are not allowed; there are {tuned.num_seeds} to compare")
     checks.seed(seed)
     num = tuned.num_seeds
-    arguments = devices.put((_policy(tuned), _policy(base), *_on(task, seed, num)), num)
-    found = programs.diverge(devices.layout(), type(tuned.algo), NUM_ENVS, NUM_STEPS, *arguments)
-    values = np.asarray(devices.trim(found, num), np.float64)
+    found = diverge(type(tuned.algo), NUM_ENVS, NUM_STEPS, _policy(tuned), _policy(base), *_on(task, seed, num))
+    values = np.asarray(found, np.float64)
     return np.where(np.isfinite(values), values, np.nan)
 
 
@@ -78,21 +110,19 @@ def record(agents: Agents, task: Task, *, episode: int = 0, max_steps: int = 500
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
-    spec.check_sizes(agents, task)
+    check_sizes(agents, task)
     checks.count("episode", episode, 0)
     checks.count("max_steps", max_steps)
     checks.seed(seed)
     num, limit = agents.num_seeds, min(max_steps, int(task.episode_limit))
     options = Options(
         np.bool_(True),
-        np.uint32(host.FINAL_STREAM),
+        np.uint32(FINAL_STREAM),
         np.uint32(episode),
         np.uint32(episode + 1),
-        np.int32(host.NO_LIMIT),
+        np.int32(NO_LIMIT),
     )
-    arguments = devices.put((_policy(agents), *_on(task, seed, num)), num)
-    found = programs.record(devices.layout(), type(agents.algo), limit, *arguments, options)
-    recording: Recording = jax.tree.map(np.asarray, devices.trim(found, num))
+    recording: Recording = record_episodes(type(agents.algo), limit, _policy(agents), *_on(task, seed, num), options)
     return recording
 
 
@@ -102,4 +132,4 @@ def _policy(agents: Agents) -> Policy:
 
 def _on(task: Task, seed: int, num: int) -> tuple[Any, ...]:
     """A task and its random numbers for every run."""
-    return tree.repeat(task, num), *host.seeds_of(seed, num)
+    return tree.repeat(task, num), seeds_of(seed, num)

@@ -9,8 +9,10 @@ import numpy as np
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.training import host, spec
 from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.compatibility import check_sizes
+from jaxrl_ft.training.evaluation.outcomes import evaluate_each, evaluate_runs
+from jaxrl_ft.training.keys import FINAL_STREAM, seeds_of
 
 EPISODES = 100
 """Episodes on a task unless told otherwise."""
@@ -57,12 +59,11 @@ def episode_returns(
     checks.choice("greedy", greedy, (True, False))
     checks.seed(seed)
     policy: Any = Policy(agents.params, agents.statistics, agents.network)
-    seeds = host.seeds_of(seed, agents.num_seeds)
-    stream = host.FINAL_STREAM
+    seeds, stream = seeds_of(seed, agents.num_seeds), FINAL_STREAM
     if not isinstance(task, Task):
-        return host.evaluate_each(agents.algo, policy, tree.stack(each), seeds, greedy, stream).episode_return
+        return evaluate_each(agents.algo, policy, tree.stack(each), seeds, greedy, stream).episode_return
     tasks = tree.repeat(task, agents.num_seeds)
-    return host.evaluate_runs(agents.algo, policy, tasks, seeds, num_episodes, greedy, stream).episode_return
+    return evaluate_runs(agents.algo, policy, tasks, seeds, num_episodes, greedy, stream).episode_return
 
 
 def _checked(agents: Agents, given: Any, episodes: int | None) -> list[Task]:
@@ -74,7 +75,7 @@ def _checked(agents: Agents, given: Any, episodes: int | None) -> list[Task]:
     sequence = isinstance(given, (list, tuple))
     tasks = list(given) if sequence else [given]
     for task in tasks:
-        spec.check_sizes(agents, task)
+        check_sizes(agents, task)
     simulators = sorted({task.simulator for task in tasks})
     if len(simulators) != 1:
         found = f"those of {' and '.join(simulators)}" if simulators else "an empty sequence"

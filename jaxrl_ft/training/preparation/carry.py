@@ -7,7 +7,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.spec import same_sizes
+from jaxrl_ft.training.compatibility import same_sizes
 
 
 def carry(agents: Agents, target: Task, fresh: Policy) -> Policy:

@@ -19,8 +19,9 @@ from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.realignment import Experience
 from jaxrl_ft.training import devices, loop
 from jaxrl_ft.training.evaluation.episodes import possible_share
+from jaxrl_ft.training.initial_state import Start
 from jaxrl_ft.training.preparation.look import Look
-from jaxrl_ft.training.runs import Spec, Start
+from jaxrl_ft.training.spec import Spec
 
 _OFFSET = 2**30
 """How far the numbers of imagined runs are from those of real ones, so that their keys differ."""
@@ -108,6 +109,7 @@ def _alone(spec: Spec, tasks: Task, sources: Task) -> Spec:
         num_runs=devices.batch(spec.num_runs),
         num_updates=-(-spec.method.imagination.steps // spec.algo.steps_per_update()),
         num_evals=2,
+        agents=None,
     )
 
 

@@ -11,9 +11,9 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.realignment import Experience
-from jaxrl_ft.training import devices, programs
 from jaxrl_ft.training.evaluation.episodes import Outcome, expected_return, possible_share, tells_apart
-from jaxrl_ft.training.runs import Spec
+from jaxrl_ft.training.preparation.experience import starts, transitions
+from jaxrl_ft.training.spec import Spec
 
 ON_SOURCE, ON_TARGET, BEFORE, BEGINNINGS = range(4)
 """Streams of random numbers."""
@@ -40,7 +40,7 @@ class Look(NamedTuple):
         return np.where(tells_apart(self.own, self.random), share, np.nan)
 
 
-def watch(spec: Spec, policy: Policy, task: Task, stream: int) -> Look:
+def look_at(spec: Spec, policy: Policy, task: Task, stream: int) -> Look:
     """A look of every run at a task, `look.steps` long.
 
     Args:
@@ -52,8 +52,7 @@ def watch(spec: Spec, policy: Policy, task: Task, stream: int) -> Look:
     num, num_envs, num_steps = spec.num_runs, spec.method.look.NUM_ENVS, spec.method.look.steps
     each = tree.repeat(as_arrays(spec.algo), num), policy, tree.repeat(task, num)
     streams = np.full(num, stream, np.uint32)
-    arguments = devices.put((*each, *spec.seeds, streams), num)
-    first, steps = devices.trim(programs.transitions(devices.layout(), num_envs, num_steps, *arguments), num)
+    first, steps = transitions(num_envs, num_steps, *each, spec.seeds, streams)
     if isinstance(task.action_space, Box):
         # What the task makes of an action beyond its bounds is what the bound does.
         steps = steps._replace(action=np.clip(steps.action, task.action_space.low, task.action_space.high))
@@ -68,13 +67,12 @@ def watch(spec: Spec, policy: Policy, task: Task, stream: int) -> Look:
 def beginnings(spec: Spec, task: Task) -> np.ndarray:
     """How 128 more episodes of the source begin, [R, 128, O]; a reset is no step, and of the source it is free."""
     num = spec.num_runs
-    arguments = devices.put((tree.repeat(task, num), *spec.seeds, np.full(num, BEGINNINGS, np.uint32)), num)
-    return np.asarray(devices.trim(programs.starts(devices.layout(), _BEGINNINGS, *arguments), num))
+    return np.asarray(starts(_BEGINNINGS, tree.repeat(task, num), spec.seeds, np.full(num, BEGINNINGS, np.uint32)))
 
 
 def experience_before(spec: Spec, policy: Policy) -> list[Experience]:
-    """Experience of what the agents knew, of every run, with more starts than the look has; see `watch`."""
-    seen, more = watch(spec, policy, spec.before, BEFORE).experiences, beginnings(spec, spec.before)
+    """Experience of what the agents knew, of every run, with more starts than the look has; see `look_at`."""
+    seen, more = look_at(spec, policy, spec.before, BEFORE).experiences, beginnings(spec, spec.before)
     return [one._replace(starts=np.concatenate([one.starts, more[i]])) for i, one in enumerate(seen)]
 
 
@@ -85,8 +83,8 @@ def _outcome(reward: np.ndarray, terminated: np.ndarray) -> Outcome:
 
 def _experience(first: Any, steps: Any) -> Experience:
     ended = (steps.terminated | steps.truncated)[:-1]
-    starts = np.concatenate([first, steps.obs[1:][ended]])
+    begun = np.concatenate([first, steps.obs[1:][ended]])
     names = ("obs", "action", "next_obs", "reward", "terminated")
     rows = {name: getattr(steps, name) for name in names}
     flat = {name: leaf.reshape((-1, *leaf.shape[2:])) for name, leaf in rows.items()}
-    return Experience(**flat, starts=starts, num_envs=first.shape[0])
+    return Experience(**flat, starts=begun, num_envs=first.shape[0])

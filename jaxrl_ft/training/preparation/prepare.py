@@ -1,5 +1,6 @@
-"""Everything between an agent and the first real update: realign, probe, start warm, imagine, remember the source."""
+"""Everything between an agent and its first real update: realign, probe, start warm, imagine, remember the source."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,20 +12,31 @@ from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.realignment import Experience, Realignment, retold
-from jaxrl_ft.methods.warm_starts import Probe
-from jaxrl_ft.training import devices, host, programs
+from jaxrl_ft.methods.warm_starts import Probe, WarmStart
+from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.compatibility import same_sizes
+from jaxrl_ft.training.initial_state import Start, fresh_policy
+from jaxrl_ft.training.keys import WARM_START, Seeds
+from jaxrl_ft.training.per_run import per_run
 from jaxrl_ft.training.preparation import imagine, realign
+from jaxrl_ft.training.preparation.carry import carry
+from jaxrl_ft.training.preparation.experience import source_rows
 from jaxrl_ft.training.preparation.imagine import Imagined
-from jaxrl_ft.training.preparation.look import ON_SOURCE, ON_TARGET, Look, experience_before, watch
+from jaxrl_ft.training.preparation.look import ON_SOURCE, ON_TARGET, Look, experience_before, look_at
 from jaxrl_ft.training.preparation.probe import chance, probed_share
-from jaxrl_ft.training.runs import Spec, Start
-from jaxrl_ft.training.spec import same_sizes
+from jaxrl_ft.training.spec import Spec
 
 
 class Prepared(NamedTuple):
-    """Where training starts, and how it came to that."""
+    """A fine-tune before its first update."""
 
+    spec: Spec
+    base: Policy
+    """the agents' policy as it fits the target"""
+    fresh: Policy
+    """networks just initialised"""
     start: Start
+    """where training starts"""
     source_steps: int
     """environment steps of source experience that were collected, of each run"""
     changes: list[Realignment]
@@ -35,22 +47,39 @@ class Prepared(NamedTuple):
     """whether the look or probe did not tell good policies from bad, [R]; the share is then taken to be 1"""
 
 
-def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any) -> Prepared:
-    """Where every run starts.
+class Networks(NamedTuple):
+    """Every policy that a fine-tune may start from, leaves [R, ...]."""
+
+    base: Policy
+    """the agents' policy as it fits the target"""
+    init_params: Tree
+    """the agents' parameters before any training, likewise"""
+    fresh: Policy
+    """networks just initialised"""
+
+
+def networks(spec: Spec, agents: Agents) -> Networks:
+    """The policies of agents, with what does not fit the target's sizes in the place of theirs freshly initialised."""
+    fresh = fresh_policy(spec.algo, spec.network, spec.task, spec.seeds)
+    before = carry(replace(agents, params=agents.init_params), spec.task, fresh)
+    return Networks(carry(agents, spec.task, fresh), before.params, fresh)
+
+
+def prepare(spec: Spec, agents: Agents) -> Prepared:
+    """Return where every run starts, after all that the method does before its first update.
 
     Args:
         spec: the fine-tune.
-        base: the agents' policy as it fits the target, leaves [R, ...].
-        fresh: a network just initialised.
-        init_params: the agents' parameters before any training.
-        old: state of the optimizer that trained the agents, where something of it is kept.
+        agents: one for each run.
     """
+    base, init_params, fresh = networks(spec, agents)
+    old = agents.opt_state if spec.method.keeps else None
     method, aligned = spec.method, base
     changes: list[Realignment] = []
     look: Look | None = None
     share = np.zeros(spec.num_runs)
     if method.look.steps:
-        look = watch(spec, _untouched(spec, base, fresh), spec.task, ON_TARGET)
+        look = look_at(spec, _untouched(spec, base, fresh), spec.task, ON_TARGET)
         share = look.share(spec.task)
     if look and _aligns(spec):
         changes = realign.estimates(spec, experience_before(spec, base), look.experiences)
@@ -68,13 +97,13 @@ def prepare(spec: Spec, base: Policy, fresh: Policy, init_params: Tree, old: Any
     remembered = Source(aligned, init_params, data)
     start = starting(spec, base, fresh, _warm_start(spec, aligned, fresh, probe), remembered, probe, old)
     if look is None or not method.imagination.acts:
-        return Prepared(start, source_steps, changes, None, untold)
+        return Prepared(spec, base, fresh, start, source_steps, changes, None, untold)
     source_look: list[Experience] = []
     if method.imagination.source_share:
-        source_look = watch(spec, base, spec.source, ON_SOURCE).experiences
+        source_look = look_at(spec, base, spec.source, ON_SOURCE).experiences
     imagined = imagine.imagine(spec, start, look, source_look)
     start = start._replace(policy=imagined.policy, rate=imagined.rate)
-    return Prepared(start, source_steps, changes, imagined, untold)
+    return Prepared(spec, base, fresh, start, source_steps, changes, imagined, untold)
 
 
 def starting(spec: Spec, base: Policy, fresh: Policy, warm: Policy, source: Source, probe: Probe, old: Any) -> Start:
@@ -126,11 +155,16 @@ def _widest(spec: Spec) -> np.ndarray:
 
 
 def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy:
-    num, method = spec.num_runs, spec.method
-    warm = tree.repeat(as_arrays(method.warm_start), num)
-    arguments = devices.put((warm, *spec.seeds, base, fresh, probe), num)
-    params, statistics = devices.trim(programs.warm_start(devices.layout(), *arguments), num)
-    return Policy(params, statistics, method.warm_start.network(spec.network))
+    warm = tree.repeat(as_arrays(spec.method.warm_start), spec.num_runs)
+    params, statistics = warm_start(warm, spec.seeds, base, fresh, probe)
+    return Policy(params, statistics, spec.method.warm_start.network(spec.network))
+
+
+@per_run()
+def warm_start(warm: WarmStart, seeds: Seeds, base: Policy, fresh: Policy, probe: Probe) -> tuple[Tree, Tree]:
+    """The parameters and statistics that training starts from."""
+    params = warm.apply(seeds.key(WARM_START), base.params, fresh.params, probe)
+    return params, warm.statistics(base.statistics, fresh.statistics)
 
 
 def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[Any, int]:
@@ -142,7 +176,7 @@ def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[
     steps = num_looks * spec.method.look.env_steps + _compares(spec) * spec.method.look.probe_env_steps
     if not spec.method.source_steps:
         return None, steps
-    data = host.gather(spec.algo, base, spec.source, spec.seeds, spec.method.source_steps)
+    data = source_rows(spec.algo, base, spec.source, spec.seeds, spec.method.source_steps)
     collected = steps + data.obs.shape[1]
     if changes:
         told = [retold(data.obs[i], data.action[i], change) for i, change in enumerate(changes)]

@@ -5,9 +5,10 @@ import numpy as np
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.training import host
 from jaxrl_ft.training.evaluation.episodes import Outcome, expected_return, possible_share, tells_apart
-from jaxrl_ft.training.runs import Spec
+from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
+from jaxrl_ft.training.keys import PROBE_STREAM
+from jaxrl_ft.training.spec import Spec
 
 
 def probed_share(spec: Spec, base: Policy, chance: np.ndarray) -> np.ndarray:
@@ -33,13 +34,13 @@ def chance(spec: Spec, fresh: Policy) -> np.ndarray:
 def _play(spec: Spec, policy: Policy, task: Task) -> Outcome:
     """The first episodes of a probe, by samples, [R, E]."""
     look, num = spec.method.look, spec.num_runs
-    return host.evaluate_runs(
+    return evaluate_runs(
         spec.algo,
         policy,
         tree.repeat(task, num),
         spec.seeds,
         look.probe_episodes,
         greedy=False,
-        stream=host.PROBE_STREAM,
+        stream=PROBE_STREAM,
         max_steps=look.probe_steps,
     )

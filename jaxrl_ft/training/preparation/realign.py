@@ -6,7 +6,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.methods.realignment import Experience, Realignment, realigned
-from jaxrl_ft.training.runs import Spec
+from jaxrl_ft.training.spec import Spec
 
 
 def estimates(spec: Spec, source: list[Experience], look: list[Experience]) -> list[Realignment]:

@@ -16,8 +16,9 @@ from jaxrl_ft.nets import parts
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.normalizer import Moments
 from jaxrl_ft.rl.ppo import PPO
-from jaxrl_ft.training import host
 from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.initial_state import fresh_policy
+from jaxrl_ft.training.keys import seeds_of
 from jaxrl_ft.training.weights import foreign_layers
 
 # Given statistics weigh as much as this many observations, so that fine-tuning moves them slowly.
@@ -78,7 +79,7 @@ def wrap(
     network = _network(given, MLP() if network is None else network)
     numbers = {"obs_count": obs_count, "obs_epsilon": obs_epsilon, "obs_clip": obs_clip}
     algo, statistics = _normalizer(algo, source, num, obs_mean, obs_variance, numbers)
-    fresh, empty = host.fresh_params(algo, network, source, host.seeds_of(seed, num))
+    fresh, empty, _ = fresh_policy(algo, network, source, seeds_of(seed, num))
     return Agents(
         params={**fresh, **given, "policy": {**fresh["policy"], **given["policy"]}},
         statistics={**empty, **statistics},

@@ -16,7 +16,7 @@ from jaxrl_ft.analysis.report.tables import cells, columns
 from jaxrl_ft.analysis.statistics.summary import summarise
 from jaxrl_ft.commands import measurements
 from jaxrl_ft.sweeps.compare import gathered, study
-from jaxrl_ft.training.finetune import Budget
+from jaxrl_ft.training.spec import Budget
 
 
 @pytest.fixture(scope="module")

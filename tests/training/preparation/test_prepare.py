@@ -11,11 +11,11 @@ import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.imagination import Imagination, fit
-from jaxrl_ft.training import devices, host
+from jaxrl_ft.training import devices
 from jaxrl_ft.training.evaluation.episodes import Outcome, expected_return, possible_share, tells_apart
 from jaxrl_ft.training.preparation import imagine, prepare
-from jaxrl_ft.training.preparation.look import BEFORE, ON_SOURCE, ON_TARGET, Look, experience_before, watch
-from jaxrl_ft.training.spec import finetune_spec
+from jaxrl_ft.training.preparation.look import BEFORE, ON_SOURCE, ON_TARGET, Look, experience_before, look_at
+from jaxrl_ft.training.spec import Budget, finetune_spec
 
 ALIGNED = ft.Method(look=ft.Look(steps=64), alignment=ft.Realign())
 IMAGINED = ft.Method(
@@ -66,14 +66,11 @@ def test_an_end_or_rewards_that_differ_tell_good_policies_from_bad(returns, ende
 
 
 def spec_of(agents, target, method):
-    return finetune_spec(agents, target, method, 4096, 1, 3, 4)
+    return finetune_spec(agents, target, method, Budget(4096, 1, 3, 4))
 
 
 def prepared(agents, target, method):
-    spec = spec_of(agents, target, method)
-    fresh = Policy(*host.fresh_params(agents.algo, agents.network, target, host.seeds_of(1, 4)), agents.network)
-    base = Policy(agents.params, agents.statistics, agents.network)
-    return spec, fresh, prepare.prepare(spec, base, fresh, agents.init_params, None)
+    return prepare.prepare(spec_of(agents, target, method), agents)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +84,7 @@ def left(agents):
 def test_a_look_shows_the_policy_in_half_of_the_environments_and_chance_in_the_others(left, target):
     spec = spec_of(left, target, IMAGINED)
     policy = Policy(left.params, left.statistics, left.network)
-    seen_all = watch(spec, policy, target, ON_TARGET)
+    seen_all = look_at(spec, policy, target, ON_TARGET)
     look, own = seen_all.experiences, seen_all.own
     assert len(look) == 4
     for i, seen in enumerate(look):
@@ -105,13 +102,13 @@ def test_a_look_shows_the_policy_in_half_of_the_environments_and_chance_in_the_o
         np.testing.assert_array_equal(np.all(after == before, axis=-1), ~ended[:-1])
         assert len(seen.starts) == 8 + ended[:-1].sum() and np.abs(seen.starts).max() <= 0.05
     assert not np.array_equal(look[0].obs, look[1].obs)
-    assert not np.array_equal(watch(spec, policy, target, ON_SOURCE).experiences[0].obs, look[0].obs)
+    assert not np.array_equal(look_at(spec, policy, target, ON_SOURCE).experiences[0].obs, look[0].obs)
     assert np.all(seen_all.share(target) < 0.05)
 
 
 def test_of_the_source_more_starts_are_known_than_a_look_shows(left, target):
     spec, policy = spec_of(left, target, IMAGINED), Policy(left.params, left.statistics, left.network)
-    known, look = experience_before(spec, policy), watch(spec, policy, spec.before, BEFORE).experiences
+    known, look = experience_before(spec, policy), look_at(spec, policy, spec.before, BEFORE).experiences
     for one, seen in zip(known, look):
         np.testing.assert_array_equal(one.obs, seen.obs)
         np.testing.assert_array_equal(one.starts[:-128], seen.starts)
@@ -128,8 +125,8 @@ def test_continuous_actions_are_seen_within_their_bounds(tiny, random_params):
     layers = [tuple(params["policy"][n][k] for k in ("kernel", "bias")) for n in ("dense_0", "dense_1", "head")]
     wrapped = ft.wrap({"policy": layers}, task, algo=tiny.algo)
     params = tree.repeat(params, 1)
-    spec = finetune_spec(wrapped, task, replace(IMAGINED, look=ft.Look(steps=16)), 4096, 1, 3, 4)
-    look = watch(spec, Policy(params, {}, tiny.network), task, ON_TARGET).experiences
+    spec = finetune_spec(wrapped, task, replace(IMAGINED, look=ft.Look(steps=16)), Budget(4096, 1, 3, 4))
+    look = look_at(spec, Policy(params, {}, tiny.network), task, ON_TARGET).experiences
     actions = look[0].action.reshape(16, 8)
     own = np.abs(actions[:, 4:])
     assert own.max() == 2.0 and (own == 2.0).mean() > 0.5
@@ -140,9 +137,9 @@ def test_senses_are_undone_and_source_rows_are_told_as_the_target_would(agents, 
     order = (2, 3, 0, 1)
     other = ft.make_task("CartPole-v1", obs_permutation=order, flip_actions=True)
     plain = replace(ALIGNED, penalty=ft.EWC())
-    _, _, found = prepared(agents, other, plain)
+    found = prepared(agents, other, plain)
     assert all(change.changes for change in found.changes)
-    before = prepared(agents, other, replace(plain, alignment=ft.Alignment()))[2].start.source.data
+    before = prepared(agents, other, replace(plain, alignment=ft.Alignment())).start.source.data
     after = found.start.source.data
     np.testing.assert_array_equal(after.obs, before.obs[..., list(order)])
     np.testing.assert_array_equal(after.action, 1 - before.action)
@@ -164,7 +161,7 @@ def test_senses_are_undone_and_source_rows_are_told_as_the_target_would(agents, 
 
 
 def test_other_physics_leave_every_bit_of_an_aligned_base(agents, target, same):
-    _, _, found = prepared(agents, target, ALIGNED)
+    found = prepared(agents, target, ALIGNED)
     assert not any(change.changes for change in found.changes)
     assert same(found.start.policy.params, agents.params) and found.imagined is None
     assert np.all(found.start.share < 1.0)
@@ -174,15 +171,15 @@ def test_a_run_whose_model_is_not_accurate_goes_on_without_it(agents, target, sa
     # the accuracy that separates two of the four runs
     spec = spec_of(agents, target, IMAGINED)
     base = Policy(agents.params, agents.statistics, agents.network)
-    look = watch(spec, base, target, ON_TARGET).experiences
+    look = look_at(spec, base, target, ON_TARGET).experiences
     accuracy = np.array([fit(experience, 2).accuracy for experience in look])
     middle = float(np.median(accuracy))
     method = replace(IMAGINED, imagination=replace(IMAGINED.imagination, accuracy=middle))
-    _, _, found = prepared(agents, target, method)
+    found = prepared(agents, target, method)
     np.testing.assert_array_equal(found.imagined.accuracy, accuracy)
     np.testing.assert_array_equal(found.imagined.used, accuracy >= middle)
     assert found.imagined.used.sum() == 2
-    warm = prepared(agents, target, replace(method, imagination=Imagination()))[2].start
+    warm = prepared(agents, target, replace(method, imagination=Imagination())).start
     np.testing.assert_array_equal(np.isnan(found.imagined.reached), ~found.imagined.used)
     for i, used in enumerate(found.imagined.used):
         moved = not same(tree.take(found.start.policy.params, i), tree.take(warm.policy.params, i))
@@ -201,14 +198,14 @@ def test_delayed_actions_are_not_imagined_and_the_look_is_paid_for(agents, same)
     np.testing.assert_array_equal(tuned.env_steps, agents.env_steps + 1024)
     assert any("target before the first update 512 " in text for text in tuned.report)
     assert tuned.status == ("ok",) * 4
-    _, _, found = prepared(agents, late, IMAGINED)
-    warm = prepared(agents, late, replace(IMAGINED, imagination=Imagination()))[2].start
+    found = prepared(agents, late, IMAGINED)
+    warm = prepared(agents, late, replace(IMAGINED, imagination=Imagination())).start
     assert not found.imagined.used.any() and same(found.start.policy.params, warm.policy.params)
 
 
 def test_no_model_of_one_reward_and_no_end_is_used_however_well_it_explains(agents, target):
     spec, base = spec_of(agents, target, IMAGINED), Policy(agents.params, agents.statistics, agents.network)
-    look = watch(spec, base, target, ON_TARGET)
+    look = look_at(spec, base, target, ON_TARGET)
     endless = [seen._replace(terminated=np.zeros_like(seen.terminated)) for seen in look.experiences]
     found = imagine.imagine(spec, SimpleNamespace(policy=base), look._replace(experiences=endless), [])
     assert found.accuracy.min() > 0.98 and not found.teaches.any() and not found.used.any()
@@ -217,17 +214,18 @@ def test_no_model_of_one_reward_and_no_end_is_used_however_well_it_explains(agen
 
 def test_a_fresh_policy_looks_for_itself(agents, target, same):
     method = ft.Method(look=ft.Look(steps=64), warm_start=ft.WARM_STARTS["scratch"])
-    _, fresh, found = prepared(agents, target, method)
+    found = prepared(agents, target, method)
+    fresh = found.fresh
     assert same(found.start.policy.params, fresh.params) and same(found.start.base.params, fresh.params)
     assert same(found.start.init_params, fresh.params)
-    _, _, kept = prepared(agents, target, ft.Method(look=ft.Look(steps=64)))
+    kept = prepared(agents, target, ft.Method(look=ft.Look(steps=64)))
     assert same(kept.start.base.params, agents.params) and same(kept.start.init_params, agents.init_params)
 
 
 def test_a_probe_takes_the_place_of_what_the_look_tells(agents, target):
-    looked = prepared(agents, target, ft.Method(look=ft.Look(steps=64)))[2].start
-    both = prepared(agents, target, ft.Method(look=ft.Look(steps=64, probe_episodes=8)))[2].start
-    probed = prepared(agents, target, ft.Method(look=ft.Look(probe_episodes=8)))[2]
+    looked = prepared(agents, target, ft.Method(look=ft.Look(steps=64))).start
+    both = prepared(agents, target, ft.Method(look=ft.Look(steps=64, probe_episodes=8))).start
+    probed = prepared(agents, target, ft.Method(look=ft.Look(probe_episodes=8)))
     alone = probed.start
     # chance is what the look's random actions reach, or without one a fresh policy on the source
     assert probed.source_steps == 512
@@ -239,10 +237,10 @@ def test_a_probe_takes_the_place_of_what_the_look_tells(agents, target):
 def test_what_a_run_imagines_depends_neither_on_the_others_nor_on_its_batch(agents, target, monkeypatch):
     """Batches of one width, each filled up: one of four runs, two of three, and one that holds a single run."""
     method = replace(IMAGINED, imagination=replace(IMAGINED.imagination, rounds=2))
-    whole = prepared(agents, target, method)[2]
+    whole = prepared(agents, target, method)
     assert whole.imagined.used.all()
     monkeypatch.setattr(devices, "batch", lambda num_runs: 3)
-    batched = prepared(agents, target, method)[2]
+    batched = prepared(agents, target, method)
     np.testing.assert_allclose(batched.imagined.reached, whole.imagined.reached, rtol=0.02)
     pairs = zip(jax.tree.leaves(batched.start.policy.params), jax.tree.leaves(whole.start.policy.params))
     for ours, theirs in pairs:
@@ -253,8 +251,8 @@ def test_a_run_that_does_well_in_the_model_from_the_start_is_not_trained_in_it(a
     # as if random actions reached nothing, for these agents do little better
     monkeypatch.setattr(Look, "chance", lambda look, task: np.zeros(4))
     at_once = replace(IMAGINED, imagination=replace(IMAGINED.imagination, goal=0.0))
-    untrained = prepared(agents, target, at_once)[2]
-    warm = prepared(agents, target, replace(IMAGINED, imagination=Imagination()))[2].start
+    untrained = prepared(agents, target, at_once)
+    warm = prepared(agents, target, replace(IMAGINED, imagination=Imagination())).start
     assert same(untrained.start.policy.params, warm.policy.params)
     first = untrained.imagined.reached
     middle = np.median(first) / target.return_range[1]
@@ -266,7 +264,7 @@ def test_a_run_that_does_well_in_the_model_from_the_start_is_not_trained_in_it(a
         return train(alone, start, policy, rows, number)
 
     monkeypatch.setattr(imagine, "_train", spy)
-    found = prepared(agents, target, replace(IMAGINED, imagination=replace(IMAGINED.imagination, goal=middle)))[2]
+    found = prepared(agents, target, replace(IMAGINED, imagination=replace(IMAGINED.imagination, goal=middle)))
     np.testing.assert_array_equal(np.concatenate(asked), np.flatnonzero(first < np.median(first)))
     assert 0 < len(asked[0]) < 4
     for i in set(range(4)) - set(asked[0]):

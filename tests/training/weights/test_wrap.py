@@ -7,7 +7,7 @@ from helpers.foreign_networks import OBS, forward, layers
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
-from jaxrl_ft.training import spec
+from jaxrl_ft.training.spec import Budget, finetune_spec
 from jaxrl_ft.training.weights import foreign_layers
 
 EACH = {"steps": 512, "num_evals": 2, "eval_episodes": 2}
@@ -120,9 +120,9 @@ def uneven(source, tiny):
 
 def test_every_method_takes_networks_of_uneven_widths(uneven, target, nothing_runs):
     for name in (name for name, method in ft.METHODS.items() if name != "norm" and not method.keeps):
-        spec.finetune_spec(uneven, target, ft.METHODS[name], 20_480, 1, 3, 4)
+        finetune_spec(uneven, target, ft.METHODS[name], Budget(20_480, 1, 3, 4))
     with pytest.raises(ValueError, match=r"pattern: '/norm_.*' matches no parameter"):
-        spec.finetune_spec(uneven, target, ft.METHODS["norm"], 20_480, 1, 3, 4)
+        finetune_spec(uneven, target, ft.METHODS["norm"], Budget(20_480, 1, 3, 4))
 
 
 @pytest.mark.slow

@@ -1,65 +1,55 @@
-"""The host's side of the programs: seeds of runs, fresh networks, source experience, evaluations."""
+"""What episodes of many policies come to, in blocks whose size never changes, so that one program serves all."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
-from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.training import devices, keys, programs
-from jaxrl_ft.training.evaluation.episodes import Options, Outcome
+from jaxrl_ft.training import devices
+from jaxrl_ft.training.evaluation.episodes import Options, Outcome, play
+from jaxrl_ft.training.keys import EVALUATION, Seeds
+from jaxrl_ft.training.per_run import per_run
 
 EVAL_BLOCK, EACH_BLOCK = 16, 64
 """Episodes that one call of the evaluation programs plays, on one task and on one each; any number is a whole number
 of blocks, cut to size."""
 
 NO_LIMIT = 2**31 - 1
-
-PROBE_STREAM = 2**32 - 1
-FINAL_STREAM = 2**32 - 2
-VALIDATION_STREAM = 2**31
-"""Evaluation streams of probes, of `evaluate` and of a control's validations, which count on from theirs; evaluations
-on the way use the number of updates done."""
+"""A cut of episodes that cuts none."""
 
 
-class Seeds(NamedTuple):
-    """Seed and number of every run, uint32 [R]."""
+@per_run(static=("algo", "num_episodes"), shared=("options",))
+def evaluate_episodes(
+    algo: Any, num_episodes: int, policy: Policy, task: Task, seeds: Seeds, options: Options
+) -> Outcome:
+    """The outcomes [E] of episodes of a policy on its task.
 
-    seeds: np.ndarray
-    indices: np.ndarray
-
-
-def seeds_of(seed: int, num_runs: int, population: int = 1, numbers: Any = None) -> Seeds:
-    """Runs 0, ..., n - 1 of a call with this seed, or those of the n numbers; member m of the r-th is at m n + r."""
-    numbers = np.arange(num_runs) if numbers is None else np.asarray(numbers)
-    indices = (numbers + keys.MEMBER * np.arange(population)[:, None]).reshape(-1)
-    return Seeds(np.full(len(indices), seed, np.uint32), indices.astype(np.uint32))
-
-
-def fresh_params(algo: Any, network: Any, task: Task, seeds: Seeds) -> tuple[Tree, Tree]:
-    """Freshly initialised parameters and statistics of every run, [R, ...] on the host."""
-    num_runs = len(seeds.seeds)
-    each = tree.repeat((as_arrays(algo), as_arrays(network), task), num_runs)
-    arguments = devices.put((*each, *seeds), num_runs)
-    return devices.trim(programs.fresh(devices.layout(), *arguments), num_runs)
+    Args:
+        algo: class of the algorithm; gives the distribution.
+        num_episodes: E, fixed for all calls that are to share the program.
+        policy: the policy.
+        task: the task.
+        seeds: of the run.
+        options: shared by all runs.
+    """
+    return play(algo, num_episodes, policy, task, seeds.key(EVALUATION), options)
 
 
-def gather(algo: Any, policies: Policy, task: Task, seeds: Seeds, steps: int) -> Any:
-    """Experience of every run's policy on a task: the algorithm's flat data of at least `steps` rows, [R, M, ...]."""
-    num_runs = len(seeds.seeds)
-    each = tree.repeat(as_arrays(algo), num_runs), policies, tree.repeat(task, num_runs)
-    arguments = devices.put((*each, *seeds), num_runs)
-    rollouts = programs.gather(devices.layout(), num_rollouts(algo, steps), *arguments)
-    return devices.trim(rollouts, num_runs)
+@per_run(static=("algo",), shared=("tasks", "options"))
+def evaluate_on_each(algo: Any, policy: Policy, seeds: Seeds, tasks: Task, options: Options) -> Outcome:
+    """The outcomes [E] of one episode of a policy on each of E tasks.
 
-
-def num_rollouts(algo: Any, steps: int) -> int:
-    """Rollouts of the algorithm that take at least so many environment steps."""
-    return -(-steps // int(algo.steps_per_update()))
+    Args:
+        algo: class of the algorithm; gives the distribution.
+        policy: the policy.
+        seeds: of the run.
+        tasks: [E], shared by all runs.
+        options: shared by all runs.
+    """
+    return play(algo, len(jax.tree.leaves(tasks)[0]), policy, tasks, seeds.key(EVALUATION), options, axis=0)
 
 
 def evaluate_runs(
@@ -85,11 +75,11 @@ def evaluate_runs(
         max_steps: cut of every episode, on top of the task's own limit.
     """
     num_runs = len(seeds.seeds)
-    arguments = devices.put((policies, tasks, *seeds), num_runs)
+    arguments = devices.put((policies, tasks, seeds), num_runs)
     blocks = []
     for first in range(0, episodes, EVAL_BLOCK):
         options = _options(greedy, stream, first, episodes, max_steps)
-        blocks.append(programs.evaluate(devices.layout(), type(algo), EVAL_BLOCK, *arguments, options))
+        blocks.append(evaluate_episodes.placed(type(algo), EVAL_BLOCK, *arguments, options))
     return _joined(blocks, num_runs, episodes)
 
 
@@ -107,12 +97,12 @@ def evaluate_each(
         stream: number of the evaluation; equal numbers meet equal starts and equal noise.
     """
     num_runs, episodes = len(seeds.seeds), len(jax.tree.leaves(tasks)[0])
-    arguments = devices.put((policies, *seeds), num_runs)
+    arguments = devices.put((policies, seeds), num_runs)
     blocks = []
     for first in range(0, episodes, EACH_BLOCK):
         block = devices.pad(tree.take(tasks, slice(first, first + EACH_BLOCK)), EACH_BLOCK)
         options = _options(greedy, stream, first, episodes, NO_LIMIT)
-        blocks.append(programs.evaluate_each(devices.layout(), type(algo), *arguments, block, options))
+        blocks.append(evaluate_on_each.placed(type(algo), *arguments, block, options))
     return _joined(blocks, num_runs, episodes)
 
 

@@ -1,0 +1,99 @@
+"""What fits together: the sizes of tasks, and the shapes that a method makes of an agent's parameters."""
+
+from collections.abc import Hashable
+from typing import Any
+
+import jax
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.envs.simulator import Box
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.warm_starts import Probe
+from jaxrl_ft.training.agents import Agents
+
+# Tracing the shapes of one method takes tens of milliseconds, and a sweep asks for the same few for thousands of cells.
+_FITTING: set[Hashable] = set()
+_SHAPES: dict[Hashable, tuple[tree.Tree, tree.Tree]] = {}
+
+
+def check_fits(method: Method, params: tree.Tree, fresh: tree.Tree) -> None:
+    """Refuses a warm start, an adapter, a finish that do not fit these parameters; only shapes are traced, and once.
+
+    Args:
+        method: the method; its numbers change no shape.
+        params: parameters of one agent, or their shapes.
+        fresh: those of a network just initialised.
+
+    Raises:
+        ValueError: names the part of the method.
+    """
+    outlines = [(jax.tree.structure(part), *(leaf.shape for leaf in jax.tree.leaves(part))) for part in (params, fresh)]
+    known = (jax.tree.structure(method), *outlines)
+    if known in _FITTING:
+        return
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    scalar = jax.ShapeDtypeStruct((), "float32")
+    start = _shape_of("warm_start", method.warm_start.apply, key, params, fresh, Probe(scalar, scalar))
+    frozen = _shape_of("adapter", method.adapter.freeze, key, start)
+    delta = _shape_of("adapter", method.adapter.init, key, frozen)
+    merged = _shape_of("adapter", method.adapter.merge, frozen, delta)
+    members = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((method.population, *leaf.shape), leaf.dtype), merged)
+    if method.finish.population == method.population:
+        _shape_of("finish", method.finish.apply, params, members)
+    _FITTING.add(known)
+
+
+def _shape_of(part: str, function: Any, *args: Any) -> Any:
+    return named_part(part, jax.eval_shape, function, *args)
+
+
+def named_part(part: str, function: Any, *args: Any) -> Any:
+    """Call the function; an error that it raises names the part of the method."""
+    try:
+        return function(*args)
+    except ValueError as error:
+        raise ValueError(f"method.{part}.{error}") from None
+
+
+def fresh_shapes(algo: Any, network: Any, task: Task) -> tuple[tree.Tree, tree.Tree]:
+    """Shapes of fresh parameters and statistics, which depend on the task by its sizes alone."""
+    known = (jax.tree.structure(algo), network, _sizes(task))
+    if known not in _SHAPES:
+        _SHAPES[known] = jax.eval_shape(
+            lambda: (algo.init_params(jax.random.key(0), task, network), algo.init_statistics(task))
+        )
+    return _SHAPES[known]
+
+
+def check_sizes(agents: Agents, task: Task) -> None:
+    """Refuses a task whose observations or actions differ in size from the agents'.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if not isinstance(task, Task):
+        raise ValueError(f"task: {task!r} is not allowed; it must be a Task, as ft.make_task returns")
+    if not same_sizes(agents.task, task):
+        raise ValueError(f"task: {sizes(task)} do not fit agents trained on {sizes(agents.task)}")
+
+
+def same_sizes(task: Task, other: Task) -> bool:
+    """Whether a policy for one task can act in the other: equal sizes of observations, and of actions of one kind.
+
+    Bounds of continuous actions are physics, not sizes: an action means the same in both tasks, and each clips it to
+    its own bounds.
+    """
+    return _sizes(task) == _sizes(other)
+
+
+def _sizes(task: Task) -> tuple[Hashable, ...]:
+    # The bounds of an action space are leaves; its kind and its size are structure.
+    return (task.obs_size, jax.tree.structure(task.action_space))
+
+
+def sizes(task: Task) -> str:
+    """Sizes of observations and actions in words."""
+    space = task.action_space
+    actions = f"{space.size} continuous" if isinstance(space, Box) else f"{space.num_actions} discrete"
+    return f"{task.obs_size} observations, {actions} actions"
