@@ -3,39 +3,40 @@
 import difflib
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import SupportsFloat, TypeVar, cast
 
 import numpy as np
 
 MAX_SEED = 2**32
+T = TypeVar("T")
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: object, names: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the closest known name, or an empty string when none is close."""
     close = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def unknown(field: str, name: Any, names: Iterable[str]) -> ValueError:
+def unknown(field: str, name: object, names: Iterable[str]) -> ValueError:
     """The error for a name that is not in a table: the value, the nearest name and all that is allowed."""
     names = list(names)
     return ValueError(f"{field}: {name!r} is not known{nearest(name, names)} (one of: {', '.join(names)})")
 
 
-def count(field: str, value: Any, minimum: int = 1, maximum: int | None = None) -> int:
+def count(field: str, value: object, minimum: int = 1, maximum: int | None = None) -> int:
     """The value as an int of at least `minimum` and at most `maximum`.
 
     Raises:
         ValueError: not a whole number, or outside the bounds.
     """
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    whole = int(value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else None
     allowed = f"a whole number of at least {minimum}" + (f" and at most {maximum}" if maximum is not None else "")
-    if not whole or value < minimum or (maximum is not None and value > maximum):
+    if whole is None or whole < minimum or (maximum is not None and whole > maximum):
         raise ValueError(f"{field}: {value!r} is not allowed; it must be {allowed}")
-    return int(value)
+    return whole
 
 
-def seed(value: Any, field: str = "seed") -> int:
+def seed(value: object, field: str = "seed") -> int:
     """The seed as an int in [0, 2^32); `jax.random.key` would wrap any other silently.
 
     Raises:
@@ -44,14 +45,14 @@ def seed(value: Any, field: str = "seed") -> int:
     return count(field, value, 0, MAX_SEED - 1)
 
 
-def number(field: str, value: Any, low: float, high: float, unit: str = "", low_open: bool = False) -> float:
+def number(field: str, value: object, low: float, high: float, unit: str = "", low_open: bool = False) -> float:
     """The value as a finite float in [low, high], or (low, high] when `low_open`.
 
     Raises:
         ValueError: not a number, NaN, infinite, or outside the range.
     """
     try:
-        result = float(value)
+        result = float(cast(SupportsFloat, value))
     except (TypeError, ValueError):
         result = math.nan
     inside = math.isfinite(result) and (low < result if low_open else low <= result) and result <= high
@@ -64,7 +65,7 @@ def number(field: str, value: Any, low: float, high: float, unit: str = "", low_
     return result
 
 
-def choice(field: str, value: Any, allowed: Iterable[Any]) -> Any:
+def choice(field: str, value: T, allowed: Iterable[T]) -> T:
     """The value, when it is one of the allowed.
 
     Raises:

@@ -10,10 +10,13 @@ import types
 import typing
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Literal, TypeVar, Union, dataclass_transform
+from typing import Any, Literal, TypeVar, Union, cast, dataclass_transform
 
 import jax
 import numpy as np
+
+from jaxrl_ft.core.files import Json
+from jaxrl_ft.core.tree import map_leaves
 
 T = TypeVar("T")
 
@@ -21,7 +24,7 @@ _CONFIGS: dict[str, type] = {}
 _PACKAGE = __name__.split(".")[0]
 
 
-def _is_static(annotation: Any) -> bool:
+def _is_static(annotation: object) -> bool:
     origin = typing.get_origin(annotation)
     if annotation in (int, bool, str):
         return True
@@ -68,46 +71,51 @@ def config(cls: type[T]) -> type[T]:
     return frozen
 
 
-def _content(value: Any) -> tuple[Any, ...]:
+def _content(value: object) -> tuple[object, ...]:
     """Structure and numbers of a config; a Python number and an array of no axes are alike."""
     leaves, structure = jax.tree.flatten(value)
     return (structure, *((np.shape(leaf), *np.ravel(leaf).tolist()) for leaf in leaves))
 
 
-def _equal(self: Any, other: object) -> Any:
+def _equal(self: object, other: object) -> bool:
     return _content(self) == _content(other) if type(other) is type(self) else NotImplemented
 
 
-def _hash(self: Any) -> int:
+def _hash(self: object) -> int:
     return hash(_content(self))
 
 
-def _children(data: list[str], static: list[str], value: Any) -> tuple[list[Any], tuple[Any, ...]]:
+def _children(data: list[str], static: list[str], value: object) -> tuple[list[Any], tuple[Any, ...]]:
     """The subtrees with their keys, and the static fields."""
     children, fixed = _leaves(data, static, value)
     return [(jax.tree_util.GetAttrKey(name), child) for name, child in zip(data, children)], fixed
 
 
-def _leaves(data: list[str], static: list[str], value: Any) -> tuple[list[Any], tuple[Any, ...]]:
+def _leaves(data: list[str], static: list[str], value: object) -> tuple[list[Any], tuple[Any, ...]]:
     return [getattr(value, name) for name in data], tuple(getattr(value, name) for name in static)
 
 
-def _rebuilt(cls: type[T], data: list[str], static: list[str], fixed: tuple[Any, ...], children: Iterable[Any]) -> T:
-    return cls(**dict(zip(data, children)), **dict(zip(static, fixed)))
+def _rebuilt(
+    cls: type[T], data: list[str], static: list[str], fixed: tuple[object, ...], children: Iterable[object]
+) -> T:
+    # Without `__init__`, as JAX puts placeholders of any type into a tree.
+    value = object.__new__(cls)
+    value.__dict__.update(zip(data, children), **dict(zip(static, fixed)))
+    return value
 
 
 def as_arrays(tree: T) -> T:
     """The same config with every float as a float32 array, so that Python floats and arrays share one trace."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tree)
+    return map_leaves(lambda leaf: np.asarray(leaf, np.float32), tree)
 
 
-def floats(tree: Any) -> dict[str, float]:
+def floats(tree: object) -> dict[str, float]:
     """The floats of a config by dotted path, for the checks at the public door and for result tables."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): float(leaf) for path, leaf in leaves}
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: object) -> Json:
     """A JSON value that `from_json` turns back into the same config.
 
     The type of a config is the name of its class, behind the module where that is not of this package.
@@ -132,7 +140,7 @@ def _type_name(cls: type) -> str:
     return cls.__name__ if own else f"{cls.__module__}.{cls.__name__}"
 
 
-def modules_of(value: Any) -> set[str]:
+def modules_of(value: object) -> set[str]:
     """The modules outside of this package that the classes of a config, and of those inside it, come from."""
     if not dataclasses.is_dataclass(value):
         return set()
@@ -141,7 +149,7 @@ def modules_of(value: Any) -> set[str]:
     return {module}.union(*inner) - {""}
 
 
-def from_json(value: Any) -> Any:
+def from_json(value: Json) -> Any:
     """The config that `to_json` described; lists become tuples. Nothing is imported.
 
     A class with a static method `upgraded` is given its JSON fields first, and returns those that it has now.
@@ -154,7 +162,7 @@ def from_json(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     fields = dict(value)
-    told: Any = fields.pop("type", None)
+    told: object = fields.pop("type", None)
     module, _, name = told.rpartition(".") if isinstance(told, str) else ("", "", told)
     if name not in _CONFIGS and module == "__main__":
         raise ValueError(f"needs class {name}, which the script or notebook that saved it defined; define it first")
@@ -174,7 +182,7 @@ def from_json(value: Any) -> Any:
 def map_fields(value: T, function: Callable[[str, Any], Any], prefix: str = "") -> T:
     """The config with `function(dotted_path, value)` in the place of every field that is not a config itself."""
     if not dataclasses.is_dataclass(value):
-        return function(prefix, value)
+        return cast(T, function(prefix, value))
     changed = {}
     for field in dataclasses.fields(value):
         path = f"{prefix}.{field.name}" if prefix else field.name

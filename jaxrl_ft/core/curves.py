@@ -5,13 +5,16 @@ its first value from step 0.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+Floats: TypeAlias = NDArray[np.float64]
+"""A NumPy array of float64."""
 
-def curve_and_steps(curve: ArrayLike, curve_steps: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+
+def curve_and_steps(curve: ArrayLike, curve_steps: ArrayLike) -> tuple[Floats, Floats]:
     """Both as float64 arrays [..., K] of one shape.
 
     Raises:
@@ -26,7 +29,7 @@ def curve_and_steps(curve: ArrayLike, curve_steps: ArrayLike) -> tuple[NDArray[n
     return values, steps
 
 
-def together(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def together(parts: Sequence[Floats]) -> Floats:
     """Curves, or their steps, [R, K] each, one below the other, [sum of R, longest K]; the shorter repeat their last.
 
     A short budget has as many evaluations as updates; the last repeated adds no area.
@@ -35,19 +38,19 @@ def together(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate([part[:, np.minimum(np.arange(longest), part.shape[1] - 1)] for part in parts])
 
 
-def held_from_zero(values: NDArray[Any], steps: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def held_from_zero(values: Floats, steps: Floats) -> tuple[Floats, Floats]:
     """The curve with its first value also at step 0, [..., K + 1]."""
     start = np.zeros_like(steps[..., :1])
     return np.concatenate([values[..., :1], values], axis=-1), np.concatenate([start, steps], axis=-1)
 
 
-def per_step(area: NDArray[Any], values: NDArray[Any], steps: NDArray[Any]) -> Any:
+def per_step(area: Floats, values: Floats, steps: Floats) -> Floats:
     """The area over the final step count; where no step was spent, the last value."""
     final = steps[..., -1]
     return np.where(final > 0, area / np.where(final > 0, final, 1.0), values[..., -1])[()]
 
 
-def area_under_curve(curve: ArrayLike, curve_steps: ArrayLike) -> Any:
+def area_under_curve(curve: ArrayLike, curve_steps: ArrayLike) -> Floats:
     """Trapezoid area of the curve over env steps, divided by the final step count: a return, [...].
 
     With R(s) linear between evaluations and R(s) = R(s_1) before the first: (1/s_K) * integral of R from 0 to s_K.

@@ -6,9 +6,12 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+
+Json: TypeAlias = Any
+"""What a JSON file holds: numbers, text, booleans, None, and lists and dicts of these."""
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -25,7 +28,7 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def write_csv(path: str | Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write one line per row under a header of all columns, in order of first appearance.
 
     A missing value or None is an empty cell; floats are written with as many digits as give back the same value.
@@ -43,7 +46,7 @@ def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, stream.getvalue())
 
 
-def _cell(value: Any, where: str) -> str:
+def _cell(value: object, where: str) -> str:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if value is not None and not isinstance(value, (bool, int, float, str, np.generic)):

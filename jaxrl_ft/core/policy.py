@@ -1,14 +1,39 @@
 """The policy: what acts."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol, Self, runtime_checkable
+
+from jaxrl_ft.core.types import Params, Statistics
+
+
+@runtime_checkable
+class Network(Protocol):
+    """The config of a pair of networks; all of its fields are static."""
+
+    @property
+    def activation(self) -> str:
+        """The name of the non-linearity of the hidden layers."""
+        ...
+
+    @property
+    def layer_norm(self) -> bool:
+        """Whether each hidden layer is normalised before its activation."""
+        ...
+
+    def widths(self, group: str) -> tuple[int, ...]:
+        """Units in each hidden layer of `policy` or `value`, from the input on."""
+        ...
+
+    def with_widths(self, policy: tuple[int, ...], value: tuple[int, ...]) -> Self:
+        """The config with these hidden layers."""
+        ...
 
 
 class Policy(NamedTuple):
-    """Network parameters, the normaliser's statistics and the (leafless) network config that reads them."""
+    """Network parameters, the normaliser's statistics, and the config of the network that reads them."""
 
-    params: Any
-    """Nested dict with the groups `policy` and `value`."""
-    statistics: Any
-    """Running statistics of the normaliser; an empty dict when nothing is normalised."""
-    network: Any
-    """The network config; all of its fields are static."""
+    params: Params
+    """nested dict with the groups `policy` and `value`"""
+    statistics: Statistics
+    """running statistics of the normaliser; an empty dict when nothing is normalised"""
+    network: Network
+    """without leaves: all of its fields are static"""

@@ -1,29 +1,37 @@
 """Pytree helpers for nested dicts of parameters, addressed by paths such as `policy/dense_0/kernel`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import reduce
-from typing import Any
+from typing import TypeAlias, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-Tree = Any
+from jaxrl_ft.core.types import PyTree
+
+Tree: TypeAlias = PyTree
 """A nested dict with array leaves."""
+T = TypeVar("T")
 
 
-def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:
+def map_leaves(function: Callable[..., object], tree: T, *others: T) -> T:
+    """The tree with `function` of its leaf, and of those of the others, in the place of every leaf."""
+    return cast(T, jax.tree.map(function, tree, *others))
+
+
+def flatten(tree: Tree, prefix: str = "") -> dict[str, jax.Array]:
     """The leaves of a nested dict by path; empty dicts leave no trace."""
     if not isinstance(tree, dict):
         return {prefix: tree}
-    flat: dict[str, Any] = {}
+    flat: dict[str, jax.Array] = {}
     for key, value in tree.items():
         flat.update(flatten(value, f"{prefix}/{key}" if prefix else str(key)))
     return flat
 
 
-def unflatten(flat: dict[str, Any]) -> Tree:
+def unflatten(flat: Mapping[str, object]) -> Tree:
     """The nested dict that `flatten` took apart."""
     tree: Tree = {}
     for path, leaf in flat.items():
@@ -53,12 +61,12 @@ def overlay(base: Tree, delta: Tree) -> Tree:
     return merged | {key: value for key, value in delta.items() if key not in base}
 
 
-def where(condition: jax.Array, on_true: Tree, on_false: Tree) -> Tree:
+def where(condition: jax.Array, on_true: T, on_false: T) -> T:
     """Leaf by leaf, `on_true` where the scalar condition holds, else `on_false`."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
+    return map_leaves(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
 
 
-def bits(tree: Tree) -> tuple[Any, ...]:
+def bits(tree: Tree) -> tuple[Hashable, ...]:
     """Structure, and type, shape and bits of every leaf: equal for two trees where all of these are."""
     arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
     return (jax.tree.structure(tree), *((array.dtype, array.shape, array.tobytes()) for array in arrays))
@@ -91,7 +99,7 @@ def finite_entries(rows: Tree) -> jax.Array:
     return reduce(jnp.logical_and, [jnp.isfinite(x).reshape((len(x), -1)).all(axis=1) for x in jax.tree.leaves(rows)])
 
 
-def finite_rows(rows: Tree) -> Tree:
+def finite_rows(rows: T) -> T:
     """The rows [M, ...], with one that is finite in the place of each that is not.
 
     The last finite one before it takes its place, or the first of all
@@ -108,19 +116,19 @@ def finite_runs(tree: Tree, num: int) -> NDArray[np.bool_]:
     return reduce(np.logical_and, leaves, np.ones(num, bool))
 
 
-def stack(trees: list[Tree]) -> Tree:
+def stack(trees: Sequence[T]) -> T:
     """One tree whose leaves carry a leading axis over the given trees, as NumPy arrays."""
-    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
+    return map_leaves(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
 
 
-def concatenate(trees: list[Tree]) -> Tree:
+def concatenate(trees: Sequence[T]) -> T:
     """One tree with the leaves of the given ones one after another along their leading axis, as NumPy arrays."""
-    return jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *trees)
+    return map_leaves(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *trees)
 
 
-def repeat(tree: Tree, num: int) -> Tree:
+def repeat(tree: T, num: int) -> T:
     """The tree with a new leading axis [num] over which it is constant, as NumPy arrays."""
-    return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (num, *np.shape(leaf))), tree)
+    return map_leaves(lambda leaf: np.broadcast_to(np.asarray(leaf), (num, *np.shape(leaf))), tree)
 
 
 def zeros(shapes: Tree, num: int) -> Tree:
@@ -128,18 +136,18 @@ def zeros(shapes: Tree, num: int) -> Tree:
     return jax.tree.map(lambda one: np.broadcast_to(np.zeros((), one.dtype), (num, *one.shape)), shapes)
 
 
-def take(tree: Tree, index: Any) -> Tree:
+def take(tree: T, index: ArrayLike | jax.Array | slice | tuple[slice | int, ...]) -> T:
     """Every leaf indexed along its leading axis."""
-    return jax.tree.map(lambda leaf: leaf[index], tree)
+    return map_leaves(lambda leaf: leaf[index], tree)
 
 
-def choose_rows(chosen: Any, on_true: Tree, on_false: Tree) -> Tree:
+def choose_rows(chosen: ArrayLike, on_true: T, on_false: T) -> T:
     """Leaf by leaf, the rows of `on_true` where `chosen` [R] holds, else those of `on_false`, as NumPy arrays."""
-    return jax.tree.map(
+    return map_leaves(
         lambda a, b: np.where(np.reshape(chosen, (-1,) + (1,) * (np.ndim(a) - 1)), a, b), on_true, on_false
     )
 
 
-def to_host(tree: Tree) -> Tree:
+def to_host(tree: T) -> T:
     """The tree with NumPy leaves."""
-    return jax.tree.map(np.asarray, jax.device_get(tree))
+    return cast(T, jax.tree.map(np.asarray, jax.device_get(tree)))

@@ -4,12 +4,12 @@ import dataclasses
 import itertools
 import math
 import typing
-from typing import Any, Literal
+from typing import Literal
 
 from jaxrl_ft.core import checks
 
 
-def check_config(value: Any, name: str, kind: type | None = None) -> None:
+def check_config(value: object, name: str, kind: type | None = None) -> None:
     """Checks every field of a config and of the configs inside it.
 
     Floats must be finite and within the class's `BOUNDS` (by default at least 0), whole numbers at least 1, choices
@@ -40,7 +40,7 @@ def check_config(value: Any, name: str, kind: type | None = None) -> None:
             raise ValueError(f"{name}.{error}") from None
 
 
-def _check_field(path: str, value: Any, annotation: Any, bounds: tuple[float, float] | None) -> None:
+def _check_field(path: str, value: object, annotation: object, bounds: tuple[float, float] | None) -> None:
     arguments = typing.get_args(annotation)
     if typing.get_origin(annotation) is Literal:
         checks.choice(path, value, arguments)

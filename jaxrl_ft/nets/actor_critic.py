@@ -2,8 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from jaxrl_ft.core import tree
+from jaxrl_ft.core.policy import Network
+from jaxrl_ft.core.types import Key, Params
 from jaxrl_ft.nets import mlp
 
 # A nearly uniform first policy, and a value head of unit scale (Andrychowicz et al. 2021, arXiv:2006.05990).
@@ -11,7 +13,7 @@ _POLICY_GAIN = 0.01
 _VALUE_GAIN = 1.0
 
 
-def init(key: jax.Array, network: mlp.MLP, obs_size: int, outputs: int, gaussian: bool) -> tree.Tree:
+def init(key: Key, network: Network, obs_size: int, outputs: int, gaussian: bool) -> Params:
     """Fresh parameters `{"policy": ..., "value": ...}`; a Gaussian policy also has `log_std` [outputs], at zero."""
     keys, sizes = jax.random.split(key), {"policy": outputs, "value": 1}
     params = {
@@ -23,12 +25,12 @@ def init(key: jax.Array, network: mlp.MLP, obs_size: int, outputs: int, gaussian
     return params
 
 
-def policy_outputs(params: tree.Tree, network: mlp.MLP, obs: jax.Array) -> jax.Array:
+def policy_outputs(params: Params, network: Network, obs: Float[Array, "*B O"]) -> Float[Array, "*B A"]:
     """Logits or means, [..., A], of the policy network at obs [..., O]."""
     return mlp.apply(params["policy"], network, obs)[0]
 
 
-def values(params: tree.Tree, network: mlp.MLP, obs: jax.Array) -> jax.Array:
+def values(params: Params, network: Network, obs: Float[Array, "*B O"]) -> Float[Array, "*B"]:
     """Values [...] of the value network at obs [..., O]."""
     return mlp.apply(params["value"], network, obs)[0][..., 0]
 
@@ -38,7 +40,7 @@ def head_gain(group: str) -> float:
     return _POLICY_GAIN if group == "policy" else _VALUE_GAIN
 
 
-def features(params: tree.Tree, network: mlp.MLP, obs: jax.Array) -> dict[str, jax.Array]:
+def features(params: Params, network: Network, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
     """What every hidden layer passes on at obs [..., O], by path such as `policy/dense_0`, [..., width] each.
 
     These are each network's own layers, without those of sub-networks, so that adapted networks compare to plain ones.

@@ -1,20 +1,25 @@
 """Initialisers that stay clear of LAPACK, whose batched QR deadlocks under vmap on machines with two cores."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeAlias
 
 import chex
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxrl_ft.core.types import Key
 
 # Newton-Schulz multiplies a small singular value by 1.5 a step. A 64 x 64 Gaussian has one below 1e-9 of the largest
 # about once in ten million draws; 60 steps lift even that to 1.
 _NUM_STEPS = 60
 
-Initializer = Callable[..., jax.Array]
+Initializer: TypeAlias = Callable[..., Float[Array, "n m"]]
+"""A function of a key, a shape [n, m] and a dtype that draws a matrix."""
 
 
-def orthogonalize(matrix: jax.Array) -> jax.Array:
+def orthogonalize(matrix: Float[Array, "n m"]) -> Float[Array, "n m"]:
     """The orthogonal polar factor U Vᵀ of `matrix` = U Σ Vᵀ, shape [n, m].
 
         X₀ = A / ‖A‖_F,   Xₖ₊₁ = Xₖ (3/2 I - 1/2 XₖᵀXₖ)
@@ -32,11 +37,11 @@ def orthogonalize(matrix: jax.Array) -> jax.Array:
     start = matrix.T if wide else matrix
     start = start / jnp.linalg.norm(start)
 
-    def step(_: int, x: jax.Array) -> jax.Array:
+    def step(_: Array | int, x: Array) -> Array:
         gram = jnp.matmul(x.T, x, precision="highest")
         return 1.5 * x - 0.5 * jnp.matmul(x, gram, precision="highest")
 
-    result = jax.lax.fori_loop(0, _NUM_STEPS, step, start)
+    result: Array = jax.lax.fori_loop(0, _NUM_STEPS, step, start)
     return result.T if wide else result
 
 
@@ -46,7 +51,7 @@ def orthogonal(gain: float = 1.0) -> Initializer:
     Reference: Saxe, McClelland & Ganguli 2014, arXiv:1312.6120.
     """
 
-    def init(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+    def init(key: Key, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Float[Array, "n m"]:
         return gain * orthogonalize(jax.random.normal(key, tuple(shape), jnp.float32)).astype(dtype)
 
     return init

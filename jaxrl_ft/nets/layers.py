@@ -1,8 +1,10 @@
 """The layers of a network in flax. The only module that imports it, and imported when parameters are first needed."""
 
+from typing import cast
+
 import flax.linen as nn
-import jax
 import numpy as np
+from jaxtyping import Array, Float
 
 from jaxrl_ft.nets import initializers
 
@@ -16,7 +18,7 @@ class Network(nn.Module):
     head_gain: float
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "*B O"]) -> Float[Array, "*B A"]:
         """The outputs [..., outputs] without activations in between, at inputs [..., O]."""
         for i, width in enumerate(self.widths):
             x = nn.Dense(width, kernel_init=initializers.orthogonal(float(np.sqrt(2))), name=f"dense_{i}")(x)
@@ -25,6 +27,6 @@ class Network(nn.Module):
         return nn.Dense(self.outputs, kernel_init=initializers.orthogonal(self.head_gain), name="head")(x)
 
 
-def normalized(params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+def normalized(params: dict[str, Float[Array, " width"]], x: Float[Array, "*B width"]) -> Float[Array, "*B width"]:
     """Layer norm of x [..., width] with its scale and bias (Ba et al. 2016, arXiv:1607.06450)."""
-    return nn.LayerNorm().apply({"params": params}, x)
+    return cast(Array, nn.LayerNorm().apply({"params": params}, x))

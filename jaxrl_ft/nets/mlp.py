@@ -21,9 +21,11 @@ from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
+from jaxrl_ft.core.policy import Network
+from jaxrl_ft.core.types import Key, Params
 
 _ACTIVATIONS = {"tanh": jax.nn.tanh, "relu": jax.nn.relu, "swish": jax.nn.swish}
 _ENTRY = re.compile(r"(dense|norm|bottleneck|lateral)_\d+|head|lateral_head|residual|offset|column")
@@ -74,9 +76,7 @@ class MLP:
         return replace(self, width=MLP.width, depth=MLP.depth, policy=policy, value=value)
 
 
-def fresh(
-    key: jax.Array, widths: Sequence[int], obs_size: int, outputs: int, head_gain: float, layer_norm: bool
-) -> tree.Tree:
+def fresh(key: Key, widths: Sequence[int], obs_size: int, outputs: int, head_gain: float, layer_norm: bool) -> Params:
     """Fresh parameters of one MLP: orthogonal kernels with gain √2 (head: `head_gain`), zero biases.
 
     Args:
@@ -94,12 +94,14 @@ def fresh(
     return module.init(key, jnp.zeros((1, obs_size), jnp.float32))["params"]
 
 
-def depth(params: tree.Tree) -> int:
+def depth(params: Params) -> int:
     """The number of hidden layers that a parameter tree holds, those of sub-networks apart."""
     return sum(name.startswith("dense_") for name in params)
 
 
-def apply(params: tree.Tree, network: MLP, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+def apply(
+    params: Params, network: Network, x: Float[Array, "*B O"]
+) -> tuple[Float[Array, "*B A"], list[Float[Array, "*B _"]]]:
     """The output [..., outputs], and what each of the network's own hidden layers passes on, [..., width] each.
 
     Args:
@@ -113,7 +115,9 @@ def apply(params: tree.Tree, network: MLP, x: jax.Array) -> tuple[jax.Array, lis
     return _apply(params, network, x, [])
 
 
-def _apply(params: tree.Tree, network: MLP, x: jax.Array, below: list[jax.Array]) -> tuple[jax.Array, list[jax.Array]]:
+def _apply(
+    params: Params, network: Network, x: Float[Array, "*B O"], below: list[Float[Array, "*B _"]]
+) -> tuple[Float[Array, "*B A"], list[Float[Array, "*B _"]]]:
     _check(params)
     hidden = _hidden(params, network, x, below)
     if "column" in params:
@@ -129,7 +133,9 @@ def _apply(params: tree.Tree, network: MLP, x: jax.Array, below: list[jax.Array]
     return (output + sum(added[1:], added[0]) if added else output), hidden
 
 
-def _hidden(params: tree.Tree, network: MLP, x: jax.Array, below: list[jax.Array]) -> list[jax.Array]:
+def _hidden(
+    params: Params, network: Network, x: Float[Array, "*B O"], below: list[Float[Array, "*B _"]]
+) -> list[Float[Array, "*B _"]]:
     from jaxrl_ft.nets.layers import normalized
 
     activation, hidden = _ACTIVATIONS[network.activation], []
@@ -147,11 +153,11 @@ def _hidden(params: tree.Tree, network: MLP, x: jax.Array, below: list[jax.Array
     return hidden
 
 
-def _dense(layer: tree.Tree, x: jax.Array) -> jax.Array:
+def _dense(layer: Params, x: Float[Array, "*B n"]) -> Float[Array, "*B m"]:
     return jnp.matmul(x, layer["kernel"]) + jax.lax.broadcast_to_rank(layer["bias"], x.ndim)
 
 
-def _check(params: tree.Tree) -> None:
+def _check(params: Params) -> None:
     for name, entry in params.items():
         if isinstance(entry, dict) and not _ENTRY.fullmatch(name):
             raise ValueError(f"params: {name!r} is no part of a network (parts: {', '.join(params)})")

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_ft.core import tree
+from jaxrl_ft.core.types import Key, Params
 from jaxrl_ft.nets import initializers, mlp
 
 SUB_NETWORKS = ("residual", "offset", "column")
@@ -28,7 +28,7 @@ class Roles(NamedTuple):
     """write the network's outputs, the one with the network's own bias first"""
 
 
-def roles(params: tree.Tree) -> Roles:
+def roles(params: Params) -> Roles:
     """What the layers of a network read and write, those of its sub-networks included."""
     depth = mlp.depth(params)
     laterals = tuple(name for name in params if name.startswith("lateral_") and name != "lateral_head")
@@ -53,7 +53,7 @@ def _under(name: str, inside: Roles) -> Roles:
     return Roles(*(tuple(f"{name}/{path}" for path in paths) for paths in inside))
 
 
-def networks(params: tree.Tree, prefix: str = "") -> Iterator[tuple[str, tree.Tree]]:
+def networks(params: Params, prefix: str = "") -> Iterator[tuple[str, Params]]:
     """The network and every sub-network in it, each with its path: an empty one, or such as `residual/`."""
     yield prefix, params
     for name in SUB_NETWORKS:
@@ -61,7 +61,7 @@ def networks(params: tree.Tree, prefix: str = "") -> Iterator[tuple[str, tree.Tr
             yield from networks(params[name], f"{prefix}{name}/")
 
 
-def innermost(params: tree.Tree, name: str) -> tuple[str, tree.Tree]:
+def innermost(params: Params, name: str) -> tuple[str, Params]:
     """The last network on the chain of entries `name`, with its path: an empty one, or such as `residual/`."""
     prefix = ""
     while name in params:
@@ -69,18 +69,18 @@ def innermost(params: tree.Tree, name: str) -> tuple[str, tree.Tree]:
     return prefix, params
 
 
-def widths(params: tree.Tree) -> tuple[int, ...]:
+def widths(params: Params) -> tuple[int, ...]:
     """The widths of a network's own hidden layers."""
     return tuple(int(params[f"dense_{i}"]["kernel"].shape[-1]) for i in range(mlp.depth(params)))
 
 
-def sizes(params: tree.Tree) -> tuple[int, int]:
+def sizes(params: Params) -> tuple[int, int]:
     """The sizes of a network's input and output."""
     first = params.get("dense_0", params["head"])
     return int(first["kernel"].shape[0]), int(params["head"]["kernel"].shape[-1])
 
 
-def network(key: jax.Array, like: tree.Tree, width: int | None = None, head_gain: float = 1.0) -> tree.Tree:
+def network(key: Key, like: Params, width: int | None = None, head_gain: float = 1.0) -> Params:
     """A fresh plain network with the inputs, outputs, depth and norms of `like`, and its widths or `width`.
 
     Args:
@@ -93,12 +93,12 @@ def network(key: jax.Array, like: tree.Tree, width: int | None = None, head_gain
     return mlp.fresh(key, hidden, *sizes(like), head_gain, "norm_0" in like)
 
 
-def silenced(params: tree.Tree) -> tree.Tree:
+def silenced(params: Params) -> Params:
     """The network with a zero last layer."""
     return {**params, "head": jax.tree.map(jnp.zeros_like, params["head"])}
 
 
-def bottleneck(key: jax.Array, size: int, width: int) -> tree.Tree:
+def bottleneck(key: Key, size: int, width: int) -> Params:
     """A fresh `bottleneck_i` entry after a layer of `size` units: the identity at first, since `up` is zero.
 
     With an inner width of its own choice it is also the layer that a deeper network inserts without a change of its
@@ -113,7 +113,7 @@ def bottleneck(key: jax.Array, size: int, width: int) -> tree.Tree:
     }
 
 
-def column(key: jax.Array, params: tree.Tree, width: int) -> tree.Tree:
+def column(key: Key, params: Params, width: int) -> Params:
     """A fresh `column` entry for the innermost column of a network; with it, the outputs are what they were.
 
         h_i = act(W_i h_{i-1} + b_i + U_i [h_{i-1} of all earlier columns]),   U_head = the outputs' layer so far
@@ -141,5 +141,5 @@ def column(key: jax.Array, params: tree.Tree, width: int) -> tree.Tree:
     return {**fresh, "head": head, "lateral_head": {"kernel": jnp.concatenate(kernels, axis=0)}}
 
 
-def _columns(params: tree.Tree) -> list[tree.Tree]:
+def _columns(params: Params) -> list[Params]:
     return [params, *(_columns(params["column"]) if "column" in params else [])]

@@ -1,15 +1,27 @@
 """What the engine asks of an algorithm."""
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-import jax
+from jaxtyping import Array, Float, Int, Shaped
 
-from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.policy import Network, Policy
+from jaxrl_ft.core.types import Key, Metrics, Params, PyTree, Statistics
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl.distributions import Distribution
 
-Metrics = dict[str, jax.Array]
+
+@runtime_checkable
+class HasStatistics(Protocol):
+    """What lasts from update to update; only the algorithm knows the rest of it."""
+
+    @property
+    def statistics(self) -> Statistics:
+        """The running statistics of the normaliser."""
+        ...
+
+
+Carry = TypeVar("Carry", bound=HasStatistics)
+Batch = TypeVar("Batch")
 
 
 class Guide(NamedTuple):
@@ -17,43 +29,50 @@ class Guide(NamedTuple):
 
     policy: Policy
     """acts with its own statistics; its actions are those of the policy it guides"""
-    horizon: jax.Array
+    horizon: Float[Array, ""]
     """acts while the steps since the reset are fewer, a scalar"""
 
 
 @runtime_checkable
-class Algorithm(Protocol):
+class Algorithm(Protocol[Carry, Batch]):
     """A config with a handful of pure methods; the engine never asks which algorithm it drives.
 
     An algorithm hands the engine flat `data` and integer `indices` [G, B]; the engine takes G gradient steps, each on
-    `data[indices[g]]`.
+    `data[indices[g]]`. It is generic in its carry, which lasts from update to update, and in its data.
     """
 
-    def init_params(self, key: jax.Array, task: Task, network: Any) -> Tree:
+    @property
+    def num_envs(self) -> int:
+        """Environments stepped side by side."""
+        ...
+
+    @property
+    def gamma(self) -> float:
+        """The discount per step."""
+        ...
+
+    def init_params(self, key: Key, task: Task, network: Network) -> Params:
         """Fresh parameters of every network, in groups."""
 
-    def init_statistics(self, task: Task) -> Tree:
+    def init_statistics(self, task: Task) -> Statistics:
         """Statistics of a normaliser that has seen nothing; an empty dict without one."""
 
-    def init_carry(self, key: jax.Array, tasks: Task, policy: Policy) -> Any:
-        """What lasts from update to update: simulator states, running statistics, replay, target networks.
-
-        The carry has an attribute `statistics`.
-        """
+    def init_carry(self, key: Key, tasks: Task, policy: Policy) -> Carry:
+        """The first carry: simulator states, running statistics, replay, target networks."""
 
     def collect(
-        self, key: jax.Array, tasks: Task, policy: Policy, carry: Any, guide: Guide | None = None
-    ) -> tuple[Any, Any, jax.Array, Metrics]:
+        self, key: Key, tasks: Task, policy: Policy, carry: Carry, guide: Guide | None = None
+    ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
         """The new carry, flat data [M, ...], indices [G, B] into it, and metrics of the rollout.
 
         With a guide, the data tell of whoever acted. Rows that are not finite enter neither the data nor the statistics
         of the carry; `rollout/left_out` among the metrics counts them.
         """
 
-    def loss(self, policy: Policy, carry: Any, batch: Any) -> tuple[jax.Array, Metrics]:
+    def loss(self, policy: Policy, carry: Carry, batch: Batch) -> tuple[Float[Array, ""], Metrics]:
         """The scalar loss on a batch [B, ...], and its metrics; `kl` among them drives KL-aware optimizers."""
 
-    def after_step(self, params: Tree, carry: Any, indices: jax.Array, metrics: Metrics) -> Any:
+    def after_step(self, params: Params, carry: Carry, indices: Int[Array, " B"], metrics: Metrics) -> Carry:
         """The carry after a gradient step: target networks, priorities; the identity unless needed."""
 
     def steps_per_update(self) -> int:
@@ -63,17 +82,21 @@ class Algorithm(Protocol):
         """Gradient steps G that one update takes."""
 
     @staticmethod
-    def distribution(policy: Policy, obs: jax.Array) -> Distribution:
+    def distribution(policy: Policy, obs: Float[Array, "*B O"]) -> Distribution:
         """The action distribution at obs [..., O]."""
 
     @staticmethod
-    def features(policy: Policy, obs: jax.Array) -> dict[str, jax.Array]:
+    def features(policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
         """Activations of every hidden layer at obs [..., O]."""
 
     @staticmethod
-    def random_action(task: Task, noise: jax.Array) -> jax.Array:
+    def random_action(task: Task, noise: Float[Array, "*B A"]) -> Shaped[Array, "..."]:
         """Actions [...] uniform over all that a task allows, from `noise` [..., A]."""
 
     @staticmethod
-    def noise(task: Task, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    def noise(task: Task, key: Key, shape: tuple[int, ...]) -> Float[Array, "*B A"]:
         """Random numbers for sampling `shape` actions of a task's distribution, from one call."""
+
+
+AnyAlgorithm: TypeAlias = Algorithm[Any, PyTree]
+"""An algorithm whose carry and data nobody but itself looks into."""

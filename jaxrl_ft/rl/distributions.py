@@ -6,28 +6,31 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxrl_ft.core.types import Key
 
 
 class Categorical(NamedTuple):
     """A distribution over A actions, given unnormalised log-probabilities [..., A]."""
 
-    logits: jax.Array
+    logits: Float[Array, "*B A"]
 
     @staticmethod
-    def noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    def noise(key: Key, shape: tuple[int, ...]) -> Float[Array, "*B A"]:
         """Noise for samples of the given shape [..., A]: standard Gumbel."""
         return jax.random.gumbel(key, shape, jnp.float32)
 
-    def sample(self, noise: jax.Array) -> jax.Array:
+    def sample(self, noise: Float[Array, "*B A"]) -> Int[Array, "*B"]:
         """Actions [...] in {0, ..., A-1}: the largest of logits plus Gumbel `noise` [..., A] (Gumbel 1954)."""
         chex.assert_equal_shape([noise, self.logits])
         return jnp.argmax(self.logits + noise, axis=-1).astype(jnp.int32)
 
-    def mode(self) -> jax.Array:
+    def mode(self) -> Int[Array, "*B"]:
         """The most probable action [...], the first among equals."""
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
 
-    def log_prob(self, action: jax.Array) -> jax.Array:
+    def log_prob(self, action: Int[Array, "*B"]) -> Float[Array, "*B"]:
         """Log-probability [...] of actions [...]."""
         log_probs = jax.nn.log_softmax(self.logits)
         # A sum over a mask compiles to plain arithmetic; a gather, and the scatter of its gradient, do not.
@@ -35,12 +38,12 @@ class Categorical(NamedTuple):
         mask = action[..., None] == jax.lax.broadcast_to_rank(choices, action.ndim + 1)
         return jnp.sum(jnp.where(mask, log_probs, 0.0), axis=-1)
 
-    def entropy(self) -> jax.Array:
+    def entropy(self) -> Float[Array, "*B"]:
         """H = -Σₐ p(a) log p(a), in nats, [...]."""
         log_probs = jax.nn.log_softmax(self.logits)
         return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
 
-    def kl(self, other: "Categorical") -> jax.Array:
+    def kl(self, other: "Categorical") -> Float[Array, "*B"]:
         """KL(self ‖ other) = Σₐ p(a) (log p(a) - log q(a)), in nats, [...]."""
         log_p, log_q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
         return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
@@ -49,34 +52,34 @@ class Categorical(NamedTuple):
 class DiagGaussian(NamedTuple):
     """A Gaussian over R^A with independent components: means and log standard deviations, [..., A] each."""
 
-    mean: jax.Array
-    log_std: jax.Array
+    mean: Float[Array, "*B A"]
+    log_std: Float[Array, "*#B A"]
 
     @staticmethod
-    def noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    def noise(key: Key, shape: tuple[int, ...]) -> Float[Array, "*B A"]:
         """Noise for samples of the given shape [..., A]: standard normal."""
         return jax.random.normal(key, shape, jnp.float32)
 
-    def sample(self, noise: jax.Array) -> jax.Array:
+    def sample(self, noise: Float[Array, "*B A"]) -> Float[Array, "*B A"]:
         """Actions μ + σ ε, [..., A], for ε = `noise` [..., A]."""
         chex.assert_equal_shape([noise, self.mean])
         return self.mean + jnp.exp(self.log_std) * noise
 
-    def mode(self) -> jax.Array:
+    def mode(self) -> Float[Array, "*B A"]:
         """The mean, [..., A]."""
         return self.mean
 
-    def log_prob(self, action: jax.Array) -> jax.Array:
+    def log_prob(self, action: Float[Array, "*B A"]) -> Float[Array, "*B"]:
         """Log-density [...] of actions [..., A]."""
         z = (action - self.mean) * jnp.exp(-self.log_std)
         return jnp.sum(-0.5 * z**2 - self.log_std - 0.5 * math.log(2 * math.pi), axis=-1)
 
-    def entropy(self) -> jax.Array:
+    def entropy(self) -> Float[Array, "*B"]:
         """H = Σ (log σ + 1/2 log 2πe), in nats, [...]."""
         log_std = jnp.broadcast_to(self.log_std, self.mean.shape)
         return jnp.sum(log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
 
-    def kl(self, other: "DiagGaussian") -> jax.Array:
+    def kl(self, other: "DiagGaussian") -> Float[Array, "*B"]:
         """KL(self ‖ other) = Σ (log σ₂/σ₁ + (σ₁² + (μ₁-μ₂)²) / 2σ₂² - 1/2), in nats, [...]."""
         ratio = jnp.exp(2 * (self.log_std - other.log_std))
         distance = ((self.mean - other.mean) * jnp.exp(-other.log_std)) ** 2

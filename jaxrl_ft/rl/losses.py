@@ -3,9 +3,14 @@
 import chex
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrl_ft.core.types import Scalar
 
 
-def clipped_surrogate(log_ratio: jax.Array, advantage: jax.Array, clip_eps: jax.Array | float) -> jax.Array:
+def clipped_surrogate(
+    log_ratio: Float[Array, " B"], advantage: Float[Array, " B"], clip_eps: Scalar
+) -> Float[Array, ""]:
     """The negated clipped surrogate objective, a scalar.
 
         L = -mean(min(ρ A, clip(ρ, 1 - ε, 1 + ε) A)),   ρ = exp(log π(a|s) - log π_old(a|s))
@@ -26,15 +31,15 @@ def clipped_surrogate(log_ratio: jax.Array, advantage: jax.Array, clip_eps: jax.
     return -jnp.mean(jnp.where(ratio * advantage <= clipped * advantage, ratio * advantage, clipped * advantage))
 
 
-def value_loss(value: jax.Array, target_value: jax.Array) -> jax.Array:
+def value_loss(value: Float[Array, " B"], target_value: Float[Array, " B"]) -> Float[Array, ""]:
     """Half the mean squared error between `value` [B] and `target_value` [B], a scalar."""
     chex.assert_equal_shape([value, target_value])
     return 0.5 * jnp.mean((value - target_value) ** 2)
 
 
 def clipped_value_loss(
-    value: jax.Array, old_value: jax.Array, target_value: jax.Array, clip_eps: jax.Array | float
-) -> jax.Array:
+    value: Float[Array, " B"], old_value: Float[Array, " B"], target_value: Float[Array, " B"], clip_eps: Scalar
+) -> Float[Array, ""]:
     """Half the mean of the larger squared error of `value` and of `value` clipped around `old_value`, a scalar.
 
         L = 1/2 mean(max((V - V*)², (V_old + clip(V - V_old, -ε, ε) - V*)²))
@@ -52,7 +57,7 @@ def clipped_value_loss(
     return 0.5 * jnp.mean(jnp.maximum((value - target_value) ** 2, (clipped - target_value) ** 2))
 
 
-def approximate_kl(log_ratio: jax.Array) -> jax.Array:
+def approximate_kl(log_ratio: Float[Array, " B"]) -> Float[Array, ""]:
     """A non-negative, unbiased estimate of KL(π_old ‖ π) from samples of π_old, a scalar.
 
         mean(ρ - 1 - log ρ)
@@ -62,6 +67,6 @@ def approximate_kl(log_ratio: jax.Array) -> jax.Array:
     return jnp.mean(jnp.expm1(log_ratio) - log_ratio)
 
 
-def normalize_advantage(advantage: jax.Array) -> jax.Array:
+def normalize_advantage(advantage: Float[Array, " B"]) -> Float[Array, " B"]:
     """The advantages [B] with mean 0 and standard deviation 1 over the batch."""
     return (advantage - advantage.mean()) / (advantage.std() + 1e-8)

@@ -1,12 +1,14 @@
 """Running mean and variance of a stream of batches, for normalising observations and scaling rewards."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from jaxrl_ft.core import tree
+from jaxrl_ft.core.types import Scalar
 
 # Observations beyond ten standard deviations carry no more information, only large gradients.
 CLIP = 10.0
@@ -16,17 +18,17 @@ EPSILON = 1e-8
 class Moments(NamedTuple):
     """Mean [D...] and variance [D...] of everything seen, and how they normalise; the other fields are scalars."""
 
-    mean: Any
-    variance: Any
-    num: Any
+    mean: Float[Array, "*D"]
+    variance: Float[Array, "*D"]
+    num: Float[Array, ""]
     """how many entries were seen"""
-    epsilon: Any = EPSILON
+    epsilon: Scalar = EPSILON
     """added to the variance"""
-    clip: Any = CLIP
+    clip: Scalar = CLIP
     """largest absolute value of what is normalised"""
 
 
-def init(shape: tuple[int, ...] = (), epsilon: Any = EPSILON, clip: Any = CLIP) -> Moments:
+def init(shape: tuple[int, ...] = (), epsilon: Scalar = EPSILON, clip: Scalar = CLIP) -> Moments:
     """Moments of nothing yet: mean 0, variance 1, number 0."""
     epsilon, clip = (jnp.asarray(number, jnp.float32) for number in (epsilon, clip))
     return Moments(
@@ -34,7 +36,7 @@ def init(shape: tuple[int, ...] = (), epsilon: Any = EPSILON, clip: Any = CLIP) 
     )
 
 
-def update(moments: Moments, batch: jax.Array) -> Moments:
+def update(moments: Moments, batch: Float[Array, " B *D"]) -> Moments:
     """The moments of all seen before and of `batch` [B, D...] together.
 
         δ = μ_B - μ,   μ' = μ + δ n_B / (n + n_B),   M' = n σ² + n_B σ_B² + δ² n n_B / (n + n_B)
@@ -49,7 +51,7 @@ def update(moments: Moments, batch: jax.Array) -> Moments:
     return tree.where(tree.finite(after), after, tree.where(tree.finite(rest), rest, moments))
 
 
-def _merged(moments: Moments, batch: jax.Array) -> Moments:
+def _merged(moments: Moments, batch: Float[Array, " B *D"]) -> Moments:
     num = batch.shape[0]
     mean, variance = batch.mean(axis=0), batch.var(axis=0)
     total = moments.num + num
@@ -58,16 +60,16 @@ def _merged(moments: Moments, batch: jax.Array) -> Moments:
     return moments._replace(mean=moments.mean + delta * num / total, variance=squares / total, num=total)
 
 
-def normalize(moments: Moments, x: jax.Array) -> jax.Array:
+def normalize(moments: Moments, x: Float[Array, "*BD"]) -> Float[Array, "*BD"]:
     """clip((x - mean) / √(variance + epsilon), -clip, clip) for x [..., D...]."""
     return _clipped(moments, x - jax.lax.broadcast_to_rank(moments.mean, x.ndim))
 
 
-def scale(moments: Moments, x: jax.Array) -> jax.Array:
+def scale(moments: Moments, x: Float[Array, "*BD"]) -> Float[Array, "*BD"]:
     """clip(x / √(variance + epsilon), -clip, clip); the mean stays, so that the sign of a reward does."""
     return _clipped(moments, x)
 
 
-def _clipped(moments: Moments, x: jax.Array) -> jax.Array:
+def _clipped(moments: Moments, x: Float[Array, "*BD"]) -> Float[Array, "*BD"]:
     variance = jax.lax.broadcast_to_rank(moments.variance, x.ndim)
     return jnp.clip(x * jax.lax.rsqrt(variance + moments.epsilon), -moments.clip, moments.clip)

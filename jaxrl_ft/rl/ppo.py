@@ -1,41 +1,42 @@
 """Proximal policy optimisation."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Shaped
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
-from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.table import Table
-from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import EnvState, Key, Metrics, Params, Statistics
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl import actor_critic, losses, normalizer, returns, rollout
-from jaxrl_ft.rl.algorithm import Guide, Metrics
+from jaxrl_ft.rl.algorithm import Guide
 from jaxrl_ft.rl.distributions import Distribution
 
 
 class Batch(NamedTuple):
     """Flat experience, [B, ...]."""
 
-    obs: jax.Array
-    action: jax.Array
-    log_prob: jax.Array
-    value: jax.Array
-    advantage: jax.Array
-    target_value: jax.Array
+    obs: Float[Array, "B O"]
+    action: Shaped[Array, " B *A"]
+    log_prob: Float[Array, " B"]
+    value: Float[Array, " B"]
+    advantage: Float[Array, " B"]
+    target_value: Float[Array, " B"]
 
 
 class Carry(NamedTuple):
     """What lasts from update to update; leaves [N, ...] but for the statistics."""
 
-    obs: jax.Array
-    env_state: Any
+    obs: Float[Array, "N O"]
+    env_state: EnvState
     episodes: rollout.Episodes
-    discounted_return: jax.Array
-    statistics: Tree
+    discounted_return: Float[Array, " N"]
+    statistics: Statistics
 
 
 @config
@@ -117,11 +118,11 @@ class PPO:
         """Minibatches of all passes over a rollout."""
         return self.num_epochs * self.num_minibatches
 
-    def init_params(self, key: jax.Array, task: Task, network: Any) -> Tree:
+    def init_params(self, key: Key, task: Task, network: Network) -> Params:
         """Fresh parameters of the policy and value networks."""
         return actor_critic.init_params(key, task, network)
 
-    def init_statistics(self, task: Task) -> Tree:
+    def init_statistics(self, task: Task) -> Statistics:
         """Empty moments `obs` and `reward`, each only when it is normalised."""
         statistics = {}
         if self.normalize_obs:
@@ -130,15 +131,15 @@ class PPO:
             statistics["reward"] = normalizer.init()
         return statistics
 
-    def init_carry(self, key: jax.Array, tasks: Task, policy: Policy) -> Carry:
+    def init_carry(self, key: Key, tasks: Task, policy: Policy) -> Carry:
         """N fresh environments, and the policy's statistics to go on from."""
         obs, env_state = rollout.start(key, tasks, self.num_envs)
         zeros = jnp.zeros((self.num_envs,), jnp.float32)
         return Carry(obs, env_state, rollout.Episodes(zeros, zeros), zeros, policy.statistics)
 
     def collect(
-        self, key: jax.Array, tasks: Task, policy: Policy, carry: Carry, guide: Guide | None = None
-    ) -> tuple[Carry, Batch, jax.Array, Metrics]:
+        self, key: Key, tasks: Task, policy: Policy, carry: Carry, guide: Guide | None = None
+    ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
         """A rollout of T x N steps with its advantages, and E shuffled passes over it.
 
         The scan runs the actor alone; log-probabilities and values are one batched call each after it.
@@ -185,12 +186,12 @@ class PPO:
 
     def _of_actor(
         self,
-        quantity: Callable[[Distribution], jax.Array],
+        quantity: Callable[[Distribution], Shaped[Array, "..."]],
         policy: Policy,
         guide: Guide | None,
-        obs: jax.Array,
-        age: jax.Array | None,
-    ) -> jax.Array:
+        obs: Float[Array, "*B O"],
+        age: Float[Array, "*B"] | None,
+    ) -> Shaped[Array, "..."]:
         """The quantity of the distribution of whoever acts at obs [..., O] and age [...]."""
         own = quantity(self.distribution(policy, obs))
         if guide is None or age is None:
@@ -199,7 +200,9 @@ class PPO:
         young = (age < guide.horizon).reshape(age.shape + (1,) * (own.ndim - age.ndim))
         return jnp.where(young, guided, own)
 
-    def _normalize(self, carry: Carry, steps: rollout.Transition) -> tuple[jax.Array, jax.Array, Tree]:
+    def _normalize(
+        self, carry: Carry, steps: rollout.Transition
+    ) -> tuple[Float[Array, "T N"], Float[Array, " N"], Statistics]:
         statistics = dict(carry.statistics)
         discounted, reward = carry.discounted_return, steps.reward
         if "obs" in statistics:
@@ -218,14 +221,14 @@ class PPO:
             reward = normalizer.scale(statistics["reward"], reward)
         return reward, discounted, statistics
 
-    def _orders(self, key: jax.Array) -> jax.Array:
+    def _orders(self, key: Key) -> Int[Array, "G B"]:
         num = self.steps_per_update()
         bits = jax.random.bits(key, (self.num_epochs, num), jnp.uint32)
         # Ties among 32-bit draws are rare and only make the order of the tied pair the original one.
         order = jnp.argsort(bits, axis=-1).astype(jnp.int32)
         return order.reshape((self.num_epochs * self.num_minibatches, -1))
 
-    def loss(self, policy: Policy, carry: Carry, batch: Batch) -> tuple[jax.Array, Metrics]:
+    def loss(self, policy: Policy, carry: Carry, batch: Batch) -> tuple[Float[Array, ""], Metrics]:
         """Surrogate loss plus weighted value loss less weighted entropy, on a minibatch [B, ...].
 
         L = L_clip + vf_coef L_value - ent_coef H
@@ -244,7 +247,7 @@ class PPO:
         kl = losses.approximate_kl(log_ratio)
         return total, {"loss/policy": policy_loss, "loss/value": value_loss, "policy/entropy": entropy, "kl": kl}
 
-    def after_step(self, params: Tree, carry: Carry, indices: jax.Array, metrics: Metrics) -> Carry:
+    def after_step(self, params: Params, carry: Carry, indices: Int[Array, " B"], metrics: Metrics) -> Carry:
         """The carry as it is."""
         return carry
 

@@ -3,17 +3,20 @@
 import chex
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxrl_ft.core.types import Scalar
 
 
 def gae(
-    reward: jax.Array,
-    value: jax.Array,
-    next_value: jax.Array,
-    terminated: jax.Array,
-    done: jax.Array,
-    gamma: jax.Array | float,
-    gae_lambda: jax.Array | float,
-) -> jax.Array:
+    reward: Float[Array, " T *N"],
+    value: Float[Array, " T *N"],
+    next_value: Float[Array, " T *N"],
+    terminated: Bool[Array, " T *N"],
+    done: Bool[Array, " T *N"],
+    gamma: Scalar,
+    gae_lambda: Scalar,
+) -> Float[Array, " T *N"]:
     """Generalised advantage estimates, [T, ...].
 
         δₜ = rₜ + γ (1 - terminatedₜ) V(sₜ₊₁) - V(sₜ)

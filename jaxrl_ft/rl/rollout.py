@@ -1,38 +1,41 @@
 """Experience from a batch of environments: a scan whose random numbers were all drawn before it."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Shaped
 
+from jaxrl_ft.core.types import Draws, EnvState, Key
 from jaxrl_ft.envs.task import Task
 
-_Running = tuple[jax.Array, Any, jax.Array | None]
+Age: TypeAlias = Float[Array, " N"] | None
+_Running: TypeAlias = tuple[Float[Array, "N O"], EnvState, Age]
 
 
 class Transition(NamedTuple):
     """One step of every environment; the leaves of a rollout are [T, N, ...]."""
 
-    obs: jax.Array
-    action: jax.Array
-    reward: jax.Array
-    terminated: jax.Array
-    truncated: jax.Array
-    next_obs: jax.Array
+    obs: Float[Array, "T N O"]
+    action: Shaped[Array, "T N *A"]
+    reward: Float[Array, "T N"]
+    terminated: Bool[Array, "T N"]
+    truncated: Bool[Array, "T N"]
+    next_obs: Float[Array, "T N O"]
     """the successor before any reset"""
-    age: jax.Array | None = None
+    age: Float[Array, "T N"] | None = None
     """steps since the reset before this one, where the rollout counts them"""
 
 
 class Episodes(NamedTuple):
     """What has been collected in each environment's current episode, [N] each."""
 
-    episode_return: jax.Array
-    episode_length: jax.Array
+    episode_return: Float[Array, " N"]
+    episode_length: Float[Array, " N"]
 
 
-def start(key: jax.Array, tasks: Task, num_envs: int) -> tuple[jax.Array, Any]:
+def start(key: Key, tasks: Task, num_envs: int) -> tuple[Float[Array, "{num_envs} O"], EnvState]:
     """First observations [N, O] and simulator states of N environments.
 
     Args:
@@ -46,13 +49,13 @@ def start(key: jax.Array, tasks: Task, num_envs: int) -> tuple[jax.Array, Any]:
 
 def rollout(
     tasks: Task,
-    act: Callable[[jax.Array, jax.Array, jax.Array | None], jax.Array],
-    draws: Any,
-    noise: jax.Array,
-    obs: jax.Array,
-    env_state: Any,
-    age: jax.Array | None = None,
-) -> tuple[jax.Array, Any, Transition]:
+    act: Callable[[Float[Array, "N O"], Float[Array, "N ..."], Age], Shaped[Array, "N ..."]],
+    draws: Draws,
+    noise: Float[Array, "T N ..."],
+    obs: Float[Array, "N O"],
+    env_state: EnvState,
+    age: Age = None,
+) -> tuple[Float[Array, "N O"], EnvState, Transition]:
     """The observations and states after T steps of N environments, and the transitions [T, N, ...].
 
     Args:
@@ -65,7 +68,7 @@ def rollout(
         age: steps since the reset to count on from, [N]; None when nothing depends on them, and nothing is counted.
     """
 
-    def step(carry: _Running, inputs: tuple[Any, jax.Array]) -> tuple[_Running, Transition]:
+    def step(carry: _Running, inputs: tuple[Draws, Array]) -> tuple[_Running, Transition]:
         obs, env_state, age = carry
         action = act(obs, inputs[1], age)
         after = jax.vmap(Task.transition)(tasks, inputs[0], env_state, action)

@@ -216,7 +216,7 @@ def test_features_are_the_hidden_activations_of_both_networks():
 def gradients(params, network):
     """Those of the sum of squared logits and of that of squared values."""
     functions = (actor_critic.policy_outputs, actor_critic.values)
-    return [jax.grad(lambda params, f=f: jnp.sum(f(params, network, OBS) ** 2))(params) for f in functions]
+    return [jax.grad(lambda params, f=f: jnp.sum(f(params, network, jnp.asarray(OBS)) ** 2))(params) for f in functions]
 
 
 def test_policy_and_value_are_separate():

@@ -1,6 +1,7 @@
 """Networks with parts: each forward pass against the definition written out in NumPy, and what a fresh part keeps."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.compiling import quick
@@ -70,8 +71,8 @@ def test_a_bottleneck_of_any_inner_width_adds_to_what_its_layer_passes_on():
 @quick
 def fresh_bottleneck(key, params):
     """A part, and the gradients of the sum of the outputs in it."""
-    part = parts.bottleneck(key, 6, 3)
-    return part, jax.grad(lambda part: mlp.apply({**params, "bottleneck_1": part}, NETWORK, OBS)[0].sum())(part)
+    part, obs = parts.bottleneck(key, 6, 3), jnp.asarray(OBS)
+    return part, jax.grad(lambda part: mlp.apply({**params, "bottleneck_1": part}, NETWORK, obs)[0].sum())(part)
 
 
 def test_a_fresh_bottleneck_is_the_identity_and_reaches_its_layer():

@@ -89,7 +89,7 @@ def test_the_modes():
     mode = quick(Categorical.mode)(Categorical(LOGITS))
     assert mode.tolist() == [0, 0, 1, 0]
     assert mode.dtype == np.int32
-    np.testing.assert_array_equal(DiagGaussian(MEAN, LOG_STD).mode(), MEAN)
+    np.testing.assert_array_equal(DiagGaussian(jnp.asarray(MEAN), LOG_STD).mode(), MEAN)
     grid = np.linspace(-3, 3, 601, dtype=np.float32)[:, None]
     best = grid[np.argmax(log_prob(DiagGaussian(MEAN[:1, :1], LOG_STD[:1]), grid))]
     assert best == pytest.approx(MEAN[0, 0], abs=0.005)
@@ -175,6 +175,6 @@ def test_a_divergence_is_the_mean_of_log_ratios_and_never_negative():
 
 def test_noise_of_another_shape_is_refused():
     with pytest.raises(AssertionError):
-        Categorical(LOGITS).sample(np.zeros(3, np.float32))
+        Categorical(LOGITS).sample(jnp.zeros(3))
     with pytest.raises(AssertionError):
-        DiagGaussian(MEAN, LOG_STD).sample(np.zeros((3, 2), np.float32))
+        DiagGaussian(MEAN, LOG_STD).sample(jnp.zeros((3, 2)))

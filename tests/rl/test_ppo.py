@@ -5,6 +5,7 @@ import functools
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import ppo_reference
@@ -18,11 +19,12 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.rl.ppo import Batch
+from jaxrl_ft.rl.ppo import Batch, Carry
 from jaxrl_ft.training import collect, initial_state, update
 
 NETWORK = ft.MLP(width=8)
 ALGO = ft.PPO(num_envs=4, num_steps=16, num_epochs=2, num_minibatches=2, gamma=0.9, gae_lambda=0.8)
+NO_CARRY = Carry(None, None, None, None, {})
 VARIANTS = {
     "plain": ALGO,
     "all terms": dataclasses.replace(
@@ -141,7 +143,8 @@ def test_ten_updates_equal_the_reference(name):
 
 @quick
 def loss_and_grads(algo, params, data):
-    return jax.value_and_grad(lambda params: algo.loss(Policy(params, {}, NETWORK), None, data), has_aux=True)(params)
+    loss = lambda params: algo.loss(Policy(params, {}, NETWORK), NO_CARRY, data)  # noqa: E731
+    return jax.value_and_grad(loss, has_aux=True)(params)
 
 
 @pytest.mark.parametrize("value_clip_eps", [None, 0.02])
@@ -178,12 +181,13 @@ def test_the_whole_loss_has_the_gradient_of_finite_differences():
 
 def test_policy_and_critic_share_nothing():
     states, experience = recorded("plain")
-    data, owners = experience[0][1], {"loss/policy": "policy", "policy/entropy": "policy", "loss/value": "value"}
+    data = jax.tree.map(jnp.asarray, experience[0][1])
+    owners = {"loss/policy": "policy", "policy/entropy": "policy", "loss/value": "value"}
 
     @quick
     @jax.jacrev
     def jacobian(params):
-        metrics = ALGO.loss(Policy(params, {}, NETWORK), None, data)[1]
+        metrics = ALGO.loss(Policy(params, {}, NETWORK), NO_CARRY, data)[1]
         return {name: metrics[name] for name in owners}
 
     for name, grads in jacobian(states[3].delta).items():
