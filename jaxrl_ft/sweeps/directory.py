@@ -11,6 +11,7 @@ from typing import Any
 import filelock
 import numpy as np
 
+from jaxrl_ft.core.types import Leaf
 from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps.proposals import Proposal, Trial
 
@@ -62,7 +63,7 @@ def write_plan(path: Path, plan: Mapping[str, Any]) -> None:
     run_directory.write_json(path / PLAN, plan)
 
 
-def digest(tree_of_arrays: Mapping[str, np.ndarray]) -> str:
+def digest(tree_of_arrays: Mapping[str, Leaf]) -> str:
     """The SHA-256 of arrays by name: equal for equal names, shapes, types and bits alone."""
     found = hashlib.sha256()
     for name in sorted(tree_of_arrays):

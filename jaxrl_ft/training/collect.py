@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Metrics
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.data import Data
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.core.types import Metrics
 from jaxrl_ft.rl.algorithm import Guide
 from jaxrl_ft.training.keys import CARRY, DATA, MIXING, TASKS, stream_key
 from jaxrl_ft.training.per_run import per_run

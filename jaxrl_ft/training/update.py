@@ -10,11 +10,11 @@ from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Metrics
 from jaxrl_ft.methods.adapters import Adapter
 from jaxrl_ft.methods.interventions import Intervention
 from jaxrl_ft.methods.optimizers import Optimizer
 from jaxrl_ft.methods.penalties import Penalty
-from jaxrl_ft.core.types import Metrics
 from jaxrl_ft.training.collect import Rows
 from jaxrl_ft.training.keys import STEPS, stream_key
 from jaxrl_ft.training.per_run import per_run

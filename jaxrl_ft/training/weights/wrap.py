@@ -191,7 +191,7 @@ def _normalizer(
     good = mean.shape == variance.shape == (size,) and np.isfinite([mean, variance]).all() and (variance > 0).all()
     if not good:
         raise ValueError(f"obs_mean, obs_variance: each must be {size} finite numbers, variances above 0")
-    moments = Moments(mean, variance, *map(np.float32, (count, algo.obs_epsilon, algo.obs_clip)))
+    moments = Moments._make((mean, variance, *map(np.float32, (count, algo.obs_epsilon, algo.obs_clip))))
     return algo, {"obs": tree.repeat(moments, num)}
 
 
