@@ -148,8 +148,7 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
 def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | None", took: str) -> None:
     """Writes figures and report, and prints what they hold."""
     from jaxrl_ft.advice.choice import outcome
-    from jaxrl_ft.analysis.report.measurements import Measurements
-    from jaxrl_ft.commands import output
+    from jaxrl_ft.commands import measurements, output
 
     summary, name = comparison.summary(), settings.target_name
     told = [] if advice is None else [f"Advice before training: {advice.told()}", outcome(advice, summary.rows)]
@@ -159,7 +158,7 @@ def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | No
         title=f"Fine-tuning to {name}",
         targets={name: settings.target_text},
         notes=[*told, *comparison.transfers(), took],
-        measurements=Measurements(),
+        measurements=measurements.measure(comparison, settings.finetune_seed, grids=False),
     )
     print(f"\n{settings.source.describe()} to {settings.target.describe()} ({settings.target_text}).")
     print("Interquartile means over runs, with 95% intervals.\n")

@@ -170,14 +170,15 @@ def finetuned(tiny, rows, enough, agents, target):
 def undrawn():
     """A context within which a command measures and draws nothing for its figures, for tests that look at none."""
     from jaxrl_ft.analysis.report import files, html
-    from jaxrl_ft.commands import sweep_output
+    from jaxrl_ft.analysis.report.measurements import Measurements
+    from jaxrl_ft.commands import measurements
 
     @contextmanager
     def nothing_is_drawn():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(html, "_figures", lambda shown: "")
             patch.setattr(files, "write_figure", lambda *args: None)
-            patch.setattr(sweep_output, "_measured", lambda *args: None)
+            patch.setattr(measurements, "measure", lambda *args, **kwargs: Measurements())
             yield
 
     return nothing_is_drawn

@@ -1,16 +1,18 @@
 """What a command measures beside the runs of a comparison, for figures that need more than returns."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from jaxrl_ft.analysis.figures.world import World
+from jaxrl_ft.analysis.figures.worlds import WORLDS
 from jaxrl_ft.analysis.report.findings import best_method
 from jaxrl_ft.analysis.report.measurements import Episode, Film, Measurements, PhysicsGrid
 from jaxrl_ft.core import tree
 from jaxrl_ft.envs.cartpole import QUANTITIES
 from jaxrl_ft.envs.catalogue import grid_axes, physics_grid
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.sweeps.results import Comparison
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.evaluation import diagnostics
 from jaxrl_ft.training.evaluation.episodes import Recording
@@ -19,35 +21,32 @@ BASE = "zero_shot"
 CARTPOLE = "CartPole"
 
 
-def grids_and_films(
-    agents: Mapping[tuple[str, str], Agents],
-    rows: Sequence[Mapping[str, Any]],
-    targets: Iterable[str],
-    seed: int,
-    episodes: int = 8,
+def measure(
+    comparison: Comparison, seed: int, targets: Iterable[str] | None = None, grids: bool = True, episodes: int = 8
 ) -> Measurements:
-    """Grids of physics and films of the best method on every target.
+    """Returns over physics, and an episode before and after fine-tuning, of the best method on every target.
 
-    The best method is the one with the largest area among the summary rows; the run that is filmed is the first that
-    did not fail, whatever it returns.
+    The best method is the one with the largest area under the curve. The episode is that of the first run that did not
+    fail, whatever it returns.
 
     Args:
-        agents: by method and target.
-        rows: the summary of the runs.
-        targets: by name. A grid costs some hundred evaluations.
+        comparison: with the agents of every cell.
         seed: of the starts and the noise.
+        targets: by name; all without it.
+        grids: whether to measure returns over physics, which costs some hundred evaluations of each target.
         episodes: greedy episodes of each run in each cell of a grid.
     """
-    grids, films = [], []
-    for target in targets:
+    rows, agents = comparison.summary().rows, comparison.cells
+    measured, films = [], []
+    for target in targets or dict.fromkeys(target for _, target in agents):
         best = best_method([row for row in rows if row["target"] == target])
         if best is None:
             continue
         method = str(best["method"])
         before, after = agents[BASE, target], agents[method, target]
-        grids.append(measured_grid(before, after, target, method, seed, episodes))
+        measured.append(measured_grid(before, after, target, method, seed, episodes) if grids else None)
         films.append(filmed(before, after, target, method, seed))
-    return Measurements([one for one in grids if one is not None], [one for one in films if one is not None])
+    return Measurements([one for one in measured if one is not None], [one for one in films if one is not None])
 
 
 def measured_grid(
@@ -83,27 +82,30 @@ def measured_grid(
 
 
 def filmed(before: Agents, after: Agents, target: str, method: str, seed: int) -> Film | None:
-    """The first run that did not fail before and after fine-tuning; None where all failed or it is no cart-pole."""
+    """The first run that did not fail, before and after fine-tuning.
+
+    None where all runs failed, or where there is no drawing of the environment.
+    """
     run = next((place for place, status in enumerate(after.status) if status == "ok"), None)
-    if run is None or after.task.simulator != CARTPOLE:
+    if run is None or after.task.simulator not in WORLDS:
         return None
-    physics = after.task.env_params
+    physics = {name: float(leaf) for name, leaf in vars(after.task.env_params).items() if np.ndim(leaf) == 0}
+    world = WORLDS[after.task.simulator](physics)
     episodes = [
-        _episode(tree.take(diagnostics.record(agents, after.task, seed=seed), run), physics)
-        for agents in (before, after)
+        _episode(tree.take(diagnostics.record(agents, after.task, seed=seed), run), world) for agents in (before, after)
     ]
-    lengths = [float(getattr(physics, name)) for name in ("half_length", "x_threshold", "theta_threshold", "tau")]
-    return Film(target, method, run, episodes[0], episodes[1], *lengths)
+    return Film(target, method, run, episodes[0], episodes[1], world)
 
 
-def _episode(recording: Recording, physics: Any) -> Episode:
-    """The motion of a cart-pole, and which way its motor pushed."""
+def _episode(recording: Recording, world: World) -> Episode:
+    """The states of an episode as the world's columns, and the force or torque in each step."""
     length = int(recording.alive.sum())
-    motion = np.concatenate([recording.start.motion[None], recording.after.motion[:length]])
-    chosen = np.asarray(recording.action[:length], np.float64)
-    pushed = 2.0 * np.where(physics.flip_actions > 0, 1.0 - chosen, chosen) - 1.0
-    delay = min(int(physics.action_delay), length)
-    return Episode(motion, np.concatenate([np.zeros(delay), pushed[: length - delay]]))
+    start, after = (
+        np.concatenate([np.reshape(getattr(state, name), (num, -1)) for name in world.fields], axis=1)
+        for state, num in ((recording.start, 1), (recording.after, len(recording.alive)))
+    )
+    actions = np.asarray(recording.action[:length], np.float64).reshape(length)
+    return Episode(np.concatenate([start, after[:length]]), world.push(actions))
 
 
 def _with_unit(name: str, task: Task) -> str:

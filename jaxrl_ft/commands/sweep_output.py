@@ -10,11 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.text_tables import text_tables
 from jaxrl_ft.analysis.statistics.summary import is_ok
-from jaxrl_ft.commands import output
-from jaxrl_ft.commands.measurements import grids_and_films
+from jaxrl_ft.commands import measurements, output
 from jaxrl_ft.commands.output import SavedAgents
 from jaxrl_ft.commands.shared_settings import with_seed
 from jaxrl_ft.commands.sweep_settings import SweepSettings
@@ -108,7 +106,7 @@ def write_report(settings: SweepSettings, cells: Cells, took: str, notes: Sequen
         title=f"Fine-tuning to {len(settings.targets)} targets",
         targets=texts,
         notes=[*notes, took],
-        measurements=_measured(settings, comparison),
+        measurements=measurements.measure(comparison, settings.finetune_seed),
     )
     for target, text in texts.items():
         print(f"\n{target}: {text}")
@@ -150,9 +148,3 @@ class Keeper:
             directory.write_cell(self._settings.out, cell["number"], cell)
             self._finished[cell["number"]] = directory.read_back(cell)
             tell_cell(self._study, cell, len(self._finished))
-
-
-def _measured(settings: SweepSettings, comparison: Comparison) -> Measurements:
-    """Grids of physics and films of the best method on every target."""
-    agents, rows = comparison.cells, comparison.summary().rows
-    return grids_and_films(agents, rows, settings.targets, settings.finetune_seed)

@@ -201,8 +201,9 @@ def test_a_run_leaves_everything_that_it_says(finished):
     for words in (*names, "figures/learning_curves.png", "figures/source_target.png", "a fifth of the force", "Took"):
         assert words in report
     page = (out / "report.html").read_text()
-    for words in (*names, "a fifth of the force", "Learning curves", 'href="runs.csv"', "no episodes were recorded"):
+    for words in (*names, "a fifth of the force", "Learning curves", 'href="runs.csv"', "Before: pretrained"):
         assert words in page
+    assert page.count('class="scene"') == 2
     tables = stdout.split("\nzero_shot:\n")[0]
     for heading in chain(*TABLES):
         assert set(heading.split()) <= set(tables.split())

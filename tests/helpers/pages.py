@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 
 from helpers.synthetic import comparison
+from jaxrl_ft.analysis.figures.worlds import CartPole
 from jaxrl_ft.analysis.report import html, measurements
 from jaxrl_ft.analysis.statistics import summary
 
@@ -80,7 +81,8 @@ def swing(steps, growth):
 
 
 def film(target="long-pole", method="soften_probe"):
-    return measurements.Film(target, method, 0, swing(12, 1.15), swing(40, 0.9), 1.0, 2.4, 0.2095, 0.02)
+    physics = {"half_length": 1.0, "x_threshold": 2.4, "theta_threshold": 0.2095, "tau": 0.02}
+    return measurements.Film(target, method, 0, swing(12, 1.15), swing(40, 0.9), CartPole(physics))
 
 
 def grid(target="long-pole", method="soften_probe"):

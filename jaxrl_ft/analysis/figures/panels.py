@@ -247,13 +247,14 @@ def _films(story: Story) -> Iterator[Panel | LeftOut]:
     if not story.measurements.films:
         yield LeftOut(FILMS, "no episodes were recorded")
     for number, film in enumerate(story.measurements.films, 1):
+        steps = [len(episode.push) for episode in (film.before, film.after)]
+        label = film.world.chart(np.asarray(film.after.motion)).label
         caption = (
             f"Run {film.run} on `{film.target}`, acting greedily from one start, before fine-tuning and after "
             f"`{film.method}`: one episode each, chosen by its number and not by its return. Drawn from the recorded "
-            "states to scale; below, the pole's angle over time, with the angles at which an episode ends."
+            f"states; below, the {label} over time."
         )
-        steps = [len(episode.push) for episode in (film.before, film.after)]
-        alt = f"Two cart-poles in motion: {steps[0]} steps before fine-tuning, {steps[1]} after"
+        alt = f"Two drawings in motion, {film.world.noun}: {steps[0]} steps before fine-tuning, {steps[1]} after"
         yield Panel(f"film-{number}", FILMS, f"{film.method} on {film.target}", caption, alt, None, film)
 
 

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxrl_ft.analysis.figures.world import World
+
 KL_COLUMN = "kl_from_base"
 """Column of the runs: mean KL(base || tuned), in nats, over the states that the tuned policy visits on its target."""
-MOTION = 4
-"""x (m), x_dot (m/s), theta (rad), theta_dot (rad/s)."""
 
 
 class PhysicsGrid(NamedTuple):
@@ -35,12 +35,12 @@ class PhysicsGrid(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """One greedy episode of a cart-pole."""
+    """One greedy episode."""
 
     motion: Any
-    """x (m), x_dot (m/s), theta (rad), theta_dot (rad/s) before each step, and once after the last, [T + 1, 4]"""
+    """the world's state before each step, and once after the last, [T + 1, D]"""
     push: Any
-    """direction of the force on the cart in each step: -1 left, 0 none, 1 right, [T]"""
+    """force or torque of each step, -1 to 1, [T]"""
 
 
 class Film(NamedTuple):
@@ -51,14 +51,7 @@ class Film(NamedTuple):
     run: int
     before: Episode
     after: Episode
-    half_length: float
-    """m"""
-    x_threshold: float
-    """m; where an episode ends"""
-    theta_threshold: float
-    """rad; likewise"""
-    tau: float
-    """seconds between two steps"""
+    world: World
 
 
 class Measurements(NamedTuple):
@@ -83,10 +76,10 @@ def check(measurements: Measurements) -> Measurements:
     for film in measurements.films:
         for name in ("before", "after"):
             episode = getattr(film, name)
-            motion, push = np.shape(episode.motion), np.shape(episode.push)
-            if len(motion) != 2 or motion[1] != MOTION or push != (motion[0] - 1,) or not push[0]:
+            motion, push, columns = np.shape(episode.motion), np.shape(episode.push), film.world.columns
+            if len(motion) != 2 or motion[1] != columns or push != (motion[0] - 1,) or not push[0]:
                 raise ValueError(
-                    f"films.{name}: motion {motion} with push {push} is not allowed; give [T + 1, {MOTION}] and [T]"
+                    f"films.{name}: motion {motion} with push {push} is not allowed; give [T + 1, {columns}] and [T]"
                 )
             if not np.isfinite(episode.motion).all():
                 raise ValueError(f"films.{name}.motion: not finite; leave the film out")

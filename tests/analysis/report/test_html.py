@@ -147,13 +147,14 @@ def test_a_film_is_told_and_its_data_are_its_states():
     text = animation.film_html(shown)
     data = json.loads(re.search(r'json">(.*?)</script>', text, re.DOTALL)[1])
     assert [len(episode["push"]) for episode in data["episodes"]] == [12, 40]
-    np.testing.assert_allclose(data["episodes"][1]["theta"], shown.after.motion[:, 2], atol=1e-4)
-    np.testing.assert_allclose(data["episodes"][0]["x"], shown.before.motion[:, 0], atol=1e-3)
-    assert [episode["ended"] for episode in data["episodes"]] == [True, False]
+    before, after = (episode["parts"] for episode in data["episodes"])
+    np.testing.assert_allclose(after["swing"][2], np.degrees(shown.after.motion[:, 2]), atol=5e-3)
+    np.testing.assert_allclose(before["body"][0], 100.0 * shown.before.motion[:, 0], atol=5e-3)
+    assert [episode["failed"] for episode in data["episodes"]] == [True, False]
     assert data["episodes"][1]["span"] == pytest.approx(40 / 12 * data["episodes"][0]["span"], rel=1e-3)
     assert "fell after 12 steps (0.2 s)" in text and "still up after 40 steps (0.8 s)" in text
     away = shown.before._replace(motion=np.where([True, False, False, False], 3.0, 0.01 * shown.before.motion))
-    assert animation.verdict(shown, away) == (True, "left the track after 12 steps (0.2 s)")
+    assert animation.verdict(shown.world, away) == (True, "left the track after 12 steps (0.2 s)")
 
 
 def test_json_in_a_page_cannot_end_its_element():

@@ -88,4 +88,4 @@ def test_a_browser_sorts_filters_and_plays(tmp_path):
     assert result["down"] == sorted(result["down"], reverse=True) and result["up"] == sorted(result["up"])
     assert result["last"] == ["", ""]
     assert result["found"] == ["lora weak-motor"]
-    assert result["over"] and float(result["pole"][len("rotate(") : -1]) == pytest.approx(15.33, abs=0.05)
+    assert result["over"] and float(result["pole"].split("rotate(")[1][:-1]) == pytest.approx(15.33, abs=0.05)

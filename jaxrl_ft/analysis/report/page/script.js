@@ -61,7 +61,7 @@ class Film {
   constructor(figure) {
     const data = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
     this.tau = data.tau;
-    this.scale = data.scale;
+    this.timed = data.timed;
     this.scenes = data.episodes.map((episode, place) => ({
       episode,
       root: figure.querySelectorAll(".scene")[place],
@@ -105,19 +105,20 @@ class Film {
   show(time) {
     this.time = time;
     this.slider.value = time;
-    this.clock.textContent = `${(time * this.tau).toFixed(1)} s, step ${Math.floor(time)}`;
+    const seconds = this.timed ? `${(time * this.tau).toFixed(1)} s, ` : "";
+    this.clock.textContent = `${seconds}step ${Math.floor(time)}`;
     for (const { episode, root } of this.scenes) {
       const length = episode.push.length;
       const own = Math.min(time, length);
-      const x = stateAt(episode.x, own) * this.scale;
-      const angle = (stateAt(episode.theta, own) * 180) / Math.PI;
-      root.querySelector(".body").setAttribute("transform", `translate(${x.toFixed(2)} 0)`);
-      root.querySelector(".swing").setAttribute("transform", `rotate(${angle.toFixed(2)})`);
+      for (const [name, series] of Object.entries(episode.parts)) {
+        const [x, y, angle] = series.map((values) => stateAt(values, own).toFixed(2));
+        root.querySelector(`.${name}`).setAttribute("transform", `translate(${x} ${y}) rotate(${angle})`);
+      }
       root.querySelector(".cursor").setAttribute("transform", `translate(${((own / length) * episode.span).toFixed(2)} 0)`);
-      root.classList.toggle("over", episode.ended && own >= length);
+      root.classList.toggle("over", episode.failed && own >= length);
       const push = own < length ? episode.push[Math.floor(own)] : 0;
       const arrow = root.querySelector(".push");
-      arrow.setAttribute("transform", `scale(${push < 0 ? -1 : 1} 1)`);
+      arrow.setAttribute("transform", `scale(${push} ${Math.abs(push)})`);
       arrow.setAttribute("visibility", push === 0 ? "hidden" : "visible");
     }
   }

@@ -1,0 +1,117 @@
+"""What an environment gives to be drawn: where its parts are in a state, and what does not move.
+
+The y axis of a drawing points down; an `outline` is in the environment's own lengths, and its y axis points up.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+UNIT = 100.0
+"""Units of a drawing in a length of one, where nothing else is said."""
+
+
+class Part(NamedTuple):
+    """A piece of a drawing that moves, perhaps inside another piece."""
+
+    name: str
+    """the class of its element"""
+    x: Array
+    """[T] or [1]"""
+    y: Array
+    """[T] or [1]"""
+    angle: Array
+    """degrees, clockwise, [T] or [1]"""
+
+
+class Chart(NamedTuple):
+    """One quantity over time."""
+
+    label: str
+    values: Array
+    """[T]"""
+    low: float
+    high: float
+    lines: Sequence[tuple[str, float, str]]
+    """CSS class, value and text of each line across"""
+
+
+class World(ABC):
+    """An environment with its physics.
+
+    A `motion` is a state in each row, [T, D], whose columns come from `fields` of the simulator's state.
+    """
+
+    noun: ClassVar[str]
+    fields: ClassVar[tuple[str, ...]]
+    columns: ClassVar[int]
+    """D"""
+    timed: ClassVar[bool] = True
+    """whether `tau` is the environment's own; if not, it is how long a step is shown"""
+    tau: float
+    """seconds between two steps"""
+    box: tuple[float, float, float, float]
+    """left, top, width and height of the drawing"""
+    scale: float = UNIT
+    """units of the drawing in a length of one"""
+    base: ClassVar[float] = 0.0
+    """where the drawing has the outline's height zero"""
+
+    @abstractmethod
+    def __init__(self, physics: Mapping[str, float]) -> None: ...
+
+    @abstractmethod
+    def outline(self, motion: Array) -> Array:
+        """The joints from the ground to the tip, [T, P, 2], in the environment's lengths, y up."""
+
+    @abstractmethod
+    def parts(self, motion: Array) -> list[Part]:
+        """What moves, the outer pieces first."""
+
+    @abstractmethod
+    def ground(self) -> str:
+        """SVG of what stands still."""
+
+    @abstractmethod
+    def body(self) -> str:
+        """SVG of what moves, with an element for each part, and one of class `push`."""
+
+    @abstractmethod
+    def push(self, actions: Array) -> Array:
+        """The force or torque of each step, -1 to 1, [T]; the element `push` is drawn for 1."""
+
+    @abstractmethod
+    def chart(self, motion: Array) -> Chart:
+        """What the chart shows."""
+
+    @abstractmethod
+    def verdict(self, motion: Array) -> tuple[bool, str]:
+        """Whether the episode ended in a failure, and how it went; the number of steps follows."""
+
+
+def unwrapped(angles: Array, speeds: Array, tau: float) -> Array:
+    """Angles without jumps of whole turns; the speeds say how many turns lie between two steps."""
+    expected = 0.5 * (speeds[1:] + speeds[:-1]) * tau
+    turns = np.round((expected - np.diff(angles)) / (2.0 * np.pi))
+    return angles + 2.0 * np.pi * np.concatenate([[0.0], np.cumsum(turns)])
+
+
+def arrow(x: float, y: float) -> str:
+    """An arrow to the right."""
+    return f'<path class="push" visibility="hidden" d="M{x} {y - 8.0}l16 8l-16 8z"/>'
+
+
+def turn(radius: float) -> str:
+    """An arrow counter-clockwise around the origin."""
+    start, end = (radius * np.array([math.cos(a), -math.sin(a)]) for a in np.radians([-40.0, 125.0]))
+    outward = end / radius
+    ahead = np.array([outward[1], -outward[0]])
+    head = [end + 9.0 * outward, end + 18.0 * ahead, end - 9.0 * outward]
+    corners = "L".join(f"{x:.1f} {y:.1f}" for x, y in head)
+    line = f"M{start[0]:.1f} {start[1]:.1f}A{radius} {radius} 0 0 0 {end[0]:.1f} {end[1]:.1f}"
+    return f'<g class="push" visibility="hidden"><path class="turn" d="{line}"/><path d="M{corners}z"/></g>'
