@@ -1,214 +1,93 @@
-"""Writes the numbers of README.md anew from results/: the blocks between `<!-- begin NAME -->` and `<!-- end NAME -->`.
+"""Writes the generated parts of all READMEs anew: the blocks between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 
     python experiments/readme.py [--check]
 
-With `--check` nothing is written, and the exit status is 1 when the README is not what the results say.
+With `--check` nothing is written. The exit status is then 1 where a README is not what the results say, names a file or
+a module that does not exist, or where the first page has more than 200 lines; what is wrong is printed.
 """
 
-import json
+import importlib
 import pathlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 
-import jaxrl_ft as ft
+from readme_blocks import BLOCKS
 
 ROOT = pathlib.Path(__file__).parent.parent
-RESULTS = ROOT / "experiments" / "results"
+FRONT = ROOT / "README.md"
+PAGES = [FRONT, *sorted((ROOT / "jaxrl_ft").glob("*/README.md")), ROOT / "experiments" / "README.md"]
+MOST_LINES = 200
+MADE_BY_RUNS = ("runs", "report", "search")
+"""Folders that exist only after a run."""
 
 
-def read(name: str) -> dict:
-    return json.loads((RESULTS / name).read_text())
+def filled(text: str) -> str:
+    """The page with every block written anew.
+
+    Raises:
+        KeyError: a block that is not known.
+    """
+    pattern = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+    return pattern.sub(lambda match: f"{match[1]}{BLOCKS[match[2]]()}\n{match[3]}", text)
 
 
-def methods() -> str:
-    rows = [f"| `{name}` | {ft.METHODS.text(name)} |" for name in ft.METHODS]
-    return "\n".join(["| method | what it does |", "|---|---|", *rows])
+def exists(name: str, page: pathlib.Path) -> bool:
+    """Whether a file or folder of this name is beside the page, in the package or in the repository."""
+    return any((place / name).exists() for place in (page.parent, ROOT / "jaxrl_ft", ROOT))
 
 
-def measurements() -> str:
-    solve, speed, job = read("solve.json"), read("throughput.json"), read("main_job.json")["seconds"]
-    steps, seeds = solve["steps_to_solve"], solve["seeds"]
-    ours, theirs = (sorted(speed["env_steps_per_second"][name]) for name in ("jaxrl_ft", "rejax"))
-    compiling = speed["compile_total"]
-    rows = [
-        ("main job from an empty compilation cache, process start to end", f"{job['cold']:.0f} s"),
-        ("the same with a warm cache", f"{job['warm']:.0f} s"),
-        ("`--help`", f"{job['help']:.1f} s"),
-        (
-            f"env steps until a greedy return of 475 over 100 episodes, {seeds} seeds: median, 90th percentile, worst",
-            f"{steps['quantile 0.5']:,.0f}, {steps['quantile 0.9']:,.0f}, {steps['quantile 1.0']:,.0f}",
-        ),
-        ("of these, solved at the end of 40,960 env steps", f"{solve['solved_at_the_end']} of {seeds}"),
-        (
-            "PPO, 8 seeds x 4 envs x 128 steps, 4 epochs x 4 minibatches, env steps/s: jaxrl_ft, rejax 0.1.3",
-            f"{ours[len(ours) // 2]:,}, {theirs[len(theirs) // 2]:,}",
-        ),
-        ("ratio, pair by pair: median (min to max)", "{median:.2f} ({min:.2f} to {max:.2f})".format(**speed["ratio"])),
-        (
-            "compiling that training program (trace, lower, XLA): jaxrl_ft, rejax",
-            f"{compiling['jaxrl_ft']:.1f} s, {compiling['rejax']:.1f} s",
-        ),
-    ]
-    return "\n".join(["| on 2 CPU cores | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)])
+def importable(name: str) -> bool:
+    """Whether a dotted name is a module of the package, or something in one."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[cut:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
 
 
-def table(name: str) -> Callable[[], str]:
-    return lambda: (RESULTS / name).read_text().strip()
+def names(text: str) -> Iterator[tuple[str, bool]]:
+    """Every path, and every name of the package, that a page shows; and whether it is a path."""
+    spans = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    for span in re.findall(r"`([^`\n]+)`", spans):
+        if re.fullmatch(r"[\w.-]+(/[\w.-]*)+", span) and span.split("/")[0] not in MADE_BY_RUNS:
+            yield span, True
+        elif re.fullmatch(r"(jaxrl_ft|ft)(\.\w+)+", span):
+            yield re.sub(r"^ft\b", "jaxrl_ft", span), False
+    for link in re.findall(r"\]\(([^)#:]+)\)", spans):
+        yield link, True
+    for file in re.findall(r"(?<![\w/.])[\w/]+\.py\b", text):
+        yield file, True
+    for module in re.findall(r"python -m (jaxrl_ft[\w.]*)", text):
+        yield module, False
 
 
-def extent() -> str:
-    board = read("leaderboard.json")
-    runs = " or ".join(map(str, board["runs"]))
-    return (
-        f"{board['methods']} methods on {len(board['shifts'])} shifts, {runs} runs each: {', '.join(board['shifts'])}."
-    )
-
-
-def findings() -> str:
-    """What the leaderboard says in words, each number from its JSON."""
-    board = read("leaderboard.json")
-    mean, areas = board["mean"], board["areas"]
-    trained = [name for name in mean if name != "zero_shot"]
-    below = [name for name in trained if mean[name] < mean["scratch"]]
-    lost = "biased-sensors"
-    away = [name for name in trained if areas[name][lost] > 0.5 * areas["scratch"][lost] and name != "scratch"]
-    level = abs(mean["imagine"] - mean["imagine_scratch"])
-    return "\n".join(
-        [
-            f"- {len(below)} of {len(trained)} methods that train are below scratch in the mean over shifts: "
-            f"{', '.join(f'`{name}`' for name in below)}.",
-            f"- `imagine_scratch` is within {level:.1f} of `imagine`: on these shifts the gain is the model's, and the "
-            "pretrained policy adds little to it.",
-            f"- On {lost} only {len(away)} of {len(trained)} methods reach half of scratch's area, since a policy that "
-            "is sure of the wrong thing explores nothing: those that soften or redraw the output layer, that pull all "
-            "weights towards zero or their first values, and that look at the target first: "
-            f"{', '.join(f'`{name}`' for name in away)}.",
-        ]
-    )
-
-
-def compiling() -> str:
-    cold, warm = (read("compiling.json")[state] for state in ("cold", "warm"))
-    return (
-        f"All {cold['methods']} methods, with {cold['seeds']} agents on one target, run "
-        f"{cold['training_programs']} programs that learn and {cold['collecting_programs']} that collect: "
-        f"{cold['compiling_s']:.0f} s of tracing and compiling from an empty cache, {warm['compiling_s']:.0f} s with a "
-        "warm one (`experiments/benchmarks/compiling.py`)."
-    )
-
-
-def sweeps() -> str:
-    speed, table, bootstrap = read("sweep_speed.json"), read("sweep_table.json"), read("bootstrap.json")
-    scaling, cores, peer = speed["scaling"], speed["cores"], speed["peer"]
-    faster = peer["times_faster"]
-    versions = peer["versions"]["stable-baselines3"]
-    rows = [
-        (
-            "PPO fine-tunes of 40,000 env steps, 8 envs x 64 steps, 10 epochs x 4 minibatches, evaluated 11 times, 64 "
-            "at once",
-            f"{scaling['fine_tunes_per_minute_64']['median']:.0f} a minute",
-        ),
-        ("256 of them against 64, time", f"{scaling['time_256_over_64']['median']:.2f} times"),
-        (
-            f"growth of the process, 256 runs under a limit of {scaling['memory_limit_bytes'] / 1e6:.0f} MB",
-            f"{scaling['resident_memory_grew_bytes']['256'] / 1e6:.0f} MB",
-        ),
-        (
-            f"one core against both cores, time, median and range of {len(cores['seconds']['one'])} rounds; two "
-            "processes of a core that share the work",
-            "; ".join(
-                "{median:.2f} times ({min:.2f} to {max:.2f})".format(**cores[name])
-                for name in ("one_core_over_two", "one_core_over_two_processes")
-            ),
-        ),
-        (
-            "`--layout exact` against `fast`, time",
-            f"{speed['layout']['exact_over_fast']['median']:.1f} times",
-        ),
-        (
-            f"one such fine-tune by Stable-Baselines3 {versions}, times 64, against 64 here",
-            f"{faster['min']:.0f} to {faster['max']:.0f} times",
-        ),
-        (
-            f"a table of {table['runs']} runs, 10 methods x 6 shifts x 16 seeds x 20,480 env steps, from the command "
-            "to the report, empty compilation cache",
-            f"{table['seconds'] / 60:.1f} min, {table['programs_that_learn']} programs that learn",
-        ),
-        (
-            f"bootstrap of {bootstrap['methods']} methods x {bootstrap['shifts']} shifts x {bootstrap['seeds']} seeds, "
-            f"{bootstrap['repetitions']:,} repetitions: jaxrl_ft, rliable 1.2",
-            f"{bootstrap['ours_median_s']:.1f} s, {bootstrap['rliable_s']:.0f} s",
-        ),
-    ]
-    return "\n".join(["| on 2 CPU cores | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)])
-
-
-def generalisation() -> str:
-    """The published best, ours that sample as it does, and the controllers, from the experiment after Packer et al."""
-    lines = (RESULTS / "packer2018.md").read_text().splitlines()
-    first = next(place for place, line in enumerate(lines) if line.startswith("|"))
-    table = lines[first : lines.index("", first)]
-    kept = ("A2C, feed-forward (published)", "PPO, feed-forward (published)")
-    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in table]
-    shown = [acts != "greedy" and ("(published)" not in name or name in kept) for name, acts in rows]
-    return "\n".join(line for line, show in zip(table, shown) if show)
-
-
-def advice() -> str:
-    """What the regrets say in words, each number from its JSON."""
-    found = read("advise.json")
-    lines = []
-    for what, one in found["unseen"].items():
-        regret = {name: choice["value"] for name, choice in one["choices"].items()}
-        ours, level = regret.pop("the advice"), min(regret, key=lambda name: regret[name])
-        apart = "no more than chance apart from" if abs(ours - regret[level]) < 5 else "where the best fixed choice is"
-        right = sum(row["advised"] == row["best"] for row in one["rows"])
-        still = sum(row["advised"] == "zero_shot" for row in one["rows"])
-        lines.append(
-            f"- Unseen tasks, {what}: the advice gives up {ours:.0f} of 500 in the mean, {apart} {level} with "
-            f"{regret[level]:.0f}. It names the best method on {right} of {one['shifts']}, on {still} of them "
-            "not to train."
-        )
-    lines.append(
-        f"- {found['left out']['coverage']:.0%} of single runs on a shift that was left out are within the intervals "
-        "given for them, which aim at 95%."
-    )
-    return "\n".join(lines)
-
-
-BLOCKS = {
-    "output": lambda: "```\n" + (RESULTS / "main_job.txt").read_text().strip("\n") + "\n```",
-    "shifts": table("shifts.md"),
-    "recommended": table("recommended.md"),
-    "fresh": table("fresh_shifts.md"),
-    "retention": table("retention.md"),
-    "extent": extent,
-    "leaderboard": table("leaderboard.md"),
-    "findings": findings,
-    "compiling": compiling,
-    "methods": methods,
-    "measurements": measurements,
-    "search": table("search.md"),
-    "sweeps": sweeps,
-    "generalisation": generalisation,
-    "advice_left_out": table("advise_left_out.md"),
-    "advice_unseen": table("advise_unseen.md"),
-    "advice_findings": advice,
-}
+def wrong(page: pathlib.Path) -> Iterator[str]:
+    """What is wrong with a page."""
+    text, name = page.read_text(), page.relative_to(ROOT)
+    if filled(text) != text:
+        yield f"{name} is not what the results say; run python experiments/readme.py"
+    for shown, is_path in dict.fromkeys(names(text)):
+        if not (exists(shown, page) if is_path else importable(shown)):
+            yield f"{name} names {shown}, which does not exist"
+    if page == FRONT and len(text.splitlines()) > MOST_LINES:
+        yield f"{name} has {len(text.splitlines())} lines, {MOST_LINES} at most"
 
 
 def main() -> int:
-    path = ROOT / "README.md"
-    text = path.read_text()
-    for name, block in BLOCKS.items():
-        pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
-        text, found = pattern.subn(lambda match, block=block: f"{match[1]}{block()}\n{match[2]}", text)
-        if found != 1:
-            raise SystemExit(f"README.md has {found} blocks {name}; it must have one")
     if "--check" in sys.argv:
-        return int(text != path.read_text())
-    path.write_text(text)
+        found = [one for page in PAGES for one in wrong(page)]
+        print("\n".join(found) or "The READMEs say what the results say.")
+        return int(bool(found))
+    for page in PAGES:
+        page.write_text(filled(page.read_text()))
     return 0
 
 

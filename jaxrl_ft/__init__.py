@@ -8,6 +8,8 @@ Importing the package imports no jax.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.2.0"
+
 if TYPE_CHECKING:
     from jaxrl_ft.advice.advise import advise
     from jaxrl_ft.advice.choice import Advice

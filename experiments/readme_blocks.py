@@ -1,0 +1,250 @@
+"""The generated parts of the READMEs: one function for each block, all from experiments/results/ and the package."""
+
+import json
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+
+import jaxrl_ft as ft
+from jaxrl_ft.advice.evidence import ANCHOR, leaderboard
+from jaxrl_ft.methods.catalogue import AXES
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+QUESTIONS = {
+    "look": "what is measured on the target first, and paid for",
+    "warm_start": "where training starts",
+    "alignment": "how sensors and actions are read",
+    "imagination": "how it trains in a learned model of the target",
+    "adapter": "what trains",
+    "penalty": "what holds it near the source",
+    "optimizer": "how it steps",
+    "intervention": "what is done between gradient steps",
+    "data": "where experience comes from",
+    "control": "what changes numbers by what is measured",
+    "finish": "what is done after training",
+}
+"""What is chosen on each axis of a method."""
+WITHOUT_NAMES = {
+    "look": "a number of steps, `look_steps`",
+    "alignment": "on or off, `warm_start.align`",
+    "imagination": "a linear model with a number of imagined steps, `imagination.steps`",
+}
+"""Axes whose choices have no names, and what is chosen there."""
+
+
+def read(name: str) -> dict:
+    return json.loads((RESULTS / name).read_text())
+
+
+def axes() -> str:
+    """Every axis with its members."""
+    rows = []
+    for axis, question in QUESTIONS.items():
+        members = ", ".join(f"`{name}`" for name in AXES[axis]) if axis in AXES else WITHOUT_NAMES[axis]
+        rows.append(f"| {axis.replace('_', ' ')} | {question} | {members} |")
+    return "\n".join(["| axis | what is chosen | members |", "|---|---|---|", *rows])
+
+
+def printed() -> str:
+    """What the main job prints, up to the end of its first table."""
+    lines = (RESULTS / "main_job.txt").read_text().strip("\n").splitlines()
+    rule = next(place for place, line in enumerate(lines) if set(line.strip()) == {"─"})
+    return "\n".join(["```", *lines[: lines.index("", rule)], "```"])
+
+
+def methods() -> str:
+    rows = [f"| `{name}` | {ft.METHODS.text(name)} |" for name in ft.METHODS]
+    return "\n".join(["| method | what it does |", "|---|---|", *rows])
+
+
+def measurements() -> str:
+    solve, speed, job = read("solve.json"), read("throughput.json"), read("main_job.json")["seconds"]
+    steps, seeds = solve["steps_to_solve"], solve["seeds"]
+    ours, theirs = (sorted(speed["env_steps_per_second"][name]) for name in ("jaxrl_ft", "rejax"))
+    compiling = speed["compile_total"]
+    rows = [
+        ("main job from an empty compilation cache, process start to end", f"{job['cold']:.0f} s"),
+        ("the same with a warm cache", f"{job['warm']:.0f} s"),
+        ("`--help`", f"{job['help']:.1f} s"),
+        (
+            f"env steps until a greedy return of 475 over 100 episodes, {seeds} seeds: median, 90th percentile, worst",
+            f"{steps['quantile 0.5']:,.0f}, {steps['quantile 0.9']:,.0f}, {steps['quantile 1.0']:,.0f}",
+        ),
+        ("of these, solved at the end of 40,960 env steps", f"{solve['solved_at_the_end']} of {seeds}"),
+        (
+            "PPO, 8 seeds x 4 envs x 128 steps, 4 epochs x 4 minibatches, env steps/s: jaxrl_ft, rejax 0.1.3",
+            f"{ours[len(ours) // 2]:,}, {theirs[len(theirs) // 2]:,}",
+        ),
+        ("ratio, pair by pair: median (min to max)", "{median:.2f} ({min:.2f} to {max:.2f})".format(**speed["ratio"])),
+        (
+            "compiling that training program (trace, lower, XLA): jaxrl_ft, rejax",
+            f"{compiling['jaxrl_ft']:.1f} s, {compiling['rejax']:.1f} s",
+        ),
+    ]
+    return "\n".join(["| on 2 CPU cores | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)])
+
+
+def table(name: str) -> Callable[[], str]:
+    return lambda: (RESULTS / name).read_text().strip()
+
+
+def extent() -> str:
+    board = read("leaderboard.json")
+    runs = " or ".join(map(str, board["runs"]))
+    return (
+        f"{board['methods']} methods on {len(board['shifts'])} shifts, {runs} runs each: {', '.join(board['shifts'])}."
+    )
+
+
+def findings() -> str:
+    """What the leaderboard says in words, each number from its JSON."""
+    board = read("leaderboard.json")
+    mean, areas = board["mean"], board["areas"]
+    trained = [name for name in mean if name != "zero_shot"]
+    below = [name for name in trained if mean[name] < mean["scratch"]]
+    lost = "biased-sensors"
+    away = [name for name in trained if areas[name][lost] > 0.5 * areas["scratch"][lost] and name != "scratch"]
+    level = abs(mean["imagine"] - mean["imagine_scratch"])
+    return "\n".join(
+        [
+            f"- {len(below)} of {len(trained)} methods that train are below scratch in the mean over shifts: "
+            f"{', '.join(f'`{name}`' for name in below)}.",
+            f"- `imagine_scratch` is within {level:.1f} of `imagine`: on these shifts the gain is the model's, and the "
+            "pretrained policy adds little to it.",
+            f"- On {lost} only {len(away)} of {len(trained)} methods reach half of scratch's area, since a policy that "
+            "is sure of the wrong thing explores nothing: those that soften or redraw the output layer, that pull all "
+            "weights towards zero or their first values, and that look at the target first: "
+            f"{', '.join(f'`{name}`' for name in away)}.",
+        ]
+    )
+
+
+def compiling() -> str:
+    cold, warm = (read("compiling.json")[state] for state in ("cold", "warm"))
+    return (
+        f"All {cold['methods']} methods, with {cold['seeds']} agents on one target, run "
+        f"{cold['training_programs']} programs that learn and {cold['collecting_programs']} that collect: "
+        f"{cold['compiling_s']:.0f} s of tracing and compiling from an empty cache, {warm['compiling_s']:.0f} s with a "
+        "warm one (`experiments/benchmarks/compiling.py`)."
+    )
+
+
+def sweeps() -> str:
+    speed, table, bootstrap = read("sweep_speed.json"), read("sweep_table.json"), read("bootstrap.json")
+    scaling, cores, peer = speed["scaling"], speed["cores"], speed["peer"]
+    faster = peer["times_faster"]
+    versions = peer["versions"]["stable-baselines3"]
+    rows = [
+        (
+            "PPO fine-tunes of 40,000 env steps, 8 envs x 64 steps, 10 epochs x 4 minibatches, evaluated 11 times, 64 "
+            "at once",
+            f"{scaling['fine_tunes_per_minute_64']['median']:.0f} a minute",
+        ),
+        ("256 of them against 64, time", f"{scaling['time_256_over_64']['median']:.2f} times"),
+        (
+            f"growth of the process, 256 runs under a limit of {scaling['memory_limit_bytes'] / 1e6:.0f} MB",
+            f"{scaling['resident_memory_grew_bytes']['256'] / 1e6:.0f} MB",
+        ),
+        (
+            f"one core against both cores, time, median and range of {len(cores['seconds']['one'])} rounds; two "
+            "processes of a core that share the work",
+            "; ".join(
+                "{median:.2f} times ({min:.2f} to {max:.2f})".format(**cores[name])
+                for name in ("one_core_over_two", "one_core_over_two_processes")
+            ),
+        ),
+        (
+            "`--layout exact` against `fast`, time",
+            f"{speed['layout']['exact_over_fast']['median']:.1f} times",
+        ),
+        (
+            f"one such fine-tune by Stable-Baselines3 {versions}, times 64, against 64 here",
+            f"{faster['min']:.0f} to {faster['max']:.0f} times",
+        ),
+        (
+            f"a table of {table['runs']} runs, 10 methods x 6 shifts x 16 seeds x 20,480 env steps, from the command "
+            "to the report, empty compilation cache",
+            f"{table['seconds'] / 60:.1f} min, {table['programs_that_learn']} programs that learn",
+        ),
+        (
+            f"bootstrap of {bootstrap['methods']} methods x {bootstrap['shifts']} shifts x {bootstrap['seeds']} seeds, "
+            f"{bootstrap['repetitions']:,} repetitions: jaxrl_ft, rliable 1.2",
+            f"{bootstrap['ours_median_s']:.1f} s, {bootstrap['rliable_s']:.0f} s",
+        ),
+    ]
+    return "\n".join(["| on 2 CPU cores | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)])
+
+
+def generalisation() -> str:
+    """The published best, ours that sample as it does, and the controllers, from the experiment after Packer et al."""
+    lines = (RESULTS / "packer2018.md").read_text().splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith("|"))
+    table = lines[first : lines.index("", first)]
+    kept = ("A2C, feed-forward (published)", "PPO, feed-forward (published)")
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in table]
+    shown = [acts != "greedy" and ("(published)" not in name or name in kept) for name, acts in rows]
+    return "\n".join(line for line, show in zip(table, shown) if show)
+
+
+def advice() -> str:
+    """What the regrets say in words, each number from its JSON."""
+    found = read("advise.json")
+    lines = []
+    for what, one in found["unseen"].items():
+        regret = {name: choice["value"] for name, choice in one["choices"].items()}
+        ours, level = regret.pop("the advice"), min(regret, key=lambda name: regret[name])
+        apart = "no more than chance apart from" if abs(ours - regret[level]) < 5 else "where the best fixed choice is"
+        right = sum(row["advised"] == row["best"] for row in one["rows"])
+        still = sum(row["advised"] == "zero_shot" for row in one["rows"])
+        lines.append(
+            f"- Unseen tasks, {what}: the advice gives up {ours:.0f} of 500 in the mean, {apart} {level} with "
+            f"{regret[level]:.0f}. It names the best method on {right} of {one['shifts']}, on {still} of them "
+            "not to train."
+        )
+    lines.append(
+        f"- {found['left out']['coverage']:.0%} of single runs on a shift that was left out are within the intervals "
+        "given for them, which aim at 95%."
+    )
+    return "\n".join(lines)
+
+
+def realignment() -> str:
+    """How often what changed was read rightly."""
+    lines = (RESULTS / "realignment.md").read_text().splitlines()
+    return "\n".join(line for line in lines if line.startswith("- "))
+
+
+def advice_extent() -> str:
+    """What the advice rests on."""
+    evidence = leaderboard()
+    runs = {name: sum(map(bool, shifts)) for name, shifts in zip(evidence.methods, ~np.isnan(evidence.areas).all(2))}
+    everywhere = [name for name, shifts in runs.items() if shifts == runs[ANCHOR]]
+    return (
+        f"The evidence is of {len(evidence.methods)} methods with budgets of {evidence.steps:,} env steps: "
+        f"{len(everywhere)} of them on all {len(evidence.shifts)} shifts, the others on {min(runs.values())}."
+    )
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "advice_extent": advice_extent,
+    "advice_findings": advice,
+    "advice_left_out": table("advise_left_out.md"),
+    "advice_unseen": table("advise_unseen.md"),
+    "axes": axes,
+    "compiling": compiling,
+    "extent": extent,
+    "findings": findings,
+    "fresh": table("fresh_shifts.md"),
+    "generalisation": generalisation,
+    "leaderboard": table("leaderboard.md"),
+    "measurements": measurements,
+    "methods": methods,
+    "printed": printed,
+    "realignment": realignment,
+    "recommended": table("recommended.md"),
+    "retention": table("retention.md"),
+    "search": table("search.md"),
+    "shifts": table("shifts.md"),
+    "sweeps": sweeps,
+}
