@@ -1,6 +1,6 @@
 """Asks which method to use on two changed worlds, and follows the advice.
 
-    python experiments/examples/advise.py
+python experiments/examples/advise.py
 """
 
 import jaxrl_ft as ft

@@ -1,6 +1,6 @@
 """Compares four methods on two changed worlds, and draws and writes the report.
 
-    python experiments/examples/compare.py
+python experiments/examples/compare.py
 """
 
 import jaxrl_ft as ft

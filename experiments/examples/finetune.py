@@ -1,6 +1,6 @@
 """Pretrains agents, fine-tunes them to a longer pole by LoRA, and says what that was worth.
 
-    python experiments/examples/finetune.py
+python experiments/examples/finetune.py
 """
 
 import jaxrl_ft as ft

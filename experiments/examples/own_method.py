@@ -1,6 +1,6 @@
 """A method of one's own: a penalty that keeps a policy of two actions from growing certain.
 
-    python experiments/examples/own_method.py
+python experiments/examples/own_method.py
 """
 
 import jax.numpy as jnp
