@@ -25,12 +25,6 @@ QUESTIONS = {
     "finish": "what is done after training",
 }
 """What is chosen on each axis of a method."""
-WITHOUT_NAMES = {
-    "look": "a number of steps, `look_steps`",
-    "alignment": "on or off, `warm_start.align`",
-    "imagination": "a linear model with a number of imagined steps, `imagination.steps`",
-}
-"""Axes whose choices have no names, and what is chosen there."""
 
 
 def read(name: str) -> dict:
@@ -40,9 +34,9 @@ def read(name: str) -> dict:
 def axes() -> str:
     """Every axis with its members."""
     rows = []
-    for axis, question in QUESTIONS.items():
-        members = ", ".join(f"`{name}`" for name in AXES[axis]) if axis in AXES else WITHOUT_NAMES[axis]
-        rows.append(f"| {axis.replace('_', ' ')} | {question} | {members} |")
+    for axis in AXES:
+        members = ", ".join(f"`{name}`" for name in AXES[axis])
+        rows.append(f"| {axis.replace('_', ' ')} | {QUESTIONS[axis]} | {members} |")
     return "\n".join(["| axis | what is chosen | members |", "|---|---|---|", *rows])
 
 

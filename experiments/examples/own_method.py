@@ -17,6 +17,7 @@ class Confidence(ft.Penalty):
     limit: float = 4.0
 
     def loss(self, memory, algo, policy, batch, moment):
+        """A scalar, added to the loss of every minibatch."""
         logits = algo.distribution(policy, batch.obs).logits
         return self.coef * jnp.maximum(jnp.abs(logits[..., 1] - logits[..., 0]) - self.limit, 0.0).mean()
 
