@@ -151,7 +151,7 @@ def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | No
     from jaxrl_ft.commands import measurements, output
 
     summary, name = comparison.summary(), settings.target_name
-    told = [] if advice is None else [f"Advice before training: {advice.told()}", outcome(advice, summary.rows)]
+    told = [] if advice is None else [f"Advice before training: {advice.sentence()}", outcome(advice, summary.rows)]
     output.write_results(
         settings,
         comparison,

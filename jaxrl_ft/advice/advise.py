@@ -30,7 +30,7 @@ def advise(
     steps: int = 20_480,
     seed: int = 4,
 ) -> Advice:
-    """Which method to fine-tune with, or not to: what a cheap probe shows, and what the leaderboard says of the like.
+    """Choose a method, or no training, from a cheap probe and the leaderboard's results on similar targets.
 
     Each agent plays 2 greedy episodes on the target, looks around for 512 steps and collects one rollout, and does the
     same on its source for comparison; see `engine.examining.examine`. No agent is trained. What to expect of a method

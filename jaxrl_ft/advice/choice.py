@@ -73,13 +73,13 @@ class Advice:
     recipe: Any = None
     """the `ft.Method` of that name with those numbers"""
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """The method and the reason, in a sentence or two."""
         return f"{self.method}: {self.reason}"
 
     def __repr__(self) -> str:
         """The method and the reason."""
-        return f"Advice: {self.told()}"
+        return f"Advice: {self.sentence()}"
 
     def __str__(self) -> str:
         """The advice, the candidates and the probe, in lines of about 100 characters."""
@@ -92,7 +92,7 @@ class Advice:
         left = len(self.evidence) - len(shown)
         return "\n".join(
             [
-                self.told(),
+                self.sentence(),
                 *(f"  {line}" for line in text),
                 *([f"  and {left} more in `.evidence`"] if left else []),
                 *(["  (in brackets: not allowed)"] if any(not row.allowed for row in shown) else []),

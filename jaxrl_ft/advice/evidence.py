@@ -51,7 +51,7 @@ class Expected(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """M methods on T shifts of one environment with A agents each, who showed F signs."""
+    """M methods on T shifts of one environment with A agents each, with F signs measured on each agent."""
 
     environment: str
     """the simulator of all its tasks, such as `CartPole`"""
@@ -121,7 +121,7 @@ def distance(evidence: Evidence, signs: ArrayLike) -> float:
 
 
 def _distances(evidence: Evidence, asked: Floats) -> Floats:
-    # A sign that is the same everywhere tells nothing.
+    # A sign that is the same everywhere has no weight.
     spread = evidence.points.std(axis=(0, 1))
     told = spread > 1e-9
     apart = (asked[:, None, None] - evidence.points)[..., told] / spread[told]

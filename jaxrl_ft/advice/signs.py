@@ -30,7 +30,7 @@ EPISODES = 2
 DORMANT = 0.1
 """Score up to which a unit counts as dormant, a tenth of its layer's mean."""
 _TINY = 1e-6
-"""What keeps the logarithm of nothing finite, and a sensor that never moves from having all the divergence."""
+"""Keeps the logarithm of 0 finite, and bounds the divergence of a sensor that never moves."""
 
 
 class Examination(NamedTuple):
@@ -63,7 +63,7 @@ def signs(algo: Any, policy: Policy, task: Task, seeds: Seeds) -> dict[str, jax.
 
     Args:
         algo: the algorithm.
-        policy: who acts, by samples.
+        policy: the policy that acts, by samples.
         task: where; in environments just begun.
         seeds: of the run.
 

@@ -42,7 +42,7 @@ def checked(
 ) -> Cells:
     """The cells of a comparison; the arguments are those of `compare`.
 
-    Shapes are all that counts of the agents, so that `finetune.untrained` can stand for agents that are yet to be
+    Only the shapes of the agents matter, so that `finetune.untrained` can take the place of agents that are yet to be
     pretrained.
 
     Raises:

@@ -215,7 +215,7 @@ def _returns(tuned: Agents, source: Task, target: Task, episodes: int, seed: int
 
 
 def _starting_return(tuned: Agents, paid: int) -> np.ndarray:
-    """The first point of each curve at which training starts, [S]; what stands before it was paid for by looking."""
+    """The first point of each curve at which training starts, [S]; points before it were paid for by looking."""
     before = tuned.method.spent_before() + paid if tuned.method.trains else 0
     return tuned.curve[:, int((tuned.curve_steps[0] < before).sum())]
 

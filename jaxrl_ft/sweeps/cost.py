@@ -19,10 +19,10 @@ from jaxrl_ft.training.spec import Spec
 from jaxrl_ft.training.update import Run, learn
 
 SHARE = 0.5
-"""Of the memory that is free: what programs may take where nobody says otherwise."""
+"""Of the memory that is free: what programs may take by default."""
 
 
-class Begun(NamedTuple):
+class StartedBatch(NamedTuple):
     """A batch before its first update."""
 
     world: World
@@ -44,8 +44,8 @@ class Estimate(NamedTuple):
 
 
 def estimate(plan: Plan) -> dict[int, Estimate]:
-    """What each program of a plan takes, by its number; compiles them, and trains nothing that is kept."""
-    return {number: _measured(_begun(plan, batch)) for number, batch in _first(plan).items()}
+    """What each program of a plan takes, by its number; compiles them; what it trains is discarded."""
+    return {number: _measured(_started(plan, batch)) for number, batch in _first(plan).items()}
 
 
 def _first(plan: Plan) -> dict[int, Batch]:
@@ -54,16 +54,16 @@ def _first(plan: Plan) -> dict[int, Batch]:
     return {number: first[number] for number in sorted(first)}
 
 
-def _begun(plan: Plan, batch: Batch) -> Begun:
+def _started(plan: Plan, batch: Batch) -> StartedBatch:
     specs = [_without_paying(plan.specs[number]) for number in batch.cells]
     prepared = [prepare(spec, spec.agents) for spec in specs if spec.agents is not None]
     runs = tree.concatenate([given(one.spec, one.start) for one in prepared])
     width = max(batch.width, len(runs.run.seed))
-    return Begun(*begin(devices.pad(runs, width)), width)
+    return StartedBatch(*begin(devices.pad(runs, width)), width)
 
 
-def _measured(begun: Begun) -> Estimate:
-    memory, (world, run, position, width) = _memory(begun), begun
+def _measured(started: StartedBatch) -> Estimate:
+    memory, (world, run, position, width) = _memory(started), started
     position, _ = loop.advance(world, run, position, 0, 1)
     start = time.perf_counter()
     jax.block_until_ready(loop.advance(world, run, position, 1, 2))
@@ -75,9 +75,9 @@ def _without_paying(spec: Spec) -> Spec:
     return replace(spec, method=spec.method.without_paying())
 
 
-def _memory(begun: Begun) -> int:
+def _memory(started: StartedBatch) -> int:
     """Bytes of the larger of the two programs of an update, on all devices."""
-    world, run, position, _ = begun
+    world, run, position, _ = started
     index, carry = np.int32(0), position.state.carry
     collected = (world, position.policy, carry, position.memory, index)
     rows = collect.placed(*collected)[2]
@@ -117,6 +117,6 @@ def most_runs(plan: Plan, limit: int = 0) -> int:
 
 
 def memory_of_a_run(plan: Plan) -> int:
-    """Bytes of one run of the largest program; 0 where nothing trains."""
-    batches = (_begun(plan, batch) for batch in _first(plan).values())
-    return max((-(-_memory(begun) // begun.width) for begun in batches), default=0)
+    """Bytes of one run of the largest program; 0 where no cell trains."""
+    batches = (_started(plan, batch) for batch in _first(plan).values())
+    return max((-(-_memory(started) // started.width) for started in batches), default=0)

@@ -1,4 +1,4 @@
-"""What a sweep leaves as it goes on: its plan, a file for each finished cell and trial, and a lock while it runs."""
+"""Files of a running sweep: its plan, one for each finished cell and trial, and a lock while it runs."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ def claimed(path: Path) -> Iterator[Path]:
 
 
 def check_plan(path: Path, plan: Mapping[str, Any]) -> None:
-    """Refuses a directory that holds another plan; nothing is written.
+    """Refuse a directory that holds another plan; write no file.
 
     Raises:
         ValueError: it does; the first part that differs is named.
@@ -57,7 +57,7 @@ def check_plan(path: Path, plan: Mapping[str, Any]) -> None:
 
 
 def write_plan(path: Path, plan: Mapping[str, Any]) -> None:
-    """Nothing; the plan is then in the directory, which must hold no other."""
+    """Write the plan into the directory, which must hold no other."""
     check_plan(path, plan)
     (path / CELLS).mkdir(exist_ok=True)
     run_directory.write_json(path / PLAN, plan)
@@ -74,7 +74,7 @@ def digest(tree_of_arrays: Mapping[str, Leaf]) -> str:
 
 
 def write_cell(path: Path, number: int, cell: Mapping[str, Any]) -> None:
-    """Nothing; the cell is then finished for every later call. A kill leaves it whole or absent."""
+    """Write a finished cell, whole or not at all."""
     run_directory.write_json(path / CELLS / f"{number:06d}.json", cell)
 
 
@@ -103,18 +103,18 @@ def study_path(path: Path) -> Path:
 
 
 def write_trial(path: Path, trial: Trial) -> None:
-    """Nothing; the trial of a search is then finished for every later call. A kill leaves it whole or absent."""
+    """Write a finished trial of a search, whole or not at all."""
     (path / SEARCH).mkdir(exist_ok=True)
-    told = {**trial._asdict(), "proposal": trial.proposal._asdict()}
-    run_directory.write_json(path / SEARCH / f"{trial.proposal.method}-{trial.proposal.number:06d}.json", told)
+    fields = {**trial._asdict(), "proposal": trial.proposal._asdict()}
+    run_directory.write_json(path / SEARCH / f"{trial.proposal.method}-{trial.proposal.number:06d}.json", fields)
 
 
 def trials(path: Path) -> list[Trial]:
     """The finished trials; a score that was not finite is NaN."""
     found = []
     for file in sorted((path / SEARCH).glob("*-[0-9]*.json")):
-        told = json.loads(file.read_text())
-        scores = {task: math.nan if score is None else score for task, score in told["scores"].items()}
-        score = math.nan if told["score"] is None else told["score"]
-        found.append(Trial(**{**told, "proposal": Proposal(**told["proposal"]), "score": score, "scores": scores}))
+        fields = json.loads(file.read_text())
+        scores = {task: math.nan if score is None else score for task, score in fields["scores"].items()}
+        score = math.nan if fields["score"] is None else fields["score"]
+        found.append(Trial(**{**fields, "proposal": Proposal(**fields["proposal"]), "score": score, "scores": scores}))
     return found

@@ -15,11 +15,11 @@ from jaxrl_ft.methods.spaces import Dimension, Point, rounded
 from jaxrl_ft.sweeps.proposals import Proposal, Search, Trial
 
 INDEX = "trial"
-"""The attribute that tells which of our trials one of optuna's is"""
+"""The attribute of an optuna trial that holds the number of ours"""
 
 
 def check() -> None:
-    """Refuses to go on without optuna.
+    """Refuse to search without optuna.
 
     Raises:
         ValueError: it is not installed; says how to.
@@ -41,7 +41,7 @@ class TPE(Search):
     """the SQLite file that gets every finished trial, in a study with the method's name, for optuna's own tools"""
 
     def proposals(self, finished: Sequence[Trial]) -> list[Proposal]:
-        """What to try next, nothing at the end."""
+        """What to try next; an empty list at the end."""
         if self.storage is not None and finished:
             self._keep(finished)
         return super().proposals(finished)
@@ -83,7 +83,7 @@ class TPE(Search):
         )
 
     def _keep(self, finished: Sequence[Trial]) -> None:
-        """Nothing; the file then holds these trials."""
+        """Write these trials into the file."""
         with _quiet() as optuna:
             storage = optuna.storages.RDBStorage(f"sqlite:///{self.storage}")
             try:
@@ -99,7 +99,7 @@ class TPE(Search):
 
 @contextmanager
 def _quiet() -> Iterator[Any]:
-    """optuna, which for as long tells nothing but warnings, and not that a constant liar is experimental."""
+    """optuna with its log limited to warnings, and without its warning that a constant liar is experimental."""
     optuna: Any = importlib.import_module("optuna")
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -28,7 +28,7 @@ class Batch:
     width: int
     """runs of the program, those that fill it up included; 0 where the cell trains by itself"""
     program: int
-    """number of the program that learns; -1 where nothing does"""
+    """number of the program that learns; -1 for cells that do not train"""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def make_plan(specs: Sequence[Spec], most: int = 0, wide: int = 0) -> Plan:
     Args:
         specs: of each cell, all with one budget.
         most: runs of a batch; without it what suits the device.
-        wide: the width of every batch, as `natural_width` tells it, so that plans of other cells share its programs;
+        wide: the width of every batch, as `natural_width` gives it, so that plans of other cells share its programs;
             without it what these cells fill.
 
     Raises:

@@ -72,7 +72,7 @@ class Search:
     seed: int
 
     def proposals(self, finished: Sequence[Trial]) -> list[Proposal]:
-        """What to try next, nothing at the end.
+        """What to try next; an empty list at the end.
 
         Args:
             finished: the trials of all earlier rounds, in order.

@@ -148,7 +148,7 @@ class Agents:
 
 
 def join(parts: Sequence[Agents]) -> Agents:
-    """The agents of one cell, whose seeds were trained apart, as one; reports that differ stand in turn."""
+    """Join the agents of one cell whose seeds were trained in parts; reports that differ follow one another."""
     if len(parts) == 1:
         return parts[0]
     changes = {name: tree.concatenate([getattr(part, name) for part in parts]) for name in _BY_SEED}

@@ -21,7 +21,7 @@ from jaxrl_ft.training.per_run import per_run
 class World:
     """What a run collects in, which never changes; under vmap every leaf has a leading axis of runs.
 
-    It has nothing of adapter, penalty, optimizer and intervention: methods that differ in these alone share the
+    It holds no adapter, penalty, optimizer or intervention, so that methods that differ in these alone share the
     program that collects.
     """
 
@@ -48,7 +48,7 @@ class Rows(NamedTuple):
     data: Any
     """the rollout's flat rows, leaves [M, ...]"""
     mixed: Any
-    """these with source rows behind them, leaves [M + K, ...]; None where nothing is replayed"""
+    """these with source rows behind them, leaves [M + K, ...]; None without replay"""
     indices: jax.Array
     """a minibatch for each gradient step, [G, B], into `mixed`, or `data` without it"""
 
@@ -80,7 +80,7 @@ def collect(
 
     Args:
         world: what the run collects in.
-        policy: who acts.
+        policy: the policy that acts.
         carry: where the last update left the environments.
         memory: what the data axis remembers.
         index: number of the update, from 0.

@@ -1,4 +1,4 @@
-"""The host's side of adaptive fine-tuning: what a control measures, and when it acts."""
+"""Adaptive fine-tuning on the host: measure between stretches of updates, and let the method's control act."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ def begin(control: Control, optimizer: Optimizer, penalty: Penalty, share: np.nd
     return control.begin(Numbers(optimizer, penalty), share, _generators(seeds, 0))
 
 
-class Steering:
-    """When a method's control acts, and what has been measured since it last did.
+class Controller:
+    """Decides when a method's control acts, and keeps what was measured since it last did.
 
     Args:
         method: the method.
@@ -43,10 +43,10 @@ class Steering:
         self.left_out = np.zeros(num_members)
         """rows of experience left out as non-finite so far, of every member"""
         self._sums = np.zeros((2, num_members))
-        self._acted = 0
+        self._times_acted = 0
 
-    def note(self, sums: dict[str, np.ndarray]) -> None:
-        """Takes in the summed metrics of some updates, or of none."""
+    def record(self, sums: dict[str, np.ndarray]) -> None:
+        """Add the summed metrics of some updates; an empty dict adds none."""
         if sums:
             num = len(self.scores)
             ended, total = (sums[f"rollout/{name}"][:num] for name in ("num", "episode_return"))
@@ -54,10 +54,10 @@ class Steering:
             self._sums = self._sums + np.stack([ended, total])
             self.left_out = self.left_out + sums["rollout/left_out"][:num]
 
-    def adjust(
+    def act(
         self, algo: Any, policy: Policy, world: World, numbers: Numbers, seeds: Seeds, task: Task
     ) -> tuple[Numbers, np.ndarray]:
-        """The numbers for the next stretch, and whose state each run goes on from.
+        """Return the numbers for the next stretch, and the index [R] of the run whose state each run continues from.
 
         Args:
             algo: the algorithm.
@@ -67,17 +67,17 @@ class Steering:
             seeds: of every member.
             task: the target.
         """
-        self._acted += 1
+        self._times_acted += 1
         ended, total = self._sums
         low, high = task.return_range
         training_share = np.where(ended > 0, (total / np.maximum(ended, 1) - low) / (high - low), np.nan)
         self._sums = np.zeros_like(self._sums)
-        # What a policy returned counts for nothing once its numbers are none.
+        # The return of a policy whose parameters are not finite is not counted.
         members = devices.trim((policy.params, policy.statistics), len(training_share))
         training_share = np.where(tree.finite_runs(members, len(training_share)), training_share, np.nan)
         measures = Measures(training_share, self._validate(algo, policy, world, seeds, task))
-        adjusted, parents = self._method.control.adjust(numbers, measures, _generators(seeds, self._acted))
-        # A member that goes on from another's state is worth what that was.
+        adjusted, parents = self._method.control.adjust(numbers, measures, _generators(seeds, self._times_acted))
+        # A member that continues from another's state has that member's score.
         self.scores = self.scores[parents]
         return adjusted, parents
 
@@ -88,7 +88,7 @@ class Steering:
             return np.full(num, np.nan)
         policy, data, source, target = devices.trim((policy, world.data, world.source, world.task), num)
         tasks = validation_tasks(control.validation_episodes, data, source, target, seeds)
-        stream = VALIDATION_STREAM + self._acted * control.validation_episodes
+        stream = VALIDATION_STREAM + self._times_acted * control.validation_episodes
         shares = []
         for episode in range(control.validation_episodes):
             outcome = evaluate_runs(

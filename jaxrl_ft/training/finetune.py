@@ -41,7 +41,7 @@ def pretrain(
     eval_episodes: int = 16,
     callback: Callback | None = None,
 ) -> Agents:
-    """Agents trained from nothing on a task, one for each of `seeds` seeds.
+    """Train agents from random parameters on a task, one for each of `seeds` seeds.
 
     Args:
         source: the task.
@@ -76,7 +76,7 @@ def pretrain(
 
 
 def untrained(source: Task, algo: Any, network: Any, optimizer: Optimizer, seeds: int) -> Agents:
-    """Agents of the shapes that `pretrain` returns, in zeros: to check and to plan with, since nothing runs."""
+    """Return agents of the shapes that `pretrain` returns, in zeros, to check and to plan with: no program runs."""
     method = Method(warm_start=Scratch(), optimizer=optimizer)
     shapes = fresh_shapes(algo, network, source)
     opt_state = jax.eval_shape(method.training_optimizer().build().init, shapes[0])
@@ -101,7 +101,7 @@ def untrained(source: Task, algo: Any, network: Any, optimizer: Optimizer, seeds
 
 
 def _fresh(spec: Spec, source: Task) -> Start:
-    """Where runs start that nothing has been trained for."""
+    """The start of runs that begin with random parameters."""
     policy = fresh_policy(spec.algo, spec.network, source, spec.seeds)
     return Start(policy, policy.params, Source(policy, policy.params), np.ones(spec.num_runs, np.float32))
 

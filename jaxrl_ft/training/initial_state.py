@@ -49,7 +49,7 @@ class Start(NamedTuple):
 
 
 class Given(NamedTuple):
-    """All that runs are given, on the host, leaves [R, ...]: runs of one structure can train side by side."""
+    """All inputs of the programs, on the host, leaves [R, ...]: runs of one structure can share a program."""
 
     world: World
     run: Run
@@ -61,13 +61,13 @@ class Given(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where runs stand between two updates, on the devices."""
+    """The runs between two updates, on the devices."""
 
     state: State
     memory: Tree
     """what the data axis remembers"""
     policy: Policy
-    """who collects next"""
+    """the policy that collects next"""
     answer: Policy
     """the policy to evaluate"""
 
@@ -86,7 +86,7 @@ def fresh_policy(algo: Any, network: Any, task: Task, seeds: Seeds) -> Policy:
 
 
 def given(spec: Spec, start: Start) -> Given:
-    """What every member of every run's population is given."""
+    """Return the inputs of every member of every run's population."""
     num, method = spec.num_members, spec.method
     seeds = member_seeds(spec, start)
     tasks = tasks_of(spec, start)
@@ -144,12 +144,12 @@ def first_state(
         penalty: the method's penalty, whose term the run has.
         source: what may be remembered of the agent that is being fine-tuned.
         old: state of the optimizer that trained the agent, or None.
-        keep: what of it to keep; None for nothing.
+        keep: which parts of it to keep; None keeps none.
 
     Returns:
         frozen: what the adapter holds fixed.
         state: before the first update.
-        policy: who collects first.
+        policy: the policy that collects first.
         answer: the policy to evaluate.
     """
     # What an adapter draws is one draw for all members of a population, or their mean would have no meaning.

@@ -97,7 +97,7 @@ def train_together(jobs: Sequence[Job], width: int = 0, callback: Callback | Non
     _report(callback, jobs, "compiling", 0)
     world, run, position = begin(_filled(tree.concatenate([given(*job) for job in jobs]), width))
     where = _filled(tree.concatenate([_where(*job) for job in jobs]), width)
-    steersman = control.Steering(spec.method, spec.num_updates, sum(job.num_members for job, _ in jobs))
+    controller = control.Controller(spec.method, spec.num_updates, sum(job.num_members for job, _ in jobs))
     evaluations = evaluation_updates(spec.num_updates, spec.num_evals)
     # A copy, for the state is given away to the first update.
     first = jax.tree.map(np.array, jax.device_get(position.state.delta))
@@ -106,22 +106,22 @@ def train_together(jobs: Sequence[Job], width: int = 0, callback: Callback | Non
         untouched = _filled(tree.concatenate([start.base for _, start in jobs]), width)
         curve.append(_mean_return(spec, untouched, where, 0))
         curve_steps.append(0)
-    for point in sorted({*evaluations.tolist(), *steersman.points, spec.num_updates}):
+    for point in sorted({*evaluations.tolist(), *controller.points, spec.num_updates}):
         position, sums = advance(world, run, position, before, point)
-        steersman.note(sums)
-        answer = _answer(spec, start, position.answer, steersman.scores)
+        controller.record(sums)
+        answer = _answer(spec, start, position.answer, controller.scores)
         if point in evaluations:
             curve.append(_mean_return(spec, answer, where, point))
             curve_steps.append(paid + point * spec.env_steps_per_update)
         _report(callback, jobs, "training", point, point - before, sums)
-        if point in steersman.points:
-            run, position = _steer(spec, start, steersman, world, run, position)
+        if point in controller.points:
+            run, position = _act(spec, start, controller, world, run, position)
             paid += spec.method.control.spent() // (spec.method.control.stretches - 1)
         before = point
     ends = np.stack(curve, axis=1) if curve else np.zeros((len(where[1].seeds), 0))
     state, memory = position.state, (position.state.memory, position.memory)
     answer, held, opt_state, memory = jax.device_get((answer, state.delta, state.opt_state, memory))
-    end = _End(answer, ends, np.array(curve_steps), first, held, opt_state, memory, steersman.left_out)
+    end = _End(answer, ends, np.array(curve_steps), first, held, opt_state, memory, controller.left_out)
     return _results(jobs, end)
 
 
@@ -192,7 +192,7 @@ def advance(world: World, run: Run, position: Position, start: int, stop: int) -
     Args:
         world: what the runs collect in.
         run: what the runs were given.
-        position: where they stand; its state is used up.
+        position: of the runs; its state is donated.
         start: number of the first update.
         stop: number after the last one.
     """
@@ -236,13 +236,13 @@ def finish(part: Finish, base: Tree, members: Tree) -> Tree:
     return part.apply(base, members)
 
 
-def _steer(
-    spec: Spec, start: Start, steersman: control.Steering, world: World, run: Run, position: Position
+def _act(
+    spec: Spec, start: Start, controller: control.Controller, world: World, run: Run, position: Position
 ) -> tuple[Run, Position]:
-    """The run with the numbers, and the positions, that the control goes on with."""
+    """Return the run and the position after the control has acted."""
     num = spec.num_members
     numbers = Numbers(*devices.trim((run.optimizer, run.penalty), num))
-    (optimizer, penalty), parents = steersman.adjust(
+    (optimizer, penalty), parents = controller.act(
         spec.algo, position.answer, world, numbers, member_seeds(spec, start), spec.task
     )
     optimizer, penalty = devices.put((optimizer, penalty), num)

@@ -46,7 +46,7 @@ def transfer(
 
 
 def pretraining(spec: Spec, result: Result, until: Task | None) -> tuple[str, ...]:
-    """The report of agents that began from nothing."""
+    """The report of pretraining."""
     total = tree.size(tree.take(result.policy.params, 0))
     where = spec.task.describe() + ("" if until is None else f", physics drawn up to {until.describe()}")
     return (
@@ -109,16 +109,16 @@ def _imagination(spec: Spec, prepared: Prepared) -> Iterator[str]:
 
 
 def _leaves(spec: Spec, agents: Agents, fresh: Policy, start: Start, result: Result) -> Iterator[str]:
-    """For actor and critic the leaves of each fate; a fate that all leaves share is told once.
+    """What happened to the leaves of actor and critic: a line for each outcome, with its leaves.
 
-    Whether a leaf trained is told from what the optimizer held before the first update and after the last one.
+    A leaf has trained if the optimizer's copy of it differs before the first update and after the last one.
     """
     theirs, new = tree.flatten(agents.params), tree.flatten(fresh.params)
     begun, ended = tree.flatten(start.policy.params), tree.flatten(result.policy.params)
     first = tree.flatten(agents.init_params)
     for group, name in _GROUPS.items():
-        fates: dict[str, list[str]] = {}
-        # Weights that came without a critic have one that nothing has trained.
+        outcomes: dict[str, list[str]] = {}
+        # Weights that came without a critic have a fresh one.
         untrained = np.all(
             [
                 path in first and np.array_equal(theirs[path], first[path])
@@ -130,13 +130,13 @@ def _leaves(spec: Spec, agents: Agents, fresh: Policy, start: Start, result: Res
             if path.startswith(f"{group}/"):
                 origin = _origin(path, theirs, new, begun)
                 origin = "fresh" if untrained and origin == "kept" else origin
-                fates.setdefault(f"{origin}, {_training(path, spec, begun, ended, result)}", []).append(path)
+                outcomes.setdefault(f"{origin}, {_training(path, spec, begun, ended, result)}", []).append(path)
         for path in theirs.keys() - ended.keys():
             if path.startswith(f"{group}/"):
-                fates.setdefault("left behind", []).append(path)
-        for fate, paths in fates.items():
-            which = f"all {len(paths)} leaves" if len(fates) == 1 else ", ".join(sorted(paths))
-            yield f"{name}: {fate}: {which}"
+                outcomes.setdefault("left behind", []).append(path)
+        for outcome, paths in outcomes.items():
+            which = f"all {len(paths)} leaves" if len(outcomes) == 1 else ", ".join(sorted(paths))
+            yield f"{name}: {outcome}: {which}"
 
 
 def _origin(path: str, theirs: dict[str, Any], new: dict[str, Any], begun: dict[str, Any]) -> str:
@@ -165,8 +165,8 @@ def _optimizer(spec: Spec, start: Start) -> str:
     parts = {"first moment": keep.first_moment, "second moment": keep.second_moment, "step count": keep.step_count}
     if optimizer.desired_kl is not None:
         parts["factor of the learning rate"] = keep.rate_factor
-    fates = [f"{name} {'kept' if kept and start.old is not None else 'reset'}" for name, kept in parts.items()]
-    return f"optimizer {type(optimizer).__name__}: {', '.join(fates)}"
+    outcomes = [f"{name} {'kept' if kept and start.old is not None else 'reset'}" for name, kept in parts.items()]
+    return f"optimizer {type(optimizer).__name__}: {', '.join(outcomes)}"
 
 
 def _normaliser(agents: Agents, fresh: Policy, start: Start) -> str:
@@ -175,8 +175,8 @@ def _normaliser(agents: Agents, fresh: Policy, start: Start) -> str:
     parts = (agents.statistics, fresh.statistics, start.policy.statistics)
     flat = [np.concatenate([np.ravel(leaf) for leaf in _numbers(part)]) for part in parts]
     theirs, new, begun = flat
-    fate = "kept" if np.array_equal(begun, theirs) else "reset" if np.array_equal(begun, new) else "changed"
-    return f"normaliser ({', '.join(sorted(start.policy.statistics))}): {fate}, goes on from the target's experience"
+    outcome = "kept" if np.array_equal(begun, theirs) else "reset" if np.array_equal(begun, new) else "changed"
+    return f"normaliser ({', '.join(sorted(start.policy.statistics))}): {outcome}, goes on from the target's experience"
 
 
 def _numbers(statistics: Any) -> list[Any]:

@@ -43,7 +43,7 @@ class Spec:
     num_evals: int
     eval_episodes: int
     agents: Agents | None = None
-    """those that are fine-tuned, one for each run; None for runs that begin from nothing"""
+    """those that are fine-tuned, one for each run; None for runs that begin with random parameters"""
     first: int = 0
     """number of the first run, from which all have their random numbers"""
     paid: int = 0
@@ -146,7 +146,7 @@ def finetune_spec(agents: Agents, target: Task, method: Method, budget: Budget, 
 
 
 def _check_source(agents: Agents, target: Task, method: Method) -> None:
-    """Refuses what needs the source where the agents' source or last task has other sizes than the target.
+    """Refuse what needs the source where the agents' source or last task has other sizes than the target.
 
     Raises:
         ValueError: the method needs it.
@@ -170,7 +170,7 @@ def _check_source(agents: Agents, target: Task, method: Method) -> None:
 
 
 def _check_first(agents: Agents, method: Method) -> None:
-    """Refuses a penalty towards the parameters before any training where those have other shapes.
+    """Refuse a penalty towards the parameters before any training where those have other shapes.
 
     Raises:
         ValueError: they have; the first such path is named.
@@ -186,7 +186,7 @@ def _check_first(agents: Agents, method: Method) -> None:
 
 
 def _check_keep(agents: Agents, target: Task, method: Method) -> None:
-    """Refuses to go on from a state of the optimizer that the agents do not have, or that does not fit.
+    """Refuse to continue from an optimizer state that the agents do not have, or that does not fit.
 
     Raises:
         ValueError: the agents have none that fits.

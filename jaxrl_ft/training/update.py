@@ -37,7 +37,7 @@ class Run:
     base: Any
     """what the adapter holds fixed: the parameters it adapts, and what it added to them"""
     statistics: Any
-    """the normaliser's statistics to go on from"""
+    """the normaliser's statistics before the first update"""
     seed: Any
     """seed of the call, uint32"""
     index: Any
@@ -73,7 +73,7 @@ def policy_of(run: Run, state: State) -> Policy:
 
 
 def evaluated_policy(run: Run, state: State) -> Policy:
-    """The policy to evaluate: an optimizer that averages has its say."""
+    """The policy to evaluate; an optimizer that averages parameters gives their average."""
     delta = run.optimizer.evaluation(state.opt_state, state.delta)
     return policy_of(run, state._replace(delta=delta))
 
@@ -93,7 +93,7 @@ def learn(
 
     Returns:
         state: after the update.
-        policy: who collects next.
+        policy: the policy that collects next.
         answer: the policy to evaluate.
         metrics: means over the gradient steps.
     """

@@ -12,7 +12,7 @@ from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.methods.control import Measures, Numbers
-from jaxrl_ft.training.control import Steering
+from jaxrl_ft.training.control import Controller
 from jaxrl_ft.training.keys import seeds_of
 
 
@@ -185,18 +185,18 @@ def members(*numbers):
     return Policy({"policy": np.array(numbers)[:, None]}, {}, None)
 
 
-def test_a_steersman_acts_between_equal_stretches():
-    points = {n: Steering(ft.Method(control=ft.Control(stretches=n)), 40, 3).points for n in (1, 2, 5, 40)}
+def test_a_controller_acts_between_equal_stretches():
+    points = {n: Controller(ft.Method(control=ft.Control(stretches=n)), 40, 3).points for n in (1, 2, 5, 40)}
     assert points == {1: [], 2: [20], 5: [8, 16, 24, 32], 40: list(range(1, 40))}
-    assert Steering(ft.Method(control=ft.Control(stretches=5)), 3, 3).points == [1, 2]
+    assert Controller(ft.Method(control=ft.Control(stretches=5)), 3, 3).points == [1, 2]
 
 
 def test_scores_are_the_returns_of_the_episodes_that_ended_last():
-    steersman = Steering(ft.Method(control=ft.PBT()), 40, 3)
-    steersman.note(sums([0, 2, 1], [0, -10, -7]))
-    np.testing.assert_array_equal(steersman.scores, [-np.inf, -5, -7])
-    steersman.note(sums([0, 0, 2], [0, 0, -8]))
-    np.testing.assert_array_equal(steersman.scores, [-np.inf, -5, -4])
+    controller = Controller(ft.Method(control=ft.PBT()), 40, 3)
+    controller.record(sums([0, 2, 1], [0, -10, -7]))
+    np.testing.assert_array_equal(controller.scores, [-np.inf, -5, -7])
+    controller.record(sums([0, 0, 2], [0, 0, -8]))
+    np.testing.assert_array_equal(controller.scores, [-np.inf, -5, -4])
 
 
 def test_a_stretch_is_measured_as_a_share_of_the_possible_and_then_forgotten():
@@ -209,18 +209,18 @@ def test_a_stretch_is_measured_as_a_share_of_the_possible_and_then_forgotten():
 
     method = ft.Method()
     object.__setattr__(method, "control", Spy(stretches=4))
-    steersman = Steering(method, 40, 3)
+    controller = Controller(method, 40, 3)
     task = ft.make_task("Acrobot-v1")
     seeds = seeds_of(7, 3)
     for ended, total in (([2, 0, 4, 9], [-200, 0, -2000, 1]), ([2, 0, 0, 9], [-600, 0, 0, 1])):
-        steersman.note(sums(ended, total))
-    steersman.adjust(None, members(1, 1, 1, 1), None, None, seeds, task)
+        controller.record(sums(ended, total))
+    controller.act(None, members(1, 1, 1, 1), None, None, seeds, task)
     np.testing.assert_allclose(seen[0][0].training, [1 - 200 / 500, np.nan, 0.0])
     assert np.isnan(seen[0][0].validation).all()
     # whoever goes on from member 1 is worth what member 1 was; the fourth is padding
-    np.testing.assert_array_equal(steersman.scores, [-300, -np.inf, -np.inf])
-    steersman.note(sums([0, 1, 0, 0], [0, -50, 0, 0]))
-    steersman.adjust(None, members(1, 1, 1, 1), None, None, seeds, task)
+    np.testing.assert_array_equal(controller.scores, [-300, -np.inf, -np.inf])
+    controller.record(sums([0, 1, 0, 0], [0, -50, 0, 0]))
+    controller.act(None, members(1, 1, 1, 1), None, None, seeds, task)
     np.testing.assert_allclose(seen[1][0].training, [np.nan, 0.9, np.nan])
     assert len(set(seen[0][1] + seen[1][1])) == 6
 
@@ -228,8 +228,8 @@ def test_a_stretch_is_measured_as_a_share_of_the_possible_and_then_forgotten():
 def test_a_member_that_is_not_finite_is_copied_over_and_never_copied():
     """Whatever its episodes returned."""
     method, seeds = ft.Method(control=ft.PBT(share=0.5)), seeds_of(7, 1, 4)
-    steersman = Steering(method, 40, 4)
-    steersman.note(sums([1, 1, 1, 1], [400, 300, 200, 100]))
+    controller = Controller(method, 40, 4)
+    controller.record(sums([1, 1, 1, 1], [400, 300, 200, 100]))
     best = members(np.nan, 1, np.inf, 1)
-    _, parents = steersman.adjust(None, best, None, numbers(4), seeds, ft.make_task("CartPole-v1"))
+    _, parents = controller.act(None, best, None, numbers(4), seeds, ft.make_task("CartPole-v1"))
     assert set(parents) == {1, 3}

@@ -36,7 +36,7 @@ def diverge(
         algo: class of the algorithm; gives the distribution and its noise.
         num_envs: N.
         num_steps: T.
-        tuned: who acts.
+        tuned: the policy that acts.
         base: what it is compared with, in the same states.
         task: where.
         seeds: of the run.

@@ -16,7 +16,7 @@ _BLOCK = 50
 
 
 class Options(NamedTuple):
-    """What an evaluation is told, as traced scalars."""
+    """Settings of an evaluation, as traced scalars."""
 
     greedy: Any
     """take the mode of the distribution instead of a sample, bool"""
@@ -68,7 +68,7 @@ def play(
 ) -> Outcome:
     """The outcomes of episodes first, ..., first + E - 1; those from `last` on are not played.
 
-    Random numbers depend on the key, the stream, the episode's number and the time within it, and on nothing else:
+    Random numbers depend on the key, the stream, the episode's number and the time within it alone:
     all methods and tasks meet the same starts and the same noise.
 
     Args:
@@ -104,7 +104,7 @@ def record(algo: Any, num_steps: int, policy: Policy, task: Task, key: jax.Array
 def _start(
     num_episodes: int, policy: Policy, task: Task, axis: int | None, key: jax.Array, options: Options
 ) -> tuple[jax.Array, _Playing]:
-    """The keys of the episodes, and where they stand before their first step."""
+    """The keys of the episodes, and their state before the first step."""
     numbers = options.first + jnp.arange(num_episodes, dtype=jnp.uint32)
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, options.stream)))(numbers)
     obs, env_state = jax.vmap(_first, in_axes=(axis, 0))(task, keys)
@@ -194,7 +194,7 @@ def possible_share(returns: np.ndarray, lowest: Any, highest: Any) -> np.ndarray
 
 
 def tells_apart(*outcomes: Outcome) -> np.ndarray:
-    """Whether episodes of each run tell good policies from bad: one ended naturally, or their rewards differ, [R]."""
+    """Whether a return can be learned from the episodes of each run: one ended, or their rewards differ, [R]."""
     ended = [outcome.terminated.any(axis=1) for outcome in outcomes]
     rewards = np.concatenate([outcome.episode_return / outcome.episode_length for outcome in outcomes], axis=1)
     return np.any(ended, axis=0) | (rewards.max(axis=1) > rewards.min(axis=1))

@@ -15,7 +15,7 @@ from jaxrl_ft.training.evaluation.outcomes import evaluate_each, evaluate_runs
 from jaxrl_ft.training.keys import FINAL_STREAM, seeds_of
 
 EPISODES = 100
-"""Episodes on a task unless told otherwise."""
+"""Episodes on a task by default."""
 
 
 def evaluate(
@@ -35,7 +35,7 @@ def evaluate(
         agents: S agents.
         task: the task, or a sequence of E tasks, as drawn from a distribution: episode e is played on the e-th, all
             of them side by side. Observations and actions must have the agents' sizes.
-        episodes: E, 100 by default; a sequence of tasks says it itself.
+        episodes: E, 100 by default; with a sequence of tasks, their number.
         greedy: take the most probable action instead of a sample.
         seed: of the starts and the noise; 0 <= seed < 2^32.
 

@@ -32,9 +32,9 @@ def gather(num_rollouts: int, algo: Any, policy: Policy, task: Task, seeds: Seed
     """The algorithm's flat data of rollouts by a policy that does not learn, rows [M, ...], shuffled.
 
     Args:
-        num_rollouts: rollouts in a row, in environments that go on from one to the next.
+        num_rollouts: rollouts in a row, in environments that are not reset between them.
         algo: the algorithm.
-        policy: who acts.
+        policy: the policy that acts.
         task: where.
         seeds: of the run.
     """
@@ -66,7 +66,7 @@ def transitions(
         num_envs: N.
         num_steps: T.
         algo: gives the distribution and its noise.
-        policy: who acts.
+        policy: the policy that acts.
         task: where.
         seeds: of the run.
         number: of the look; equal numbers have equal random numbers.

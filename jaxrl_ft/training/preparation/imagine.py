@@ -39,7 +39,7 @@ class Imagined(NamedTuple):
     used: np.ndarray
     """whether the model was used, bool"""
     teaches: np.ndarray
-    """whether the looks told good policies from bad, without which no model is used, bool"""
+    """whether the looks saw an episode end or rewards that differ, without which no model is used, bool"""
     reached: np.ndarray
     """greedy return in the model in the end; NaN where it was not used"""
     rate: np.ndarray
@@ -99,7 +99,7 @@ def _rounds(alone: Spec, start: Start, used: np.ndarray, rounds: int, goal: np.n
 
 
 def _alone(spec: Spec, tasks: Task, sources: Task) -> Spec:
-    """Plain training of as many runs as go well side by side; any task of the kind stands for those of the runs."""
+    """Plain training of as many runs as go well side by side; the tasks of the runs themselves are in their `Start`."""
     mixture = Mixture(share=spec.method.imagination.source_share)
     return replace(
         spec,

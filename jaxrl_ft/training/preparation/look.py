@@ -35,7 +35,7 @@ class Look(NamedTuple):
         return expected_return(self.random, task)
 
     def share(self, task: Task) -> np.ndarray:
-        """How far the policy is from random actions towards the best return, [R]; NaN where the look does not tell."""
+        """How far the policy is from random actions towards the best return, [R]; NaN where it cannot be learned."""
         share = possible_share(expected_return(self.own, task), self.chance(task), task.return_range[1])
         return np.where(tells_apart(self.own, self.random), share, np.nan)
 

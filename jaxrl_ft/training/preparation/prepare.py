@@ -44,7 +44,7 @@ class Prepared(NamedTuple):
     imagined: Imagined | None
     """what imagined training came to; None without it"""
     untold: np.ndarray
-    """whether the look or probe did not tell good policies from bad, [R]; the share is then taken to be 1"""
+    """whether the look or probe saw no episode end and one reward alone, [R]; the share is then taken to be 1"""
 
 
 class Networks(NamedTuple):
@@ -86,7 +86,7 @@ def prepare(spec: Spec, agents: Agents) -> Prepared:
         aligned = realign.realign(base, changes)
         # What is anchored to the first parameters is anchored to them as they too would read the target.
         init_params = realign.realign(Policy(init_params, base.statistics, base.network), changes).params
-        # What the look says of the return is not said of a policy that has changed since; it is trusted as far as
+        # The look measured the return of the policy before it was realigned; the new one is trusted as far as
         # the reading is.
         share = np.array([change.trust if change.changes else told for change, told in zip(changes, share)])
     if method.look.probe_episodes:
@@ -130,7 +130,7 @@ def _aligns(spec: Spec) -> bool:
 
 
 def _chance(spec: Spec, fresh: Policy, look: Look | None) -> np.ndarray:
-    """Return on the target of a policy that knows nothing, [R]: of random actions, or of a fresh policy on the source.
+    """Return on the target of a policy without skill, [R]: of random actions, or of a fresh policy on the source.
 
     Where the source has other sizes it is the lowest return there is.
     """
@@ -170,7 +170,7 @@ def warm_start(warm: WarmStart, seeds: Seeds, base: Policy, fresh: Policy, probe
 def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[Any, int]:
     """Source experience that the parts of the method ask for, and the steps of each run on earlier tasks in all.
 
-    The policy that it is remembered by reads the target's sensors, and so the experience is told as the target would.
+    The policy reads the target's sensors, so the experience is translated to these.
     """
     num_looks = _aligns(spec) + (spec.method.imagination.source_share > 0)
     steps = num_looks * spec.method.look.env_steps + _compares(spec) * spec.method.look.probe_env_steps

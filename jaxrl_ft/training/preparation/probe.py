@@ -14,12 +14,12 @@ from jaxrl_ft.training.spec import Spec
 def probed_share(spec: Spec, base: Policy, chance: np.ndarray) -> np.ndarray:
     """How far the base's first episodes on the target are from chance towards the best return, [R].
 
-    It is NaN where they do not tell good policies from bad.
+    It is NaN where no episode ended and all rewards were equal.
 
     Args:
         spec: the fine-tune.
         base: leaves [R, ...].
-        chance: return of a policy that knows nothing, [R].
+        chance: return of a policy without skill, [R].
     """
     outcome = _play(spec, base, spec.task)
     reached = possible_share(expected_return(outcome, spec.task), chance, spec.task.return_range[1])

@@ -141,7 +141,7 @@ def _ordered(group: str, names: Mapping[Any, Any]) -> list[Any]:
 
     Raises:
         ValueError: two have the same numbers, or none: JAX sorts the entries of a dict by name, and so their order
-            says nothing.
+            gives no order.
     """
     numbers = {name: tuple(map(int, re.findall(r"\d+", str(name)))) for name in names}
     if len(set(numbers.values())) < len(numbers):

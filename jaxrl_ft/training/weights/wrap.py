@@ -67,7 +67,7 @@ def wrap(
 
     Raises:
         ValueError: a layer is missing, not finite, or of a size that does not fit its neighbours, the task or the
-            network; or nothing says the order of a dict's layers.
+            network; or a dict of layers has no order.
     """
     if not isinstance(source, Task):
         raise ValueError(f"source: {source!r} is not allowed; it must be a Task, as ft.make_task returns")
@@ -131,7 +131,7 @@ def _network(given: Tree, network: Any) -> MLP:
     """The config of networks like the given ones, with the activation of `network`.
 
     Raises:
-        ValueError: `network` is no config, or says something else of the layers than these.
+        ValueError: `network` is no config, or contradicts the layers.
     """
     check_config(network, "network")
     if not isinstance(network, MLP):
