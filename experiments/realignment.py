@@ -5,9 +5,9 @@ Sixteen agents pretrained on CartPole-v1 look at every target for 256 steps, as 
 no reason given; or wrong. CartPole is its own mirror image, so that other signs of all four sensors together are the
 same reading as other actions. A scale counts as right within 25%, or where less than half of the change is left in
 logarithms, an offset within 0.05 of the sensor's unit and three deviations of the noise. The numbers of
-`methods.reading` were chosen on these looks, those of `methods.units` on these and on another draw of `unseen`: 40
-targets drawn by a rule, which agents of another seed look at. Then `imagine`, `realign_soften` and `soften` are
-fine-tuned for 20,480 steps.
+`alignment/reading.py` were chosen on these looks, those of `alignment/units.py` on these and on another draw of
+`unseen`: 40 targets drawn by a rule, which agents of another seed look at. Then `imagine`, `realign_soften` and
+`soften` are fine-tuned for 20,480 steps.
 
     python experiments/realignment.py [--stages read unseen train]
 
@@ -29,7 +29,7 @@ from jaxrl_ft.analysis.statistics.aggregate import iqm
 from jaxrl_ft.analysis.statistics.intervals import paired_difference
 from jaxrl_ft.analysis.statistics.transfer import area_under_curve
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.methods.realignment import Realignment
+from jaxrl_ft.methods.alignment import Realignment
 from jaxrl_ft.training.preparation import realign
 from jaxrl_ft.training.preparation.look import ON_TARGET, experience_before, look_at
 from jaxrl_ft.training.spec import Budget, finetune_spec
@@ -159,7 +159,7 @@ def readings(agents: ft.Agents, worlds: dict[tuple[str, str], dict[str, Any]]) -
                 {
                     "sensors and actions": sense,
                     "physics": physics,
-                    "look": num_steps * method.LOOK_ENVS,
+                    "look": method.look.env_steps,
                     **{kind: counts[kind] for kind in KINDS},
                     "reasons": "; ".join(f"{reason}: {count}" for reason, count in reasons.items()),
                 }

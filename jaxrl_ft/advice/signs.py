@@ -105,7 +105,7 @@ def examine(agents: Agents, target: Task, *, seed: int = 4) -> Examination:
     - `zero_shot`, `source`: greedy return on target and on source, as a share of the possible return.
     - `explained`: share of what happens on the target that a linear model of the look explains, see
       `methods.imagination.Model.accuracy`; negative shares are 0.
-    - `changed_meaning`: 1 where sensors or actions mean something else, as `methods.realignment.estimate` finds.
+    - `changed_meaning`: 1 where sensors or actions mean something else, as the alignment `realign` finds.
     - `state_kl`: KL divergence of the observations on the target from those on the source in nats, both taken as
       normal distributions, by observation and in log(1 + x).
     - `entropy`: mean entropy of the policy on the target less that on the source, in nats.

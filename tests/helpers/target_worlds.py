@@ -8,7 +8,7 @@ import numpy as np
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.methods.realignment import Experience
+from jaxrl_ft.methods.alignment import Experience
 from jaxrl_ft.training.keys import seeds_of
 from jaxrl_ft.training.preparation.experience import transitions
 

@@ -23,7 +23,7 @@ from jaxrl_ft.methods.interventions import (
     WeightClipping,
     neurons,
 )
-from jaxrl_ft.methods.interventions.intervention import Intervention
+from jaxrl_ft.methods.interventions.base import Intervention
 
 INF = float("inf")
 OFF = {

@@ -5,8 +5,9 @@ import pytest
 from helpers.target_worlds import NETWORK, linear, looks
 
 import jaxrl_ft as ft
-from jaxrl_ft.methods.reading import NEAR_TIE, SPREAD, UNSEEN, estimate
-from jaxrl_ft.methods.realignment import Realignment, retold
+from jaxrl_ft.methods.alignment import Realignment
+from jaxrl_ft.methods.alignment.reading import NEAR_TIE, SPREAD, UNSEEN, estimate
+from jaxrl_ft.methods.alignment.realignment import retold
 
 NONE = Realignment(np.arange(4), np.zeros(4), np.ones(4), np.arange(2), False)
 

@@ -12,7 +12,8 @@ from helpers.target_worlds import NETWORK
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.methods.realignment import Realignment, realigned, retold
+from jaxrl_ft.methods.alignment import Realignment
+from jaxrl_ft.methods.alignment.realignment import realigned, retold
 from jaxrl_ft.nets import parts
 from jaxrl_ft.rl import actor_critic
 from jaxrl_ft.rl.normalizer import Moments

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers.target_worlds import linear
 
-from jaxrl_ft.methods.reading import estimate
-from jaxrl_ft.methods.units import VAGUE, Posterior, claimed, log_prior, sample
+from jaxrl_ft.methods.alignment.reading import estimate
+from jaxrl_ft.methods.alignment.units import VAGUE, Posterior, claimed, log_prior, sample
 
 
 def test_samples_of_a_gaussian_have_its_moments():

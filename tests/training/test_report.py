@@ -12,8 +12,8 @@ import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.methods.alignment import Realignment
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.methods.realignment import Realignment
 from jaxrl_ft.methods.warm_starts import Probe
 from jaxrl_ft.training.initial_state import Start
 from jaxrl_ft.training.loop import Result

@@ -1,9 +1,9 @@
 """What trains: every adapter by name."""
 
 from jaxrl_ft.core.table import Table
-from jaxrl_ft.methods.adapters.adapter import Adapter, Critic, Full, LastK, Partial
 from jaxrl_ft.methods.adapters.added_parts import Bottleneck, PlasticityInjection, ProgressiveColumn, ResidualPolicy
 from jaxrl_ft.methods.adapters.affine import IA3, InputAffine, OutputAffine
+from jaxrl_ft.methods.adapters.base import Adapter, Critic, Full, LastK, Partial
 from jaxrl_ft.methods.adapters.low_rank import DoRA, LoRA, RandomSubspace
 from jaxrl_ft.methods.adapters.sparse import Sparse
 

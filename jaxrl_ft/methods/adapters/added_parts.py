@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods.adapters.adapter import Adapter, Critic, adapts, by_group, copy
+from jaxrl_ft.methods.adapters.base import Adapter, Critic, adapts, by_group, copy
 from jaxrl_ft.nets import actor_critic, parts
 
 

@@ -1,10 +1,10 @@
 """How sensors and actions are read: every alignment by name."""
 
 from jaxrl_ft.core.table import Table
-from jaxrl_ft.methods.alignment.base import Alignment
-from jaxrl_ft.methods.alignment.realign import Realign
+from jaxrl_ft.methods.alignment.base import Alignment, Experience, Realignment
+from jaxrl_ft.methods.alignment.reading import Realign
 
-__all__ = ["ALIGNMENTS", "Alignment", "Realign"]
+__all__ = ["ALIGNMENTS", "Alignment", "Experience", "Realign", "Realignment"]
 
 ALIGNMENTS: Table[Alignment] = Table("alignment")
 ALIGNMENTS.add("none", Alignment(), "leaves sensors and actions as they are")

@@ -1,9 +1,73 @@
 """How sensors and actions are read in the source's terms: the interface, whose own member changes nothing."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from jaxrl_ft.core.config import config
-from jaxrl_ft.methods.realignment import Experience, Realignment
+
+Floats = NDArray[np.floating[Any]]
+
+
+class Experience(NamedTuple):
+    """Transitions of one run: flat rows [M, ...], and the observations that episodes began with."""
+
+    obs: Floats
+    """[M, O]"""
+    action: Any
+    """[M] whole numbers, or [M, A]"""
+    next_obs: Floats
+    """[M, O], before any reset"""
+    reward: Floats
+    """[M]"""
+    terminated: Any
+    """whether nothing followed, [M]"""
+    starts: Floats
+    """[K, O]"""
+    num_envs: int = 1
+    """environments side by side; rows are in order of time, then of environment"""
+
+
+class Realignment(NamedTuple):
+    """How the target's sensors and actions read in the source's terms.
+
+    Sensor j of the source is (obs[order[j]] - offset[j]) / scale[j]; action a of the source is actions[a] of the
+    target, or with continuous actions `actions` holds a sign for each.
+    """
+
+    order: NDArray[np.int64]
+    offset: Floats
+    scale: Floats
+    """not 0; below 0 of sensors whose sign is reversed"""
+    actions: NDArray[np.int64]
+    continuous: bool
+    """whether `actions` holds signs"""
+    trust: float = 1.0
+    """probability of this reading among all that were tried"""
+    left_alone: str = ""
+    """why something that may have changed was left as it is"""
+    untried: tuple[str, ...] = ()
+    """changes that were not tried"""
+    scale_error: Floats | None = None
+    """standard errors of the scales' logarithms, [O]; None where no reading was believed"""
+
+    @property
+    def parts(self) -> dict[str, bool]:
+        """What differs from no change."""
+        usual = np.ones_like(self.actions) if self.continuous else np.arange(len(self.actions))
+        return {
+            "sensors reordered": bool(np.any(self.order != np.arange(len(self.order)))),
+            "sensors reversed": bool(np.any(self.scale < 0)),
+            "sensors rescaled": bool(np.any(np.abs(self.scale) != 1)),
+            "sensors shifted": bool(np.any(self.offset != 0)),
+            "actions changed": bool(np.any(self.actions != usual)),
+        }
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything differs from no change."""
+        return any(self.parts.values())
 
 
 @config

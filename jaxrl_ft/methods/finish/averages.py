@@ -9,7 +9,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.methods.finish.base import Finish
-from jaxrl_ft.methods.warm_starts.warm_start import refuse_other_shapes
+from jaxrl_ft.methods.warm_starts.base import refuse_other_shapes
 
 
 @config

@@ -5,8 +5,8 @@ from typing import ClassVar
 import numpy as np
 
 from jaxrl_ft.core.config import config
+from jaxrl_ft.methods.alignment.base import Experience
 from jaxrl_ft.methods.imagination.model import Model, fit
-from jaxrl_ft.methods.realignment import Experience
 
 
 @config

@@ -1,7 +1,7 @@
 """What is done between gradient steps: every intervention by name."""
 
 from jaxrl_ft.core.table import Table
-from jaxrl_ft.methods.interventions.intervention import Intervention, Outcome
+from jaxrl_ft.methods.interventions.base import Intervention, Outcome
 from jaxrl_ft.methods.interventions.renewals import ContinualBackprop, PeriodicResets, ReDo
 from jaxrl_ft.methods.interventions.weights import NormalizeProject, SoftShrinkPerturb, WeightClipping
 

@@ -11,7 +11,7 @@ from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.methods.interventions import neurons
-from jaxrl_ft.methods.interventions.intervention import Intervention, Outcome
+from jaxrl_ft.methods.interventions.base import Intervention, Outcome
 from jaxrl_ft.methods.interventions.neurons import Groups
 from jaxrl_ft.nets import initializers
 

@@ -1,6 +1,7 @@
 """How a fine-tune steps: optimizers as configs whose every number is traced.
 
-Beside `methods/chain`, which does what all of them share, each is an optax transformation of one group.
+`base` does what all of them share; each is an optax transformation of one group. Files of optimizers that optax
+contributes are named as there.
 """
 
 import optax
@@ -8,9 +9,15 @@ import optax
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.methods.optimizers.adam import Adam, AdaptiveDecay
-from jaxrl_ft.methods.optimizers.chain import Optimizer, OptState
-from jaxrl_ft.methods.optimizers.contributed import ADOPT, AdEMAMix, DoG, DoWG, Mechanize, Muon, Prodigy, ScheduleFree
+from jaxrl_ft.methods.optimizers.ademamix import AdEMAMix
+from jaxrl_ft.methods.optimizers.adopt import ADOPT
+from jaxrl_ft.methods.optimizers.base import Optimizer, OptState
+from jaxrl_ft.methods.optimizers.dog import DoG, DoWG
 from jaxrl_ft.methods.optimizers.keeping import Keep
+from jaxrl_ft.methods.optimizers.mechanic import Mechanize
+from jaxrl_ft.methods.optimizers.muon import Muon
+from jaxrl_ft.methods.optimizers.prodigy import Prodigy
+from jaxrl_ft.methods.optimizers.schedule_free import ScheduleFree
 from jaxrl_ft.methods.optimizers.trac import TRAC
 
 __all__ = [

@@ -10,7 +10,7 @@ import optax
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods.optimizers.chain import Optimizer, Pace
+from jaxrl_ft.methods.optimizers.base import Optimizer, Pace
 
 # Smallest share of agreeing entries that a cautious step divides by (Liang et al. 2024).
 _MIN_SHARE = 1e-3

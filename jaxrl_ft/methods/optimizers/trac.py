@@ -10,7 +10,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.methods.optimizers.adam import Adam
-from jaxrl_ft.methods.optimizers.chain import Pace
+from jaxrl_ft.methods.optimizers.base import Pace
 
 _DISCOUNTS = (0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999)
 _EPS = 1e-8

@@ -1,8 +1,8 @@
 """PENALTIES: what holds the policy, by name."""
 
 from jaxrl_ft.core.table import Table
+from jaxrl_ft.methods.penalties.base import Penalty, Source
 from jaxrl_ft.methods.penalties.parameter_penalties import EWC, L1, L1SP, L2, L2SP, MAS, Absolute, L2Init, Quadratic
-from jaxrl_ft.methods.penalties.penalty import Penalty, Source
 from jaxrl_ft.methods.penalties.policy_penalties import KL, Churn, Cloning, Divergence, Features, InFeR
 
 __all__ = [

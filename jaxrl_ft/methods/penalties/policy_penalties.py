@@ -10,7 +10,7 @@ from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods.penalties.penalty import Penalty, Source
+from jaxrl_ft.methods.penalties.base import Penalty, Source
 
 
 def _remembered(params: Tree, statistics: Tree) -> Tree:

@@ -1,9 +1,9 @@
 """Where a fine-tune starts: every warm start by name."""
 
 from jaxrl_ft.core.table import Table
+from jaxrl_ft.methods.warm_starts.base import Probe, WarmStart, refuse_other_shapes
 from jaxrl_ft.methods.warm_starts.growth import Net2Deeper, Net2Wider
 from jaxrl_ft.methods.warm_starts.starts import CriticReset, HeadReset, Scratch, ShrinkPerturb, Soften
-from jaxrl_ft.methods.warm_starts.warm_start import Probe, WarmStart, refuse_other_shapes
 
 __all__ = [
     "WARM_STARTS",

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods.warm_starts.warm_start import Probe, WarmStart
+from jaxrl_ft.methods.warm_starts.base import Probe, WarmStart
 from jaxrl_ft.nets import mlp, parts
 
 # A column reads the hidden units, and would have to be widened with them.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods.warm_starts.warm_start import Probe, WarmStart, refuse_other_shapes
+from jaxrl_ft.methods.warm_starts.base import Probe, WarmStart, refuse_other_shapes
 from jaxrl_ft.nets import mlp, parts
 
 

@@ -12,11 +12,11 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.imagined import ImaginedParams, imagined_simulator
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods.alignment import Experience
 from jaxrl_ft.methods.data import Mixture
 from jaxrl_ft.methods.imagination import Model
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.methods.realignment import Experience
 from jaxrl_ft.training import devices, loop
 from jaxrl_ft.training.evaluation.episodes import possible_share
 from jaxrl_ft.training.initial_state import Start

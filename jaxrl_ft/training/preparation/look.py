@@ -10,7 +10,7 @@ from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.methods.realignment import Experience
+from jaxrl_ft.methods.alignment import Experience
 from jaxrl_ft.training.evaluation.episodes import Outcome, expected_return, possible_share, tells_apart
 from jaxrl_ft.training.preparation.experience import starts, transitions
 from jaxrl_ft.training.spec import Spec

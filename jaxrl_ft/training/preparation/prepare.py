@@ -10,8 +10,9 @@ from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.envs.simulator import Box
+from jaxrl_ft.methods.alignment import Experience, Realignment
+from jaxrl_ft.methods.alignment.realignment import retold
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.methods.realignment import Experience, Realignment, retold
 from jaxrl_ft.methods.warm_starts import Probe, WarmStart
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import same_sizes

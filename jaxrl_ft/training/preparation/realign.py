@@ -5,7 +5,8 @@ from typing import Any
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.simulator import Box
-from jaxrl_ft.methods.realignment import Experience, Realignment, realigned
+from jaxrl_ft.methods.alignment import Experience, Realignment
+from jaxrl_ft.methods.alignment.realignment import realigned
 from jaxrl_ft.training.spec import Spec
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxrl_ft.methods.candidates import Readings
-from jaxrl_ft.methods.predictions import EPSILON, Evidence, log_density, predictions, start_ratio, typical
+from jaxrl_ft.methods.alignment.candidates import Readings
+from jaxrl_ft.methods.alignment.predictions import EPSILON, Evidence, log_density, predictions, start_ratio, typical
 
 Floats = NDArray[np.floating[Any]]
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxrl_ft.methods.candidates import Readings
-from jaxrl_ft.methods.responses import Coefficients, Response, contrasts
+from jaxrl_ft.methods.alignment.candidates import Readings
+from jaxrl_ft.methods.alignment.responses import Coefficients, Response, contrasts
 
 Floats = NDArray[np.floating[Any]]
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxrl_ft.methods.realignment import Experience
+from jaxrl_ft.methods.alignment.base import Experience
 
 Floats = NDArray[np.floating[Any]]
 

@@ -7,7 +7,7 @@ the density of the target's coefficients around the source's, each row of them m
 the sensors' effects and one of the actions', which are averaged over; a gain is 1 as likely as not, else log-normal.
 Every change of meaning costs prior probability. Readings that predict the same of the target are one, and the smallest
 change stands for them; it is believed if the others have little probability left. Then its scales are claimed, each
-only if it is told (`methods.units`). NumPy alone: it runs on the host.
+only if it is told (`methods.alignment.units`). NumPy alone: it runs on the host.
 
 Our own construction; the idea of making one world's transitions look like another's is that of grounded action
 transformation (Hanna & Stone 2017, doi:10.1609/aaai.v31i1.11124), which learns the map of actions.
@@ -18,11 +18,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxrl_ft.methods import units
-from jaxrl_ft.methods.candidates import Readings, action_maps, not_tried, orders_and_signs
-from jaxrl_ft.methods.predictions import EPSILON, FREEDOM, Evidence, log_density, predictions, start_ratio, typical
-from jaxrl_ft.methods.realignment import Experience, Realignment
-from jaxrl_ft.methods.responses import Coefficients, respond
+from jaxrl_ft.core.config import config
+from jaxrl_ft.methods.alignment import units
+from jaxrl_ft.methods.alignment.base import Alignment, Experience, Realignment
+from jaxrl_ft.methods.alignment.candidates import Readings, action_maps, not_tried, orders_and_signs
+from jaxrl_ft.methods.alignment.predictions import (
+    EPSILON,
+    FREEDOM,
+    Evidence,
+    log_density,
+    predictions,
+    start_ratio,
+    typical,
+)
+from jaxrl_ft.methods.alignment.responses import Coefficients, respond
 
 Floats = NDArray[np.floating[Any]]
 
@@ -39,6 +48,15 @@ _ORDER, _REVERSED, _ACTIONS, _UNITS, _UNIT, _SHIFTED, _SPREAD = 3.0, 2.0, 3.0, 1
 _SAME = 0.05
 # An offset, and a scale, is considered when it is so many standard errors from none.
 _DEVIATIONS, _SPREAD_DEVIATIONS = 5.0, 3.0
+
+
+@config
+class Realign(Alignment):
+    """Undo the change of sensors and actions that brings the target's dynamics nearest to the source's."""
+
+    def estimate(self, source: Experience, target: Experience, num_actions: int, continuous: bool) -> Realignment:
+        """The most probable change, or none with the reason where no change is probable enough; see `estimate`."""
+        return estimate(source, target, num_actions, continuous)
 
 
 def estimate(source: Experience, target: Experience, num_actions: int, continuous: bool) -> Realignment:

@@ -1,0 +1,58 @@
+"""Prodigy: a learning rate estimated from the distance covered."""
+
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax import contrib
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import config
+from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.methods.optimizers.base import Optimizer, Pace
+
+
+def _guarded(step: jax.Array, after: Any, before: Any) -> tuple[jax.Array, Any]:
+    """The step and the state, or none and the state before, where an estimate is 0 / 0 for want of any gradient."""
+    leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((step, after))]
+    fine = jnp.all(jnp.stack(leaves))
+    return jnp.where(fine, step, 0.0), tree.where(fine, after, before)
+
+
+@config
+class Prodigy(Optimizer):
+    """AdamW that estimates its learning rate from the distance covered (Mishchenko & Defazio 2023, arXiv:2306.06101).
+
+    The schedule is part of the estimate; the group factors act on the step.
+    """
+
+    learning_rate: float = 1.0
+    """factor on the estimated rate"""
+    beta1: float = 0.9
+    """decay of the first moment"""
+    beta2: float = 0.999
+    """decay of the second moment"""
+    eps: float = 1e-8
+    """added to the denominator"""
+    initial_rate: float = 1e-6
+    """the estimate at first"""
+
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = Optimizer.BOUNDS | {"initial_rate": (1e-12, 1.0)}
+    ANCHORED: ClassVar[bool] = True
+    INHERITS: ClassVar[bool] = False
+
+    def _whole(self, rate: Any) -> optax.GradientTransformation:
+        return contrib.prodigy(
+            rate, (self.beta1, self.beta2), eps=self.eps, estim_lr0=self.initial_rate, weight_decay=self.weight_decay
+        )
+
+    def _start(self, group: Tree) -> Any:
+        return self._whole(1.0).init(tree.ravel(group))
+
+    def _spread(self, state: Any, size: int) -> Any:
+        return state
+
+    def _step(self, grads: jax.Array, state: Any, group: Tree, pace: Pace) -> tuple[jax.Array, Any]:
+        step, after = self._whole(self.learning_rate * pace.shape).update(grads, state, tree.ravel(group))
+        return _guarded(step * pace.factor, after, state)
