@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ import numpy as np
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.jax_settings import foreign
+from jaxrl_ft.core.types import EnvParams, Key, Leaf, PyTree
 from jaxrl_ft.envs.quantities import Quantity, check_order, entries_of
 from jaxrl_ft.envs.simulator import Discrete, register_simulator
 
@@ -52,22 +53,22 @@ class CartPoleParams:
         action_delay: steps before an action takes effect (int32); no force acts until the first one does.
     """
 
-    gravity: Any
-    cart_mass: Any
-    pole_mass: Any
-    half_length: Any
-    force: Any
-    tau: Any
-    x_threshold: Any
-    theta_threshold: Any
-    reset_range: Any
-    episode_limit: Any
-    obs_scale: Any
-    obs_offset: Any
-    obs_permutation: Any
-    obs_noise: Any
-    flip_actions: Any
-    action_delay: Any
+    gravity: Leaf
+    cart_mass: Leaf
+    pole_mass: Leaf
+    half_length: Leaf
+    force: Leaf
+    tau: Leaf
+    x_threshold: Leaf
+    theta_threshold: Leaf
+    reset_range: Leaf
+    episode_limit: Leaf
+    obs_scale: Leaf
+    obs_offset: Leaf
+    obs_permutation: Leaf
+    obs_noise: Leaf
+    flip_actions: Leaf
+    action_delay: Leaf
 
 
 QUANTITIES: Mapping[str, Quantity] = {
@@ -90,7 +91,7 @@ QUANTITIES: Mapping[str, Quantity] = {
 NAMES = tuple(field.name for field in dataclasses.fields(CartPoleParams))
 
 
-def cartpole_params(**physics: Any) -> CartPoleParams:
+def cartpole_params(**physics: object) -> CartPoleParams:
     """The physics of a cart-pole: the given quantities, and the defaults of CartPole-v1 for the rest.
 
     Raises:
@@ -111,14 +112,14 @@ def cartpole_params(**physics: Any) -> CartPoleParams:
     return CartPoleParams(**leaves)
 
 
-def _permutation(value: Any) -> np.ndarray:
+def _permutation(value: object) -> np.ndarray:
     entries = entries_of(value)
     if sorted(map(str, entries)) != ["0", "1", "2", "3"]:
         raise ValueError(f"obs_permutation: {value!r} is not allowed; it must hold 0, 1, 2 and 3 once each")
     return np.array(entries, np.int32)
 
 
-def _switch(field: str, value: Any) -> np.ndarray:
+def _switch(field: str, value: object) -> np.ndarray:
     entries = entries_of(value)
     if len(entries) != 1 or not isinstance(entries[0], (bool, int, float)) or entries[0] not in (0, 1):
         raise ValueError(f"{field}: {value!r} is not allowed; it must be True or False")
@@ -135,21 +136,21 @@ class CartPoleState:
         queue: [3], the actions chosen 1, 2 and 3 steps ago.
     """
 
-    motion: Any
-    time: Any
-    queue: Any
+    motion: jax.Array
+    time: jax.Array
+    queue: jax.Array
 
 
 @functools.cache
 @foreign
-def _gymnax() -> tuple[ModuleType, Any]:
+def _gymnax() -> tuple[ModuleType, PyTree]:
     """The gymnax module and its environment; imported at the first step, as it takes seconds and starts a backend."""
     from gymnax.environments.classic_control import cartpole
 
     return cartpole, cartpole.CartPole()
 
 
-def gymnax_params(params: CartPoleParams) -> Any:
+def gymnax_params(params: CartPoleParams) -> EnvParams:
     """The gymnax EnvParams of a cart-pole, derived fields and all; the only place that builds them."""
     module, _ = _gymnax()
     return module.EnvParams(
@@ -184,7 +185,7 @@ class CartPoleSimulator:
         """Left (0) or right (1)."""
         return Discrete(num_actions=2)
 
-    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> CartPoleDraws:
+    def draw(self, key: Key, shape: tuple[int, ...]) -> CartPoleDraws:
         """All that a step or a reset may need, in one call and out of the rollout's loop."""
         above = float(np.nextafter(np.float32(-1), np.float32(0)))
         uniform = jax.random.uniform(key, (*shape, 12), jnp.float32, minval=above, maxval=1.0)
@@ -222,15 +223,15 @@ class CartPoleSimulator:
         self, draws: CartPoleDraws, env_state: CartPoleState, env_params: CartPoleParams, at_reset: bool
     ) -> jax.Array:
         """`(obs_scale * state + obs_offset)[obs_permutation] + obs_noise * normal`, [4]."""
-        sensed = env_params.obs_scale * env_state.motion + env_params.obs_offset
+        sensed = jnp.asarray(env_params.obs_scale * env_state.motion + env_params.obs_offset)
         shown = _pick(jnp.asarray(env_params.obs_permutation), sensed)
         return shown + env_params.obs_noise * (draws.reset_noise if at_reset else draws.step_noise)
 
-    def episode_limit(self, env_params: CartPoleParams) -> Any:
+    def episode_limit(self, env_params: CartPoleParams) -> Leaf:
         """The most steps an episode has."""
         return env_params.episode_limit
 
-    def return_range(self, env_params: CartPoleParams) -> tuple[Any, Any]:
+    def return_range(self, env_params: CartPoleParams) -> tuple[Leaf, Leaf]:
         """Zero to one per step of the limit."""
         return 0.0 * env_params.episode_limit, 1.0 * env_params.episode_limit
 
@@ -255,7 +256,7 @@ def _pick(index: jax.Array, values: jax.Array) -> jax.Array:
     return jnp.sum(jnp.where(chosen, values, 0.0), axis=-1)
 
 
-def _text(leaf: Any) -> str:
+def _text(leaf: Leaf) -> str:
     entries = np.asarray(leaf)
     if entries.ndim and np.all(entries == entries.flat[0]):
         entries = entries.flat[0]

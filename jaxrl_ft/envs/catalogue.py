@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -33,7 +32,7 @@ GRID_FACTORS = (0.25, 0.5, 2**-0.5, 1.0, 2**0.5, 2.0, 4.0)
 """Quantities of a grid of physics where nothing says which, shares of the way from source to target, and factors."""
 
 
-def make_task(id: str, shift: str | None = None, **physics: Any) -> Task:
+def make_task(id: str, shift: str | None = None, **physics: object) -> Task:
     """The task of this id, with a named shift and with physics in SI units; given physics override the shift's.
 
     Args:
@@ -204,7 +203,7 @@ def _stretched(target: Task, factor: float) -> Task | None:
     return _accepted(target, {"half_length": target.env_params.half_length * np.float32(factor)})
 
 
-def _accepted(target: Task, changed: dict[str, Any]) -> Task | None:
+def _accepted(target: Task, changed: Mapping[str, object]) -> Task | None:
     try:
         return dataclasses.replace(target, env_params=dataclasses.replace(target.env_params, **changed)).checked()
     except ValueError:

@@ -1,13 +1,14 @@
 """A world learned from experience: an affine model for each action, in which a policy can train for nothing."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core.config import config
+from jaxrl_ft.core.types import Key, Leaf
 from jaxrl_ft.envs.simulator import SIMULATORS, ActionSpace, Box, Discrete, register_simulator
 
 
@@ -32,19 +33,19 @@ class ImaginedParams:
         action_high: highest.
     """
 
-    weights: Any
-    reward: Any
-    error: Any
-    low: Any
-    high: Any
-    ends: Any
-    start_mean: Any
-    start_spread: Any
-    episode_limit: Any
-    lowest_return: Any
-    highest_return: Any
-    action_low: Any
-    action_high: Any
+    weights: Leaf
+    reward: Leaf
+    error: Leaf
+    low: Leaf
+    high: Leaf
+    ends: Leaf
+    start_mean: Leaf
+    start_spread: Leaf
+    episode_limit: Leaf
+    lowest_return: Leaf
+    highest_return: Leaf
+    action_low: Leaf
+    action_high: Leaf
 
 
 @config
@@ -56,8 +57,8 @@ class ImaginedState:
         time: steps since the reset (int32).
     """
 
-    obs: Any
-    time: Any
+    obs: jax.Array
+    time: jax.Array
 
 
 class ImaginedDraws(NamedTuple):
@@ -87,7 +88,7 @@ class ImaginedSimulator:
             return Box(size=self._num_actions, low=env_params.action_low, high=env_params.action_high)
         return Discrete(num_actions=self._num_actions)
 
-    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> ImaginedDraws:
+    def draw(self, key: Key, shape: tuple[int, ...]) -> ImaginedDraws:
         """All that a step or a reset may need, in one call."""
         above = float(np.nextafter(np.float32(-1), np.float32(0)))
         uniform = jax.random.uniform(key, (*shape, 2 * self.obs_size), jnp.float32, minval=above, maxval=1.0)
@@ -131,11 +132,11 @@ class ImaginedSimulator:
         """The observation, which is all the state there is."""
         return env_state.obs
 
-    def episode_limit(self, env_params: ImaginedParams) -> Any:
+    def episode_limit(self, env_params: ImaginedParams) -> Leaf:
         """The real task's."""
         return env_params.episode_limit
 
-    def return_range(self, env_params: ImaginedParams) -> tuple[Any, Any]:
+    def return_range(self, env_params: ImaginedParams) -> tuple[Leaf, Leaf]:
         """The real task's."""
         return env_params.lowest_return, env_params.highest_return
 

@@ -11,6 +11,7 @@ import itertools
 import numpy as np
 
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.curves import Floats
 from jaxrl_ft.envs.cartpole import MAX_DELAY, CartPoleParams
 from jaxrl_ft.envs.task import Task
 
@@ -19,7 +20,7 @@ EFFORT_WEIGHTS = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 SEARCH_EPISODES = 32
 
 
-def oracle_return(task: Task, episodes: int = 200, seed: int = 0) -> np.ndarray:
+def oracle_return(task: Task, episodes: int = 200, seed: int = 0) -> Floats:
     """The returns [episodes] of the best controller on fresh episodes.
 
     Raises:
@@ -30,10 +31,11 @@ def oracle_return(task: Task, episodes: int = 200, seed: int = 0) -> np.ndarray:
     searching, reporting = np.random.SeedSequence(checks.seed(seed)).spawn(2)
     gain = _best_gain(params, np.random.default_rng(searching))
     start = _starts(params, episodes, np.random.default_rng(reporting))
-    return rollout(params, gain[None], start)[0]
+    returns: Floats = rollout(params, gain[None], start)[0]
+    return returns
 
 
-def oracle_gain(task: Task, seed: int = 0) -> np.ndarray:
+def oracle_gain(task: Task, seed: int = 0) -> Floats:
     """The gain k [7] of that controller, which pushes right when `k @ (x, x_dot, theta, theta_dot, pushes) > 0`.
 
     `pushes` are the forces chosen 1, 2 and 3 steps ago in units of the full force: -1 left, 1 right, 0 none.
@@ -45,7 +47,7 @@ def oracle_gain(task: Task, seed: int = 0) -> np.ndarray:
     return _best_gain(_params(task), np.random.default_rng(searching))
 
 
-def regulator(params: CartPoleParams, position_weight: float, effort_weight: float) -> np.ndarray:
+def regulator(params: CartPoleParams, position_weight: float, effort_weight: float) -> Floats:
     """The gain [7] of the discrete-time linear-quadratic regulator, with errors in units of the thresholds.
 
     The Riccati equation is solved by structured doubling (Chu, Fan, Lin and Wang 2004,
@@ -66,7 +68,7 @@ def regulator(params: CartPoleParams, position_weight: float, effort_weight: flo
     return -(control @ h @ transition) / (effort_weight + control @ h @ control)
 
 
-def linearised(params: CartPoleParams) -> tuple[np.ndarray, np.ndarray]:
+def linearised(params: CartPoleParams) -> tuple[Floats, Floats]:
     """The matrices A [7, 7] and B [7] of `next = A state + B push` near upright; the last 3 states are the queue."""
     p = {name: float(getattr(params, name)) for name in ("gravity", "cart_mass", "pole_mass", "half_length", "tau")}
     total = p["cart_mass"] + p["pole_mass"]
@@ -91,7 +93,7 @@ def linearised(params: CartPoleParams) -> tuple[np.ndarray, np.ndarray]:
     return transition, control
 
 
-def rollout(params: CartPoleParams, gains: np.ndarray, start: np.ndarray) -> np.ndarray:
+def rollout(params: CartPoleParams, gains: Floats, start: Floats) -> Floats:
     """The returns [C, E] of C controllers, gains [C, 7], from the states start [E, 4]."""
     state = np.broadcast_to(start.T[:, None], (4, len(gains), len(start))).copy()
     queue = np.zeros((MAX_DELAY, *state.shape[1:]))
@@ -110,7 +112,7 @@ def rollout(params: CartPoleParams, gains: np.ndarray, start: np.ndarray) -> np.
     return returns
 
 
-def euler(params: CartPoleParams, state: np.ndarray, push: np.ndarray) -> np.ndarray:
+def euler(params: CartPoleParams, state: Floats, push: Floats) -> Floats:
     """The motion [4, ...] one step after a push in units of the full force."""
     _, x_dot, theta, theta_dot = state
     pole, length = float(params.pole_mass), float(params.half_length)
@@ -122,13 +124,14 @@ def euler(params: CartPoleParams, state: np.ndarray, push: np.ndarray) -> np.nda
     return state + float(params.tau) * rates
 
 
-def _best_gain(params: CartPoleParams, generator: np.random.Generator) -> np.ndarray:
+def _best_gain(params: CartPoleParams, generator: np.random.Generator) -> Floats:
     gains = np.stack([regulator(params, *pair) for pair in itertools.product(POSITION_WEIGHTS, EFFORT_WEIGHTS)])
     returns = rollout(params, gains, _starts(params, SEARCH_EPISODES, generator))
-    return gains[np.argmax(returns.mean(axis=1))]
+    best: Floats = gains[np.argmax(returns.mean(axis=1))]
+    return best
 
 
-def _starts(params: CartPoleParams, episodes: int, generator: np.random.Generator) -> np.ndarray:
+def _starts(params: CartPoleParams, episodes: int, generator: np.random.Generator) -> Floats:
     return generator.uniform(-1.0, 1.0, (episodes, 4)) * float(params.reset_range)
 
 

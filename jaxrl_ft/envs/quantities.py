@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Quantity:
     size: int = 1
     whole: bool = False
 
-    def leaf(self, field: str, value: Any) -> np.ndarray:
+    def leaf(self, field: str, value: object) -> np.ndarray:
         """The value as a NumPy leaf: float32, or int32 when whole; [4] when the size is 4.
 
         Raises:
@@ -33,8 +33,9 @@ class Quantity:
             raise ValueError(f"{field}: {value!r} is not allowed; it must be one number or {self.size}")
         return np.array([self._scalar(field, entry) for entry in (entries * self.size)[: self.size]])
 
-    def _scalar(self, field: str, value: Any) -> np.ndarray:
-        value = value.item() if hasattr(value, "dtype") and np.size(value) == 1 else value
+    def _scalar(self, field: str, value: object) -> np.ndarray:
+        if hasattr(value, "dtype") and (array := np.asarray(value)).size == 1:
+            value = array.item()
         if self.whole:
             return np.asarray(checks.count(field, value, int(self.low), int(self.high)), np.int32)
         # float32 rounds a bound such as 1e-4 outwards, and a saved task must be readable again
@@ -42,12 +43,14 @@ class Quantity:
         return np.asarray(checks.number(field, value, low, high, self.unit), np.float32)
 
 
-def entries_of(value: Any) -> list[Any]:
+def entries_of(value: object) -> list[object]:
     """The Python numbers in a scalar, a sequence or an array; what is none of these is left for the check to refuse."""
     return (np.asarray(value) if hasattr(value, "dtype") else np.asarray(value, object)).reshape(-1).tolist()
 
 
-def check_order(leaves: Mapping[str, Any], lower: str, upper: str, otherwise: str, equal: bool = False) -> None:
+def check_order(
+    leaves: Mapping[str, SupportsFloat], lower: str, upper: str, otherwise: str, equal: bool = False
+) -> None:
     """Refuses physics in which one quantity is not below another.
 
     Args:

@@ -9,9 +9,8 @@ import functools
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from jaxrl_ft.core.curves import Floats
 
 CAR_STARTS = (-0.6, -0.4)
 """Where gymnax starts the car, at rest."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from jaxrl_ft.core.table import Table
 
@@ -22,11 +21,13 @@ class Shift:
             beyond source and target that `held_out_grid` makes.
     """
 
-    physics: Mapping[str, Any]
-    held_out: tuple[tuple[str, Mapping[str, Any]], ...] | None = None
+    physics: Mapping[str, object]
+    held_out: tuple[tuple[str, Mapping[str, object]], ...] | None = None
 
 
-def grid(name: str, between: tuple[Any, ...], beyond: tuple[Any, ...]) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+def grid(
+    name: str, between: tuple[object, ...], beyond: tuple[object, ...]
+) -> tuple[tuple[str, Mapping[str, object]], ...]:
     """The held-out tasks of a shift, from the values of one quantity between source and target, and beyond."""
     rows = [(INTERPOLATION, {name: value}) for value in between]
     return (*rows, *((EXTRAPOLATION, {name: value}) for value in beyond))

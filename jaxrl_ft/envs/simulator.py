@@ -1,11 +1,12 @@
 """The interface between a task and the library that simulates it, and the table of simulators."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.table import Table
+from jaxrl_ft.core.types import Draws, EnvParams, EnvState, Key, Leaf
 
 
 @config
@@ -20,8 +21,8 @@ class Box:
     """The actions [size] with every entry in [low, high]; the bounds are leaves, for they may depend on the physics."""
 
     size: int
-    low: float
-    high: float
+    low: float | Leaf
+    high: float | Leaf
 
 
 ActionSpace = Discrete | Box
@@ -38,39 +39,41 @@ class Simulator(Protocol):
         """The number of entries of an observation."""
         ...
 
-    def action_space(self, env_params: Any) -> ActionSpace:
+    def action_space(self, env_params: EnvParams) -> ActionSpace:
         """The actions that `advance` takes."""
         ...
 
-    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> Any:
+    def draw(self, key: Key, shape: tuple[int, ...]) -> Draws:
         """All random numbers of `shape` steps or resets, as a pytree of leaves [*shape, ...], from one call."""
         ...
 
-    def initial(self, draws: Any, env_params: Any) -> Any:
+    def initial(self, draws: Draws, env_params: EnvParams) -> EnvState:
         """The env_state at the start of an episode, with strongly typed leaves."""
         ...
 
-    def advance(self, draws: Any, env_state: Any, action: jax.Array, env_params: Any) -> tuple[Any, Any, Any]:
+    def advance(
+        self, draws: Draws, env_state: EnvState, action: jax.Array, env_params: EnvParams
+    ) -> tuple[EnvState, jax.Array, jax.Array]:
         """The next env_state, the reward (float32) and whether the episode ended naturally; never resets."""
         ...
 
-    def truncated(self, env_state: Any, env_params: Any) -> jax.Array:
+    def truncated(self, env_state: EnvState, env_params: EnvParams) -> jax.Array:
         """Whether the time limit was reached."""
         ...
 
-    def observe(self, draws: Any, env_state: Any, env_params: Any, at_reset: bool) -> jax.Array:
+    def observe(self, draws: Draws, env_state: EnvState, env_params: EnvParams, at_reset: bool) -> jax.Array:
         """The observation [obs_size] of a state; `at_reset` picks the draws, so that no number is used twice."""
         ...
 
-    def episode_limit(self, env_params: Any) -> Any:
+    def episode_limit(self, env_params: EnvParams) -> Leaf:
         """The most steps an episode has, an int32 leaf."""
         ...
 
-    def return_range(self, env_params: Any) -> tuple[Any, Any]:
+    def return_range(self, env_params: EnvParams) -> tuple[Leaf, Leaf]:
         """The lowest and the highest undiscounted episode return that the rewards allow."""
         ...
 
-    def checked(self, env_params: Any) -> Any:
+    def checked(self, env_params: EnvParams) -> EnvParams:
         """The same physics with NumPy leaves of the declared types, as it must be after reading it from a file.
 
         Raises:
@@ -78,7 +81,7 @@ class Simulator(Protocol):
         """
         ...
 
-    def describe(self, env_params: Any) -> str:
+    def describe(self, env_params: EnvParams) -> str:
         """The environment's id and what differs from its default physics."""
         ...
 

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ import numpy as np
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.jax_settings import foreign
+from jaxrl_ft.core.types import EnvParams, EnvState, Key, Leaf, PyTree
 from jaxrl_ft.envs import reaching
 from jaxrl_ft.envs.quantities import Quantity, check_order
 from jaxrl_ft.envs.simulator import ActionSpace, Box, Discrete, register_simulator
@@ -30,17 +30,17 @@ class AcrobotParams:
     depends on it: the second link counts by its mass and its centre of mass.
     """
 
-    dt: Any
-    link_length_1: Any
-    link_mass_1: Any
-    link_mass_2: Any
-    link_com_pos_1: Any
-    link_com_pos_2: Any
-    link_moi: Any
-    max_vel_1: Any
-    max_vel_2: Any
-    torque_noise_max: Any
-    episode_limit: Any
+    dt: Leaf
+    link_length_1: Leaf
+    link_mass_1: Leaf
+    link_mass_2: Leaf
+    link_com_pos_1: Leaf
+    link_com_pos_2: Leaf
+    link_moi: Leaf
+    max_vel_1: Leaf
+    max_vel_2: Leaf
+    torque_noise_max: Leaf
+    episode_limit: Leaf
 
 
 @config
@@ -50,27 +50,27 @@ class MountainCarParams:
     An episode starts at rest between -0.6 and -0.4, and ends at or beyond `goal_position` with `goal_velocity` or more.
     """
 
-    min_position: Any
-    max_position: Any
-    max_speed: Any
-    goal_position: Any
-    goal_velocity: Any
-    force: Any
-    gravity: Any
-    episode_limit: Any
+    min_position: Leaf
+    max_position: Leaf
+    max_speed: Leaf
+    goal_position: Leaf
+    goal_velocity: Leaf
+    force: Leaf
+    gravity: Leaf
+    episode_limit: Leaf
 
 
 @config
 class PendulumParams:
     """Pendulum: speed in rad/s, torque in N m, `dt` in s, gravity `g` in m/s2, mass `m` in kg, length `l` in m."""
 
-    max_speed: Any
-    max_torque: Any
-    dt: Any
-    g: Any
-    m: Any
-    l: Any  # noqa: E741 (gymnax's name)
-    episode_limit: Any
+    max_speed: Leaf
+    max_torque: Leaf
+    dt: Leaf
+    g: Leaf
+    m: Leaf
+    l: Leaf  # noqa: E741 (gymnax's name)
+    episode_limit: Leaf
 
 
 ACROBOT_QUANTITIES: Mapping[str, Quantity] = {
@@ -165,7 +165,7 @@ def _impossible(quantities: Mapping[str, Quantity], physics: Mapping[str, float]
     return ValueError(f"physics: {', '.join(_changed(quantities, physics))} is not allowed; {why}")
 
 
-def _changed(quantities: Mapping[str, Quantity], physics: Mapping[str, Any]) -> list[str]:
+def _changed(quantities: Mapping[str, Quantity], physics: Mapping[str, float]) -> list[str]:
     """What differs from the defaults, such as `g=15`."""
     usual = {name: np.float32(one.default) for name, one in quantities.items()}
     return [f"{name}={float(value):g}" for name, value in physics.items() if np.float32(value) != usual[name]]
@@ -187,11 +187,11 @@ class GymnaxSimulator:
     id: str
     obs_size: int
     num_actions: int
-    params_type: Any
+    params_type: type[EnvParams]
     quantities: Mapping[str, Quantity]
     check: Callable[[Mapping[str, float], int], None]
 
-    def params(self, **physics: Any) -> Any:
+    def params(self, **physics: object) -> EnvParams:
         """The physics with NumPy leaves: the given quantities, and gymnax's defaults for the rest.
 
         Raises:
@@ -205,53 +205,56 @@ class GymnaxSimulator:
         self.check({name: float(leaf) for name, leaf in leaves.items()}, steps)
         return self.params_type(**leaves)
 
-    def action_space(self, env_params: Any) -> ActionSpace:
+    def action_space(self, env_params: EnvParams) -> ActionSpace:
         """The discrete actions, or one torque within the physics' bounds."""
         if self.num_actions:
             return Discrete(num_actions=self.num_actions)
         torque = env_params.max_torque
         return Box(size=1, low=-torque, high=torque)
 
-    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    def draw(self, key: Key, shape: tuple[int, ...]) -> jax.Array:
         """Keys [*shape, 2]: one for the step and one for the reset, split as gymnax splits them."""
         return jax.random.split(key, (*shape, 2))
 
-    def initial(self, draws: jax.Array, env_params: Any) -> Any:
+    def initial(self, draws: jax.Array, env_params: EnvParams) -> EnvState:
         """The initial state of gymnax, its weak types made strong."""
         environment, _ = _gymnax(self.id)
         _, env_state = foreign(environment.reset_env)(draws[1], self._gymnax_params(env_params))
         return jax.tree.map(_strong, env_state)
 
     def advance(
-        self, draws: jax.Array, env_state: Any, action: jax.Array, env_params: Any
-    ) -> tuple[Any, jax.Array, jax.Array]:
+        self, draws: jax.Array, env_state: EnvState, action: jax.Array, env_params: EnvParams
+    ) -> tuple[EnvState, jax.Array, jax.Array]:
         """The next state, reward and natural ending, by gymnax."""
         environment, _ = _gymnax(self.id)
         params = self._gymnax_params(env_params)
         _, env_state, reward, terminated, _ = foreign(environment.step_env)(draws[0], env_state, action, params)
         return jax.tree.map(_strong, env_state), jnp.asarray(reward, jnp.float32), terminated
 
-    def truncated(self, env_state: Any, env_params: Any) -> jax.Array:
+    def truncated(self, env_state: EnvState, env_params: EnvParams) -> jax.Array:
         """Whether the episode limit was reached."""
-        return env_state.time >= env_params.episode_limit
+        over: jax.Array = env_state.time >= env_params.episode_limit
+        return over
 
-    def observe(self, draws: jax.Array, env_state: Any, env_params: Any, at_reset: bool) -> jax.Array:
+    def observe(self, draws: jax.Array, env_state: EnvState, env_params: EnvParams, at_reset: bool) -> jax.Array:
         """The observation [obs_size] by gymnax; it draws nothing."""
         environment, _ = _gymnax(self.id)
-        return foreign(environment.get_obs)(env_state)
+        obs: jax.Array = foreign(environment.get_obs)(env_state)
+        return obs
 
-    def episode_limit(self, env_params: Any) -> Any:
+    def episode_limit(self, env_params: EnvParams) -> Leaf:
         """The most steps an episode has."""
-        return env_params.episode_limit
+        limit: Leaf = env_params.episode_limit
+        return limit
 
-    def return_range(self, env_params: Any) -> tuple[Any, Any]:
+    def return_range(self, env_params: EnvParams) -> tuple[Leaf, Leaf]:
         """From the worst reward of a step, times the limit, to zero."""
         worst = 1.0
         if not self.num_actions:
             worst = math.pi**2 + 0.1 * env_params.max_speed**2 + 0.001 * env_params.max_torque**2
         return -worst * env_params.episode_limit, 0.0 * env_params.episode_limit
 
-    def checked(self, env_params: Any) -> Any:
+    def checked(self, env_params: EnvParams) -> EnvParams:
         """The same physics, checked anew and with NumPy leaves.
 
         Raises:
@@ -259,12 +262,12 @@ class GymnaxSimulator:
         """
         return self.params(**vars(env_params))
 
-    def describe(self, env_params: Any) -> str:
+    def describe(self, env_params: EnvParams) -> str:
         """For example `Pendulum-v1 g=15`."""
         return " ".join([self.id, *_changed(self.quantities, vars(env_params))])
 
     @foreign
-    def _gymnax_params(self, env_params: Any) -> Any:
+    def _gymnax_params(self, env_params: EnvParams) -> PyTree:
         _, defaults = _gymnax(self.id)
         quantities = dict(vars(env_params))
         limit = quantities.pop("episode_limit")
@@ -273,7 +276,7 @@ class GymnaxSimulator:
 
 @functools.cache
 @foreign
-def _gymnax(name: str) -> tuple[Any, Any]:
+def _gymnax(name: str) -> tuple[PyTree, PyTree]:
     """The gymnax environment and its default parameters, as NumPy arrays so that no tracer outlives its trace."""
     import gymnax
 
@@ -283,7 +286,7 @@ def _gymnax(name: str) -> tuple[Any, Any]:
 
 
 @foreign
-def _strong(leaf: Any) -> jax.Array:
+def _strong(leaf: Leaf) -> jax.Array:
     leaf = jnp.asarray(leaf)
     return jax.lax.convert_element_type(leaf, leaf.dtype)
 

@@ -1,17 +1,20 @@
 """A task: an environment with its physics."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core.config import config
+from jaxrl_ft.core.types import Draws, EnvParams, EnvState, Key, Leaf
 from jaxrl_ft.envs import cartpole as _cartpole  # noqa: F401 (a task finds its simulator by name)
 from jaxrl_ft.envs import sisters as _sisters  # noqa: F401
 from jaxrl_ft.envs.simulator import SIMULATORS, ActionSpace, Simulator
 
-Transition = tuple[jax.Array, Any, jax.Array, jax.Array, jax.Array, jax.Array]
+Plain: TypeAlias = Any
+"""A Python number, or an array or tracer where tasks are stacked or traced."""
+Transition = tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 @config
@@ -24,15 +27,15 @@ class Task:
     """
 
     simulator: str
-    env_params: Any
+    env_params: EnvParams
 
-    def reset(self, key: jax.Array) -> tuple[jax.Array, Any]:
+    def reset(self, key: Key) -> tuple[jax.Array, EnvState]:
         """The first observation [O] and env_state of an episode."""
         return self.initial(self.draw(key, ()))
 
     def step(
-        self, key: jax.Array, env_state: Any, action: jax.Array
-    ) -> tuple[jax.Array, Any, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
+        self, key: Key, env_state: EnvState, action: jax.Array
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
         """`(obs, env_state, reward, terminated, truncated, info)`; a new episode starts in the step that ends one.
 
         `info["final_observation"]` is the true next observation: `obs`, unless the episode ended. Both flags may be
@@ -42,16 +45,16 @@ class Task:
         obs, env_state, reward, terminated, truncated = outcome
         return obs, env_state, reward, terminated, truncated, {"final_observation": final_obs}
 
-    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> Any:
+    def draw(self, key: Key, shape: tuple[int, ...]) -> Draws:
         """All random numbers of `shape` steps or resets, as a pytree of leaves [*shape, ...], from one call."""
         return self._simulator.draw(key, shape)
 
-    def initial(self, draws: Any) -> tuple[jax.Array, Any]:
+    def initial(self, draws: Draws) -> tuple[jax.Array, EnvState]:
         """The first observation [O] and env_state of an episode, determined by one set of draws."""
         env_state = self._simulator.initial(draws, self.env_params)
         return self._simulator.observe(draws, env_state, self.env_params, at_reset=True), env_state
 
-    def transition(self, draws: Any, env_state: Any, action: jax.Array) -> Transition:
+    def transition(self, draws: Draws, env_state: EnvState, action: jax.Array) -> Transition:
         """`(obs, env_state, reward, terminated, truncated, final_obs)`: `step`, determined by one set of draws."""
         simulator = self._simulator
         after, reward, terminated = simulator.advance(draws, env_state, action, self.env_params)
@@ -62,7 +65,7 @@ class Task:
         obs, env_state = jax.tree.map(lambda new, old: jnp.where(done, new, old), (obs, fresh), (final_obs, after))
         return obs, env_state, reward, terminated, truncated, final_obs
 
-    def after(self, draws: Any, env_state: Any, action: jax.Array) -> Any:
+    def after(self, draws: Draws, env_state: EnvState, action: jax.Array) -> EnvState:
         """The env_state after a step and before any reset; `transition` gives the one after it."""
         return self._simulator.advance(draws, env_state, action, self.env_params)[0]
 
@@ -77,12 +80,12 @@ class Task:
         return self._simulator.action_space(self.env_params)
 
     @property
-    def episode_limit(self) -> Any:
+    def episode_limit(self) -> Plain:
         """The most steps an episode has: an int, or an array or tracer when the physics is one."""
         return _plain(self._simulator.episode_limit(self.env_params))
 
     @property
-    def return_range(self) -> tuple[Any, Any]:
+    def return_range(self) -> tuple[Plain, Plain]:
         """The lowest and highest undiscounted episode return: floats, or arrays or tracers when the physics is."""
         low, high = self._simulator.return_range(self.env_params)
         return _plain(low), _plain(high)
@@ -113,5 +116,5 @@ class Task:
         return SIMULATORS[self.simulator]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Leaf) -> Plain:
     return value.item() if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 else value
