@@ -160,7 +160,7 @@ def finetune_together(specs: Sequence[Spec], width: int = 0, callback: Callback 
 
 def _untouched(spec: Spec, agents: Agents) -> Agents:
     """The agents evaluated on the target as they are."""
-    base = networks(spec, agents).base
+    base, _, _ = networks(spec, agents)
     points = loop.evaluation_updates(spec.num_updates, spec.num_evals)
     tasks = tree.repeat(spec.task, spec.num_runs)
     returns = evaluate_runs(spec.algo, base, tasks, spec.seeds, spec.eval_episodes).episode_return

@@ -52,6 +52,8 @@ class Program:
         self.__doc__, self.__name__ = one.__doc__, one.__name__
         self._names = tuple(inspect.signature(one).parameters)
         self._static, self._shared, self._donate = static, shared, donate
+        if self.__name__ in PROGRAMS:
+            raise ValueError(f"{self.__name__}: is not allowed; another program has this name")
         PROGRAMS[self.__name__] = self
 
     def __call__(self, *args: Any) -> Any:

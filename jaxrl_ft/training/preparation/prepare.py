@@ -48,22 +48,17 @@ class Prepared(NamedTuple):
     """whether the look or probe saw no episode end and one reward alone, [R]; the share is then taken to be 1"""
 
 
-class Networks(NamedTuple):
-    """Every policy that a fine-tune may start from, leaves [R, ...]."""
+def networks(spec: Spec, agents: Agents) -> tuple[Policy, Tree, Policy]:
+    """Return the networks that a fine-tune may start from, leaves [R, ...].
 
-    base: Policy
-    """the agents' policy as it fits the target"""
-    init_params: Tree
-    """the agents' parameters before any training, likewise"""
-    fresh: Policy
-    """networks just initialised"""
-
-
-def networks(spec: Spec, agents: Agents) -> Networks:
-    """The policies of agents, with what does not fit the target's sizes in the place of theirs freshly initialised."""
+    Returns:
+        base: the agents' policy; what does not fit the target's sizes is freshly initialised.
+        init_params: the agents' parameters before any training, likewise.
+        fresh: networks just initialised.
+    """
     fresh = fresh_policy(spec.algo, spec.network, spec.task, spec.seeds)
     before = carry(replace(agents, params=agents.init_params), spec.task, fresh)
-    return Networks(carry(agents, spec.task, fresh), before.params, fresh)
+    return carry(agents, spec.task, fresh), before.params, fresh
 
 
 def prepare(spec: Spec, agents: Agents) -> Prepared:

@@ -1,0 +1,68 @@
+"""A program of one run is that function for every run, whatever their number, the layout and what they share."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrl_ft.training import devices
+from jaxrl_ft.training.per_run import PROGRAMS, Program
+
+TRACED = []
+
+
+def moments(power, x, y, offset):
+    """A number and an array of one run, told apart by a static power and a shared offset."""
+    TRACED.append(power)
+    return {"sum": (x["a"] ** power).sum() + offset, "row": x["a"] * y + offset}
+
+
+@pytest.fixture(scope="module")
+def program():
+    made = Program(moments, static=("power",), shared=("offset",), donate=())
+    yield made
+    del PROGRAMS["moments"]
+
+
+def runs(num, seed=0):
+    rng = np.random.default_rng(seed)
+    return {"a": rng.normal(size=(num, 3)).astype(np.float32)}, rng.normal(size=num).astype(np.float32)
+
+
+@pytest.mark.parametrize("layout", ["fast", "exact"])
+@pytest.mark.parametrize("num", [1, 2, 3, 7])
+def test_any_number_of_runs_comes_out_as_it_went_in(num, layout, program):
+    x, y = runs(num)
+    with devices.laid_out(layout):
+        found = program(2, x, y, np.float32(0.5))
+    assert all(isinstance(leaf, np.ndarray) and len(leaf) == num for leaf in jax.tree.leaves(found))
+    np.testing.assert_allclose(found["sum"], np.square(x["a"]).sum(axis=1) + 0.5, rtol=1e-5)
+    np.testing.assert_allclose(found["row"], x["a"] * y[:, None] + 0.5, rtol=1e-5)
+
+
+def test_runs_that_lie_on_the_devices_stay_there(program):
+    x, y = runs(3)
+    width = devices.layout().width(3)
+    placed = devices.put((x, y), 3)
+    found = program.placed(2, *placed, np.float32(0.5))
+    assert all(isinstance(leaf, jax.Array) and len(leaf) == width for leaf in jax.tree.leaves(found))
+    jax.tree.map(np.testing.assert_array_equal, devices.trim(found, 3), program(2, x, y, np.float32(0.5)))
+
+
+def test_numbers_never_trace_again_and_static_arguments_do(program):
+    program(2, *runs(2), np.float32(0.5))
+    TRACED.clear()
+    program(2, *runs(2, seed=1), np.float32(7.0))
+    assert not TRACED
+    program(3, *runs(2), np.float32(0.5))
+    assert set(TRACED) == {3}
+
+
+def test_the_function_of_one_run_can_be_called(program):
+    found = program.one(2, {"a": jnp.arange(3.0)}, 2.0, 1.0)
+    assert float(found["sum"]) == 6.0 and found["row"].tolist() == [1.0, 3.0, 5.0]
+
+
+def test_a_name_belongs_to_one_program(program):
+    with pytest.raises(ValueError, match="moments"):
+        Program(moments, static=(), shared=(), donate=())
