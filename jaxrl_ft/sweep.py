@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jaxrl_ft.commands import exit_status
@@ -14,9 +15,9 @@ from jaxrl_ft.commands.exit_status import Ending
 
 if TYPE_CHECKING:
     from jaxrl_ft.commands.sweep_settings import SweepSettings
+    from jaxrl_ft.sweeps.cluster import Cluster
     from jaxrl_ft.sweeps.compare import Study
     from jaxrl_ft.sweeps.plan import Plan
-    from jaxrl_ft.sweeps.processes import Team
     from jaxrl_ft.sweeps.trials import Quest
     from jaxrl_ft.training.agents import Agents
 
@@ -62,24 +63,25 @@ def _dry_run(settings: "SweepSettings") -> None:
 
 
 def _run(settings: "SweepSettings", began: float) -> None:
-    from jaxrl_ft.commands import sweep_team
+    from jaxrl_ft.commands import user_modules
+    from jaxrl_ft.sweeps import cluster
     from jaxrl_ft.training import devices
 
     devices.prepare()
-    team = sweep_team.gathered(settings)
-    try:
-        if team.number:
-            _help(settings, team)
-        else:
-            _lead(settings, team, began)
-    except BaseException as error:
-        sweep_team.end_early(team, "interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
-        raise
+    flags = settings.flags
+    modules = user_modules.named(flags.imports)
+    with cluster.joined(
+        flags.ray, cpus=flags.cpus_per_worker, layout=flags.layout, modules=modules, tell=_tell
+    ) as workers:
+        _sweep(settings, workers, began)
 
 
-def _lead(settings: "SweepSettings", team: "Team", began: float) -> None:
-    """What process 0, or the only one, does."""
-    from jaxrl_ft.commands import output, search_run, sweep_output, sweep_team
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float) -> None:
+    from jaxrl_ft.commands import output, search_run, sweep_output
     from jaxrl_ft.commands.progress import Compilation
     from jaxrl_ft.store import run_directory
     from jaxrl_ft.sweeps import directory
@@ -87,31 +89,24 @@ def _lead(settings: "SweepSettings", team: "Team", began: float) -> None:
     with directory.claimed(run_directory.create(settings.out)) as out, Compilation().listening() as compilation:
         directory.write_plan(out, settings.plan())
         output.write_config(settings)
-        agents = _agents(settings)
-        search = _search(settings, agents)
-        found, notes = search_run.Outcome({}, ()) if search is None else search_run.run(search, out)
+        agents = _agents(settings, workers)
+        search = _search(settings, agents, workers)
+        found, notes = search_run.Outcome({}, ()) if search is None else search_run.run(search, out, workers)
         settings = replace(settings, methods=settings.methods | found)
         study, finished = _study(settings, agents), directory.cells(out)
-        most = _most(settings, study.plan) if len(finished) < len(study.plan.specs) else 0
+        most = _most(settings, study.plan, workers) if len(finished) < len(study.plan.specs) else 0
         study = study.limited(most)
-        sweep_output.tell_beginning(study, len(finished), team.count)
-        sweep_team.lead(settings, team, agents, most, study, finished)
+        sweep_output.tell_beginning(study, len(finished), workers)
+        for cell in study.spread(workers, list(finished), diverged=True):
+            sweep_output.keep(settings, study, finished, cell)
         seconds = time.monotonic() - began
-        took = f"The runs took {seconds:.1f} s, of which {compilation.seconds:.1f} s {compilation.told()}."
+        spent = f"of which {compilation.seconds:.1f} s {compilation.told()}"
+        took = f"The runs took {seconds:.1f} s, {spent if workers is None else f'on {workers.workers} workers of Ray'}."
         sweep_output.write_report(settings, finished, took, notes)
         print(f"Took {time.monotonic() - began:.1f} s in all.")
 
 
-def _help(settings: "SweepSettings", team: "Team") -> None:
-    """What every other process does."""
-    from jaxrl_ft.commands.sweep_team import Helper
-
-    helper = Helper(settings, team)
-    agents, most, finished = helper.begun()
-    helper.run(_study(settings, agents, most), finished)
-
-
-def _agents(settings: "SweepSettings") -> "Agents":
+def _agents(settings: "SweepSettings", workers: "Cluster | None") -> "Agents":
     """The agents to fine-tune: given, pretrained by an earlier call on this directory, or pretrained now."""
     from jaxrl_ft.commands.output import source_path
     from jaxrl_ft.store import checkpoints
@@ -122,8 +117,11 @@ def _agents(settings: "SweepSettings") -> "Agents":
         checkpoints.save(settings.agents, path)
         return settings.agents
     if not path.exists():
-        agents = pretrain(settings.source, seeds=flags.seeds, steps=flags.pretrain_steps, seed=flags.seed, num_evals=2)
-        checkpoints.save(agents, path)
+        train = partial(
+            pretrain, settings.source, seeds=flags.seeds, steps=flags.pretrain_steps, seed=flags.seed, num_evals=2
+        )
+        # On a worker, whose devices are those that the runs go on with.
+        checkpoints.save(train() if workers is None else workers.call(train), path)
     return checkpoints.load(path)
 
 
@@ -143,7 +141,7 @@ def _study(settings: "SweepSettings", agents: "Agents", most: int = 0) -> "Study
     )
 
 
-def _search(settings: "SweepSettings", agents: "Agents") -> "Quest | None":
+def _search(settings: "SweepSettings", agents: "Agents", workers: "Cluster | None" = None) -> "Quest | None":
     """The search, in batches that keep to the memory limit; None where none is asked for.
 
     Raises:
@@ -154,10 +152,10 @@ def _search(settings: "SweepSettings", agents: "Agents") -> "Quest | None":
     if settings.search is None:
         return None
     found = search_run.planned(settings, settings.search, agents)
-    return search_run.planned(settings, settings.search, agents, _most(settings, found.plan()))
+    return search_run.planned(settings, settings.search, agents, _most(settings, found.plan(), workers))
 
 
-def _most(settings: "SweepSettings", plan: "Plan") -> int:
+def _most(settings: "SweepSettings", plan: "Plan", workers: "Cluster | None" = None) -> int:
     """How many runs of a plan's batches keep to the memory limit that there is.
 
     Raises:
@@ -165,7 +163,7 @@ def _most(settings: "SweepSettings", plan: "Plan") -> int:
     """
     from jaxrl_ft.sweeps import cost
 
-    most = cost.most_runs(plan, settings.memory_limit or 0)
+    most = cost.most_on(workers, plan, settings.memory_limit or 0)
     if not most:
         raise ValueError(
             f"memory_limit: {settings.flags.memory_limit} is not allowed; one run takes "

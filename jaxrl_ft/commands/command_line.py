@@ -12,8 +12,10 @@ from jaxrl_ft.store import run_directory
 
 CONFIG = "config.json"
 FROM_RUN, AGENTS = "--from-run", "--agents"
-PLACES = ("--out", FROM_RUN, "--distributed", "--coordinator", "--num-processes", "--process-id")
-"""Flags that say where a run is written and which process this is, but not what runs."""
+GONE = ("--distributed", "--coordinator", "--num-processes", "--process-id")
+"""Flags of earlier versions, which a run that is repeated may have had."""
+PLACES = ("--out", FROM_RUN, "--ray", "--cpus-per-worker", *GONE)
+"""Flags that say where a run is written and where it is computed, but not what runs."""
 ALIASES = {"--finetune-steps": "--steps"}
 """Flags by other names for them."""
 VARIABLES, STORES = ("JAX_", "XLA_FLAGS"), ("CACHE", "_DIR")
@@ -55,8 +57,6 @@ class Command:
             )
         if AGENTS in names:
             found.append("The command needs the agents as they were; a copy is in `agents/source`.")
-        if "--process-id" in names:
-            found.append("The command is that of one of several processes; each needs its own --process-id.")
         return [*found, f"`{self.program} {FROM_RUN} {shlex.quote(str(out))}` repeats the run."]
 
 

@@ -11,6 +11,7 @@ from jaxrl_ft.commands.sweep_settings import SweepSettings
 from jaxrl_ft.core.files import write_csv
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.sweeps import directory, proposals
+from jaxrl_ft.sweeps.cluster import Cluster
 from jaxrl_ft.sweeps.proposals import Trial
 from jaxrl_ft.sweeps.search import quest
 from jaxrl_ft.sweeps.trials import Quest
@@ -55,13 +56,13 @@ def told(search: Quest) -> str:
     )
 
 
-def run(search: Quest, out: Path) -> Outcome:
+def run(search: Quest, out: Path, workers: Cluster | None = None) -> Outcome:
     """What the search found; every trial is then in the directory, and those that were are not done again."""
     directory.study_path(out).parent.mkdir(exist_ok=True)
     known = {trial.proposal[:2]: trial for trial in directory.trials(out)}
     finished = f" {len(known)} are finished already." if known else ""
     print(told(search) + finished, file=sys.stderr, flush=True)
-    for trial in search.trials(list(known.values())):
+    for trial in search.trials(list(known.values()), workers):
         known[trial.proposal[:2]] = trial
         directory.write_trial(out, trial)
         print(_line(trial, len(known), search.num_trials), file=sys.stderr, flush=True)

@@ -1,7 +1,6 @@
 """What `sweep` says and leaves: the plan, a line for each finished cell, tables, figures and the report."""
 
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,8 +17,9 @@ from jaxrl_ft.commands.shared_settings import with_seed
 from jaxrl_ft.commands.sweep_settings import SweepSettings
 from jaxrl_ft.core.curves import together
 from jaxrl_ft.envs.shifts import SHIFTS
-from jaxrl_ft.store import bundle
+from jaxrl_ft.store import checkpoints
 from jaxrl_ft.sweeps import directory
+from jaxrl_ft.sweeps.cluster import Cluster
 from jaxrl_ft.sweeps.compare import Finished, Study
 from jaxrl_ft.sweeps.cost import Estimate
 from jaxrl_ft.sweeps.results import Comparison
@@ -54,10 +54,10 @@ def print_plan(study: Study, estimates: Mapping[int, Estimate]) -> None:
     )
 
 
-def tell_beginning(study: Study, finished: int, processes: int = 1) -> None:
+def tell_beginning(study: Study, finished: int, workers: Cluster | None) -> None:
     """Nothing; says on stderr what begins."""
     plan = study.plan
-    shared = f", shared by {processes} processes" if processes > 1 else ""
+    shared = f", on {workers.workers} workers of Ray" if workers else ""
     known = f"; {finished} cells are finished already" if finished else ""
     print(
         f"{plan.num_runs:,} runs in {len(plan.specs)} cells, {plan.num_programs} programs that learn{shared}{known}",
@@ -125,26 +125,11 @@ def _comparison(settings: SweepSettings, cells: Cells) -> Comparison:
     return Comparison([row for cell in ordered for row in cell["rows"]], curves, steps, agents)
 
 
-class Keeper:
-    """Writes finished cells, from any thread.
-
-    Args:
-        settings: of the sweep.
-        study: whose cells they are.
-        finished: cells by number, to which they are added.
-    """
-
-    def __init__(self, settings: SweepSettings, study: Study, finished: dict[int, Any]) -> None:
-        self._settings, self._study, self._finished = settings, study, finished
-        self._keeping = threading.Lock()
-
-    def keep(self, cell: dict[str, Any], arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
-        """Nothing; the cell, as the directory keeps it, and its agents, in parts, are then there, and it is told."""
-        cell = {**cell, "rows": with_seed(cell["rows"], self._settings.flags.seed)}
-        with self._keeping:
-            bundle.write_bundle(
-                output.agents_path(self._settings.out, cell["method"], cell["target"]), arrays, metadata
-            )
-            directory.write_cell(self._settings.out, cell["number"], cell)
-            self._finished[cell["number"]] = directory.read_back(cell)
-            tell_cell(self._study, cell, len(self._finished))
+def keep(settings: SweepSettings, study: Study, finished: dict[int, Any], cell: Finished) -> None:
+    """Write a finished cell and its agents, add it to those that are finished, and say so."""
+    stored = as_stored(cell)
+    stored["rows"] = with_seed(cell.rows, settings.flags.seed)
+    checkpoints.save(cell.agents, output.agents_path(settings.out, cell.method, cell.target))
+    directory.write_cell(settings.out, cell.number, stored)
+    finished[cell.number] = directory.read_back(stored)
+    tell_cell(study, stored, len(finished))

@@ -10,7 +10,6 @@ import tyro
 
 from jaxrl_ft.commands import command_line, options, search_settings, short_help, user_modules
 from jaxrl_ft.commands.options import listed, texts
-from jaxrl_ft.commands.process_flags import ProcessFlags
 from jaxrl_ft.commands.search_settings import SearchSettings
 from jaxrl_ft.commands.shared_settings import (
     EPISODES,
@@ -40,6 +39,7 @@ from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.ppo import PPO
 from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps import cells, directory
+from jaxrl_ft.sweeps.cluster import LOCAL
 from jaxrl_ft.sweeps.proposals import MOST_TRIALS, SEARCHES
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.devices import LAYOUTS
@@ -86,7 +86,11 @@ class SweepFlags(SharedFlags):
     """memory that the programs of a process may take, such as 500M or 4G, instead of half of what is free"""
     dry_run: Annotated[bool, SWITCH] = False
     """say what would run, what it compiles, and about how long and how much memory it takes; nothing trains"""
-    processes: Annotated[ProcessFlags, tyro.conf.arg(name="")] = dataclasses.field(default_factory=ProcessFlags)
+    ray: Annotated[str | None, tyro.conf.arg(metavar="[HOST:PORT]", help_behavior_hint="")] = None
+    """share the sweep among workers of the Ray cluster whose head is there; without an address, of the cluster that
+    RAY_ADDRESS names, or of one on this machine alone"""
+    cpus_per_worker: int = 1
+    """CPUs of each worker of --ray, which are its devices where it has no GPU"""
 
     def check(self) -> None:
         """Refuse numbers outside their ranges.
@@ -96,13 +100,9 @@ class SweepFlags(SharedFlags):
         """
         super().check()
         checks.choice("layout", self.layout, LAYOUTS)
-        self.processes.check()
-        if self.dry_run and self.processes.distributed:
-            raise ValueError("dry_run: is not allowed with --distributed; one process tells the plan")
-        if self.search is not None and self.processes.distributed:
-            raise ValueError(
-                "search: is not allowed with --distributed; search first, and give what it found by --grid"
-            )
+        checks.count("cpus_per_worker", self.cpus_per_worker)
+        if self.dry_run and self.ray:
+            raise ValueError("dry_run: is not allowed with --ray; it says what one process would do")
         checks.count("trials", self.trials, 1, MOST_TRIALS)
         checks.count("search_seeds", self.search_seeds, 1, 2**31 - 1)
 
@@ -122,8 +122,6 @@ class SweepSettings(SharedSettings):
     @property
     def hint(self) -> str:
         """What a sweep that ends now leaves, and how it goes on, to follow the reason."""
-        if self.flags.processes.distributed:
-            return f"; process 0 keeps what was finished in {self.out}, and the same commands go on from there"
         pretrained = self.agents is None and (self.out / "agents" / "source").exists()
         if self.flags.dry_run or not (pretrained or directory.anything_finished(self.out)):
             return "; nothing was finished"
@@ -163,7 +161,7 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
         SystemExit: help was asked for, or the parser refused a flag and has said so.
     """
     command = command_line.command(PROGRAM, sys.argv[1:] if argv is None else argv)
-    words = options.joined(command.words, SweepFlags)
+    words = options.joined(_with_cluster(command.words), SweepFlags)
     flags = tyro.cli(SweepFlags, args=short_help.without(words), prog=PROGRAM)
     loaded = user_modules.load(flags.imports)
     if flags.help_all:
@@ -202,6 +200,21 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
     _check(settings)
     command_line.check(settings.command, settings.plan())
     return settings
+
+
+def _with_cluster(words: Sequence[str]) -> list[str]:
+    """The words with an address behind a bare `--ray`.
+
+    Raises:
+        ValueError: a word is a flag of an earlier version.
+    """
+    for word in words:
+        flag = word.partition("=")[0].replace("_", "-")
+        if flag in command_line.GONE:
+            raise ValueError(f"{flag}: is not a flag any more; --ray shares a sweep among processes and hosts")
+    following = [*words[1:], "--"]
+    bare = [word == "--ray" and after.startswith("-") for word, after in zip(words, following)]
+    return [part for word, alone in zip(words, bare) for part in ([word, LOCAL] if alone else [word])]
 
 
 def _chosen(names: Sequence[str], table: Table[Any]) -> list[str]:

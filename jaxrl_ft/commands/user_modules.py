@@ -37,6 +37,11 @@ def load(names: Sequence[str]) -> frozenset[str]:
     return frozenset(found | (set(sys.modules) - before))
 
 
+def named(names: Sequence[str]) -> list[str]:
+    """The names of modules, some of which are given as paths of .py files."""
+    return [Path(name).stem if name.endswith(".py") else name for name in names]
+
+
 def unnamed(words: Sequence[str], loaded: Collection[str], agents: Agents | None) -> tuple[str, ...]:
     """Modules of a user that a command line needs and does not import; they were imported from Python.
 

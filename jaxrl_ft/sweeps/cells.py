@@ -1,11 +1,13 @@
-"""The cells of a comparison, methods x targets, after every check that can be made before anything runs."""
+"""The cells of a comparison, methods x targets, checked before anything runs, and what is told of each afterwards."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.config import floats
+from jaxrl_ft.core.curves import area_under_curve
 from jaxrl_ft.envs.catalogue import held_out_grid
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
@@ -13,6 +15,7 @@ from jaxrl_ft.methods.catalogue import ALWAYS, METHODS
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import check_sizes
+from jaxrl_ft.training.evaluation.evaluate import episode_returns
 from jaxrl_ft.training.spec import Budget, Spec, check_budget, finetune_spec, named_methods, resolve_method
 
 HeldOut = Sequence[tuple[str, Task]]
@@ -78,3 +81,66 @@ def _methods(methods: Sequence[str] | Mapping[str, Method], grid: grids.Grid) ->
     always = {name: named.get(name, METHODS[name]) for name in ALWAYS}
     points = {**always, **grids.expanded(named, grid)}
     return {name: resolve_method(method) for name, method in points.items()}
+
+
+def returns(tuned: Agents, source: Task, target: Task, episodes: int, seed: int) -> dict[str, np.ndarray]:
+    """The mean return of each run [R] on the source and on the target."""
+    tasks = {"source_return": source, "target_return": target}
+    return {
+        name: episode_returns(tuned, task, episodes=episodes, seed=seed).mean(axis=1) for name, task in tasks.items()
+    }
+
+
+def starting_return(tuned: Agents, paid: int) -> np.ndarray:
+    """The first point of each curve at which training starts, [S]; points before it were paid for by looking."""
+    before = tuned.method.spent_before() + paid if tuned.method.trains else 0
+    return tuned.curve[:, int((tuned.curve_steps[0] < before).sum())]
+
+
+def held_out_returns(tuned: Agents, grid: HeldOut, episodes: int, seed: int) -> dict[str, np.ndarray]:
+    """The mean return of each run [R] on held-out tasks, all together and by kind."""
+    means: dict[str, list[np.ndarray]] = {"interpolation": [], "extrapolation": []}
+    for kind, task in grid:
+        means[kind].append(episode_returns(tuned, task, episodes=episodes, seed=seed).mean(axis=1))
+    empty = np.full(tuned.num_seeds, np.nan)
+    columns = {f"held_out_{kind}": np.mean(found, axis=0) if found else empty for kind, found in means.items()}
+    every = means["interpolation"] + means["extrapolation"]
+    return {"held_out_return": np.mean(every, axis=0) if every else empty, **columns}
+
+
+def rows(
+    shared: dict[str, Any], tuned: Agents, start: Agents, num_agents: int, columns: dict[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """One row per run.
+
+    Args:
+        shared: columns that are the same in every row.
+        tuned: the agents after fine-tuning.
+        start: the agents before it.
+        num_agents: pretrained agents there are.
+        columns: a number for each run, [R], by name.
+    """
+    trains = tuned.method.trains
+    shared = {
+        **shared,
+        "from_scratch": tuned.method.warm_start.from_scratch,
+        "probe_steps": tuned.method.spent_before() if trains else 0,
+        "source_steps": tuned.source_steps,
+        "trainable_parameters": tuned.trainable,
+        "total_parameters": tuned.num_parameters,
+        "hyperparameters": floats(tuned.method) if trains else {},
+    }
+    spent = tuned.env_steps - start.env_steps
+    auc = area_under_curve(tuned.curve, tuned.curve_steps)
+    return [
+        {
+            **shared,
+            "run": i,
+            "agent": i % num_agents,
+            **{key: float(column[i]) for key, column in columns.items()},
+            "auc": float(auc[i]),
+            "env_steps": int(spent[i]),
+            "status": tuned.status[i],
+        }
+        for i in range(tuned.num_seeds)
+    ]

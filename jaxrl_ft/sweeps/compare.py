@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxrl_ft.core import checks
-from jaxrl_ft.core.config import floats
-from jaxrl_ft.core.curves import area_under_curve, together
+from jaxrl_ft.core.curves import together
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.sweeps import cells, cost
+from jaxrl_ft.sweeps import cells, cluster, cost
 from jaxrl_ft.sweeps.cells import HeldOut
+from jaxrl_ft.sweeps.cluster import Cluster
+from jaxrl_ft.sweeps.dealing import Share, shares
 from jaxrl_ft.sweeps.plan import Plan, make_plan, run_plan
 from jaxrl_ft.sweeps.results import Comparison
 from jaxrl_ft.training import devices
@@ -79,22 +80,55 @@ class Study:
             chosen: numbers of the batches of the plan to run; all of them without it.
         """
         start, seed = self.agents, self.plan.seed
-        before = episode_returns(start, start.source, episodes=self.episodes, seed=seed).mean(axis=1)
         report = None if callback is None else partial(self._report, callback)
         for number, tuned in run_plan(self.plan, skip, report, chosen):
             name, target = self.names[number]
             spec = self.plan.specs[number]
             columns = {
-                **_returns(tuned, start.source, spec.task, self.episodes, seed),
-                "source_return_before": before,
-                "jumpstart_return": _starting_return(tuned, spec.paid),
+                **cells.returns(tuned, start.source, spec.task, self.episodes, seed),
+                "source_return_before": self._before,
+                "jumpstart_return": cells.starting_return(tuned, spec.paid),
                 **({"kl_from_base": divergence(tuned, start, tuned.task, seed=seed)} if diverged else {}),
-                **_held_out(tuned, self.held_out[target], self.held_out_episodes, seed),
+                **cells.held_out_returns(tuned, self.held_out[target], self.held_out_episodes, seed),
             }
             shared = {"method": name, "target": target, "seed": seed, **self._counts}
-            yield Finished(number, name, target, tuned, _rows(shared, tuned, start, self.num_agents, columns))
+            yield Finished(number, name, target, tuned, cells.rows(shared, tuned, start, self.num_agents, columns))
             if callback is not None:
                 callback(name, target, None)
+
+    def spread(
+        self,
+        workers: Cluster | None,
+        skip: Sequence[int] = (),
+        callback: CellCallback | None = None,
+        diverged: bool = False,
+    ) -> Iterator[Finished]:
+        """Every cell as it is finished on the workers of a cluster, in any order; without a cluster, as `cells` does.
+
+        Args:
+            workers: of the cluster.
+            skip: as in `cells`, as `diverged` is.
+            callback: called after every cell alone.
+        """
+        if workers is None:
+            yield from self.cells(skip, callback, diverged)
+            return
+        function = partial(_trained, skip=tuple(skip), diverged=diverged)
+        for finished in workers.run(function, self, shares(self.plan, skip), self._named):
+            for cell in finished:
+                yield cell
+                if callback is not None:
+                    callback(cell.method, cell.target, None)
+
+    def _named(self, share: Share) -> str:
+        numbers = dict.fromkeys(cell for batch in share for cell in self.plan.batches[batch].cells)
+        return ", ".join(" on ".join(self.names[number]) for number in numbers)
+
+    @cached_property
+    def _before(self) -> np.ndarray:
+        """The mean return of each run's agent on its source, [R]."""
+        start = self.agents
+        return episode_returns(start, start.source, episodes=self.episodes, seed=self.plan.seed).mean(axis=1)
 
     @property
     def _counts(self) -> dict[str, int]:
@@ -105,6 +139,11 @@ class Study:
     def _report(self, callback: CellCallback, numbers: tuple[int, ...], moment: Progress) -> None:
         for number in numbers:
             callback(*self.names[number], moment._replace(env_steps=moment.env_steps // len(numbers)))
+
+
+def _trained(study: Study, share: Share, skip: Sequence[int], diverged: bool) -> list[Finished]:
+    """The cells of a share; called on a worker."""
+    return list(study.cells(skip, diverged=diverged, chosen=share))
 
 
 def study(
@@ -151,6 +190,8 @@ def compare(
     layout: str = "fast",
     paid: Mapping[str, int] | None = None,
     callback: CellCallback | None = None,
+    ray: bool | str = False,
+    cpus_per_worker: int = 1,
 ) -> Comparison:
     """Every method on every target over many seeds, evaluated on source, target and held-out tasks.
 
@@ -177,10 +218,14 @@ def compare(
             are, and which takes longer.
         paid: environment steps on the target by method that went into choosing it, as `advise` tells; its budget pays
             for them, rounded up to whole updates, so that all methods have the same number of steps.
-        callback: called with every moment of training and after every cell.
+        callback: called with every moment of training and after every cell; on a cluster after every cell alone.
+        ray: train on the workers of a Ray cluster: True for the one that RAY_ADDRESS names, or else one on this machine
+            alone; or `HOST:PORT` of a cluster's head.
+        cpus_per_worker: CPUs of each worker, which are its devices where this process computes on CPUs.
 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
+        ChildProcessError: batches failed on workers, three times each.
     """
     checks.choice("layout", layout, devices.LAYOUTS)
     planned = study(
@@ -195,8 +240,9 @@ def compare(
         held_out=held_out,
         paid=paid,
     )
-    with devices.laid_out(layout):
-        return gathered(planned.limited(cost.most_runs(planned.plan)).cells(callback=callback))
+    with devices.laid_out(layout), cluster.joined(ray, cpus=cpus_per_worker, layout=layout) as workers:
+        limited = planned.limited(cost.most_on(workers, planned.plan))
+        return gathered(limited.spread(workers, callback=callback))
 
 
 def gathered(finished: Iterable[Finished]) -> Comparison:
@@ -205,55 +251,3 @@ def gathered(finished: Iterable[Finished]) -> Comparison:
     cells = {(cell.method, cell.target): cell.agents for cell in found}
     curves, curve_steps = (together([getattr(agents, key) for agents in cells.values()]) for key in _CURVES)
     return Comparison([row for cell in found for row in cell.rows], curves, curve_steps, cells)
-
-
-def _returns(tuned: Agents, source: Task, target: Task, episodes: int, seed: int) -> dict[str, np.ndarray]:
-    tasks = {"source_return": source, "target_return": target}
-    return {
-        name: episode_returns(tuned, task, episodes=episodes, seed=seed).mean(axis=1) for name, task in tasks.items()
-    }
-
-
-def _starting_return(tuned: Agents, paid: int) -> np.ndarray:
-    """The first point of each curve at which training starts, [S]; points before it were paid for by looking."""
-    before = tuned.method.spent_before() + paid if tuned.method.trains else 0
-    return tuned.curve[:, int((tuned.curve_steps[0] < before).sum())]
-
-
-def _held_out(tuned: Agents, grid: HeldOut, episodes: int, seed: int) -> dict[str, np.ndarray]:
-    means: dict[str, list[np.ndarray]] = {"interpolation": [], "extrapolation": []}
-    for kind, task in grid:
-        means[kind].append(episode_returns(tuned, task, episodes=episodes, seed=seed).mean(axis=1))
-    empty = np.full(tuned.num_seeds, np.nan)
-    columns = {f"held_out_{kind}": np.mean(found, axis=0) if found else empty for kind, found in means.items()}
-    every = means["interpolation"] + means["extrapolation"]
-    return {"held_out_return": np.mean(every, axis=0) if every else empty, **columns}
-
-
-def _rows(
-    shared: dict[str, Any], tuned: Agents, start: Agents, num_agents: int, columns: dict[str, np.ndarray]
-) -> list[dict[str, Any]]:
-    trains = tuned.method.trains
-    shared = {
-        **shared,
-        "from_scratch": tuned.method.warm_start.from_scratch,
-        "probe_steps": tuned.method.spent_before() if trains else 0,
-        "source_steps": tuned.source_steps,
-        "trainable_parameters": tuned.trainable,
-        "total_parameters": tuned.num_parameters,
-        "hyperparameters": floats(tuned.method) if trains else {},
-    }
-    spent = tuned.env_steps - start.env_steps
-    auc = area_under_curve(tuned.curve, tuned.curve_steps)
-    return [
-        {
-            **shared,
-            "run": i,
-            "agent": i % num_agents,
-            **{key: float(column[i]) for key, column in columns.items()},
-            "auc": float(auc[i]),
-            "env_steps": int(spent[i]),
-            "status": tuned.status[i],
-        }
-        for i in range(tuned.num_seeds)
-    ]

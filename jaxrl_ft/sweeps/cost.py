@@ -9,7 +9,8 @@ import numpy as np
 import psutil
 
 from jaxrl_ft.core import tree
-from jaxrl_ft.sweeps.plan import Batch, Plan
+from jaxrl_ft.sweeps.cluster import Cluster
+from jaxrl_ft.sweeps.plan import Batch, Plan, make_plan
 from jaxrl_ft.training import devices, loop
 from jaxrl_ft.training.collect import World, collect
 from jaxrl_ft.training.initial_state import Position, begin, given
@@ -91,15 +92,15 @@ def _bytes(program: Program, args: tuple) -> int:
     return int(held + analysis.temp_size_in_bytes)
 
 
-def free_memory() -> int:
-    """Bytes that are free: on the devices together, or in the machine where its CPU computes."""
+def free_memory(processes: int = 1) -> int:
+    """Bytes that are free: on the devices together, or for one of so many processes where the CPU computes."""
     stats = [device.memory_stats() for device in devices.mesh().devices.flat]
     if all(stats):
         return sum(int(one["bytes_limit"]) - int(one["bytes_in_use"]) for one in stats if one)
-    return int(psutil.virtual_memory().available)
+    return int(psutil.virtual_memory().available) // processes
 
 
-def most_runs(plan: Plan, limit: int = 0) -> int:
+def most_runs(plan: Plan, limit: int = 0, processes: int = 1) -> int:
     """How many runs a batch may hold: what suits the devices, or fewer to keep to a limit of memory.
 
     Programs are compiled for this as the plan has them, and are not compiled again where it keeps to the limit.
@@ -107,13 +108,28 @@ def most_runs(plan: Plan, limit: int = 0) -> int:
     Args:
         plan: in batches of what suits the devices.
         limit: bytes; 0 for a `SHARE` of what is free, and one run at a time even where that takes more.
+        processes: that share the memory of this machine; its GPUs have memory of their own.
 
     Returns:
         The number; 0 when not even one run keeps to the limit.
     """
     each = memory_of_a_run(plan)
-    allowed = limit or max(int(SHARE * free_memory()), each)
+    allowed = limit or max(int(SHARE * free_memory(processes)), each)
     return min(devices.comfortable(), allowed // max(each, 1))
+
+
+def most_on(workers: Cluster | None, plan: Plan, limit: int = 0) -> int:
+    """How many runs a batch may hold, as `most_runs` tells it where they train.
+
+    Args:
+        workers: of a cluster; without them, runs train in this process.
+        plan: in batches of what suits the devices of this process.
+        limit: as in `most_runs`.
+    """
+    if workers is None:
+        return most_runs(plan, limit)
+    there = make_plan(plan.specs, workers.call(devices.comfortable))
+    return workers.call(most_runs, there, limit, max(workers.nodes))
 
 
 def memory_of_a_run(plan: Plan) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.sweeps import proposals
+from jaxrl_ft.sweeps.cluster import Cluster
+from jaxrl_ft.sweeps.dealing import Share, shares
 from jaxrl_ft.sweeps.plan import Plan, make_plan, natural_width, run_plan
 from jaxrl_ft.sweeps.proposals import Proposal, Search, Trial
 from jaxrl_ft.training.agents import Agents
@@ -31,22 +33,23 @@ class Quest:
     budget: Budget
     most: int = 0
 
-    def trials(self, finished: Sequence[Trial] = ()) -> Iterator[Trial]:
+    def trials(self, finished: Sequence[Trial] = (), workers: Cluster | None = None) -> Iterator[Trial]:
         """Every trial that is not finished yet, as it is.
 
         Args:
             finished: trials of an earlier call.
+            workers: of a cluster; without them, trials train in this process.
         """
-        return proposals.driven(self.searches, finished, self.evaluated)
+        return proposals.driven(self.searches, finished, partial(self.evaluated, workers=workers))
 
-    def evaluated(self, asked: Sequence[Proposal]) -> Iterator[Trial]:
+    def evaluated(self, asked: Sequence[Proposal], workers: Cluster | None = None) -> Iterator[Trial]:
         """The trials of these proposals as they are finished: all points x tasks x runs are cells of one sweep."""
         for steps in dict.fromkeys(proposal.steps for proposal in asked):
             chosen = [proposal for proposal in asked if proposal.steps == steps]
             methods = [self.changed(proposal) for proposal in chosen]
             plan = make_plan(self._specs(methods, steps), self.most, self.wide)
             waiting: dict[int, dict[str, Agents]] = {}
-            for number, tuned in run_plan(plan):
+            for number, tuned in _trained(plan, workers):
                 index, place = divmod(number, len(self.validation))
                 waiting.setdefault(index, {})[list(self.validation)[place]] = tuned
                 if len(waiting[index]) == len(self.validation):
@@ -101,6 +104,19 @@ class Quest:
             for trial in winners
             if trial is not None
         }
+
+
+def _trained(plan: Plan, workers: Cluster | None) -> Iterator[tuple[int, Agents]]:
+    """The number of each cell of a plan and its agents after fine-tuning."""
+    if workers is None:
+        yield from run_plan(plan)
+        return
+    for cells in workers.run(_trained_there, plan, shares(plan), lambda share: f"batches {share} of the search"):
+        yield from cells
+
+
+def _trained_there(plan: Plan, share: Share) -> list[tuple[int, Agents]]:
+    return list(run_plan(plan, chosen=share))
 
 
 def scored(proposal: Proposal, tuned: Mapping[str, Agents], start: Agents) -> Trial:

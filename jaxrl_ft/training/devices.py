@@ -35,6 +35,11 @@ def _backend_started() -> bool:
     return False
 
 
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @functools.cache
 def prepare() -> None:
     """Sets CPU devices, the thread-pool flag and the compilation cache, once, before the first computation.
@@ -44,13 +49,12 @@ def prepare() -> None:
     CPU of several cores is one device that nobody chose.
     """
     _prepare_cache()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     flags = os.environ.get("XLA_FLAGS", "")
     chosen = jax.config.values["jax_num_cpu_devices"] > 0 or "host_platform_device_count" in flags
     if _backend_started():
-        if jax.default_backend() == "cpu" and jax.device_count() == 1 and cores > 1 and not chosen:
+        if jax.default_backend() == "cpu" and jax.device_count() == 1 and cores() > 1 and not chosen:
             warnings.warn(
-                f"JAX was started before jaxrl_ft was first used, with one CPU device for {cores} cores; to use all "
+                f"JAX was started before jaxrl_ft was first used, with one CPU device for {cores()} cores; to use all "
                 "of them use jaxrl_ft first, such as by ft.make_task, or set jax_num_cpu_devices",
                 stacklevel=3,
             )
@@ -59,7 +63,7 @@ def prepare() -> None:
         # One device a core runs seeds in parallel; a pool inside each of them would only contend.
         os.environ["XLA_FLAGS"] = f"{flags} {_THREADS_FLAG}=false".strip()
     if not chosen:
-        jax.config.update("jax_num_cpu_devices", cores)
+        jax.config.update("jax_num_cpu_devices", cores())
 
 
 def _prepare_cache() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 import jaxrl_ft as ft
@@ -48,7 +49,7 @@ def test_pretrained_agents_are_something(interrupt, agents, saved, tmp_path, mon
     send, status = interrupt
     monkeypatch.setattr("jaxrl_ft.training.finetune.pretrain", lambda *_, **__: agents)
     monkeypatch.setattr("jaxrl_ft.sweeps.compare.compare", send)
-    monkeypatch.setattr("jaxrl_ft.commands.sweep_team.lead", send)
+    monkeypatch.setattr("jaxrl_ft.sweeps.compare.Study.spread", send)
     monkeypatch.setattr(sweep, "_most", lambda *_: 4)
     for command, rest in ((train, ""), (sweep, GOES_ON)):
         out = tmp_path / command.__name__
@@ -91,7 +92,7 @@ def start(command, flags, out):
 def stopped(process, number, said):
     """The exit status and the last line of a process that gets a signal once it has said something."""
     for line in process.stderr:
-        if re.match(said, line):
+        if said(line) if callable(said) else re.match(said, line):
             process.send_signal(number)
             break
     rest = process.communicate(timeout=300)[1]
@@ -110,10 +111,16 @@ def test_a_process_ends_in_one_line_wherever_it_is(moment, number, saved, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_signal_to_one_of_two_processes_ends_both(saved, tmp_path, free_port):
-    flags = [*SWEEP.format(saved).split(), "--distributed", "--coordinator", f"localhost:{free_port}"]
-    both = [start("sweep", [*flags, "--num-processes", "2", "--process-id", i], tmp_path / "out") for i in "01"]
-    status, line = stopped(both[0], signal.SIGTERM, r"\[1/")
-    assert status == 143 and line.startswith("interrupted; process 0 keeps what was finished in ")
-    said = both[1].communicate(timeout=300)[1].splitlines()[-1]
-    assert both[1].returncode == 1 and said.startswith("error: process 0 of 2 (counted from 0) ended: interrupted; ")
+@pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
+def test_a_sweep_on_workers_leaves_no_process(number, saved, tmp_path):
+    out = tmp_path / "out"
+    process = start("sweep", [*SWEEP.format(saved).split(), "--ray"], out)
+    started = set()
+
+    def said(line):
+        started.update(psutil.Process(process.pid).children(recursive=True))
+        return re.match(r"\[1/", line)
+
+    status, line = stopped(process, number, said)
+    assert (status, line) == (STATUS[number], KEPT.format(out) + GOES_ON)
+    assert len(started) > 2 and not psutil.wait_procs(started, timeout=30)[1]

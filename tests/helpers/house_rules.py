@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 RANKS = {"core": 0, "envs": 1, "nets": 1, "analysis": 1, "rl": 2, "methods": 2, "training": 3, "store": 4, "sweeps": 5,
          "advice": 6, "commands": 7}  # fmt: skip
-DOORS = {"gymnax": "envs", "flax": "nets", "optax": "methods", "optuna": "sweeps"}
+DOORS = {"gymnax": "envs", "flax": "nets", "optax": "methods", "optuna": "sweeps", "ray": "sweeps"}
 ARRAYS_ON_DEVICES = {"jax", "jaxlib", "flax", "optax", "chex", "gymnax", "orbax"}
 WITHOUT_JAX = ("jaxrl_ft", "jaxrl_ft.store.bundle", "jaxrl_ft.store.run_directory")
 EXECUTABLE_FORMATS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torch"}

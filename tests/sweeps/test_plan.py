@@ -162,7 +162,7 @@ def test_memory_grows_with_the_width_and_limits_it(agents, target, monkeypatch):
     assert cost.most_runs(planned.plan, each * 10**6) == devices.comfortable()
 
     def left(free):
-        monkeypatch.setattr(cost, "free_memory", lambda: free)
+        monkeypatch.setattr(cost, "free_memory", lambda _: free)
         return cost.most_runs(planned.plan)
 
     assert left(2 * each * 3) == 3 and left(2 * each * 10**6) == devices.comfortable()
@@ -175,7 +175,7 @@ def test_a_comparison_keeps_to_the_memory_that_is_free(agents, target, monkeypat
     monkeypatch.setattr(
         "jaxrl_ft.sweeps.compare.run_plan", lambda plan, *rest: seen.append(plan) or run_plan(plan, *rest)
     )
-    monkeypatch.setattr(cost, "free_memory", lambda: 0)
+    monkeypatch.setattr(cost, "free_memory", lambda _: 0)
     tight = ft.compare(agents, {"long": target}, ["full"], **BUDGET._asdict(), episodes=2, held_out_episodes=1)
     assert {num for batch in seen[0].batches if batch.width for _, num in batch.parts} == {1}
     monkeypatch.undo()
@@ -186,3 +186,4 @@ def test_a_comparison_keeps_to_the_memory_that_is_free(agents, target, monkeypat
 
 def test_free_memory_is_what_the_machine_has():
     assert 10**7 < cost.free_memory() <= psutil.virtual_memory().total
+    assert 10**7 < cost.free_memory(4) <= psutil.virtual_memory().total / 4
