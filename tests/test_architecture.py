@@ -118,11 +118,7 @@ SHOWN_FAILING = {
         ("methods/a.py", "cartpole.EnvParams()"),
     ],
 }
-FRONT = (
-    "__init__.py",
-    "if TYPE_CHECKING:\n    from jaxrl_ft.rl import ppo\n"
-    "_TABLE = {'sorcery': 'training.b', 'PPO': 'rl.ppo'}\n__all__ = ['make_task']",
-)
+FRONT = ("__init__.pyi", "from .training.b import sorcery as sorcery\nfrom .rl.ppo import PPO as PPO\n")
 LAWFUL = {
     "core/deep.py": "import jax\nfrom typing import Any\n",
     "envs/cartpole.py": "import gymnax\nfrom jaxrl_ft.core import x\nX = gymnax.EnvParams().replace(masspole=1.0)\n",
@@ -142,7 +138,8 @@ LAWFUL = {
 
 @cache
 def house() -> list[Source]:
-    paths = sorted((ROOT / "jaxrl_ft").rglob("*.py"))
+    paths = sorted((ROOT / "jaxrl_ft").rglob("*.py*"))
+    paths = [path for path in paths if path.suffix in (".py", ".pyi")]
     return sources({str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths})
 
 

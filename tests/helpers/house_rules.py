@@ -36,7 +36,9 @@ class Source(NamedTuple):
 
 
 def sources(files: dict[str, str]) -> list[Source]:
-    return [Source(path, text, ast.parse(text if path.endswith(".py") else "")) for path, text in files.items()]
+    return [
+        Source(path, text, ast.parse(text if path.endswith((".py", ".pyi")) else "")) for path, text in files.items()
+    ]
 
 
 def layer(dotted: str) -> str:
@@ -46,7 +48,7 @@ def layer(dotted: str) -> str:
 
 def imports(source: Source, top: ast.AST | None = None) -> Iterator[tuple[int, str]]:
     """Line and dotted name of everything imported: by statement, relatively, or by `import_module` of a literal."""
-    package = source.name.split(".") if source.path.endswith("__init__.py") else source.name.split(".")[:-1]
+    package = source.name.split(".") if "__init__.py" in source.path else source.name.split(".")[:-1]
     for node in ast.walk(top or source.tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -91,8 +93,8 @@ def one_door_per_library(tree: list[Source]) -> Iterator[str]:
 
 def analysis_and_the_front_door_stay_off_jax(tree: list[Source]) -> Iterator[str]:
     """Through every chain of imports at module level, packages on the way included."""
-    by_name = {source.name: source for source in tree}
-    for start in tree:
+    by_name = {source.name: source for source in tree if not is_stub(source)}
+    for start in by_name.values():
         if start.layer != "analysis" and start.name not in WITHOUT_JAX:
             continue
         seen, todo = set(), [start.name]
@@ -202,20 +204,16 @@ def is_code(text: str) -> bool:
 
 
 def no_module_is_named_like_a_public_function(tree: list[Source]) -> Iterator[str]:
-    taken = PUBLIC | {name for s in tree if s.name == "jaxrl_ft" for name in public_names(s)}
+    taken = PUBLIC | {name for source in tree if is_stub(source) for _, name in imports(source)}
+    taken = {name.split(".")[-1] for name in taken}
     children = (s for s in tree if s.name.count(".") == 1)
     yield from (f"{s.path}: importing it would replace a public function" for s in children
                 if s.name.split(".")[1] in taken)  # fmt: skip
 
 
-def public_names(front: Source) -> Iterator[str]:
-    """Names in the lists and dict keys at the top of the package's front: its public table, however it is laid out."""
-    for node in (n for n in front.tree.body if isinstance(n, (ast.Assign, ast.AnnAssign)) and n.value):
-        for table in ast.walk(node.value):
-            names = {ast.Dict: "keys", ast.List: "elts", ast.Tuple: "elts", ast.Set: "elts"}.get(type(table), "")
-            for name in getattr(table, names, []) if names else []:
-                if isinstance(name, ast.Constant) and isinstance(name.value, str) and name.value.islower():
-                    yield name.value
+def is_stub(source: Source) -> bool:
+    """Whether it lists the public names, which are imported on first use."""
+    return source.path.endswith(".pyi")
 
 
 def no_path_of_a_machine(tree: list[Source]) -> Iterator[str]:
