@@ -112,7 +112,7 @@ def weights(evidence: Evidence, signs: ArrayLike) -> Floats:
     exponent = -(_distances(evidence, asked) ** 2) / (2.0 * evidence.bandwidth**2)
     # The nearest run has weight 1 before they are normalised, so that far away it alone counts and nothing underflows.
     found = np.exp(exponent - exponent.max(axis=(1, 2), keepdims=True))
-    return found / found.sum(axis=(1, 2), keepdims=True)
+    return np.asarray(found / found.sum(axis=(1, 2), keepdims=True))
 
 
 def distance(evidence: Evidence, signs: ArrayLike) -> float:

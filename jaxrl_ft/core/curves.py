@@ -5,13 +5,15 @@ its first value from step 0.
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
 """A NumPy array of float64."""
+Estimate: TypeAlias = Any
+"""A float, or an array where a function of scores gives one for each task, run or threshold."""
 
 
 def curve_and_steps(curve: ArrayLike, curve_steps: ArrayLike) -> tuple[Floats, Floats]:
@@ -44,13 +46,13 @@ def held_from_zero(values: Floats, steps: Floats) -> tuple[Floats, Floats]:
     return np.concatenate([values[..., :1], values], axis=-1), np.concatenate([start, steps], axis=-1)
 
 
-def per_step(area: Floats, values: Floats, steps: Floats) -> Floats:
+def per_step(area: Floats, values: Floats, steps: Floats) -> Estimate:
     """The area over the final step count; where no step was spent, the last value."""
     final = steps[..., -1]
     return np.where(final > 0, area / np.where(final > 0, final, 1.0), values[..., -1])[()]
 
 
-def area_under_curve(curve: ArrayLike, curve_steps: ArrayLike) -> Floats:
+def area_under_curve(curve: ArrayLike, curve_steps: ArrayLike) -> Estimate:
     """Trapezoid area of the curve over env steps, divided by the final step count: a return, [...].
 
     With R(s) linear between evaluations and R(s) = R(s_1) before the first: (1/s_K) * integral of R from 0 to s_K.

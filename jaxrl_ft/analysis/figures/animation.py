@@ -2,12 +2,13 @@
 
 import html
 import json
-from typing import Any
 
 import numpy as np
 
-from jaxrl_ft.analysis.figures.world import Array, Part, World
+from jaxrl_ft.analysis.figures.world import Part, World
 from jaxrl_ft.analysis.report.measurements import Episode, Film
+from jaxrl_ft.core.curves import Estimate, Floats
+from jaxrl_ft.core.files import Json
 
 GHOSTS = 7
 """Poses that are drawn where nothing moves."""
@@ -38,7 +39,7 @@ def film_html(film: Film) -> str:
     return f'<div class="scenes">{scenes}</div>{controls}{script_data(data)}'
 
 
-def script_data(value: Any) -> str:
+def script_data(value: object) -> str:
     """A value as JSON that cannot end the element it stands in."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     for mark, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
@@ -54,11 +55,11 @@ def verdict(world: World, episode: Episode) -> tuple[bool, str]:
     return failed, f"{words} {steps} step{'s' * (steps != 1)}{time}"
 
 
-def _motion(episode: Episode) -> Array:
+def _motion(episode: Episode) -> Floats:
     return np.asarray(episode.motion, np.float64)
 
 
-def _data(world: World, episode: Episode, steps: int) -> dict[str, Any]:
+def _data(world: World, episode: Episode, steps: int) -> Json:
     parts = {part.name: [_series(values) for values in part[1:]] for part in world.parts(_motion(episode))}
     return {
         "parts": parts,
@@ -68,7 +69,7 @@ def _data(world: World, episode: Episode, steps: int) -> dict[str, Any]:
     }
 
 
-def _series(values: Array) -> list[float]:
+def _series(values: Floats) -> list[float]:
     rounded: list[float] = np.round(values, 2).tolist()
     return rounded
 
@@ -99,7 +100,7 @@ def _transform(part: Part) -> str:
     return f"translate({part.x[0]:.2f} {part.y[0]:.2f}) rotate({part.angle[0]:.2f})"
 
 
-def _ghost(points: Array) -> str:
+def _ghost(points: Floats) -> str:
     """A pale line through points of the drawing; a dot where there is one point alone."""
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     return f'<path class="ghost" stroke-width="6" d="M{path}{"h0" if len(points) == 1 else ""}"/>'
@@ -109,7 +110,7 @@ def _chart(world: World, episode: Episode, steps: int) -> str:
     """One quantity over time, with a cursor that the script moves."""
     chart = world.chart(_motion(episode))
 
-    def height(values: Any) -> Any:
+    def height(values: Estimate) -> Estimate:
         share = (np.clip(values, chart.low, chart.high) - chart.low) / (chart.high - chart.low)
         return CHART_HEIGHT - MARGIN - share * (CHART_HEIGHT - 2.0 * MARGIN)
 

@@ -5,12 +5,12 @@ matplotlib is imported when something is drawn, never before.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from jaxrl_ft.analysis.figures.palette import GRID, INK, Look, looks, pale
+from jaxrl_ft.analysis.figures.palette import GRID, INK, Colour, Look, looks, pale
 from jaxrl_ft.analysis.figures.style import (
     SHEET,
     Paper,
@@ -26,16 +26,19 @@ from jaxrl_ft.analysis.report.tables import format_number
 from jaxrl_ft.analysis.statistics import intervals
 from jaxrl_ft.analysis.statistics.aggregate import iqm, per_task
 from jaxrl_ft.analysis.statistics.summary import REFERENCES, RIVALS, Row, best_first, interval, is_ok
+from jaxrl_ft.core.curves import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator
 
 
 class Bands(NamedTuple):
     """Learning curves as numbers."""
 
-    lines: list[tuple[str, NDArray[Any], intervals.Interval]]
+    lines: list[tuple[str, Floats, intervals.Interval]]
     """of each method its name, env steps [K], and returns [K] with their interval"""
     looks: dict[str, Look]
     """how every method of the comparison looks"""
@@ -167,7 +170,7 @@ def draw_source_target_bars(
     return figure
 
 
-def _groups(runs: Sequence[Row], lines: NDArray[Any], target: str) -> dict[str, list[int]]:
+def _groups(runs: Sequence[Row], lines: Floats, target: str) -> dict[str, list[int]]:
     """Positions of each method's finished runs on the target; a curve with NaN does not count."""
     groups: dict[str, list[int]] = {}
     for i, row in enumerate(runs):
@@ -187,8 +190,8 @@ def _shown(groups: Mapping[str, Sequence[int]], runs: Sequence[Row], max_lines: 
 
 
 def _band(
-    lines: NDArray[Any], steps: NDArray[Any], agents: Sequence[Any], repetitions: int, seed: int
-) -> tuple[NDArray[Any], intervals.Interval]:
+    lines: Floats, steps: Floats, agents: Sequence[int], repetitions: int, seed: int
+) -> tuple[Floats, intervals.Interval]:
     """Env steps from 0 [K + 1] with the IQM over runs and its interval at each; the first value holds from 0."""
     grid = np.concatenate([[0.0], np.median(steps, axis=0)])
     values = np.stack([np.interp(grid, own_steps, line) for own_steps, line in zip(steps, lines, strict=True)])
@@ -201,7 +204,7 @@ def _draw_line(
     axes: "Axes",
     method: str,
     look: Look,
-    grid: NDArray[Any],
+    grid: Floats,
     band: intervals.Interval,
     turn: tuple[int, int],
     paper: Paper,
@@ -218,7 +221,7 @@ def _draw_line(
         line.set(marker=look.marker, markersize=6.5 * paper.scale, markeredgecolor="white", markevery=turn)
 
 
-def _bar(axes: "Axes", place: float, estimate: intervals.Interval, colour: Any, paper: Paper) -> None:
+def _bar(axes: "Axes", place: float, estimate: intervals.Interval, colour: Colour, paper: Paper) -> None:
     """One horizontal bar with its number and its whisker; nothing where there is no number."""
     if not np.isfinite(estimate.value):
         return
@@ -244,14 +247,14 @@ def _bar(axes: "Axes", place: float, estimate: intervals.Interval, colour: Any, 
     )
 
 
-def _few_ticks(most: int) -> Any:
+def _few_ticks(most: int) -> "MaxNLocator":
     """Round numbers, at most so many."""
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
 
 
-def _shades() -> list[Any]:
+def _shades() -> "list[Patch]":
     """Legend entries for the two shades."""
     from matplotlib.patches import Patch
 

@@ -4,10 +4,9 @@ matplotlib is imported when something is drawn, never before.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jaxrl_ft.analysis.figures.palette import GRID, INK, MUTED, Look
 from jaxrl_ft.analysis.figures.style import (
@@ -24,10 +23,12 @@ from jaxrl_ft.analysis.report.tables import format_interval, format_number
 from jaxrl_ft.analysis.statistics.intervals import Interval
 from jaxrl_ft.analysis.statistics.standings import Standing
 from jaxrl_ft.analysis.statistics.summary import REFERENCES
+from jaxrl_ft.core.curves import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 def draw_leaderboard(
@@ -76,7 +77,7 @@ def draw_improvements(
         paper: what to draw on.
     """
     methods = list(dict.fromkeys(standing.method for of_rival in over.values() for standing in of_rival))
-    figure, axes = _board([Standing(method, None, 0, 0) for method in methods], paper, 0.46)
+    figure, axes = _board([Standing(method, Interval(np.nan, np.nan, np.nan), 0, 0) for method in methods], paper, 0.46)
     axes.axvline(0.5, color=MUTED, linewidth=1, zorder=1)
     shifts = np.linspace(-0.16, 0.16, len(over)) if len(over) > 1 else [0.0]
     for shift, (rival, of_rival) in zip(shifts, over.items(), strict=True):
@@ -93,7 +94,7 @@ def draw_improvements(
 
 def draw_profiles(
     profiles: Sequence[Standing],
-    thresholds: NDArray[Any],
+    thresholds: Floats,
     looks: Mapping[str, Look],
     heading: str,
     paper: Paper = PAGE,
@@ -152,7 +153,7 @@ def _dot(axes: "Axes", place: float, estimate: Interval, look: Look, hollow: boo
     )
 
 
-def _rivals(names: Sequence[str]) -> list[Any]:
+def _rivals(names: Sequence[str]) -> "list[Line2D]":
     """Legend entries: a full dot for the first rival, a hollow one for the second."""
     from matplotlib.lines import Line2D
 

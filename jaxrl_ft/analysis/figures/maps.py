@@ -4,16 +4,16 @@ matplotlib is imported when something is drawn, never before.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jaxrl_ft.analysis.figures.palette import INK
 from jaxrl_ft.analysis.figures.style import PAGE, Paper, canvas, canvases, label_methods, row_height
 from jaxrl_ft.analysis.report.measurements import PhysicsGrid
 from jaxrl_ft.analysis.report.tables import MISSING, wrapped
 from jaxrl_ft.analysis.statistics.summary import Row
+from jaxrl_ft.core.curves import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +101,7 @@ def draw_physics_grid(grid: PhysicsGrid, before: str, after: str, paper: Paper =
     return figure
 
 
-def _grid_map(axes: "Axes", grid: PhysicsGrid, values: NDArray[Any], scale: tuple[float, float], size: float) -> None:
+def _grid_map(axes: "Axes", grid: PhysicsGrid, values: Floats, scale: tuple[float, float], size: float) -> None:
     """One map with a number in every cell, and the places of source and target."""
     from matplotlib import colormaps
 

@@ -1,8 +1,12 @@
 """Colours, and how every method looks: its colour, line style and marker."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
+Colour: TypeAlias = str | tuple[float, float, float]
+"""As matplotlib takes it: a name, a hexadecimal number, or red, green and blue from 0 to 1."""
+Line: TypeAlias = str | tuple[int, tuple[float, ...]]
+"""A line style as matplotlib takes it: a name, or an offset and lengths of dashes and gaps in points."""
 INK = "#222222"
 MUTED = "#666666"
 GRID = "#e4e4e4"
@@ -23,7 +27,7 @@ class Look(NamedTuple):
     """The colour, line style and marker of one method."""
 
     colour: str
-    line: Any
+    line: Line
     marker: str = "o"
 
 
@@ -56,8 +60,9 @@ def _colour(place: int) -> str:
     return "#" + "".join(f"{round((1.0 - share) * part + share * towards):02x}" for part in parts)
 
 
-def pale(colour: str) -> Any:
+def pale(colour: str) -> Colour:
     """The colour mixed with white: opaque, so that grid lines do not show through."""
     from matplotlib.colors import to_rgb
 
-    return tuple(0.4 * part + 0.6 for part in to_rgb(colour))
+    red, green, blue = (0.4 * part + 0.6 for part in to_rgb(colour))
+    return red, green, blue

@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jaxrl_ft.analysis.figures import curves, leaderboard, maps, scatters
 from jaxrl_ft.analysis.report.content import (
@@ -23,6 +21,7 @@ from jaxrl_ft.analysis.report.tables import format_interval, format_number
 from jaxrl_ft.analysis.statistics import standings
 from jaxrl_ft.analysis.statistics.standings import Standing
 from jaxrl_ft.analysis.statistics.summary import RIVALS, Row, interval
+from jaxrl_ft.core.curves import Floats
 
 MOST_LINES, MOST_SIGNS = 8, 16
 """Most methods drawn as lines, and as signs."""
@@ -271,5 +270,5 @@ def _grid_names(grid: PhysicsGrid) -> str:
     return " and ".join(name.replace("_", " ") for name in grid.names)
 
 
-def _mean_in_words(values: NDArray[Any]) -> str:
+def _mean_in_words(values: Floats) -> str:
     return format_number(float(np.nanmean(values))) if np.isfinite(values).any() else "unknown"

@@ -3,20 +3,21 @@
 matplotlib is imported when something is drawn, never before.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from jaxrl_ft.analysis.figures.palette import GRID, INK, MUTED, Look
 from jaxrl_ft.analysis.figures.style import PAGE, Paper, apart, canvas, legend_height, legend_outside, whole
 from jaxrl_ft.analysis.report.measurements import KL_COLUMN
-from jaxrl_ft.analysis.statistics import intervals
 from jaxrl_ft.analysis.statistics.aggregate import iqm
 from jaxrl_ft.analysis.statistics.intervals import Interval
+from jaxrl_ft.analysis.statistics.resampling import hierarchical_indices
 from jaxrl_ft.analysis.statistics.standings import Standing
 from jaxrl_ft.analysis.statistics.summary import Row, forgotten, is_ok
+from jaxrl_ft.core.curves import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,15 +31,15 @@ MANY_POINTS = 400
 class Points(NamedTuple):
     """Runs as points."""
 
-    x: NDArray[Any]
+    x: Floats
     """[R]"""
-    y: NDArray[Any]
+    y: Floats
     """[R]"""
     methods: list[str]
     """of each run"""
     targets: list[str]
     """of each run"""
-    agents: list[Any]
+    agents: list[int]
     """of each run"""
 
 
@@ -66,7 +67,7 @@ def correlation(points: Points, repetitions: int = 500, seed: int = 0) -> Interv
     value = rank_correlation(points.x, points.y)
     if not np.isfinite(value):
         return Interval(value, np.nan, np.nan)
-    drawn = intervals.hierarchical_indices(np.array(points.agents), repetitions, seed)
+    drawn = hierarchical_indices(np.array(points.agents), repetitions, seed)
     every = np.array([rank_correlation(points.x[own], points.y[own]) for own in drawn])
     low, high = np.percentile(every[np.isfinite(every)], [2.5, 97.5])
     return Interval(value, low, high)
@@ -128,7 +129,7 @@ def draw_divergence(points: Points, looks: Mapping[str, Look], paper: Paper = PA
     return figure
 
 
-def _points(runs: Sequence[Row], column: str, other: Any) -> Points:
+def _points(runs: Sequence[Row], column: str, other: Callable[[Row], float | None]) -> Points:
     """The runs that count with both numbers finite."""
     found = [(row.get(column), other(row), row) for row in runs if is_ok(row)]
     good = [entry for entry in found if all(value is not None and np.isfinite(value) for value in entry[:2])]
@@ -138,7 +139,7 @@ def _points(runs: Sequence[Row], column: str, other: Any) -> Points:
     return Points(x, y, names, targets, [row.get("agent", row["run"]) for row in rows])
 
 
-def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+def _ranks(values: Floats) -> Floats:
     """Ranks [R] from 0, ties sharing their mean."""
     _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
     first = np.cumsum(sizes) - sizes

@@ -5,16 +5,18 @@ matplotlib is imported when something is drawn, never before.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from jaxrl_ft.analysis.figures.palette import INK, MUTED
 from jaxrl_ft.analysis.report.tables import format_number, wrapped
 from jaxrl_ft.analysis.statistics.summary import REFERENCES
+from jaxrl_ft.core.curves import Floats
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -141,11 +143,12 @@ def legend_height(names: Sequence[str], paper: Paper) -> float:
     return 0.26 * lines * -(-len(names) // columns)
 
 
-def legend_outside(axes: "Axes", paper: Paper, handles: Sequence[Any] | None = None) -> None:
+def legend_outside(axes: "Axes", paper: Paper, handles: "Sequence[Artist] | None" = None) -> None:
     """A legend above the axes, or below them where a title stands above, in as many columns as fit its names."""
     figure, size = whole(axes), 10.5 * paper.scale
     shown = axes.get_legend_handles_labels()[0] if handles is None else list(handles)
-    where: Any = "outside lower left" if paper.titled else "outside upper left"
+    where: Literal["outside lower left", "outside upper left"]
+    where = "outside lower left" if paper.titled else "outside upper left"
     most = min(len(shown), 2 if paper.narrow else 4)
     for columns, share in [*((columns, 0.8) for columns in range(most, 0, -1)), (1, 0.6), (1, 0.4)]:
         labels = [wrapped(str(handle.get_label()), paper.characters(10.5, share)) for handle in shown]
@@ -185,7 +188,7 @@ def label_ends(axes: "Axes", ends: Sequence[tuple[float, str, str]], paper: Pape
         )
 
 
-def apart(places: ArrayLike, gap: float) -> NDArray[np.float64]:
+def apart(places: ArrayLike, gap: float) -> Floats:
     """Moves [L, 2] that put signs which would hide one another on a circle around their middle, `gap` apart.
 
     Signs hide one another where they are nearer than half a gap, or are linked by a chain of such.
@@ -208,7 +211,7 @@ def apart(places: ArrayLike, gap: float) -> NDArray[np.float64]:
     return moves
 
 
-def spread(wanted: ArrayLike, gap: ArrayLike, low: float = 0.0, high: float = 1.0) -> NDArray[np.float64]:
+def spread(wanted: ArrayLike, gap: ArrayLike, low: float = 0.0, high: float = 1.0) -> Floats:
     """Positions [L] in [low, high] at least `gap` apart, as near to the ascending wanted ones as least squares allows.
 
     Subtracting the gaps before each turns the spacing into monotonicity, which is isotonic regression (pool adjacent
@@ -230,7 +233,7 @@ def spread(wanted: ArrayLike, gap: ArrayLike, low: float = 0.0, high: float = 1.
             (upper, n), (lower, m) = pools[-2:]
             pools[-2:] = [((upper * n + lower * m) / (n + m), n + m)]
     level = np.repeat([value for value, _ in pools], [n for _, n in pools])
-    return np.clip(level, low, high - offsets[-1]) + offsets
+    return np.asarray(np.clip(level, low, high - offsets[-1]) + offsets)
 
 
 def write_figure(draw: Callable[..., "Figure"], path: Path) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from jaxrl_ft.core.curves import Floats
+
 UNIT = 100.0
 """Units of a drawing in a length of one, where nothing else is said."""
 
@@ -21,11 +21,11 @@ class Part(NamedTuple):
 
     name: str
     """the class of its element"""
-    x: Array
+    x: Floats
     """[T] or [1]"""
-    y: Array
+    y: Floats
     """[T] or [1]"""
-    angle: Array
+    angle: Floats
     """degrees, clockwise, [T] or [1]"""
 
 
@@ -33,7 +33,7 @@ class Chart(NamedTuple):
     """One quantity over time."""
 
     label: str
-    values: Array
+    values: Floats
     """[T]"""
     low: float
     high: float
@@ -66,11 +66,11 @@ class World(ABC):
     def __init__(self, physics: Mapping[str, float]) -> None: ...
 
     @abstractmethod
-    def outline(self, motion: Array) -> Array:
+    def outline(self, motion: Floats) -> Floats:
         """The joints from the ground to the tip, [T, P, 2], in the environment's lengths, y up."""
 
     @abstractmethod
-    def parts(self, motion: Array) -> list[Part]:
+    def parts(self, motion: Floats) -> list[Part]:
         """What moves, the outer pieces first."""
 
     @abstractmethod
@@ -82,19 +82,19 @@ class World(ABC):
         """SVG of what moves, with an element for each part, and one of class `push`."""
 
     @abstractmethod
-    def push(self, actions: Array) -> Array:
+    def push(self, actions: Floats) -> Floats:
         """The force or torque of each step, -1 to 1, [T]; the element `push` is drawn for 1."""
 
     @abstractmethod
-    def chart(self, motion: Array) -> Chart:
+    def chart(self, motion: Floats) -> Chart:
         """What the chart shows."""
 
     @abstractmethod
-    def verdict(self, motion: Array) -> tuple[bool, str]:
+    def verdict(self, motion: Floats) -> tuple[bool, str]:
         """Whether the episode ended in a failure, and how it went; the number of steps follows."""
 
 
-def unwrapped(angles: Array, speeds: Array, tau: float) -> Array:
+def unwrapped(angles: Floats, speeds: Floats, tau: float) -> Floats:
     """Angles without jumps of whole turns; the speeds say how many turns lie between two steps."""
     expected = 0.5 * (speeds[1:] + speeds[:-1]) * tau
     turns = np.round((expected - np.diff(angles)) / (2.0 * np.pi))

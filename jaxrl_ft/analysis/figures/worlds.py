@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jaxrl_ft.analysis.figures.world import UNIT, Array, Chart, Part, World, arrow, turn, unwrapped
+from jaxrl_ft.analysis.figures.world import UNIT, Chart, Part, World, arrow, turn, unwrapped
+from jaxrl_ft.core.curves import Floats
 
 
 class CartPole(World):
@@ -24,13 +25,13 @@ class CartPole(World):
         half, height = self._x_limit * UNIT + 45.0, self._length * UNIT + self.high + 90.0
         self.box = (-half, -height + 22.5, 2.0 * half, height)
 
-    def outline(self, motion: Array) -> Array:
+    def outline(self, motion: Floats) -> Floats:
         """The hinge, at height zero, and the end of the pole, which leans to the right by theta."""
         x, theta = motion[:, 0], motion[:, 2]
         hinge = np.stack([x, np.zeros_like(x)], axis=-1)
         return np.stack([hinge, hinge + self._length * np.stack([np.sin(theta), np.cos(theta)], axis=-1)], axis=1)
 
-    def parts(self, motion: Array) -> list[Part]:
+    def parts(self, motion: Floats) -> list[Part]:
         """The cart, and the pole on it."""
         still = np.zeros(1)
         return [
@@ -56,19 +57,19 @@ class CartPole(World):
             '<circle class="hinge" r="4"/></g>'
         )
 
-    def push(self, actions: Array) -> Array:
+    def push(self, actions: Floats) -> Floats:
         """The motor's force; flipped actions push the other way, and delayed ones begin later."""
         pushed = 2.0 * (1.0 - actions if self._physics["flip_actions"] > 0 else actions) - 1.0
         delay = min(int(self._physics["action_delay"]), len(pushed))
         return np.concatenate([np.zeros(delay), pushed[: len(pushed) - delay]])
 
-    def chart(self, motion: Array) -> Chart:
+    def chart(self, motion: Floats) -> Chart:
         """The angle of the pole, between those at which an episode ends."""
         limit = math.degrees(self._theta_limit)
         lines = [("limit", limit, f"{limit:.0f}°"), ("middle", 0.0, "0°"), ("limit", -limit, f"-{limit:.0f}°")]
         return Chart("angle of the pole", np.degrees(motion[:, 2]), -1.1 * limit, 1.1 * limit, lines)
 
-    def verdict(self, motion: Array) -> tuple[bool, str]:
+    def verdict(self, motion: Floats) -> tuple[bool, str]:
         """Whether the pole fell or the cart left the track."""
         x, theta = abs(motion[-1, 0]), abs(motion[-1, 2])
         if theta > self._theta_limit:
@@ -90,14 +91,14 @@ class Acrobot(World):
         self.tau = physics["dt"]
         self.box = (-2.4 * UNIT, -2.25 * UNIT, 4.8 * UNIT, 4.5 * UNIT)
 
-    def outline(self, motion: Array) -> Array:
+    def outline(self, motion: Floats) -> Floats:
         """The pivot, the elbow and the tip; positive angles are counter-clockwise."""
         first, second = motion[:, 0], motion[:, 0] + motion[:, 1]
         elbow = np.stack([np.sin(first), -np.cos(first)], axis=-1)
         tip = elbow + np.stack([np.sin(second), -np.cos(second)], axis=-1)
         return np.stack([np.zeros_like(elbow), elbow, tip], axis=1)
 
-    def parts(self, motion: Array) -> list[Part]:
+    def parts(self, motion: Floats) -> list[Part]:
         """The first link, and the second on it."""
         first, second = (unwrapped(motion[:, angle], motion[:, angle + 2], self.tau) for angle in (0, 1))
         still = np.zeros(1)
@@ -116,16 +117,16 @@ class Acrobot(World):
         link = f'<path class="pole" stroke-width="14" d="M0 0V{UNIT}"/><circle class="hinge" r="4"/>'
         return f'<g class="first">{link}<g class="second">{link}{turn(34.0)}</g></g>'
 
-    def push(self, actions: Array) -> Array:
+    def push(self, actions: Floats) -> Floats:
         """The torque on the second link, counter-clockwise for 1."""
         return actions - 1.0
 
-    def chart(self, motion: Array) -> Chart:
+    def chart(self, motion: Floats) -> Chart:
         """The height of the tip."""
         lines = [("goal", self.goal, "goal"), ("middle", 0.0, "pivot"), ("middle", -2.0, "bottom")]
         return Chart("height of the tip", self.outline(motion)[:, -1, 1], -2.2, 2.2, lines)
 
-    def verdict(self, motion: Array) -> tuple[bool, str]:
+    def verdict(self, motion: Floats) -> tuple[bool, str]:
         """Whether the tip came above the line."""
         over = self.outline(motion[-1:])[0, -1, 1] > self.goal
         return False, "above the line after" if over else "not above the line after"
@@ -146,12 +147,12 @@ class MountainCar(World):
         height = self.rise * self.scale
         self.box = (self._left * self.scale - 30.0, -height - 75.0, 600.0, 2.0 * height + 95.0)
 
-    def outline(self, motion: Array) -> Array:
+    def outline(self, motion: Floats) -> Floats:
         """The point of the ground that the car is on."""
         x = motion[:, 0]
         return np.stack([x, self.rise * np.sin(3.0 * x)], axis=-1)[:, None]
 
-    def parts(self, motion: Array) -> list[Part]:
+    def parts(self, motion: Floats) -> list[Part]:
         """The car, along the ground."""
         place = self.scale * self.outline(motion)[:, 0]
         slope = 3.0 * self.rise * np.cos(3.0 * motion[:, 0])
@@ -177,18 +178,18 @@ class MountainCar(World):
             f"{wheels}{arrow(28.0, -14.0)}</g>"
         )
 
-    def push(self, actions: Array) -> Array:
+    def push(self, actions: Floats) -> Floats:
         """The motor's force, to the right for 1."""
         return actions - 1.0
 
-    def chart(self, motion: Array) -> Chart:
+    def chart(self, motion: Floats) -> Chart:
         """The position of the car."""
         bottom = -math.pi / 6.0
         lines = [("goal", self._goal, "flag"), ("middle", bottom, "valley")]
         room = 0.05 * (self._right - self._left)
         return Chart("position of the car", motion[:, 0], self._left - room, self._right + room, lines)
 
-    def verdict(self, motion: Array) -> tuple[bool, str]:
+    def verdict(self, motion: Floats) -> tuple[bool, str]:
         """Whether the car is at the flag, and fast enough."""
         there = motion[-1, 0] >= self._goal and motion[-1, 1] >= self._speed
         return False, "at the flag after" if there else "not at the flag after"
@@ -206,13 +207,13 @@ class Pendulum(World):
         self.tau = physics["dt"]
         self.box = (-1.5 * UNIT, -1.25 * UNIT, 3.0 * UNIT, 2.5 * UNIT)
 
-    def outline(self, motion: Array) -> Array:
+    def outline(self, motion: Floats) -> Floats:
         """The pivot and the tip; positive angles are counter-clockwise."""
         theta = motion[:, 0]
         tip = np.stack([-np.sin(theta), np.cos(theta)], axis=-1)
         return np.stack([np.zeros_like(tip), tip], axis=1)
 
-    def parts(self, motion: Array) -> list[Part]:
+    def parts(self, motion: Floats) -> list[Part]:
         """The rod."""
         still = np.zeros(1)
         return [Part("swing", still, still, -np.degrees(motion[:, 0]))]
@@ -226,16 +227,16 @@ class Pendulum(World):
         rod = f'<g class="swing"><path class="pole" stroke-width="16" d="M0 0V{-UNIT}"/></g>'
         return f'{rod}<circle class="mount" r="9"/>{turn(70.0)}'
 
-    def push(self, actions: Array) -> Array:
+    def push(self, actions: Floats) -> Floats:
         """The torque as a share of the largest, counter-clockwise above zero."""
         return np.clip(actions / self._torque, -1.0, 1.0)
 
-    def chart(self, motion: Array) -> Chart:
+    def chart(self, motion: Floats) -> Chart:
         """The height of the tip."""
         lines = [("goal", 1.0, "upright"), ("middle", 0.0, "level"), ("middle", -1.0, "down")]
         return Chart("height of the tip", np.cos(motion[:, 0]), -1.15, 1.15, lines)
 
-    def verdict(self, motion: Array) -> tuple[bool, str]:
+    def verdict(self, motion: Floats) -> tuple[bool, str]:
         """In how many steps the rod is upright."""
         away = np.abs(np.remainder(motion[1:, 0] + np.pi, 2.0 * np.pi) - np.pi)
         return False, f"within 15° of upright in {int((away < self.upright).sum())} of"

@@ -1,7 +1,9 @@
 """What a report is told of: its input, its figures, and the words for how many runs and how intervals were made."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from numpy.typing import ArrayLike
 
 from jaxrl_ft.analysis.figures.palette import Look, looks
 from jaxrl_ft.analysis.figures.style import Paper
@@ -51,9 +53,9 @@ class Story(NamedTuple):
     rows: Sequence[Row]
     """of `summarise`"""
     runs: Sequence[Row]
-    curves: Any
+    curves: ArrayLike
     """[R, K]"""
-    curve_steps: Any
+    curve_steps: ArrayLike
     """[R, K]"""
     texts: Mapping[str, str]
     """targets in words, by name"""

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from jaxrl_ft.analysis.figures.curves import curves_title, draw_bands, draw_source_target_bars, learning_bands
 from jaxrl_ft.analysis.figures.style import VECTORS, write_figure
 from jaxrl_ft.analysis.report.html import html_report
@@ -29,8 +31,8 @@ class About:
     source: str
     title: str = "Fine-tuning report"
     targets: Mapping[str, str] = field(default_factory=dict)
-    budgets: Mapping[str, Any] = field(default_factory=dict)
-    seeds: Mapping[str, Any] = field(default_factory=dict)
+    budgets: Mapping[str, object] = field(default_factory=dict)
+    seeds: Mapping[str, object] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     hardware: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -42,8 +44,8 @@ def write_report(
     about: About,
     rows: Sequence[Row],
     runs: Sequence[Row],
-    curves: Any,
-    curve_steps: Any,
+    curves: ArrayLike,
+    curve_steps: ArrayLike,
     measurements: Measurements | None = None,
 ) -> list[Path]:
     """Write report, figures and tables into a directory that exists; returns the paths of all files.
@@ -70,7 +72,12 @@ def write_report(
 
 
 def write_figures(
-    directory: Path, texts: Mapping[str, str], rows: Sequence[Row], runs: Sequence[Row], curves: Any, curve_steps: Any
+    directory: Path,
+    texts: Mapping[str, str],
+    rows: Sequence[Row],
+    runs: Sequence[Row],
+    curves: ArrayLike,
+    curve_steps: ArrayLike,
 ) -> dict[str, list[str]]:
     """Write each target's figures as PNG, and as PDF and SVG at print size; returns the paths of the PNGs.
 
@@ -113,7 +120,7 @@ def write_results(directory: Path, runs: Sequence[Row]) -> tuple[list[str], str]
     return [CSV, PARQUET], ""
 
 
-def flat_row(row: Row) -> dict[str, Any]:
+def flat_row(row: Row) -> Row:
     """A run with its hyperparameters as columns of their own."""
     hyperparameters = row.get("hyperparameters", {}).items()
     plain = {name: value for name, value in row.items() if name != "hyperparameters"}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from numpy.typing import ArrayLike
 
@@ -21,6 +21,8 @@ from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.statistics.resampling import REPETITIONS
 from jaxrl_ft.analysis.statistics.standings import detectable
 from jaxrl_ft.analysis.statistics.summary import REFERENCES, Row, ranked
+
+T = TypeVar("T")
 
 PARTS = Path(__file__).parent / "page"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -40,8 +42,8 @@ def html_report(
     source: str,
     title: str = "Fine-tuning report",
     targets: Mapping[str, str] | None = None,
-    budgets: Mapping[str, Any] | None = None,
-    seeds: Mapping[str, Any] | None = None,
+    budgets: Mapping[str, object] | None = None,
+    seeds: Mapping[str, object] | None = None,
     versions: Mapping[str, str] | None = None,
     hardware: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
@@ -152,7 +154,7 @@ def _table(rows: Sequence[Row]) -> str:
         for place, (heading, kind) in enumerate(_method_first(list(zip(tables.columns(), kinds, strict=True))))
     )
     lines = "".join(
-        _line(row, *(_method_first(entries) for entries in (cells, keys, kinds)))
+        _line(row, _method_first(cells), _method_first(keys), _method_first(kinds))
         for row, cells, keys in zip(rows, tables.cells(rows), tables.keys(rows), strict=True)
     )
     tools = (
@@ -165,7 +167,7 @@ def _table(rows: Sequence[Row]) -> str:
     )
 
 
-def _method_first(entries: list[Any]) -> list[Any]:
+def _method_first(entries: Sequence[T]) -> list[T]:
     """The method before the target, for it is what stays in sight."""
     return [entries[1], entries[0], *entries[2:]]
 
@@ -176,7 +178,7 @@ def _css(kind: str, place: int) -> str:
     return f' class="{names}"' if names else ""
 
 
-def _line(row: Row, cells: Sequence[str], keys: Sequence[Any], kinds: Sequence[str]) -> str:
+def _line(row: Row, cells: Sequence[str], keys: Sequence[object], kinds: Sequence[str]) -> str:
     """One line of the table."""
     names = escape(f"{row['method']} {row['target']}")
     entries = []

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
 
 from jaxrl_ft.analysis.report.findings import cautions, findings
 from jaxrl_ft.analysis.report.tables import cells, columns, markdown_table, meanings
@@ -36,8 +35,8 @@ def markdown_report(
     source: str,
     title: str = "Fine-tuning report",
     targets: Mapping[str, str] | None = None,
-    budgets: Mapping[str, Any] | None = None,
-    seeds: Mapping[str, Any] | None = None,
+    budgets: Mapping[str, object] | None = None,
+    seeds: Mapping[str, object] | None = None,
     versions: Mapping[str, str] | None = None,
     hardware: Mapping[str, str] | None = None,
     figures: Mapping[str, Sequence[str | PurePath]] | None = None,
@@ -104,8 +103,8 @@ def facts(
     rows: Sequence[Row],
     source: str,
     shifts: Mapping[str, str],
-    budgets: Mapping[str, Any],
-    seeds: Mapping[str, Any],
+    budgets: Mapping[str, object],
+    seeds: Mapping[str, object],
     versions: Mapping[str, str],
     hardware: Mapping[str, str],
 ) -> list[tuple[str, str]]:
@@ -122,13 +121,13 @@ def facts(
     return lines
 
 
-def failures(runs: Sequence[Row]) -> list[list[Any]]:
+def failures(runs: Sequence[Row]) -> list[list[object]]:
     """How many runs of each method failed on each target, and why; a list of cells under `FAILURE_COLUMNS` each."""
     counted = Counter((row["target"], row["method"], row["status"]) for row in runs if not is_ok(row))
     return [[target, method, status, count] for (target, method, status), count in sorted(counted.items())]
 
 
-def _amount(value: Any, commas: bool) -> str:
+def _amount(value: object, commas: bool) -> str:
     """A whole number with commas if wanted, anything else as it prints."""
     return f"{value:,}" if commas and isinstance(value, int) else str(value)
 

@@ -1,11 +1,13 @@
 """What a report shows beside the runs of a comparison, where somebody has measured it; plain NumPy."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxrl_ft.analysis.figures.world import World
+from jaxrl_ft.core.curves import Floats
 
 KL_COLUMN = "kl_from_base"
 """Column of the runs: mean KL(base || tuned), in nats, over the states that the tuned policy visits on its target."""
@@ -18,11 +20,11 @@ class PhysicsGrid(NamedTuple):
     method: str
     names: tuple[str, str]
     """the quantities, down and across, with their units"""
-    values: tuple[Any, Any]
+    values: tuple[Sequence[float] | Floats, Sequence[float] | Floats]
     """their values, [A] and [B]"""
-    before: Any
+    before: Floats
     """mean return of the untouched policies [A, B]; NaN where it was not measured"""
-    after: Any
+    after: Floats
     """mean return of the fine-tuned ones [A, B]"""
     runs: int
     """runs behind every mean"""
@@ -37,9 +39,9 @@ class PhysicsGrid(NamedTuple):
 class Episode(NamedTuple):
     """One greedy episode."""
 
-    motion: Any
+    motion: ArrayLike
     """the world's state before each step, and once after the last, [T + 1, D]"""
-    push: Any
+    push: Floats
     """force or torque of each step, -1 to 1, [T]"""
 
 

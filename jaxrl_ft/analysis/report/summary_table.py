@@ -1,15 +1,18 @@
 """The summary of a comparison as an object: printed, as Markdown, as LaTeX, as a pandas DataFrame."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from jaxrl_ft.analysis.report import tables
 from jaxrl_ft.analysis.report.latex import latex_table
 from jaxrl_ft.analysis.report.tables import markdown_table
 from jaxrl_ft.analysis.report.text_tables import WIDTH, text_tables
 from jaxrl_ft.analysis.statistics.summary import Row, ranked
+
+DataFrame: TypeAlias = Any
+"""A `pandas.DataFrame`, where pandas is installed."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,7 +56,7 @@ class Summary:
         """
         return latex_table(tables.columns(part), tables.cells(ranked(self.rows), part), text_columns=2)
 
-    def dataframe(self) -> Any:
+    def dataframe(self) -> DataFrame:
         """The rows as a `pandas.DataFrame`.
 
         Raises:
@@ -62,7 +65,7 @@ class Summary:
         return dataframe(self.rows)
 
 
-def dataframe(rows: Sequence[Mapping[str, Any]]) -> Any:
+def dataframe(rows: Sequence[Row]) -> DataFrame:
     """Rows as a `pandas.DataFrame`, with the columns in order of first appearance.
 
     Raises:

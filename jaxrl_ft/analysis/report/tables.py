@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -176,7 +176,7 @@ def _cell(row: Row, column: Column) -> str:
     return format_interval(*estimate, signed=column.style == "signed")
 
 
-def markdown_table(headings: Sequence[str], lines: Sequence[Sequence[Any]], text_columns: int = 1) -> str:
+def markdown_table(headings: Sequence[str], lines: Sequence[Sequence[object]], text_columns: int = 1) -> str:
     """A Markdown table; the first `text_columns` columns are left-aligned, the rest right-aligned.
 
     Raises:
@@ -192,6 +192,6 @@ def markdown_table(headings: Sequence[str], lines: Sequence[Sequence[Any]], text
     return "\n".join("| " + " | ".join(line) + " |" for line in (escaped[0], rule, *escaped[1:])) + "\n"
 
 
-def _escape(cell: Any) -> str:
+def _escape(cell: object) -> str:
     """A cell that cannot end its column or its line."""
     return str(cell).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

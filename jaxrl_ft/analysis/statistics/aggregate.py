@@ -7,17 +7,17 @@ Any such function is a statistic; one that is `counted` besides is fast to boots
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from jaxrl_ft.analysis.statistics.weighted import counted, each_task, fast_path, share_above, trimmed_mean
+from jaxrl_ft.core.curves import Estimate, Floats
 
-Statistic = Callable[[NDArray[Any]], Any]
+Statistic = Callable[[Floats], Estimate]
 
 
-def as_scores(scores: ArrayLike, field: str = "scores") -> NDArray[np.float64]:
+def as_scores(scores: ArrayLike, field: str = "scores") -> Floats:
     """The scores as a float64 array [..., R, T]; a vector [R] becomes [R, 1].
 
     Raises:
@@ -32,14 +32,14 @@ def as_scores(scores: ArrayLike, field: str = "scores") -> NDArray[np.float64]:
     return array
 
 
-def _pooled(scores: ArrayLike) -> NDArray[np.float64]:
+def _pooled(scores: ArrayLike) -> Floats:
     """Scores [..., R, T] with runs and tasks as one axis: [..., R*T]."""
     array = as_scores(scores)
     return array.reshape(*array.shape[:-2], -1)
 
 
 @counted(partial(trimmed_mean, cut=lambda number: number // 4))
-def iqm(scores: ArrayLike) -> Any:
+def iqm(scores: ArrayLike) -> Estimate:
     """Interquartile mean over all N = R*T scores [...]: the mean without the floor(N/4) lowest and highest."""
     pooled = _pooled(scores)
     number = pooled.shape[-1]
@@ -49,24 +49,24 @@ def iqm(scores: ArrayLike) -> Any:
 
 
 @counted(partial(trimmed_mean, cut=lambda number: 0))
-def mean(scores: ArrayLike) -> Any:
+def mean(scores: ArrayLike) -> Estimate:
     """Mean over runs and tasks [...]."""
     return _pooled(scores).mean(axis=-1)
 
 
 @counted(partial(trimmed_mean, cut=lambda number: (number - 1) // 2))
-def median(scores: ArrayLike) -> Any:
+def median(scores: ArrayLike) -> Estimate:
     """Median over all runs and tasks together [...]; rliable's is the median over tasks of the means over runs."""
     return np.median(_pooled(scores), axis=-1)
 
 
 @counted(lambda scores, counts: 1.0 - trimmed_mean(np.minimum(scores, 1.0), counts, lambda number: 0))
-def optimality_gap(scores: ArrayLike, gamma: float = 1.0) -> Any:
+def optimality_gap(scores: ArrayLike, gamma: float = 1.0) -> Estimate:
     """How far scores fall short of gamma on average [...]: gamma - mean(min(score, gamma)); lower is better."""
     return gamma - np.minimum(_pooled(scores), gamma).mean(axis=-1)
 
 
-def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> NDArray[np.float64]:
+def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> Floats:
     """Share of all scores strictly above each of K thresholds, [..., K]."""
     pooled = _pooled(scores)
     return np.stack([(pooled > threshold).mean(axis=-1) for threshold in np.ravel(thresholds)], axis=-1)
@@ -81,7 +81,7 @@ def profile(thresholds: ArrayLike) -> Statistic:
 def per_task(statistic: Statistic) -> Statistic:
     """A statistic of scores [..., R, T] that returns the given one for every task by itself, [..., T]."""
 
-    def separately(scores: NDArray[Any]) -> Any:
+    def separately(scores: Floats) -> Estimate:
         return statistic(np.swapaxes(as_scores(scores), -1, -2)[..., None])
 
     of_counts = fast_path(statistic)
@@ -97,7 +97,7 @@ def over_tasks(statistic: Statistic) -> Statistic:
     separately = per_task(statistic)
     of_counts = fast_path(separately)
 
-    def averaged(scores: NDArray[Any]) -> Any:
+    def averaged(scores: Floats) -> Estimate:
         return separately(scores).mean(axis=-1)
 
     if of_counts is None:
@@ -115,9 +115,9 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
     return float(wins(as_scores(x, "x"), as_scores(y, "y")).mean())
 
 
-def wins(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
+def wins(x: Floats, y: Floats) -> Floats:
     """1 where run i of x beats run j of y, 1/2 where they tie, else 0: [T, Rx, Ry]."""
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(f"y: shape {y.shape} is not allowed; it must have the tasks of x, whose shape is {x.shape}")
     left, right = x.T[:, :, None], y.T[:, None, :]
-    return (left > right) + 0.5 * (left == right)
+    return np.asarray((left > right) + 0.5 * (left == right))

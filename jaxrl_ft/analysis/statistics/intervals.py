@@ -5,7 +5,7 @@ pretrained agent, agents are resampled first.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,17 +22,18 @@ from jaxrl_ft.analysis.statistics.resampling import (
     plain_indices,
 )
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.curves import Estimate, Floats
 
 
 class Interval(NamedTuple):
     """A point estimate and the ends of its interval: floats, or arrays when the statistic gives arrays."""
 
-    value: Any
-    low: Any
-    high: Any
+    value: Estimate
+    low: Estimate
+    high: Estimate
 
 
-def _percentiles(value: Any, distribution: NDArray[np.float64], confidence: float) -> Interval:
+def _percentiles(value: Estimate, distribution: Floats, confidence: float) -> Interval:
     """The percentile interval of a bootstrap distribution [B, ...]."""
     checks.number("confidence", confidence, 0.0, 1.0)
     tail = (1.0 - confidence) / 2.0
@@ -147,7 +148,7 @@ def paired_distribution(
     seed: int,
     agents: ArrayLike | None = None,
     indices: ArrayLike | None = None,
-) -> tuple[Any, NDArray[np.float64]]:
+) -> tuple[Estimate, Floats]:
     """What `paired_difference` takes its interval from: the difference [...] and that of every resample [B, ...]."""
     left, right = as_scores(x, "x"), as_scores(y, "y")
     if left.shape != right.shape:
@@ -187,7 +188,7 @@ def unpaired_difference(
 
 def unpaired_distribution(
     x: ArrayLike, y: ArrayLike, statistic: Statistic, repetitions: int, seed: int
-) -> tuple[Any, NDArray[np.float64]]:
+) -> tuple[Estimate, Floats]:
     """What `unpaired_difference` takes its interval from: the difference [...] and that of every resample [B, ...]."""
     left, right = as_scores(x, "x"), as_scores(y, "y")
     if left.shape[1] != right.shape[1]:
@@ -239,9 +240,7 @@ def probability_interval(
     return _percentiles(float(won.mean()), np.concatenate(shares), confidence)
 
 
-def _share_won(
-    won: NDArray[np.float64], taken_x: NDArray[np.int64], taken_y: NDArray[np.int64] | None
-) -> NDArray[np.float64]:
+def _share_won(won: Floats, taken_x: NDArray[np.int64], taken_y: NDArray[np.int64] | None) -> Floats:
     """Mean over pairs and tasks of the wins [T, Rx, Ry] in each resample, [b]; taken_y None takes the runs of x.
 
     Twice the wins and the counts are whole numbers, so the products are exact and a block leaves no trace in them.
@@ -251,7 +250,7 @@ def _share_won(
     of_y = of_x if taken_y is None else count(taken_y, runs_y).astype(np.float64).transpose(1, 2, 0)
     halves = ((of_x @ (2.0 * won)) * of_y).sum(axis=(0, 2))
     drawn = taken_x.shape[1] * (taken_x if taken_y is None else taken_y).shape[1]
-    return halves / (2.0 * drawn * tasks)
+    return np.asarray(halves / (2.0 * drawn * tasks))
 
 
 def _two_seeds(seed: int) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """What a comparison with these runs could have seen: the smallest difference it would probably have detected."""
 
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,13 +11,14 @@ from jaxrl_ft.analysis.statistics import intervals
 from jaxrl_ft.analysis.statistics.aggregate import Statistic, iqm
 from jaxrl_ft.analysis.statistics.resampling import REPETITIONS
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.curves import Estimate
 
 
 class Detectable(NamedTuple):
     """The smallest detectable difference and what it rests on; floats, or arrays when the statistic gives arrays."""
 
-    difference: Any
-    spread: Any
+    difference: Estimate
+    spread: Estimate
     runs: tuple[int, int]
     paired: bool
     alpha: float
@@ -79,7 +80,7 @@ def smallest_detectable_difference(
     return Detectable(detectable_at(spread, alpha, power), spread, runs, paired, alpha, power)
 
 
-def detectable_at(spread: Any, alpha: float = 0.05, power: float = 0.8) -> Any:
+def detectable_at(spread: Estimate, alpha: float = 0.05, power: float = 0.8) -> Estimate:
     """The detectable difference at a standard error: (z(1 - alpha/2) + z(power)) * spread."""
     quantile = NormalDist().inv_cdf
     return (quantile(1.0 - alpha / 2.0) + quantile(power)) * spread

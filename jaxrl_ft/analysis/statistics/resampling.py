@@ -1,7 +1,6 @@
 """Which runs each bootstrap resample takes, and statistics of the resamples: numpy only, reproducible from a seed."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from jaxrl_ft.analysis.statistics.aggregate import Statistic
 from jaxrl_ft.analysis.statistics.weighted import OfCounts, fast_path
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.curves import Floats
 
 REPETITIONS = 50_000
 """Resamples behind an interval unless told otherwise; the ends then move by 0.3% of its length with the seed."""
@@ -57,7 +57,7 @@ def hierarchical_indices(agents: ArrayLike, repetitions: int, seed: int) -> NDAr
     starts = np.cumsum(sizes) - sizes
     agent_of_place = group[drawn][:, group]
     within = (rng.random(agent_of_place.shape) * sizes[agent_of_place]).astype(np.int64)
-    return members[starts[agent_of_place] + within]
+    return np.asarray(members[starts[agent_of_place] + within])
 
 
 def checked_indices(indices: ArrayLike, runs: int, tasks: int) -> NDArray[np.int64]:
@@ -109,8 +109,8 @@ def blocks(
 
 
 def distributions(
-    groups: Sequence[NDArray[Any]], statistic: Statistic, drawn: Iterable[NDArray[np.int64]]
-) -> list[tuple[Any, NDArray[np.float64]]]:
+    groups: Sequence[Floats], statistic: Statistic, drawn: Iterable[NDArray[np.int64]]
+) -> list[tuple[Floats, Floats]]:
     """The statistic of each group of scores [R, T] and of all its resamples, [...] and [B, ...].
 
     All groups take the same runs. The fast path gives both, or rounding could put a value outside its own interval.
@@ -124,8 +124,8 @@ def distributions(
 
 
 def _of_block(
-    groups: Sequence[NDArray[Any]], statistic: Statistic, fast: OfCounts | None, indices: NDArray[np.int64]
-) -> list[NDArray[np.float64]]:
+    groups: Sequence[Floats], statistic: Statistic, fast: OfCounts | None, indices: NDArray[np.int64]
+) -> list[Floats]:
     """The statistic of each group in one block of resamples, [b, ...] each."""
     runs, tasks = groups[0].shape
     if fast is not None:

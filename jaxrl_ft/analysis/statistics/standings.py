@@ -5,35 +5,36 @@ same agent everywhere, so one resample of agents and then runs is taken of all t
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from jaxrl_ft.analysis.report.tables import AUC
 from jaxrl_ft.analysis.statistics import intervals
 from jaxrl_ft.analysis.statistics.aggregate import Statistic, iqm, per_task, performance_profile
 from jaxrl_ft.analysis.statistics.intervals import Interval
 from jaxrl_ft.analysis.statistics.power import smallest_detectable_difference, told
-from jaxrl_ft.analysis.statistics.resampling import REPETITIONS
+from jaxrl_ft.analysis.statistics.resampling import REPETITIONS, hierarchical_indices
 from jaxrl_ft.analysis.statistics.summary import REFERENCES, Row, is_ok
+from jaxrl_ft.core.curves import Estimate, Floats
 
-Scored = dict[str, dict[str, dict[Any, float]]]
+Scored = dict[str, dict[str, dict[int, float]]]
 
 
 class Standing(NamedTuple):
     """One number of one method over all targets."""
 
     method: str
-    estimate: Any
-    """an Interval; its ends are NaN for a single run"""
+    estimate: Interval
+    """its ends are NaN for a single run"""
     runs: int
     """runs on each target"""
     agents: int
     """pretrained agents among them"""
 
 
-def mean_iqm(scores: ArrayLike) -> Any:
+def mean_iqm(scores: ArrayLike) -> Estimate:
     """Mean over tasks of the interquartile mean over runs, [...] of scores [..., R, T]."""
     return np.mean(per_task(iqm)(np.asarray(scores)), axis=-1)
 
@@ -83,7 +84,7 @@ def improvements(
         if len(numbers) > 1:
             x, y = (matrix(found[name], numbers)[1] for name in (method, rival))
             labels = [agents[number] for number in numbers]
-            drawn = intervals.hierarchical_indices(np.array(labels), repetitions, seed)
+            drawn = hierarchical_indices(np.array(labels), repetitions, seed)
             estimate = intervals.probability_interval(x, y, indices=(drawn, drawn))
             result.append(Standing(method, estimate, len(numbers), len(set(labels))))
     return sorted(result, key=lambda standing: -float(standing.estimate.value))
@@ -94,7 +95,7 @@ def profiles(
 ) -> list[Standing]:
     """The share of runs and targets above each threshold [K] of every method: `performance_profile` with intervals."""
 
-    def statistic(scores: NDArray[Any]) -> Any:
+    def statistic(scores: Floats) -> Estimate:
         return performance_profile(scores, thresholds)
 
     return standings(runs, column, repetitions, seed, statistic)
@@ -140,7 +141,9 @@ def scored(runs: Sequence[Row], column: str) -> Scored:
     return found
 
 
-def matrix(of_target: Mapping[str, Mapping[Any, float]], numbers: Sequence[Any] | None = None) -> tuple[list[Any], Any]:
+def matrix(
+    of_target: Mapping[str, Mapping[int, float]], numbers: Sequence[int] | None = None
+) -> tuple[list[int], Floats]:
     """The numbers of the runs that are there on every target, or those given, and their scores [R, T]."""
     columns = list(of_target.values())
     common = set(columns[0]).intersection(*columns[1:]) if columns else set()
@@ -148,14 +151,12 @@ def matrix(of_target: Mapping[str, Mapping[Any, float]], numbers: Sequence[Any] 
     return chosen, np.array([[column[number] for column in columns] for number in chosen])
 
 
-def agents_of(runs: Sequence[Row]) -> dict[Any, Any]:
+def agents_of(runs: Sequence[Row]) -> dict[int, int]:
     """The agent that each run number started from; the number itself where none is named."""
     return {row["run"]: row.get("agent", row["run"]) for row in runs}
 
 
-def _estimate(
-    values: NDArray[Any], agents: Sequence[Any], statistic: Statistic, repetitions: int, seed: int
-) -> Interval:
+def _estimate(values: Floats, agents: Sequence[int], statistic: Statistic, repetitions: int, seed: int) -> Interval:
     """The statistic and its interval; NaN ends for one run."""
     if len(values) > 1:
         return intervals.hierarchical_bootstrap(values, agents, statistic, repetitions, seed)

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from jaxrl_ft.analysis.statistics import intervals, transfer
 from jaxrl_ft.analysis.statistics.aggregate import iqm, per_task
 from jaxrl_ft.analysis.statistics.intervals import Interval
-from jaxrl_ft.analysis.statistics.resampling import REPETITIONS
+from jaxrl_ft.analysis.statistics.resampling import REPETITIONS, hierarchical_indices
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.curves import Floats
 
 Row = Mapping[str, Any]
 
@@ -82,7 +83,7 @@ def summarise(
 
 def is_ok(row: Row) -> bool:
     """Whether a run counts in the statistics."""
-    return row.get("status", "ok") == "ok"
+    return bool(row.get("status", "ok") == "ok")
 
 
 def interval(row: Row, name: str) -> Interval:
@@ -129,13 +130,13 @@ def _positions(runs: Sequence[Row]) -> dict[tuple[str, str], dict[int, int]]:
     return positions
 
 
-def _zero_shot(row: Row, positions: Mapping[tuple[str, str], Mapping[int, int]], lines: NDArray[Any]) -> float:
+def _zero_shot(row: Row, positions: Mapping[tuple[str, str], Mapping[int, int]], lines: Floats) -> float:
     """The zero-shot return on the same target of the agent that a run started from, NaN without one."""
     position = positions.get((row["target"], "zero_shot"), {}).get(row["run"])
     return np.nan if position is None else float(lines[position, -1])
 
 
-def _measure(row: Row, line: NDArray[Any], steps: NDArray[Any], zero_shot: float) -> dict[str, float]:
+def _measure(row: Row, line: Floats, steps: Floats, zero_shot: float) -> dict[str, float]:
     """Every number that the summary uses of one run; NaN where it is missing."""
     names = (*MEASURES, *DIFFERENCES.values(), "total_parameters")
     numbers = {name: np.nan if row.get(name) is None else float(row[name]) for name in names}
@@ -167,7 +168,7 @@ def _group(
     return {name: entries.get(name, np.nan) for measure in MEASURES for name in _named(measure, NO_INTERVAL)}
 
 
-def _estimate(values: NDArray[Any], agents: NDArray[Any], repetitions: int, seed: int) -> Interval:
+def _estimate(values: Floats, agents: Floats, repetitions: int, seed: int) -> Interval:
     """Interquartile means [M] of columns [R, M] with interval ends [M]; NaN ends for one run, all NaN for none."""
     missing = np.full(values.shape[1], np.nan)
     if len(values) == 0:
@@ -183,9 +184,9 @@ def _estimate(values: NDArray[Any], agents: NDArray[Any], repetitions: int, seed
 
 
 @lru_cache(maxsize=4)
-def _indices(agents: tuple[Any, ...], repetitions: int, seed: int) -> NDArray[np.int64]:
+def _indices(agents: tuple[int, ...], repetitions: int, seed: int) -> NDArray[np.int64]:
     """Resampled runs [B, R]; methods that finished the same runs of the same agents share them."""
-    return intervals.hierarchical_indices(np.array(agents), repetitions, seed)
+    return hierarchical_indices(np.array(agents), repetitions, seed)
 
 
 def _pairs(runs: Sequence[Row], ours: Mapping[int, int], theirs: Mapping[int, int]) -> list[tuple[int, int]]:
@@ -223,7 +224,7 @@ def _against(
 
 def _columns(
     column: str, runs: Sequence[Row], measured: Sequence[Mapping[str, float]], pairs: Sequence[tuple[int, int]]
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+) -> tuple[Floats, Floats, Floats]:
     """Ours [R], theirs [R] and the agents [R] for the pairs where both are finite."""
     x = np.array([measured[i][column] for i, _ in pairs])
     y = np.array([measured[j][column] for _, j in pairs])

@@ -6,26 +6,24 @@ learning for reinforcement learning domains" (JMLR 10, 1633-1685); forward trans
 point comes later (the method paid for a probe) had its first value from step 0.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from jaxrl_ft.core.curves import Estimate, curve_and_steps, held_from_zero, per_step
 from jaxrl_ft.core.curves import area_under_curve as area_under_curve
-from jaxrl_ft.core.curves import curve_and_steps, held_from_zero, per_step
 
 
-def jumpstart(curve: ArrayLike, scratch_curve: ArrayLike) -> Any:
+def jumpstart(curve: ArrayLike, scratch_curve: ArrayLike) -> Estimate:
     """How much higher the curve starts than scratch's, [...], in units of return (Taylor and Stone)."""
     return np.asarray(curve, np.float64)[..., 0] - np.asarray(scratch_curve, np.float64)[..., 0]
 
 
-def asymptotic(curve: ArrayLike) -> Any:
+def asymptotic(curve: ArrayLike) -> Estimate:
     """The last point of the curve, [...]: performance at the end of the budget (Taylor and Stone)."""
     return np.asarray(curve, np.float64)[..., -1]
 
 
-def transfer_ratio(auc: ArrayLike, auc_scratch: ArrayLike) -> Any:
+def transfer_ratio(auc: ArrayLike, auc_scratch: ArrayLike) -> Estimate:
     """Area over scratch's area, [...] (Taylor and Stone's total-reward ratio; some subtract 1).
 
     NaN where scratch's area is not positive: a ratio of such returns means nothing.
@@ -36,7 +34,7 @@ def transfer_ratio(auc: ArrayLike, auc_scratch: ArrayLike) -> Any:
 
 def forward_transfer(
     auc: ArrayLike, auc_scratch: ArrayLike, return_range: tuple[float, float], least_room: float = 0.01
-) -> tuple[Any, Any]:
+) -> tuple[Estimate, Estimate]:
     """Continual World's forward transfer (A - A_b) / (1 - A_b) on areas scaled to [0, 1], and where it was clipped.
 
     At most 1 (nothing left to gain); 0 equals scratch. It is undefined where scratch leaves no room (A_b = 1), so the
@@ -60,12 +58,12 @@ def forward_transfer(
     return (ours - scratch) / np.maximum(room, least_room), room < least_room
 
 
-def forgetting(before: ArrayLike, after: ArrayLike) -> Any:
+def forgetting(before: ArrayLike, after: ArrayLike) -> Estimate:
     """Source return lost, before - after, [...]: negative where fine-tuning helped the source."""
     return np.asarray(before, np.float64) - np.asarray(after, np.float64)
 
 
-def dip_area(curve: ArrayLike, curve_steps: ArrayLike, zero_shot: ArrayLike) -> Any:
+def dip_area(curve: ArrayLike, curve_steps: ArrayLike, zero_shot: ArrayLike) -> Estimate:
     """Area between the zero-shot return and the curve where the curve is below, over the final step count, [...].
 
     In units of return: the return given up on average over the budget by not leaving the policy alone. Exact for the
@@ -86,7 +84,7 @@ def dip_area(curve: ArrayLike, curve_steps: ArrayLike, zero_shot: ArrayLike) -> 
     return per_step(area, above, steps)
 
 
-def time_to_threshold(curve: ArrayLike, curve_steps: ArrayLike, threshold: float) -> tuple[Any, Any]:
+def time_to_threshold(curve: ArrayLike, curve_steps: ArrayLike, threshold: float) -> tuple[Estimate, Estimate]:
     """Env steps at the first evaluation that reaches the threshold, [...], and whether that was censored, [...].
 
     A run that never reaches it is right-censored at its final step count: its true time is longer, and leaving it out
@@ -99,7 +97,7 @@ def time_to_threshold(curve: ArrayLike, curve_steps: ArrayLike, threshold: float
     return time[()], ~reached.any(axis=-1)
 
 
-def kaplan_meier(times: ArrayLike, censored: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def kaplan_meier(times: ArrayLike, censored: ArrayLike) -> tuple[Estimate, Estimate]:
     """Event times [E], ascending, and the estimated share S [E] of runs that take longer than each.
 
     S(t) is the product over event times u <= t of 1 - d_u / n_u: d_u runs reach the threshold at u, of n_u whose time

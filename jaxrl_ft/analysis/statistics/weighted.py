@@ -7,13 +7,15 @@ Counts [R, 1, b] are one draw of runs for all tasks alike.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-OfCounts = Callable[[NDArray[np.float64], NDArray[np.unsignedinteger]], NDArray[np.float64]]
-StatisticT = TypeVar("StatisticT", bound=Callable[..., Any])
+from jaxrl_ft.core.curves import Estimate, Floats
+
+OfCounts = Callable[[Floats, NDArray[np.unsignedinteger]], Floats]
+StatisticT = TypeVar("StatisticT", bound=Callable[..., Estimate])
 
 
 def counted(of_counts: OfCounts) -> Callable[[StatisticT], StatisticT]:
@@ -31,14 +33,12 @@ def counted(of_counts: OfCounts) -> Callable[[StatisticT], StatisticT]:
     return offer
 
 
-def fast_path(statistic: Callable[..., Any]) -> OfCounts | None:
+def fast_path(statistic: Callable[..., Estimate]) -> OfCounts | None:
     """The statistic's `of_counts`, or None if it has none."""
     return getattr(statistic, "of_counts", None)
 
 
-def trimmed_mean(
-    scores: NDArray[np.float64], counts: NDArray[np.unsignedinteger], cut: Callable[[int], int]
-) -> NDArray[np.float64]:
+def trimmed_mean(scores: Floats, counts: NDArray[np.unsignedinteger], cut: Callable[[int], int]) -> Floats:
     """Mean of each resample's N scores without the cut(N) lowest and highest, [b].
 
     It depends on the scores that a resample holds and on nothing else: equal resamples get equal bits, whichever of
@@ -50,36 +50,30 @@ def trimmed_mean(
     np.clip(below, lowest, number - lowest, out=below)
     centre = values[len(values) // 2]
     total, term = np.zeros(below.shape[1]), np.empty(below.shape[1])
-    before: Any = lowest
+    before: Floats | float = lowest
     for value, row in zip(values - centre, below):
         np.multiply(row - before, value, out=term)
         total += term
         before = row
-    return centre + total / (number - 2 * lowest)
+    return np.asarray(centre + total / (number - 2 * lowest))
 
 
-def share_above(
-    scores: NDArray[np.float64], counts: NDArray[np.unsignedinteger], thresholds: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def share_above(scores: Floats, counts: NDArray[np.unsignedinteger], thresholds: Floats) -> Floats:
     """Share of each resample's scores strictly above each of K thresholds, [b, K]."""
     values, below = _running(scores, counts)
     none = np.zeros_like(below[:1])
     not_above = np.concatenate([none, below])[np.searchsorted(values, thresholds, side="right")]
-    return ((below[-1] - not_above) / float(below[-1, 0])).T
+    return np.asarray(((below[-1] - not_above) / float(below[-1, 0])).T)
 
 
-def each_task(
-    of_counts: OfCounts, scores: NDArray[np.float64], counts: NDArray[np.unsignedinteger]
-) -> NDArray[np.float64]:
+def each_task(of_counts: OfCounts, scores: Floats, counts: NDArray[np.unsignedinteger]) -> Floats:
     """The statistic of every task by itself, [b, T, ...]."""
     shared = counts.shape[1] == 1
     tasks = [slice(task, task + 1) for task in range(scores.shape[1])]
     return np.stack([of_counts(scores[:, t], counts if shared else counts[:, t]) for t in tasks], axis=1)
 
 
-def _running(
-    scores: NDArray[np.float64], counts: NDArray[np.unsignedinteger]
-) -> tuple[NDArray[np.float64], NDArray[np.unsignedinteger]]:
+def _running(scores: Floats, counts: NDArray[np.unsignedinteger]) -> tuple[Floats, NDArray[np.unsignedinteger]]:
     """The distinct scores in order, [U], and how many scores of each resample are at most as large, [U, b]."""
     pooled = scores.reshape(-1)
     order = np.argsort(pooled, kind="stable")
