@@ -5,7 +5,7 @@ Heavy imports wait until the flags are checked, so that a mistake is answered at
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -63,22 +63,22 @@ def run(settings: "Settings", began: float, ending: Ending) -> None:
 
     devices.prepare()
     output.write_config(settings)
-    with Compilation().listening() as compilation, Display(_stages(settings), Console(stderr=True)) as display:
-        agents = settings.agents or _pretrain(settings, display)
-        checkpoints.save(agents, output.source_path(settings.out))
-        if not settings.agents:
-            ending.hint = finished
-        advice = _advise(settings, agents) if settings.flags.advise else None
-        if advice is not None:
-            settings = followed(settings, advice)
-            output.write_advice(settings.out, advice)
-            output.write_config(settings)
-        comparison = _compare(settings, agents, advice, display)
-    for (method, target), tuned in comparison.cells.items():
-        checkpoints.save(tuned, output.agents_path(settings.out, method, target))
-    ending.hint = finished
-    _report(settings, comparison, advice, _took(began, compilation))
-    print(_took(began, compilation))
+    with Compilation().listening() as compilation:
+        with Display(_stages(settings), Console(stderr=True)) as display:
+            agents = settings.agents or _pretrain(settings, display)
+            checkpoints.save(agents, output.source_path(settings.out))
+            if not settings.agents:
+                ending.hint = finished
+            advice = _advise(settings, agents) if settings.flags.advise else None
+            if advice is not None:
+                settings = followed(settings, advice)
+                output.write_advice(settings.out, advice)
+                output.write_config(settings)
+            comparison = _compare(settings, agents, advice, display)
+        for (method, target), tuned in comparison.cells.items():
+            checkpoints.save(tuned, output.agents_path(settings.out, method, target))
+        ending.hint = finished
+        _report(settings, comparison, advice, lambda: _took(began, compilation))
 
 
 def _stages(settings: "Settings") -> dict[str, int]:
@@ -145,31 +145,24 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
     return replace(comparison, runs=with_seed(comparison.runs, settings.flags.seed))
 
 
-def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | None", took: str) -> None:
-    """Writes figures and report, and prints what they hold."""
+def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | None", took: Callable[[], str]) -> None:
+    """Write the results and the report, and print what they hold."""
     from jaxrl_ft.advice.choice import outcome
     from jaxrl_ft.commands import measurements, output
 
-    summary, name = comparison.summary(), settings.target_name
-    told = [] if advice is None else [f"Advice before training: {advice.sentence()}", outcome(advice, summary.rows)]
+    name, notes = settings.target_name, []
+    if advice is not None:
+        notes = [f"Advice before training: {advice.sentence()}", outcome(advice, comparison.summary().rows)]
     output.write_results(
         settings,
         comparison,
         title=f"Fine-tuning to {name}",
         targets={name: settings.target_text},
-        notes=[*told, *comparison.transfers(), took],
+        notes=[*notes, *comparison.transfers(), took()],
         measurements=measurements.measure(comparison, settings.finetune_seed, grids=False),
     )
-    print(f"\n{settings.source.describe()} to {settings.target.describe()} ({settings.target_text}).")
-    print("Interquartile means over runs, with 95% intervals.\n")
-    print(f"{summary.text(output.width())}\n")
-    if advice is not None:
-        print(f"Advice before training: {advice}\n\n{told[-1]}\n")
-    for (method, _), agents in comparison.cells.items():
-        print("\n  ".join([f"{method}:", *agents.report]))
-    print(f"\nReport: {settings.out / 'report.html'}, {settings.out / 'report.md'}")
-    print(f"Figures: {settings.out / 'figures'} (PNG, PDF, SVG); LaTeX table: {settings.out / 'table.tex'}")
-    print(f"Agents: {settings.out / 'agents'}; raw numbers: {settings.out / 'runs.csv'}")
+    heading = f"{settings.source.describe()} to {settings.target.describe()} ({settings.target_text})."
+    output.print_results(settings, comparison, heading, notes, took())
 
 
 def _took(began: float, compilation: "Compilation") -> str:

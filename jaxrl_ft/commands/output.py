@@ -10,12 +10,15 @@ import dataclasses
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jaxrl_ft.advice.choice import Advice
+from jaxrl_ft.analysis.report import console
+from jaxrl_ft.analysis.report.files import CSV, HTML, LATEX, MARKDOWN
 from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.text_tables import WIDTH
 from jaxrl_ft.commands.command_line import CONFIG
@@ -26,6 +29,8 @@ from jaxrl_ft.sweeps.results import Comparison
 from jaxrl_ft.training.agents import Agents
 
 SOURCE = "source"
+NOTES = 4
+"""Sentences that are printed besides the findings."""
 
 
 class SavedAgents(Mapping[tuple[str, str], Agents]):
@@ -111,3 +116,26 @@ def write_results(
     bundle.write_bundle(settings.out / "curves", arrays, {"rows": keys})
     notes = [*notes, *settings.command.notes(settings.out)]
     comparison.report(settings.out, title=title, targets=targets, notes=notes, measurements=measurements)
+
+
+def print_results(
+    settings: SharedSettings, comparison: Comparison, heading: str, notes: Sequence[str], took: str
+) -> None:
+    """Print a table, the findings and where the report is; with --verbose every table and what each method changed.
+
+    Args:
+        settings: of the command.
+        comparison: the runs.
+        heading: what was compared.
+        notes: further sentences, of which the first few are shown.
+        took: how long it took, in words.
+    """
+    summary, wide, verbose = comparison.summary(), width(), settings.flags.verbose
+    shown = notes if verbose else notes[:NOTES]
+    print(f"\n{textwrap.fill(f'{heading} Interquartile means over runs, with 95% intervals.', wide)}\n")
+    print(summary.text(wide) if verbose else console.table(summary.rows, wide), end="\n\n")
+    print("\n".join(console.bullets([*console.sentences(summary.rows), *shown], wide)))
+    for (method, target), agents in comparison.cells.items() if verbose else ():
+        print("\n  ".join([f"\n{method} on {target}:", *agents.report]))
+    files = f"{CSV}, {MARKDOWN}, {LATEX}, figures and agents"
+    print(f"\nReport: {settings.out / HTML}; beside it {files}.\n{took}")

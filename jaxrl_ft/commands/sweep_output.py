@@ -9,7 +9,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from jaxrl_ft.analysis.report.text_tables import text_tables
 from jaxrl_ft.analysis.statistics.summary import is_ok
 from jaxrl_ft.commands import measurements, output
 from jaxrl_ft.commands.output import SavedAgents
@@ -24,6 +23,8 @@ from jaxrl_ft.sweeps.compare import Finished, Study
 from jaxrl_ft.sweeps.cost import Estimate
 from jaxrl_ft.sweeps.results import Comparison
 
+SHOWN = 3
+"""Targets that are named on the console."""
 Cells = Mapping[int, Mapping[str, Any]]
 
 
@@ -99,7 +100,6 @@ def write_report(settings: SweepSettings, cells: Cells, took: str, notes: Sequen
         notes: further sentences of the report.
     """
     comparison, texts = _comparison(settings, cells), {name: SHIFTS.text(name) for name in settings.targets}
-    rows = comparison.summary().rows
     output.write_results(
         settings,
         comparison,
@@ -108,13 +108,9 @@ def write_report(settings: SweepSettings, cells: Cells, took: str, notes: Sequen
         notes=[*notes, took],
         measurements=measurements.measure(comparison, settings.finetune_seed),
     )
-    for target, text in texts.items():
-        print(f"\n{target}: {text}")
-        print(f"\n{text_tables([row for row in rows if row['target'] == target], output.width())}\n")
-    for note in notes:
-        print(note.replace("`", ""))
-    out = settings.out
-    print(f"Report: {out / 'report.html'}, {out / 'report.md'}; every run: {out / 'runs.csv'}\n{took}")
+    changes = [f"{name} ({text})" for name, text in texts.items()]
+    shown = ", ".join(changes[:SHOWN]) + (f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else "")
+    output.print_results(settings, comparison, f"{settings.source.describe()} to {shown}.", notes, took)
 
 
 def _comparison(settings: SweepSettings, cells: Cells) -> Comparison:

@@ -56,7 +56,10 @@ def test_what_was_finished_is_not_done_again(first, words, undrawn, monkeypatch,
     with undrawn():
         assert sweep.main(words[0]) == 0
     assert 0 < sum(trained) < len(numbers)
-    assert "8 cells are finished already" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "8 cells are finished already" in said.err
+    assert len(said.out.splitlines()) <= 40 and "Over 2 targets, " in said.out
+    assert str(first / "report.html") in said.out
     assert {file.name: file.read_bytes() for file in (first / "cells").glob("*.json")} == kept
     assert (first / "runs.csv").read_bytes() == before
 

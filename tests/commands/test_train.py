@@ -17,7 +17,7 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft import train
-from jaxrl_ft.analysis.report.text_tables import TABLES, WIDTH
+from jaxrl_ft.analysis.report.text_tables import BRIEF, TABLES, WIDTH
 from jaxrl_ft.analysis.statistics.transfer import area_under_curve
 from jaxrl_ft.commands.settings import resolve
 from jaxrl_ft.core.config import from_json
@@ -204,11 +204,13 @@ def test_a_run_leaves_everything_that_it_says(finished):
     for words in (*names, "a fifth of the force", "Learning curves", 'href="runs.csv"', "Before: pretrained"):
         assert words in page
     assert page.count('class="scene"') == 2
-    tables = stdout.split("\nzero_shot:\n")[0]
-    for heading in chain(*TABLES):
-        assert set(heading.split()) <= set(tables.split())
-    assert "251 (100%)" in stdout and "probed zero-shot return" in stdout and str(out / "report.md") in stdout
-    assert max(map(len, tables.splitlines())) <= WIDTH
+    for heading in BRIEF:
+        assert set(heading.split()) <= set(stdout.split())
+    assert "worth it" in stdout and "On the source" in stdout and str(out / "report.html") in stdout
+    assert "probed zero-shot return" in report and "probed zero-shot return" not in stdout
+    # the bars of a terminal are those of the stages and one for all
+    assert len(stdout.splitlines()) + len(names) + 2 <= 40
+    assert max(map(len, stdout.partition("\nReport: ")[0].splitlines())) <= WIDTH
     stages = ["pretraining", "zero_shot", "scratch", "full", RECOMMENDED]
     assert list(dict.fromkeys(line.split(":")[0] for line in stderr.splitlines())) == stages
     assert "pretraining: compiling" in stderr and "env steps (" in stderr and "\x1b" not in stderr
@@ -260,9 +262,11 @@ def test_agents_of_an_earlier_run_are_used_instead_of_pretraining(finished, undr
     out = finished[0]
     argv = ["--agents", str(out), *SHORT, "--seeds", "4", "--shift", "weak-motor", "--method", "full"]
     with undrawn():
-        status, _, stderr = run(*argv, "--out", str(tmp_path / "next"))
+        status, stdout, stderr = run(*argv, "--out", str(tmp_path / "next"), "--verbose")
     assert status == 0, stderr
     assert "pretraining" not in stderr
+    assert set(" ".join(chain(*TABLES)).split()) <= set(stdout.split())
+    assert "\nfull on weak-motor:\n  method: " in stdout and "gradient steps skipped" in stdout
     first, second = (ft.load(path / "agents" / "source") for path in (out, tmp_path / "next"))
     assert same(first.params, second.params)
     before, after = (runs_of(path) for path in (out, tmp_path / "next"))

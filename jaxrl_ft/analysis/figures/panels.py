@@ -10,7 +10,6 @@ from jaxrl_ft.analysis.report.content import (
     LeftOut,
     Panel,
     Story,
-    chosen_methods,
     counted,
     runs_in_words,
     told,
@@ -20,7 +19,7 @@ from jaxrl_ft.analysis.report.measurements import KL_COLUMN, PhysicsGrid
 from jaxrl_ft.analysis.report.tables import format_interval, format_number
 from jaxrl_ft.analysis.statistics import standings
 from jaxrl_ft.analysis.statistics.standings import Standing
-from jaxrl_ft.analysis.statistics.summary import RIVALS, Row, interval
+from jaxrl_ft.analysis.statistics.summary import RIVALS, Row, chosen_methods, interval
 from jaxrl_ft.core.curves import Floats
 
 MOST_LINES, MOST_SIGNS = 8, 16
@@ -86,7 +85,7 @@ def _improvement(story: Story) -> Panel | LeftOut:
 
 def _profiles(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
     title = "Performance profiles"
-    chosen = chosen_methods(ranking, MOST_LINES)
+    chosen = chosen_methods([standing.method for standing in ranking], MOST_LINES)
     runs = [row for row in story.runs if row["method"] in chosen]
     values = [
         score for of in standings.scored(runs, "target_return").values() for o in of.values() for score in o.values()
@@ -159,7 +158,7 @@ def _curves(story: Story, target: str, number: int) -> Panel | LeftOut:
 
 def _source_target(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
     title = "Kept on the source, gained on the target"
-    chosen = chosen_methods(ranking, MOST_SIGNS)
+    chosen = chosen_methods([standing.method for standing in ranking], MOST_SIGNS)
     runs = [row for row in story.runs if row["method"] in chosen]
     points = scatters.kept_and_gained(runs)
     if not len(points.x):
@@ -199,7 +198,7 @@ def _divergence(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
         )
     value = scatters.correlation(points, min(500, story.repetitions), story.seed)
     if len(set(points.methods)) > MOST_SIGNS:
-        chosen = chosen_methods(ranking, MOST_SIGNS)
+        chosen = chosen_methods([standing.method for standing in ranking], MOST_SIGNS)
         shown = scatters.divergence_and_forgetting([row for row in story.runs if row["method"] in chosen])
     else:
         shown = points

@@ -10,7 +10,7 @@ from jaxrl_ft.analysis.figures.style import Paper
 from jaxrl_ft.analysis.report.measurements import Film, Measurements
 from jaxrl_ft.analysis.report.tables import format_interval
 from jaxrl_ft.analysis.statistics.standings import Standing
-from jaxrl_ft.analysis.statistics.summary import REFERENCES, RIVALS, Row, best_first
+from jaxrl_ft.analysis.statistics.summary import Row, best_first
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,13 +102,6 @@ def runs_in_words(numbers: Sequence[int]) -> str:
     """`16 runs`, or `14 to 16 runs` where methods differ."""
     low, high = min(numbers), max(numbers)
     return f"{low} to {high} runs" if low < high else f"{low} run{'s' * (low != 1)}"
-
-
-def chosen_methods(ranking: Sequence[Standing], most: int) -> list[str]:
-    """The references and rivals, and then the best of the rest."""
-    names = [standing.method for standing in ranking]
-    fixed = [name for name in dict.fromkeys((*REFERENCES, *RIVALS)) if name in names]
-    return fixed + [name for name in names if name not in fixed][: max(0, most - len(fixed))]
 
 
 def which_methods(chosen: Sequence[str], ranking: Sequence[Standing]) -> str:

@@ -1,15 +1,16 @@
-"""Summary rows as plain text for a console, in as many tables as its width takes."""
+"""Summary rows as plain text for a console: one table of what matters most, or every column in several tables."""
 
 from collections.abc import Mapping, Sequence
 
 from jaxrl_ft.analysis.report import tables
 from jaxrl_ft.analysis.report.tables import AUC, wrapped
-from jaxrl_ft.analysis.statistics.summary import Row, ranked
+from jaxrl_ft.analysis.statistics.summary import Row, chosen_methods, ranked
 
 WIDTH = 118
 """Characters of a line where nothing says how wide the output is."""
 NAME = 30
 """Characters of a line of a method's name; a longer one takes several lines."""
+MORE = "and {} more, in the report"
 MARGIN, GAP = " ", "   "
 TABLES = (
     ("method", "runs", AUC, "AUC - scratch (return)", "target return", "trained parameters", "target env steps"),
@@ -19,6 +20,10 @@ TABLES = (
     ),
 )
 """The headings of the tables."""
+BRIEF = ("method", "runs", AUC, "AUC - scratch (return)", "target return", "forgetting (return)")
+"""The headings of the one table, the most important first."""
+MOST = 12
+"""Its rows."""
 
 
 def text_tables(rows: Sequence[Row], width: int = WIDTH) -> str:
@@ -28,7 +33,7 @@ def text_tables(rows: Sequence[Row], width: int = WIDTH) -> str:
         rows: summary rows from `summarise`.
         width: characters of a line.
     """
-    headings, lines = tables.columns(), [_in_lines(cells) for cells in tables.cells(ranked(rows))]
+    headings, lines = tables.columns()[1:], [_in_lines(cells[1:]) for cells in tables.cells(ranked(rows))]
     cells = {heading: [line[column] for of_row in lines for line in of_row] for column, heading in enumerate(headings)}
     whole = {heading: max(map(len, (heading, *texts))) for heading, texts in cells.items()}
     least = {heading: max(map(len, (*heading.split(), *texts))) for heading, texts in cells.items()}
@@ -40,11 +45,44 @@ def text_tables(rows: Sequence[Row], width: int = WIDTH) -> str:
     return "\n\n".join(written)
 
 
+def brief_table(rows: Sequence[Row], width: int = WIDTH, most: int = MOST) -> str:
+    """One table of one target, largest area first, with the columns that the width has room for.
+
+    Args:
+        rows: summary rows from `summarise`.
+        width: characters of a line.
+        most: rows that are shown: the references and the best of the others.
+    """
+    ordered = ranked(rows)
+    chosen = chosen_methods([row["method"] for row in ordered], most)
+    shown = [row for row in ordered if row["method"] in chosen]
+    places = [tables.columns().index(heading) for heading in BRIEF]
+    lines = [[cells[place] for place in places] for cells in tables.cells(shown)]
+    hidden = len(ordered) - len(shown)
+    return one_table(BRIEF, lines, width) + (f"\n {MORE.format(hidden)}" if hidden else "")
+
+
+def one_table(headings: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> str:
+    """A table with as many of the columns, from the first, as the width has room for.
+
+    Args:
+        headings: the first is that of the names, which take several lines where they are long.
+        lines: a cell for each heading.
+        width: characters of a line.
+    """
+    broken = [line for cells in lines for line in _in_lines(cells)]
+    cells = {heading: [line[place] for line in broken] for place, heading in enumerate(headings)}
+    whole = {heading: max(map(len, (heading, *texts))) for heading, texts in cells.items()}
+    least = {heading: max(map(len, (*heading.split(), *texts))) for heading, texts in cells.items()}
+    first, *_ = _fitting(headings, least, width)
+    return _table(first, cells, whole if _width(first, whole) <= width else least)
+
+
 def _in_lines(cells: Sequence[str]) -> list[Sequence[str]]:
     """The cells of a row, and below them the rest of a long name."""
-    target, method, *numbers = cells
+    method, *numbers = cells
     first, *others = wrapped(method, NAME).splitlines()
-    return [[target, first, *numbers], *(["", other, *[""] * len(numbers)] for other in others)]
+    return [[first, *numbers], *([other, *[""] * len(numbers)] for other in others)]
 
 
 def _table(headings: Sequence[str], cells: Mapping[str, Sequence[str]], wide: Mapping[str, int]) -> str:

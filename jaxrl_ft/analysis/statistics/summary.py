@@ -106,6 +106,12 @@ def forgotten(row: Row) -> float:
     return float(transfer.forgetting(before, after))
 
 
+def chosen_methods(ordered: Sequence[str], most: int) -> list[str]:
+    """The references and rivals among methods, and then the first of the others, at most so many of all."""
+    fixed = [name for name in dict.fromkeys((*REFERENCES, *RIVALS)) if name in ordered]
+    return fixed + [name for name in ordered if name not in fixed][: max(0, most - len(fixed))]
+
+
 def best_first(runs: Sequence[Row]) -> list[str]:
     """The methods by their mean area under the curve, largest first; those without one in order of appearance."""
     areas: dict[str, list[float]] = {}
