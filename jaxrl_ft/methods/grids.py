@@ -17,7 +17,7 @@ Grid = Mapping[str, Sequence[Any]]
 def expanded(methods: Mapping[str, Method], grid: Grid) -> dict[str, Method]:
     """Every method at every point of the grid, by name, such as `lora+learning_rate=0.001`.
 
-    A method takes those fields of the grid that it has, and stands once where it has none. A point that changes
+    A method takes those fields of the grid that it has; a method with none of them is listed once. A point that changes
     nothing of a method has its plain name, and numbers that are equal in float32 are one.
 
     Args:
@@ -47,7 +47,7 @@ def known_fields(what: str, methods: Mapping[str, Method], paths: Iterable[str])
     Args:
         what: the argument that names the paths, for the error.
         methods: methods by name.
-        paths: fields that are asked for.
+        paths: the fields.
 
     Raises:
         ValueError: no method has one of the paths; the nearest is named.
@@ -67,7 +67,7 @@ def named(name: str, method: Method, point: Mapping[str, Any], paths: Collection
         name: the method's own.
         method: the method.
         point: values by dotted path.
-        paths: all fields that are changed in any method; two of one last word are told apart by their whole paths.
+        paths: all fields that are changed in any method; two that end alike are written with their whole paths.
     """
     own = _fields(method)
     if all(_alike(value, own[path]) for path, value in point.items()):
@@ -126,5 +126,5 @@ def _shown(path: str, value: Any, paths: Collection[str]) -> str:
     shown = short if sum(other.split(".")[-1] == short for other in paths) == 1 else path
     if not isinstance(value, float):
         return f"{shown}={value}"
-    # Nine digits tell any two numbers in float32 apart.
+    # Any two numbers in float32 differ within nine digits.
     return f"{shown}={value:g}" if _alike(value, float(f"{value:g}")) else f"{shown}={_single(value):.9g}"

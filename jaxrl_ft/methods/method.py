@@ -20,36 +20,36 @@ from jaxrl_ft.methods.warm_starts import WarmStart
 
 @config
 class Method:
-    """A complete fine-tuning recipe."""
+    """A complete fine-tuning recipe: one member of each axis, and beside the axes `keep`, `ent_coef` and `trains`."""
 
     look: Look = Look()
-    """what it pays for and measures on the target before anything else"""
+    """steps and episodes on the target before training, paid from the budget"""
     warm_start: WarmStart = WarmStart()
-    """where it starts"""
+    """parameters that training starts from"""
     alignment: Alignment = Alignment()
-    """how it reads the target's sensors and actions"""
+    """how the target's sensors and actions are read in the source's terms"""
     imagination: Imagination = Imagination()
-    """how it trains in a learned model before it trains in the target"""
+    """training in a learned model of the target before training on the target"""
     keep: Keep = Keep()
-    """what it keeps of the optimizer's state"""
+    """parts of the optimizer's state that are kept; no axis of its own"""
     adapter: Adapter = Full()
-    """what trains"""
+    """what trains, and in which form"""
     penalty: Penalty = Penalty()
-    """what holds it"""
+    """term of the loss that holds it near the source policy"""
     optimizer: Optimizer = Adam()
-    """how it steps"""
+    """optimizer of the gradient steps"""
     intervention: Intervention = Intervention()
-    """what is done between gradient steps"""
+    """change of the parameters between gradient steps"""
     data: Data = Data()
-    """where experience comes from"""
+    """tasks, guides and stored rows that experience comes from"""
     control: Control = Control()
-    """what changes its numbers by what is measured"""
+    """changes of its numbers by measurements"""
     finish: Finish = Finish()
-    """what is done after training"""
+    """change of the parameters after training"""
     ent_coef: float | None = None
     """coefficient of the entropy bonus in the place of the algorithm's own"""
     trains: bool = True
-    """whether it takes any update; without, the pretrained agent is evaluated as it is"""
+    """whether it takes updates; if not, the pretrained agent is evaluated as it is"""
 
     @property
     def population(self) -> int:
@@ -58,20 +58,20 @@ class Method:
 
     @property
     def source_steps(self) -> int:
-        """Environment steps of source experience that the parts ask for."""
+        """Environment steps of source experience that penalty and data need."""
         return max(self.penalty.source_steps, self.data.source_steps)
 
     @property
     def keeps(self) -> bool:
-        """Whether anything of the optimizer's state goes on."""
+        """Whether any part of the optimizer's state is kept."""
         return any(floats(self.keep).values())
 
     def spent(self) -> int:
-        """Environment steps on the target that go into alignment, probe and validation, of each run."""
+        """Environment steps of each run on the target for look, probe and validation."""
         return self.spent_before() + self.control.spent() if self.trains else 0
 
     def spent_before(self) -> int:
-        """Environment steps on the target that are paid before the first update, of each run."""
+        """Environment steps of each run on the target before the first update."""
         return self.look.spent()
 
     def without_paying(self) -> "Method":
@@ -97,7 +97,7 @@ class Method:
         return replace(reduced, per_entry=True) if self.intervention.resets else reduced
 
     def check(self) -> None:
-        """Refuses combinations that make no sense.
+        """Refuse combinations that make no sense.
 
         Raises:
             ValueError: names the part, and the reason.
@@ -115,7 +115,8 @@ class Method:
             f"{type(self.warm_start).__name__} grows": self.penalty.anchored and grows,
             f"finish: {type(self.finish).__name__} goes back to the pretrained parameters, which "
             f"{type(self.warm_start).__name__} grows": self.finish.anchored and grows,
-            "control: a population is chosen from, and one to be averaged is not; use one of control and finish": (
+            f"control: {type(self.control).__name__} keeps the best of a population, and "
+            f"{type(self.finish).__name__} averages one; use one of the two": (
                 self.control.population > 1 and self.finish.population > 1
             ),
             f"alignment: {type(self.alignment).__name__} needs a look at the target; give look.steps": (

@@ -27,7 +27,7 @@ class Range:
     def at(self, share: float, whole: bool) -> float | int:
         """The number at a share in [0, 1) of the range: low (high / low)^share, or low + share (high - low).
 
-        It is rounded to what the name of a point tells: 3 digits where the range is logarithmic, else 6. Every whole
+        It is rounded as the name of a point is: to 3 digits where the range is logarithmic, else 6. Every whole
         number of a range of theirs has an equal part of it, or of its logarithm.
         """
         low, high = (self.low, self.high + 1) if whole else (self.low, self.high)
@@ -50,7 +50,7 @@ Space = Mapping[str, Range | str | Sequence[Any]]
 
 @dataclass(frozen=True)
 class Dimensions:
-    """What a search may choose for one method.
+    """The choices of a search for one method.
 
     Attributes:
         of: ranges and choices by field.
@@ -93,7 +93,7 @@ class Dimensions:
         }
 
     def drawn(self, num: int, seed: int) -> list[Point]:
-        """So many different points, the method's own first; fewer where the space has no more.
+        """Draw `num` different points, the method's own first; fewer where the space has no more.
 
         The draws depend on the seed and on their number alone, so fewer points are the first of more.
         """
@@ -124,12 +124,12 @@ class Dimensions:
 
 
 def rounded(value: float, log: bool) -> float:
-    """The number that its name tells: with 3 digits where the range is logarithmic, else with 6."""
+    """Return the number rounded as in names: to 3 digits where the range is logarithmic, else to 6."""
     return float(f"{value:.3g}" if log else f"{value:g}")
 
 
 def dimensions(methods: Mapping[str, Method], space: Space) -> dict[str, Dimensions]:
-    """What may be chosen for every method that has a field of the space, by name.
+    """Return the choices of every method that has a field of the space, by name.
 
     Args:
         methods: methods by name.

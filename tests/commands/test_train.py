@@ -123,7 +123,7 @@ MISTAKES = [
     ("--method full --intervention redo --adapter lora", "method.intervention: ReDo acts on parameters", "LoRA"),
     ("--method full --control strength --penalty kl", "method.control: Strength follows a probe", "probe_episodes"),
     ("--method keep_adam --adapter lora", "method.keep: moments are those of every parameter", "use full"),
-    ("--method full --control pbt --finish soup", "method.control: a population is chosen from", "use one of"),
+    ("--method full --control pbt --finish soup", "method.control: PBT keeps the best of a population", "use one of"),
     ("--method pbt --finetune-steps 512", "steps: 512", "5 stretches"),
     ("--method mixture --method.data.share 1.5", "method.data.share: 1.5 is not allowed", "[0, 1]"),
 ]

@@ -82,7 +82,7 @@ REFUSED = [
     ),
     ({"penalty": ft.EWC(), "warm_start": ft.Net2Deeper()}, "penalty: EWC is anchored .* Net2Deeper grows"),
     ({"finish": ft.WiSE(), "warm_start": WIDER}, "finish: WiSE goes back to the pretrained parameters"),
-    ({"finish": ft.Soup(), "control": ft.PBT()}, "control: a population is chosen from"),
+    ({"finish": ft.Soup(), "control": ft.PBT()}, "control: PBT keeps the best of a population, and Soup averages one"),
     ({"penalty": ft.KL(), "control": ft.Strength()}, "control: Strength follows a probe of the target"),
     ({"control": ft.GapDecay()}, "control: GapDecay compares training tasks with validation tasks .* use data between"),
     ({"alignment": ft.Realign()}, "alignment: Realign needs a look at the target; give look.steps"),

@@ -1,7 +1,7 @@
-"""Adapters that add trained parts to frozen networks; the parts stay in the merged tree, and act as nothing at first.
+"""Adapters that add trained parts to frozen networks; the parts stay in the merged tree, and change no output at first.
 
-Networks that are added later stand beside those added before, which freeze with the rest; a bottleneck goes on
-training where there is one.
+A network that a second fine-tune adds stands beside those of the first, which are frozen with the rest. A bottleneck
+that is there already trains on.
 """
 
 from typing import ClassVar

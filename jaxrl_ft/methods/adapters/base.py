@@ -1,4 +1,4 @@
-"""The interface of what trains, and the adapters that train parameters as they are.
+"""The interface of adapters, and the adapters that train parameters as they are.
 
 An adapter splits the parameters into what stays fixed and a trained delta, such that `merge(frozen, init(key, frozen))`
 acts like the base; what is absent from the delta cannot move.
@@ -23,7 +23,7 @@ RESTS = "rests (unchanged in all runs)"
 
 @config
 class Adapter:
-    """The interface."""
+    """The interface: which parameters train, and in which form."""
 
     plain: ClassVar[bool] = False
     """whether the delta holds parameters of the base themselves, under the paths that they have in it"""
@@ -31,7 +31,7 @@ class Adapter:
     """whether the delta is all parameters of the base"""
 
     def freeze(self, key: jax.Array, base: Tree) -> Tree:
-        """What stays fixed during a run: the base, and whatever an adapter draws once beside it."""
+        """Return what stays fixed during a run: the base, and what the adapter draws once."""
         return base
 
     def init(self, key: jax.Array, frozen: Tree) -> Tree:
@@ -56,7 +56,7 @@ class Adapter:
         return f"through {type(self).__name__}" if changed and not self.plain else "frozen"
 
     def check(self) -> None:
-        """Refuses fields that make no sense together.
+        """Refuse fields that make no sense together.
 
         Raises:
             ValueError: they do not.
@@ -82,7 +82,7 @@ class Partial(Adapter):
     pattern: str = ".*"
     """regular expression searched for in paths such as `policy/dense_0/kernel`"""
     critic: Critic = "same"
-    """`full` trains all of the critic whatever the pattern says"""
+    """`full` trains all of the critic, also where the pattern does not match"""
 
     plain: ClassVar[bool] = True
 
@@ -101,10 +101,10 @@ class Partial(Adapter):
         return delta
 
     def check(self) -> None:
-        """Refuses a pattern that is no regular expression.
+        """Refuse a pattern that is no regular expression.
 
         Raises:
-            ValueError: it is none; the message says where it breaks.
+            ValueError: it is none; the message names the place of the error.
         """
         try:
             re.compile(self.pattern)
@@ -139,7 +139,7 @@ class LastK(Adapter):
 
 
 def adapts(critic: Critic, path: str) -> bool:
-    """Whether what is at a path, or under the name of a group, is adapted; otherwise it trains in full."""
+    """Return whether a path, or a group, is adapted; what is not trains in full."""
     return critic == "same" or path.split("/")[0] != "value"
 
 

@@ -75,7 +75,7 @@ class LoRA(Adapter):
         return tree.unflatten(merged)
 
     def describe(self, path: str, shape: tuple[int, ...], moved: Mapping[str, bool], changed: bool) -> str:
-        """As every adapter's, but the rank of a kernel that has factors."""
+        """Name the rank of a kernel that has factors; say of other parameters what every adapter says."""
         factors = [moved.get(f"{path.removesuffix('kernel')}lora_{name}") for name in ("a", "b")]
         if path in moved or not path.endswith("/kernel") or None in factors:
             return super().describe(path, shape, moved, changed)

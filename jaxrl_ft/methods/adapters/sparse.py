@@ -54,7 +54,7 @@ class Sparse(Adapter):
         return tree.unflatten(merged)
 
     def describe(self, path: str, shape: tuple[int, ...], moved: Mapping[str, bool], changed: bool) -> str:
-        """As every adapter's, but of a kernel that trains only some entries do."""
+        """Say that some entries of a kernel train; say of other parameters what every adapter says."""
         if self._masks(path) and moved.get(path):
             return "some entries train"
         return super().describe(path, shape, moved, changed)

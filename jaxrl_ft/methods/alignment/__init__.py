@@ -1,4 +1,4 @@
-"""How sensors and actions are read: every alignment by name."""
+"""Every alignment by name."""
 
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.methods.alignment.base import Alignment, Experience, Realignment

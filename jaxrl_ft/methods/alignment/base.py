@@ -1,4 +1,4 @@
-"""How sensors and actions are read in the source's terms: the interface, whose own member changes nothing."""
+"""The interface of alignments: policies of the source that read the target's sensors and act by its actions."""
 
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ class Experience(NamedTuple):
 
 
 class Realignment(NamedTuple):
-    """How the target's sensors and actions read in the source's terms.
+    """A change from the source's sensors and actions to the target's.
 
     Sensor j of the source is (obs[order[j]] - offset[j]) / scale[j]; action a of the source is actions[a] of the
     target, or with continuous actions `actions` holds a sign for each.
@@ -54,7 +54,7 @@ class Realignment(NamedTuple):
 
     @property
     def parts(self) -> dict[str, bool]:
-        """What differs from no change."""
+        """Every kind of change by name, and whether this change has it."""
         usual = np.ones_like(self.actions) if self.continuous else np.arange(len(self.actions))
         return {
             "sensors reordered": bool(np.any(self.order != np.arange(len(self.order)))),
@@ -80,7 +80,7 @@ class Alignment:
         return type(self) is not Alignment
 
     def estimate(self, source: Experience, target: Experience, num_actions: int, continuous: bool) -> Realignment:
-        """What the target's sensors and actions mean in the source's terms.
+        """Estimate the change from the source's sensors and actions to the target's.
 
         Args:
             source: experience of the source.

@@ -1,4 +1,4 @@
-"""Which meanings of sensors and actions are tried."""
+"""The candidates: meanings of sensors and actions that are tried."""
 
 from itertools import permutations, product
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ class Readings(NamedTuple):
     """[C, A]"""
 
     def take(self, rows: Any) -> "Readings":
-        """Some of them."""
+        """Return the candidates with these indices."""
         return Readings(*(part[rows] for part in self))
 
 
@@ -44,7 +44,7 @@ def action_maps(num_actions: int, continuous: bool) -> NDArray[np.int64]:
 
 
 def not_tried(size: int, num_actions: int) -> tuple[str, ...]:
-    """What there would be too much of to try."""
+    """Name the kinds of change that have too many candidates to try."""
     untried = {
         f"orders of {size} sensors": size > _MOST_ORDERED,
         f"reversed signs of {size} sensors": size > _MOST_SIGNED,

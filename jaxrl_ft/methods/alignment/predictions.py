@@ -1,4 +1,4 @@
-"""What a reading of the target's sensors and actions predicts of its dynamics and its starts, and how well it does."""
+"""Predictions of the target's dynamics and starts under each reading, and their density."""
 
 from typing import Any, NamedTuple
 
@@ -18,14 +18,14 @@ _LOG_WEIGHTS = np.log(np.append(_WEIGHTS[:-1] / _WEIGHTS.sum(), 1.0) / 2)
 _DEVIATION = np.append(np.full(len(_GAINS) - 1, 0.3), 0.03)
 # Deviation of any coefficient, in typical changes of the sensor for a typical value of what acts on it.
 EPSILON = 0.01
-# Degrees of freedom of Student's t: a coefficient that no gain explains speaks against a reading, but not for ever.
+# Degrees of freedom of Student's t: a coefficient that no gain explains counts against a reading within limits.
 FREEDOM = 8.0
 # The relative standard deviation of a uniform sample's spread, times the root of its size: sqrt((kurtosis - 1) / 4).
 _SPREAD_ERROR = 0.45
 
 
 class Evidence(NamedTuple):
-    """What is known of both tasks."""
+    """The measurements of both tasks."""
 
     source: Response
     target: Response
@@ -72,7 +72,7 @@ def log_density(predicted: Coefficients, seen: Coefficients, unit: Floats) -> Fl
 
 
 def start_ratio(order: Any, evidence: Evidence) -> tuple[Floats, float]:
-    """How much wider the target's starts spread, sensor by sensor of the source [..., O], and the log's error."""
+    """Ratio of the spread of the target's starts to the source's, by sensor [..., O], and the error of its log."""
     ours, theirs = (starts.std(axis=0) + 1e-9 for starts in (evidence.source_starts, evidence.target_starts))
     sizes = len(evidence.source_starts), len(evidence.target_starts)
     return theirs[order] / ours, float(_SPREAD_ERROR * np.sqrt(sum(1 / size for size in sizes)))

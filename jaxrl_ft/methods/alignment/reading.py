@@ -1,13 +1,13 @@
-"""What a target's sensors and actions mean in the source's terms, told from a little experience of both.
+"""The alignment by dynamics: the meaning of a target's sensors and actions, estimated from little experience of both.
 
-Physics may change at the same time, and with free dynamics every reading explains the target equally well. What tells
-readings apart is how near they bring the target's dynamics to the source's: a position still changes by its velocity,
+Physics may change at the same time, and with free dynamics every reading explains the target equally well. Readings
+differ in how near they bring the target's dynamics to the source's: a position still changes by its velocity,
 and a push still acts on the same sensors. So each task's linear response is fitted freely, and a reading is scored by
 the density of the target's coefficients around the source's, each row of them multiplied by two unknown gains, one of
 the sensors' effects and one of the actions', which are averaged over; a gain is 1 as likely as not, else log-normal.
 Every change of meaning costs prior probability. Readings that predict the same of the target are one, and the smallest
 change stands for them; it is believed if the others have little probability left. Then its scales are claimed, each
-only if it is told (`methods.alignment.units`). NumPy alone: it runs on the host.
+only if it is certain enough (`methods.alignment.units`). NumPy alone: it runs on the host.
 
 Our own construction; the idea of making one world's transitions look like another's is that of grounded action
 transformation (Hanna & Stone 2017, doi:10.1609/aaai.v31i1.11124), which learns the map of actions.
@@ -123,7 +123,7 @@ def _scores(readings: Readings, evidence: Evidence, slopes: Coefficients, pushes
 
 
 def _surprise(readings: Readings, evidence: Evidence) -> Floats:
-    """Nats [C] that the spread of starts speaks against readings.
+    """Nats [C] by which the spread of starts makes readings less probable.
 
     Without units as the reason, other physics may spread all of them alike, or, at more cost, single ones otherwise.
     """
@@ -160,7 +160,7 @@ def _alike(readings: Readings, evidence: Evidence, slopes: Floats, pushes: Float
 
 
 def _scaled(reading: Readings, evidence: Evidence) -> tuple[Floats, Floats, str]:
-    """The scale [O] of a single reading's sensors, so far as it is told; log's errors; why one was left alone."""
+    """The scale [O] of one reading's sensors where it is certain, errors of its log, and why any was left alone."""
     sign = np.sign(reading.scale)
     plain = reading._replace(scale=sign)
     ratio, room = start_ratio(reading.order[0], evidence)
@@ -202,7 +202,7 @@ def _shifts(readings: Readings, evidence: Evidence) -> tuple[Floats, NDArray[np.
 
 
 def _offset(chosen: Realignment, evidence: Evidence) -> Floats:
-    """The offsets [O] that the starts tell, unless episodes rather begin elsewhere: then the changes there differ."""
+    """The offsets [O] that explain the starts; none where episodes begin elsewhere, which the changes there show."""
     reading = Readings(chosen.order[None], chosen.scale[None], chosen.actions[None])
     offset, clear = (part[0] for part in _shifts(reading, evidence))
     offset = np.where(clear, offset, 0.0)

@@ -1,4 +1,4 @@
-"""What follows from a change of sensors and actions: for a policy's parameters, and for stored experience.
+"""A change of sensors and actions applied to a policy's parameters and to stored experience.
 
 NumPy alone: it runs once, on the host.
 """
@@ -37,7 +37,7 @@ def realigned(params: Tree, statistics: Tree, change: Realignment) -> tuple[Tree
 
 
 def retold(obs: Any, action: Any, change: Realignment) -> tuple[Any, Any]:
-    """Observations [..., O] and actions of the source as the target would have told them.
+    """Observations [..., O] and actions of the source in the target's terms.
 
     Args:
         obs: of the source.

@@ -1,8 +1,8 @@
-"""Units of sensors: how surely starts and dynamics tell every sensor's scale, and which scales may be claimed.
+"""Units of sensors: the posterior of every sensor's scale, and the scales that are certain enough.
 
 The posterior of all log-scales together: a scale is 1, or log-normal, or all are alike; starts spread by it, and each
 row of the target's linear response is the source's, rescaled, times unknown gains (`predictions.log_density`). So what
-links two sensors tells their ratio, and starts and pushes the rest. It is sampled by adaptive importance sampling
+links two sensors gives their ratio, and starts and pushes the rest. It is sampled by adaptive importance sampling
 (population Monte Carlo, Cappé et al. 2004, doi:10.1198/106186004X12803) with the balance heuristic over all rounds
 (Veach & Guibas 1995, doi:10.1145/218380.218498). NumPy alone: it runs on the host.
 """
@@ -21,7 +21,7 @@ Floats = NDArray[np.floating[Any]]
 
 VAGUE = "scales of sensors told too vaguely"
 
-# Probability that a claim must be good, and that no change must not be for nothing to be said of it.
+# Least probability of a scale that is claimed, and largest probability of an error for which no reason is given.
 _BELIEVED, _DOUBTED = 0.999, 0.02
 # Log-scales this near to 0 are no change, and log-scales within this are right.
 _SPIKE, _RIGHT = 0.02, np.log(1.25)
@@ -43,7 +43,7 @@ _WIDTHS = np.array([0.01, 0.03, 0.1])
 
 
 class Posterior(NamedTuple):
-    """Log-scales drawn from what is known, and their weights."""
+    """Log-scales drawn from the posterior, and their weights."""
 
     samples: Floats
     """[N, O]"""
@@ -131,7 +131,7 @@ def sample(log_density: Callable[[Floats], Floats], centres: Floats, widths: Flo
 
 
 def log_prior(log_scale: Floats) -> Floats:
-    """Log-density [N] of log-scales [N, O] before anything is known."""
+    """Log-density [N] of log-scales [N, O] before any measurement."""
     size, mean = log_scale.shape[1], log_scale.mean(axis=1)
     none = _log_normal(log_scale, _SPIKE)
     each = np.logaddexp(np.log(1 - _EACH) + none, np.log(_EACH) + _log_normal(log_scale, 1.0)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""What changes a method's numbers by what is measured: every control by name."""
+"""Every control by name."""
 
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.methods.control.base import Control, Generators, Measures, Numbers

@@ -1,4 +1,4 @@
-"""What changes a method's own numbers by what is measured, between stretches of updates: the interface.
+"""The interface of controls, which change a method's numbers by measurements between stretches of updates.
 
 A control runs on the host, on NumPy arrays with one entry per run. What it measures beyond the rollouts of training is
 paid from the budget. Learning rates that follow the KL need no control: see `Optimizer.desired_kl`.
@@ -26,7 +26,7 @@ class Numbers(NamedTuple):
 
 
 class Measures(NamedTuple):
-    """What a stretch of training showed, as shares of the task's return range, [R] each; NaN where nothing ended."""
+    """Measurements of a stretch of training, as shares of the return range, [R] each; NaN where no episode ended."""
 
     training: np.ndarray
     """mean return of the episodes that ended while training"""
@@ -69,7 +69,7 @@ class Control:
         return (self.stretches - 1) * self.validation_episodes * self.validation_steps * self.population
 
     def begin(self, numbers: Numbers, share: np.ndarray, generators: Generators) -> Numbers:
-        """The numbers to start with.
+        """Return the numbers to start with.
 
         Args:
             numbers: the method's, [R]; member m of run r of n is at m n + r.
@@ -79,12 +79,12 @@ class Control:
         return numbers
 
     def adjust(self, numbers: Numbers, measures: Measures, generators: Generators) -> tuple[Numbers, np.ndarray]:
-        """The numbers for the next stretch, and for each run [R] the number of the run whose state it goes on from."""
+        """Return the numbers for the next stretch, and for each run [R] the run whose state it takes."""
         return numbers, np.arange(len(measures.training))
 
 
 def with_leaves(part: Any, **leaves: Any) -> Any:
-    """The part with other leaves; its type knows their floats, not the arrays over runs that they are here."""
+    """Return the part with other leaves, which are arrays over runs where its class declares floats."""
     return replace(part, **leaves)
 
 

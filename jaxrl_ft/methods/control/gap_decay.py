@@ -41,7 +41,7 @@ class GapDecay(Control):
     }
 
     def check(self) -> None:
-        """Refuses a lower bound above the upper, and validation without episodes.
+        """Refuse a lower bound above the upper, and validation without episodes.
 
         Raises:
             ValueError: either.
@@ -52,7 +52,7 @@ class GapDecay(Control):
             raise ValueError("validation_episodes: 0 is not allowed; the gap is between training and validation")
 
     def adjust(self, numbers: Numbers, measures: Measures, generators: Generators) -> tuple[Numbers, np.ndarray]:
-        """More decay where training is ahead of validation, less elsewhere; unchanged where nothing was measured."""
+        """Raise the decay where training is ahead of validation, else lower it; keep it without a measurement."""
         gap = measures.training - measures.validation
         step = np.where(gap > self.tolerance, self.factor, 1.0 / self.factor)
         decay = np.clip(numbers.optimizer.weight_decay * step, self.low, self.high)

@@ -45,7 +45,7 @@ class PBT(Control):
         return multiplied(numbers, np.where(first[:, None], 1.0, draws))
 
     def adjust(self, numbers: Numbers, measures: Measures, generators: Generators) -> tuple[Numbers, np.ndarray]:
-        """Exploit, then explore; see the class."""
+        """Replace the worst members by copies of the best, with perturbed numbers; see the class."""
         members = np.arange(len(measures.training)).reshape(self.population, -1)
         scores = np.nan_to_num(measures.training, nan=-np.inf)[members]
         order = np.argsort(-scores, axis=0, kind="stable")

@@ -10,11 +10,11 @@ from jaxrl_ft.methods.control.base import Control, Generators, Numbers, multipli
 
 @config
 class Strength(Control):
-    """Penalty and learning rate by the measured zero-shot loss: hold what works, let go of what does not.
+    """Penalty and learning rate by the measured zero-shot return: the policy is held the more, the better it works.
 
         coef ← coef · share^penalty_power,   learning_rate ← learning_rate · (1 - rate_drop · share)
 
-    The share comes from the warm start's probe. Our own construction.
+    The share comes from the look or the probe. Our own construction.
     """
 
     penalty_power: float = 1.0
@@ -30,6 +30,6 @@ class Strength(Control):
     }
 
     def begin(self, numbers: Numbers, share: np.ndarray, generators: Generators) -> Numbers:
-        """Both scaled by the probed share."""
+        """Scale both by the probed share."""
         factors = [1.0 - self.rate_drop * share, share**self.penalty_power]
         return multiplied(numbers, np.stack(factors, axis=1))

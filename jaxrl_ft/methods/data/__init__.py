@@ -1,4 +1,4 @@
-"""Where experience comes from: every member by name."""
+"""Every source of experience by name."""
 
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.methods.data.base import Data

@@ -1,4 +1,4 @@
-"""Where experience comes from: the interface, whose own member collects on the target alone."""
+"""The interface of the data axis: tasks to collect on, a guide, and stored rows."""
 
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ class Data:
         return type(self) is not Data
 
     def check_tasks(self, source: Task, target: Task) -> None:
-        """Refuses tasks that cannot be combined.
+        """Refuse tasks that cannot be combined.
 
         Raises:
             ValueError: they cannot.
@@ -43,13 +43,13 @@ class Data:
         return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_envs, *jnp.shape(leaf))), target)
 
     def horizon(self, memory: Tree, progress: jax.Array) -> jax.Array:
-        """The base acts during the first so many steps of every episode, a scalar; asked only of guided members."""
+        """Return how many first steps of every episode the base acts in, a scalar; called only if `guided`."""
         return jnp.zeros((), jnp.float32)
 
     def mix(self, key: jax.Array, memory: Tree, data: Any, indices: jax.Array) -> tuple[Any, jax.Array]:
-        """Rows [M + K, ...] and indices [G, B] from the rollout's [M, ...] and [G, B]; asked only of what replays."""
+        """Return rows [M + K, ...] and indices [G, B] for the rollout's [M, ...], [G, B]; called only if `replays`."""
         return data, indices
 
     def after_update(self, memory: Tree, metrics: dict[str, jax.Array]) -> Tree:
-        """The memory after an update with these metrics of its rollout; most never change."""
+        """Return the memory after an update with these metrics of its rollout."""
         return memory

@@ -43,7 +43,7 @@ class Mixture(Data):
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"share": (0.0, 1.0), "decay": (0.0, 100.0)}
 
     def check_tasks(self, source: Task, target: Task) -> None:
-        """Refuses tasks of two simulators.
+        """Refuse tasks of two simulators.
 
         Raises:
             ValueError: their simulators differ.
@@ -79,7 +79,7 @@ class Between(Data):
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"spread": (0.0, 1.0), "decay": (0.0, 100.0)}
 
     def check_tasks(self, source: Task, target: Task) -> None:
-        """Refuses tasks of two simulators, and boxes in which two quantities contradict each other.
+        """Refuse tasks of two simulators, and boxes in which two quantities contradict each other.
 
         Raises:
             ValueError: their simulators differ, or one quantity of the source does not fit the target's others.

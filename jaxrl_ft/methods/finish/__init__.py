@@ -1,4 +1,4 @@
-"""What becomes of a fine-tune after training: every finish by name."""
+"""Every finish by name."""
 
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.methods.finish.averages import Soup, WiSE

@@ -1,6 +1,6 @@
-"""What becomes of a fine-tune after training: the interface, whose own member keeps it as it is.
+"""The interface of finishes, which change parameters after training.
 
-A finish is a pure function of the base and one or several fine-tunes of it, and changes parameters alone. Normaliser
+A finish is a pure function of the base and one or several fine-tunes of it. It changes parameters alone. Normaliser
 statistics are those of the first fine-tune: its network was trained with them.
 """
 
@@ -35,6 +35,6 @@ class Finish:
             members: parameters after training, leaves [population, ...].
 
         Raises:
-            ValueError: the shapes of base and members do not fit it; shapes alone tell (`jax.eval_shape`).
+            ValueError: the shapes of base and members do not fit it; found from shapes alone (`jax.eval_shape`).
         """
         return tree.take(members, 0)

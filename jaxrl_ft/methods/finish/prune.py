@@ -16,7 +16,7 @@ class Prune(Finish):
     """The smallest entries of each kernel set to zero (Han et al. 2015, arXiv:1506.02626, without their retraining).
 
     Biases, norms and `log_std` are kept. (The paper's threshold is a multiple of a layer's standard deviation; here it
-    is the quantile that leaves the share asked for.)
+    is a quantile.)
     """
 
     share: float = 0.5

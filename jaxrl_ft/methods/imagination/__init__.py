@@ -1,4 +1,4 @@
-"""How a policy trains in a model of the target: every imagination by name."""
+"""Every imagination by name."""
 
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.methods.imagination.base import Imagination

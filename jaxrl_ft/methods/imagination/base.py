@@ -11,7 +11,7 @@ from jaxrl_ft.methods.imagination.model import Model, fit
 
 @config
 class Imagination:
-    """How long a policy trains in a model of the target that a look has given; not at all by default.
+    """Training in a model of the target that is fitted to a look; none by default.
 
     A subclass may fit the model otherwise.
     """
@@ -45,9 +45,9 @@ class Imagination:
         return self.steps > 0
 
     def fit(self, experience: Experience, num_actions: int | None) -> Model:
-        """The model of some experience; see `model.fit`."""
+        """Fit the model to experience; see `model.fit`."""
         return fit(experience, num_actions)
 
     def accepts(self, model: Model) -> bool:
-        """Whether a model is good enough to train in; a run whose model is not goes on without it."""
+        """Return whether a model is good enough to train in; without one, a run trains on the target alone."""
         return bool(np.isfinite(model.accuracy)) and model.accuracy >= self.accuracy and model.teaches

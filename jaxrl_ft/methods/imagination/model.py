@@ -44,11 +44,11 @@ class Model(NamedTuple):
     """smallest share that is explained: of the held-out variance of each observation's change, of the held-out mean
     square of the reward, of the ends; minus infinity of too little experience, or of some that is not finite"""
     teaches: bool
-    """whether the experience tells good policies from bad: an episode ended, or rewards differ"""
+    """whether good policies differ from bad in the experience: an episode ended, or rewards differ"""
 
 
 def fit(experience: Experience, num_actions: int | None) -> Model:
-    """The affine model of some experience.
+    """Fit the affine model to experience.
 
     The change of an observation o under action a is o W_a + b_a, by least squares. A discrete action that was hardly
     taken shares the slopes of the others. An episode is taken to end where an observation leaves the range of those

@@ -1,4 +1,4 @@
-"""What is done between gradient steps: every intervention by name."""
+"""Every intervention by name."""
 
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.methods.interventions.base import Intervention, Outcome

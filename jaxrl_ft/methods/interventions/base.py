@@ -1,4 +1,4 @@
-"""What is done between gradient steps: the interface, whose own member does nothing."""
+"""The interface of interventions, which change parameters between gradient steps."""
 
 from typing import Any, ClassVar
 
@@ -29,11 +29,11 @@ class Intervention:
     def after_step(
         self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment
     ) -> Outcome:
-        """What becomes of the policy that a gradient step on `batch` [B, ...] left."""
+        """Return the outcome of a gradient step on `batch` [B, ...] that led to `policy`."""
         return memory, policy.params, None
 
     def after_update(
         self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, data: Any, moment: Moment
     ) -> Outcome:
-        """What becomes of the policy after all gradient steps of an update on the rollout `data` [M, ...]."""
+        """Return the outcome of all gradient steps of an update on the rollout `data` [M, ...]."""
         return memory, policy.params, None

@@ -1,4 +1,4 @@
-"""What is paid for on the target before anything else: every look by name."""
+"""Every look by name."""
 
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.methods.look.base import Look

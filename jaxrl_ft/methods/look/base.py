@@ -1,4 +1,4 @@
-"""What a method pays for and measures on the target before anything else: steps of a look, and episodes of a probe."""
+"""The look: environment steps and episodes on the target before training, paid from the budget."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from jaxrl_ft.core.config import config
 
 @config
 class Look:
-    """How many steps a look and a probe take on the target; none by default.
+    """Steps of a look and episodes of a probe on the target; none by default.
 
     A look gives transitions, from which an alignment and a model are fitted, and an estimate of the pretrained policy's
     return. A probe measures that return by whole episodes, of the policy as the alignment leaves it.

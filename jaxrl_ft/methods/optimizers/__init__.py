@@ -1,7 +1,7 @@
-"""How a fine-tune steps: optimizers as configs whose every number is traced.
+"""Every optimizer by name: configs whose numbers are all traced.
 
-`base` does what all of them share; each is an optax transformation of one group. Files of optimizers that optax
-contributes are named as there.
+`base` has what all of them share; each is an optax transformation of one group. A file of an optimizer from
+`optax.contrib` has its name there.
 """
 
 import optax

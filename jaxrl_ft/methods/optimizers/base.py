@@ -1,9 +1,9 @@
-"""The chain that every optimizer is a link of: rest, skip, clip, step, stop.
+"""The interface of optimizers: a chain that masks, skips, clips, steps and stops.
 
-A step masks what rests, skips non-finite gradients, clips by the global norm, runs the optax transformation of each
-group, and stops when the policy has moved too far. Every group has a state of its own, over its parameters as one
-vector: an optimizer that estimates anything (a distance, a scale, a ratio of norms) does so for the policy and for
-the critic apart.
+A step masks the groups that do not train, skips non-finite gradients, clips by the global norm, runs the optax
+transformation of each group, and stops when the policy has moved too far. Every group has a state of its own, over its
+parameters as one vector: an optimizer that estimates a distance, a scale or a ratio of norms does so for the policy and
+for the critic apart.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ class OptState(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """How fast a step of one group goes."""
+    """Factors of the learning rate in a step of one group."""
 
     shape: jax.Array
     """share of the learning rate, a scalar: schedule times multiplier"""
@@ -60,7 +60,7 @@ class Pace(NamedTuple):
 
 @config
 class Optimizer:
-    """What every optimizer has: rate, decay, clip, schedule, group factors. Subclasses give the direction."""
+    """The interface: rate, decay, clip, schedule and group factors. Subclasses give the direction."""
 
     learning_rate: float = 3e-3
     """step size at the start"""
@@ -148,7 +148,7 @@ class Optimizer:
         return opt_state._replace(inner=inner, fresh=fresh)
 
     def continues(self, other: "Optimizer") -> bool:
-        """Whether a state of the other has the form of this one's."""
+        """Return whether this optimizer can go on from a state of the other."""
         return type(self) is type(other)
 
     def inherit(self, opt_state: OptState, old: OptState, keep: Keep) -> OptState:
@@ -239,7 +239,7 @@ class Optimizer:
     def _multiplier(self, state: OptState, progress: jax.Array, kl: jax.Array) -> jax.Array:
         if self.desired_kl is None:
             return state.multiplier
-        # After a stop the policy stands still, and its KL says nothing new.
+        # After a stop the policy stands still, and its KL does not change.
         rests = (state.stopped & (state.progress == progress)) | ~jnp.isfinite(self.desired_kl)
         down = kl > _KL_BAND * self.desired_kl
         up = (kl < self.desired_kl / _KL_BAND) & (kl > 0.0)

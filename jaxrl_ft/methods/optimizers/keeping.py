@@ -1,4 +1,4 @@
-"""What an optimizer's state is made of: which of it belongs to single entries, and what outlives a change of task."""
+"""Parts of an optimizer's state: those of single entries, and those that are kept when the task changes."""
 
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ _ENTRIES = _FIRST | _SECOND | _ANCHORS | {"drift", "exp_avg", "exp_avg_sq", "gra
 
 @config
 class Keep:
-    """Which parts of the optimizer's state fine-tuning takes over from the training before it; 1 keeps, 0 starts anew.
+    """Parts of the optimizer's state that fine-tuning takes over from the training before it; 1 keeps, 0 starts anew.
 
     Whether Adam's state should outlive a change of task is disputed: Continual World (Wołczyk et al. 2021,
     arXiv:2105.10919) resets it, others carry all of it.

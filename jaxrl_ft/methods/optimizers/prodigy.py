@@ -14,7 +14,7 @@ from jaxrl_ft.methods.optimizers.base import Optimizer, Pace
 
 
 def _guarded(step: jax.Array, after: Any, before: Any) -> tuple[jax.Array, Any]:
-    """The step and the state, or none and the state before, where an estimate is 0 / 0 for want of any gradient."""
+    """Return step and state; where an estimate is 0 / 0, as all gradients were 0, no step and the state before."""
     leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((step, after))]
     fine = jnp.all(jnp.stack(leaves))
     return jnp.where(fine, step, 0.0), tree.where(fine, after, before)

@@ -125,7 +125,7 @@ class Rates:
         return tree.unflatten(factors)
 
     def tuned(self, factor: jax.Array, grads: jax.Array, group: Tree) -> jax.Array:
-        """The factor of every entry of a group [P] once its gradient [P] is known; here it does not matter."""
+        """Return the factor of every entry of a group [P] given its gradient [P]; unchanged here."""
         return factor
 
 
@@ -135,7 +135,7 @@ class AutoRGN(Rates):
 
     The tensor with the largest norm of gradient over norm of parameters trains at the full rate, the others in
     proportion. The ratios are those of every step, within each network; the authors' code takes them once an epoch,
-    over the whole model. A tensor at zero has no scale of its own: it has factor 1 and no say in the largest.
+    over the whole model. A tensor at zero has no scale of its own: it has factor 1 and does not count for the largest.
     """
 
     def tuned(self, factor: jax.Array, grads: jax.Array, group: Tree) -> jax.Array:
@@ -157,7 +157,7 @@ class AutoRGN(Rates):
 
 
 def _distances(params: Tree) -> dict[str, int]:
-    """How many layers lie between each leaf's and the output of its network, by path."""
+    """Number of layers between each leaf's and the output of its network, by path."""
     places = {path: _place(path) for path in tree.flatten(params)}
     deepest: dict[str, int] = {}
     for network, layer in (place for place in places.values() if place is not None):

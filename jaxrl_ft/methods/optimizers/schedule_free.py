@@ -24,7 +24,7 @@ class ScheduleFree(Optimizer):
     """
 
     schedule: Schedule = Schedule(final=1.0)
-    """shape of the learning rate; constant, as the method means it"""
+    """shape of the learning rate; constant, as in the paper"""
     beta1: float = 0.9
     """share of the average in what trains"""
     beta2: float = 0.999

@@ -1,4 +1,4 @@
-"""PENALTIES: what holds the policy, by name."""
+"""Every penalty by name."""
 
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.methods.penalties.base import Penalty, Source

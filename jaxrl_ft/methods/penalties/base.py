@@ -1,4 +1,4 @@
-"""The interface of what holds a policy: a term added to the loss, with a traced coefficient and a memory."""
+"""The interface of penalties: a term added to the loss, with a traced coefficient and a memory."""
 
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,7 +12,7 @@ from jaxrl_ft.core.tree import Tree
 
 
 class Source(NamedTuple):
-    """What a penalty may remember of the agent that is being fine-tuned."""
+    """The parts of a pretrained agent that a penalty or a data member may store."""
 
     policy: Policy
     """the base policy"""
@@ -24,7 +24,7 @@ class Source(NamedTuple):
 
 @config
 class Penalty:
-    """The interface; this member holds nothing.
+    """The interface; this member penalises nothing.
 
     A penalty makes its memory once, before training, with whatever it costs; what the training program runs is
     `term()`, so that penalties which differ in their memory alone share one program.
@@ -58,5 +58,5 @@ class Penalty:
         return memory
 
     def term(self) -> "Penalty":
-        """What the training program needs of it: a penalty with the same loss on the memory that this one made."""
+        """Return a penalty with the same loss on the memory of this one, for the training program."""
         return self

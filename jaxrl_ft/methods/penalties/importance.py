@@ -1,4 +1,4 @@
-"""How much each parameter of a policy matters on a set of states: the weights of elastic anchors."""
+"""Importance of each parameter of a policy on a set of states: the weights of elastic anchors."""
 
 from collections.abc import Callable
 from typing import Any

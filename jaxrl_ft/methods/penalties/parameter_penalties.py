@@ -1,4 +1,4 @@
-"""What holds parameters: weighted distances to an anchor, all of one quadratic and one absolute form."""
+"""Penalties on parameters: weighted distances to an anchor, all of one quadratic and one absolute form."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -57,7 +57,7 @@ def _weighted(memory: Tree, params: Tree, size: Callable[[jax.Array], jax.Array]
 
 @config
 class Quadratic(Penalty):
-    """(c/2) Σ Fᵢ (θᵢ - aᵢ)², with anchor a and importance F from the memory; by itself the base and 1."""
+    """(c/2) Σ Fᵢ (θᵢ - aᵢ)², with anchor a and importance F from the memory; here the base and 1."""
 
     coef: float = 1e-3
     """coefficient c"""
@@ -73,7 +73,7 @@ class Quadratic(Penalty):
         return 0.5 * self.coef * _weighted(memory, policy.params, jnp.square)
 
     def term(self) -> Penalty:
-        """The form alone, which all that remember anchor and importance share."""
+        """Return the plain form, so that all penalties of this form share one program."""
         return Quadratic(coef=self.coef)
 
 
@@ -87,7 +87,7 @@ class L2(Quadratic):
     anchored: ClassVar[bool] = False
 
     def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
-        """Zero, for whatever there is."""
+        """Return zero as the anchor of every parameter, all equally important."""
         return elastic(policy.params, jax.tree.map(jnp.zeros_like, policy.params), _ones(policy.params))
 
 
@@ -156,7 +156,7 @@ def _held(policy: Policy, source: Source, weights: Tree, normalize: bool) -> Tre
 
 @config
 class Absolute(Penalty):
-    """c Σ Fᵢ |θᵢ - aᵢ|, with anchor a and importance F from the memory; by itself the base and 1."""
+    """c Σ Fᵢ |θᵢ - aᵢ|, with anchor a and importance F from the memory; here the base and 1."""
 
     coef: float = 1e-5
     """coefficient c"""
@@ -172,7 +172,7 @@ class Absolute(Penalty):
         return self.coef * _weighted(memory, policy.params, _size)
 
     def term(self) -> Penalty:
-        """The form alone, which all that remember anchor and importance share."""
+        """Return the plain form, so that all penalties of this form share one program."""
         return Absolute(coef=self.coef)
 
 
@@ -188,7 +188,7 @@ class L1(Absolute):
     anchored: ClassVar[bool] = False
 
     def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
-        """Zero, for whatever there is."""
+        """Return zero as the anchor of every parameter, all equally important."""
         return elastic(policy.params, jax.tree.map(jnp.zeros_like, policy.params), _ones(policy.params))
 
 

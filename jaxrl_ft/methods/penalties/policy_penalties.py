@@ -1,4 +1,4 @@
-"""What holds behaviour: divergences between action distributions, and distances between hidden activations."""
+"""Penalties on behaviour: divergences between action distributions, and distances between hidden activations."""
 
 from typing import Any, ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Where a fine-tune starts: every warm start by name."""
+"""Every warm start by name."""
 
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.methods.warm_starts.base import Probe, WarmStart, refuse_other_shapes

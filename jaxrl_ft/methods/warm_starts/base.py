@@ -13,11 +13,11 @@ from jaxrl_ft.core.tree import Tree
 
 
 class Probe(NamedTuple):
-    """What the base policy's paid experience on the target says; all scalars."""
+    """Measurements of the base policy's paid experience on the target; all scalars."""
 
     share: Any
     """how far the estimated zero-shot return is from a random policy's towards the best possible one, 0 to 1; 1 where
-    the experience does not tell good policies from bad, 0 when nothing was probed"""
+    good policies do not differ from bad in the experience, 0 when nothing was probed"""
     widest: Any = np.inf
     """standard deviation of a continuous action that is uniform within its bounds"""
 
@@ -41,7 +41,7 @@ class WarmStart:
             probe: what the paid probe measured.
 
         Raises:
-            ValueError: the shapes of base and fresh do not fit it; shapes alone tell (`jax.eval_shape`).
+            ValueError: the shapes of base and fresh do not fit it; found from shapes alone (`jax.eval_shape`).
         """
         return base
 
@@ -59,7 +59,7 @@ class WarmStart:
 
 
 def refuse_other_shapes(base: Tree, other: Tree, name: str = "fresh") -> None:
-    """Refuses a network whose hidden layers, norms and outputs are not of the base's shapes, leaf by leaf.
+    """Refuse a network whose hidden layers, norms and outputs are not of the base's shapes, leaf by leaf.
 
     Other parts, whole networks inside them included, may be in one of the two alone: adapters add them.
 

@@ -220,7 +220,7 @@ class Net2Deeper(WarmStart):
         """The network with one more hidden layer; the same for a residual block, which networks carry as a part.
 
         Raises:
-            ValueError: a dense layer is asked of a network whose activation is not relu.
+            ValueError: a dense layer would be added to a network whose activation is not relu.
         """
         if self.layer == "residual":
             return network

@@ -1,4 +1,4 @@
-"""Where a fine-tune starts: pure functions of the base, a fresh network and what a probe of the target measured."""
+"""Warm starts that keep the shapes: pure functions of the base, a fresh network and a probe of the target."""
 
 import re
 from typing import ClassVar
@@ -112,7 +112,7 @@ class HeadReset(WarmStart):
         return kept | taken
 
     def check(self) -> None:
-        """Refuses a reset of nothing.
+        """Refuse a reset of neither network.
 
         Raises:
             ValueError: neither policy nor critic is chosen.
