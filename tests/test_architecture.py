@@ -22,6 +22,7 @@ from helpers.house_rules import (
     one_door_per_library,
     parts_are_asked_what_they_need,
     physics_is_built_in_one_place,
+    rooms_are_small,
     sources,
 )
 
@@ -162,6 +163,15 @@ def test_rule_fails_where_it_should_and_only_there(rule):
 @pytest.mark.parametrize("rule", SHOWN_FAILING, ids=lambda rule: rule.__name__)
 def test_the_house_obeys(rule):
     assert list(rule(house())) == []
+
+
+def test_a_room_holds_fourteen_modules_beside_its_init():
+    room = {f"jaxrl_ft/core/{name}.py": "" for name in "abcdefghijklmn"} | {"jaxrl_ft/core/__init__.py": ""}
+    assert list(rooms_are_small(sources(room))) == []
+    assert list(rooms_are_small(sources(room | {"jaxrl_ft/core/o.py": ""}))) == [
+        "jaxrl_ft/core: 15 modules, 14 at most"
+    ]
+    assert list(rooms_are_small(house())) == []
 
 
 @pytest.mark.parametrize("rule", [files_are_short, functions_are_short], ids=lambda rule: rule.__name__)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxrl_ft as ft
+from jaxrl_ft.core.config import config
 from jaxrl_ft.methods.catalogue import AXES
 
 ELEVEN = ["look", "warm_start", "alignment", "imagination", "adapter", "penalty", "optimizer", "intervention", "data",
@@ -42,10 +43,11 @@ def test_the_first_member_of_an_axis_is_that_of_plain_fine_tuning(axis):
 def test_the_steps_of_a_look_are_in_the_budget(name, tune, agents, tiny):
     look = ft.LOOKS[name]
     tuned, plain = tune(ft.Method(look=look)), tune(ft.Method())
-    np.testing.assert_array_equal(tuned.env_steps, agents.env_steps + tiny.steps + look.spent())
-    paid = [[0], [0, look.spent()]][look.spent() > 0]
+    spent = 8 * look.steps + look.probe_episodes * look.probe_steps
+    np.testing.assert_array_equal(tuned.env_steps, agents.env_steps + tiny.steps + spent)
+    paid = [0, spent] if spent else [0]
     np.testing.assert_array_equal(tuned.curve_steps[:, : len(paid)], np.tile(paid, (tiny.seeds, 1)))
-    np.testing.assert_array_equal(tuned.curve_steps[:, -1], plain.curve_steps[:, -1] + look.spent())
+    np.testing.assert_array_equal(tuned.curve_steps[:, -1], plain.curve_steps[:, -1] + spent)
 
 
 @pytest.mark.parametrize("name", [name for name in ft.LOOKS if ft.LOOKS[name].spent()])
@@ -60,6 +62,22 @@ def test_an_alignment_that_finds_no_change_leaves_every_bit(name, tune, same):
     aligned, plain = tune(ft.Method(look=LOOK, alignment=ft.ALIGNMENTS[name])), tune(ft.Method(look=LOOK))
     for part in ("params", "opt_state", "init_params", "curve", "curve_steps", "env_steps"):
         assert same(getattr(aligned, part), getattr(plain, part)), part
+
+
+@config
+class Swapped(ft.Alignment):
+    """An alignment of a user's own: actions in reverse order, whatever the look has shown."""
+
+    def estimate(self, source, target, num_actions, continuous):
+        none = super().estimate(source, target, num_actions, continuous)
+        return none._replace(actions=none.actions[::-1])
+
+
+def test_an_alignment_of_a_users_own_changes_what_training_starts_from(tune, agents):
+    tuned = tune(ft.Method(look=LOOK, alignment=Swapped(), optimizer=ft.Adam(learning_rate=0.0)))
+    for leaf in ("kernel", "bias"):
+        before, after = (each.params["policy"]["head"][leaf] for each in (agents, tuned))
+        np.testing.assert_array_equal(after, before[..., ::-1])
 
 
 @pytest.mark.parametrize("name", list(ft.IMAGINATIONS))

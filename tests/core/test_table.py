@@ -57,3 +57,10 @@ def test_a_table_is_described_by_its_names(shifts):
         long.add(f"a_name_of_usual_length_{i}", i, "")
     assert repr(long).count("\n") < 25 and max(map(len, repr(long).split("\n"))) <= 120
     assert long.name_of(7) == "a_name_of_usual_length_7" and long.name_of(84) is None
+
+
+def test_a_row_is_named_by_itself_else_by_its_class():
+    table = Table("number")
+    table.add("one", 1, "")
+    table.add("half", 0.5, "")
+    assert [table.nearest_name(row) for row in (1, 2, 0.5, 0.25, "x")] == ["one", "one", "half", "half", "str"]

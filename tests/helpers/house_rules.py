@@ -4,6 +4,7 @@ import ast
 import io
 import re
 import tokenize
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -148,6 +149,12 @@ def files_are_short(tree: list[Source]) -> Iterator[str]:
     for source in tree:
         if len(source.text.splitlines()) >= 300:
             yield f"{source.path}: {len(source.text.splitlines())} lines, under 300 allowed"
+
+
+def rooms_are_small(tree: list[Source]) -> Iterator[str]:
+    """A folder holds 14 modules at most, its `__init__` apart."""
+    folders = Counter(str(Path(source.path).parent) for source in tree if not source.path.endswith("__init__.py"))
+    yield from (f"{folder}: {num} modules, 14 at most" for folder, num in folders.items() if num > 14)
 
 
 def everything_public_has_a_docstring(tree: list[Source]) -> Iterator[str]:
