@@ -59,7 +59,7 @@ def _dry_run(settings: "SweepSettings") -> None:
     study = study.limited(_most(settings, study.plan))
     sweep_output.print_plan(study, cost.estimate(study.plan))
     if search is not None:
-        print(search_run.told(search))
+        print(search_run.describe(search))
 
 
 def _run(settings: "SweepSettings", began: float) -> None:
@@ -71,12 +71,12 @@ def _run(settings: "SweepSettings", began: float) -> None:
     flags = settings.flags
     modules = user_modules.named(flags.imports)
     with cluster.joined(
-        flags.ray, cpus=flags.cpus_per_worker, layout=flags.layout, modules=modules, tell=_tell
+        flags.ray, cpus=flags.cpus_per_worker, layout=flags.layout, modules=modules, tell=_log
     ) as workers:
         _sweep(settings, workers, began)
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
@@ -96,11 +96,11 @@ def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float) -
         study, finished = _study(settings, agents), directory.cells(out)
         most = _most(settings, study.plan, workers) if len(finished) < len(study.plan.specs) else 0
         study = study.limited(most)
-        sweep_output.tell_beginning(study, len(finished), workers)
+        sweep_output.log_start(study, len(finished), workers)
         for cell in study.spread(workers, list(finished), diverged=True):
             sweep_output.keep(settings, study, finished, cell)
         seconds = time.monotonic() - began
-        spent = f"of which {compilation.seconds:.1f} s {compilation.told()}"
+        spent = f"of which {compilation.seconds:.1f} s {compilation.summary()}"
         took = f"The runs took {seconds:.1f} s, {spent if workers is None else f'on {workers.workers} workers of Ray'}."
         sweep_output.write_report(settings, finished, took, notes)
         print(f"Took {time.monotonic() - began:.1f} s in all.")

@@ -103,9 +103,9 @@ def _pretrain(settings: "Settings", display: "Display") -> "Agents":
         seed=settings.flags.seed,
         num_evals=NUM_EVALS,
         eval_episodes=EVAL_EPISODES,
-        callback=lambda moment: display.tell(PRETRAINING, moment),
+        callback=lambda moment: display.update(PRETRAINING, moment),
     )
-    display.tell(PRETRAINING, None)
+    display.update(PRETRAINING, None)
     return agents
 
 
@@ -138,10 +138,10 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
         held_out_episodes=HELD_OUT_EPISODES,
         held_out={settings.target_name: settings.held_out},
         paid={name: int(advice.env_steps.max()) for name in advised if advice},
-        callback=lambda method, _, moment: display.tell(ADVISED if method in advised else method, moment),
+        callback=lambda method, _, moment: display.update(ADVISED if method in advised else method, moment),
     )
     if advice is not None and not advised:
-        display.tell(ADVISED, None)
+        display.update(ADVISED, None)
     return replace(comparison, runs=with_seed(comparison.runs, settings.flags.seed))
 
 
@@ -168,7 +168,7 @@ def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | No
 def _took(began: float, compilation: "Compilation") -> str:
     total, compiling = time.monotonic() - began, compilation.seconds
     share = f"{compiling:.1f} s ({compiling / total:.0%})"
-    return f"Took {total:.1f} s, of which {share} tracing and compiling {compilation.told()}."
+    return f"Took {total:.1f} s, of which {share} tracing and compiling {compilation.summary()}."
 
 
 if __name__ == "__main__":

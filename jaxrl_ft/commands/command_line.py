@@ -15,7 +15,7 @@ FROM_RUN, AGENTS = "--from-run", "--agents"
 GONE = ("--distributed", "--coordinator", "--num-processes", "--process-id")
 """Flags of earlier versions, which a run that is repeated may have had."""
 PLACES = ("--out", FROM_RUN, "--ray", "--cpus-per-worker", *GONE)
-"""Flags that say where a run is written and where it is computed, but not what runs."""
+"""Flags for where a run is written and computed, which change no result."""
 ALIASES = {"--finetune-steps": "--steps"}
 """Flags by other names for them."""
 VARIABLES, STORES = ("JAX_", "XLA_FLAGS"), ("CACHE", "_DIR")
@@ -33,7 +33,7 @@ class Command:
     environment: Mapping[str, str]
     """variables of JAX and XLA that were set"""
     repeated: Path | None = None
-    """the run that is repeated with nothing changed"""
+    """the directory of the run that is repeated without changes"""
     lacks: tuple[str, ...] = ()
     """modules that were imported from Python, and that the words do not import"""
 
@@ -43,11 +43,11 @@ class Command:
         return " ".join([*variables, self.program, shlex.join(self.words)]).strip()
 
     def description(self) -> dict[str, Any]:
-        """What the directory of a run keeps of it, as JSON."""
+        """The command line as `config.json` holds it."""
         return {"program": self.program, "command": list(self.words), "environment": dict(self.environment)}
 
     def notes(self, out: Path) -> list[str]:
-        """What a report says of how to repeat the run whose results are in `out`."""
+        """Sentences for the report on how to repeat the run whose results are in `out`."""
         found = [f"Command: `{self.shell()}`."]
         names = {name for name, _ in _flags(self.words)}
         if self.lacks:
@@ -93,14 +93,14 @@ def command(program: str, words: Sequence[str]) -> Command:
 
 
 def check(command: Command, plan: Mapping[str, Any]) -> None:
-    """Refuses to repeat a run whose words mean something else here, as after another version changed a default.
+    """Refuse to repeat a run if its command line now means something else, as after a default has changed.
 
     Args:
         command: the command line.
         plan: what it means here, as JSON by name.
 
     Raises:
-        ValueError: it means something else; the first difference is named.
+        ValueError: it means something else; names the first difference.
     """
     if command.repeated is None:
         return
@@ -119,7 +119,7 @@ def check(command: Command, plan: Mapping[str, Any]) -> None:
 
 
 def _config(program: str, directory: str | Path) -> dict[str, Any]:
-    """What a run recorded of itself."""
+    """The `config.json` of a run."""
     try:
         config: dict[str, Any] = json.loads((Path(directory) / CONFIG).read_bytes())
         own = config["program"]

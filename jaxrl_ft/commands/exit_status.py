@@ -21,7 +21,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Ending:
-    """What a command says if it ends early; the command sets both fields as it goes on."""
+    """How to report an early end of a command; the command sets both fields as it goes on."""
 
     def __init__(self) -> None:
         self.hint: Callable[[], str] = str
@@ -49,15 +49,15 @@ def run(command: Callable[[Sequence[str] | None, Ending], None], argv: Sequence[
         except ValueError as error:
             if ending.checked:
                 raise
-            return say(f"error: {error}", MISTAKE)
+            return print_line(f"error: {error}", MISTAKE)
         except OSError as error:
-            return say(f"error: {error}{ending.hint()}", FAILURE)
+            return print_line(f"error: {error}{ending.hint()}", FAILURE)
         except KeyboardInterrupt as error:
-            return say(f"interrupted{ending.hint()}", getattr(error, "status", INTERRUPTED))
+            return print_line(f"interrupted{ending.hint()}", getattr(error, "status", INTERRUPTED))
     return SUCCESS
 
 
-def say(text: str, status: int) -> int:
+def print_line(text: str, status: int) -> int:
     """Print the text on stderr in one line; returns the status."""
     print(" ".join(text.split()), file=sys.stderr)
     return status

@@ -24,7 +24,7 @@ from jaxrl_ft.rl.ppo import ALGOS
 
 PROGRAM = "python -m jaxrl_ft.train"
 OF_PRETRAINING = ("--algo", "--network", "--optimizer.", "--pretrain-steps")
-"""How flags begin that say how to pretrain."""
+"""How the flags of pretraining begin."""
 
 
 PURPOSE = (
@@ -132,15 +132,15 @@ def joined(argv: Sequence[str], flags: type[Any]) -> tuple[str, ...]:
 
 def _written(flags: type[Any], field: str) -> str:
     """A field's flag on the command line."""
-    told = getattr(typing.get_type_hints(flags, include_extras=True)[field], "__metadata__", ())
-    return f"--{next((arg.name for arg in told if getattr(arg, 'name', None)), field).replace('_', '-')}"
+    found = getattr(typing.get_type_hints(flags, include_extras=True)[field], "__metadata__", ())
+    return f"--{next((arg.name for arg in found if getattr(arg, 'name', None)), field).replace('_', '-')}"
 
 
 def first_pass(argv: Sequence[str]) -> tuple[Flags, list[str]]:
     """The flags without a dot, and what is left of the command line.
 
     Raises:
-        SystemExit: a value is of the wrong type; the parser has said so.
+        SystemExit: a value is of the wrong type; the parser has printed why.
         ValueError: a number is out of range.
     """
     flags, rest = tyro.cli(Flags, args=short_help.without(argv), prog=PROGRAM, return_unknown_args=True)
@@ -175,8 +175,8 @@ def listed(tables: Mapping[str, Table[Any]], purpose: str = PURPOSE) -> str:
     """What every name can be, a paragraph for each flag, for the help."""
     lists = {"source": TASK_IDS, **tables}
     wrapped = textwrap.TextWrapper(shutil.get_terminal_size().columns, subsequent_indent="  ", break_on_hyphens=False)
-    told = [wrapped.fill(f"{flag.replace('_', '-')}: {', '.join(table)}") for flag, table in lists.items()]
-    return "\n\n".join([purpose, *told])
+    found = [wrapped.fill(f"{flag.replace('_', '-')}: {', '.join(table)}") for flag, table in lists.items()]
+    return "\n\n".join([purpose, *found])
 
 
 def texts(tables: Mapping[str, Table[Any]], purpose: str = PURPOSE) -> str:
@@ -208,8 +208,8 @@ def chosen_methods(flags: Flags, rest: Sequence[str]) -> dict[str, Method]:
         return {name: METHODS[name] for name in names}
     method = METHODS[names[0]]
     parts: dict[str, Any] = {axis: AXES[axis][name] for axis, name in axes.items()}
-    told = [name for axis, name in axes.items() if parts[axis] != getattr(method, axis)]
-    return {"+".join([names[0], *told]): dataclasses.replace(method, **parts)}
+    found = [name for axis, name in axes.items() if parts[axis] != getattr(method, axis)]
+    return {"+".join([names[0], *found]): dataclasses.replace(method, **parts)}
 
 
 def to_choose_from(flags: Flags, rest: Sequence[str]) -> tuple[str, ...] | None:

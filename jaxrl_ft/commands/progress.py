@@ -1,4 +1,4 @@
-"""What a long run shows while it works: live bars on a terminal, a few plain lines anywhere else."""
+"""Progress of a long run: live bars on a terminal, a few plain lines anywhere else."""
 
 import time
 from collections import Counter
@@ -22,13 +22,13 @@ class _Speed(ProgressColumn):
     """Env steps per second, all runs together."""
 
     def render(self, task: Task) -> Text:
-        """The speed so far, or nothing before the first updates."""
+        """The speed so far; empty before the first updates."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:>9,.0f} env steps/s" if speed else "", style="cyan")
 
 
 class Display:
-    """Shows stages by name, each with its state, its env steps per second and the time left.
+    """Stages by name, each with its state, its env steps per second and the time left.
 
     Args:
         stages: env steps of each stage in order, all runs together; 0 for one that only evaluates.
@@ -63,14 +63,14 @@ class Display:
         if self._live is not None:
             self._live.stop()
 
-    def tell(self, stage: str, moment: loop.Progress | None) -> None:
-        """Shows a moment of a stage's training, or with None that the stage is done."""
+    def update(self, stage: str, progress: loop.Progress | None) -> None:
+        """Show the progress of a stage's training; None when the stage is done."""
         before = self._states[stage]
-        if moment is None:
+        if progress is None:
             state, steps = "done", self._totals[stage]
         else:
-            finished = moment.phase == "training" and moment.updates == moment.num_updates
-            state, steps = "evaluating" if finished else moment.phase, moment.env_steps
+            finished = progress.phase == "training" and progress.updates == progress.num_updates
+            state, steps = "evaluating" if finished else progress.phase, progress.env_steps
         if state != "compiling":
             self._began.setdefault(stage, time.monotonic())
         self._states[stage] = state
@@ -126,18 +126,18 @@ class Compilation:
         return total
 
     def note(self, event: str, start_time: float, end_time: float, **kwargs: str | int) -> None:
-        """Takes in a span that JAX reports, if it is one of compilation."""
+        """Count a time span that JAX reports, if it is one of compilation."""
         if "/compile/" in event:
             self._spans.append((start_time, end_time))
         if event.endswith("backend_compile_duration"):
             self.programs[str(kwargs.get("fun_name")).removeprefix("jit(").removesuffix(")")] += 1
 
     def note_event(self, event: str, **kwargs: str | int) -> None:
-        """Takes in an event that JAX reports, if it is a hit of the compilation cache."""
+        """Count an event that JAX reports, if it is a hit of the compilation cache."""
         self.cache_hits += event == "/jax/compilation_cache/cache_hits"
 
-    def told(self) -> str:
-        """The programs in words."""
+    def summary(self) -> str:
+        """How many programs were compiled or read from the cache, in words."""
         training, others = self.programs["learn"], self.programs.total() - self.programs["learn"]
         cache = jax.config.values["jax_compilation_cache_dir"]
         hits = f"; {self.cache_hits} came from the cache in {cache}" if cache else ""
@@ -145,7 +145,7 @@ class Compilation:
 
     @contextmanager
     def listening(self) -> Iterator["Compilation"]:
-        """Listens to JAX while the context lasts."""
+        """Count what JAX reports while the context lasts."""
         jax.monitoring.register_event_time_span_listener(self.note)
         jax.monitoring.register_event_listener(self.note_event)
         try:

@@ -1,4 +1,4 @@
-"""The search of `sweep`: it runs before the sweep, leaves every trial in the directory, and says what it found."""
+"""The search of `sweep`, which runs before the sweep, writes every trial to the directory and reports the best."""
 
 import math
 import sys
@@ -26,7 +26,7 @@ class Outcome(NamedTuple):
     methods: dict[str, Method]
     """the best of every method, by name"""
     notes: tuple[str, ...]
-    """what it tried and what it took, a sentence or two each"""
+    """sentences on the trials, their cost and the best of each method"""
 
 
 def planned(settings: SweepSettings, search: SearchSettings, agents: Agents, most: int = 0) -> Quest:
@@ -47,8 +47,8 @@ def planned(settings: SweepSettings, search: SearchSettings, agents: Agents, mos
     )
 
 
-def told(search: Quest) -> str:
-    """What a search is going to take, in a sentence."""
+def describe(search: Quest) -> str:
+    """How many trials a search has, on what, and how many env steps they take, in a sentence."""
     return (
         f"Search: {search.num_trials:,} trials of {', '.join(search.searches)} on {len(search.validation)} validation "
         f"tasks ({', '.join(search.validation)}) with {search.agents.num_seeds} agents; {search.env_steps:,} env "
@@ -57,11 +57,11 @@ def told(search: Quest) -> str:
 
 
 def run(search: Quest, out: Path, workers: Cluster | None = None) -> Outcome:
-    """What the search found; every trial is then in the directory, and those that were are not done again."""
+    """Run the trials that the directory does not have yet and write each to it; returns what the search found."""
     directory.study_path(out).parent.mkdir(exist_ok=True)
     known = {trial.proposal[:2]: trial for trial in directory.trials(out)}
     finished = f" {len(known)} are finished already." if known else ""
-    print(told(search) + finished, file=sys.stderr, flush=True)
+    print(describe(search) + finished, file=sys.stderr, flush=True)
     for trial in search.trials(list(known.values()), workers):
         known[trial.proposal[:2]] = trial
         directory.write_trial(out, trial)

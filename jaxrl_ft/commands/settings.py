@@ -80,7 +80,7 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
 
     Raises:
         ValueError: something is not allowed; in one line.
-        SystemExit: help was asked for, or the parser refused a flag and has said so.
+        SystemExit: help was asked for, or the parser refused a flag and has printed why.
     """
     command = command_line.command(options.PROGRAM, sys.argv[1:] if argv is None else argv)
     words = options.joined(command.words, Flags)
@@ -179,7 +179,7 @@ class _Change:
         """The target, its name, the shift in words, and the held-out tasks.
 
         Raises:
-            ValueError: a quantity is out of range, or nothing says how the target differs.
+            ValueError: a quantity is out of range, or no flag changes the target.
         """
         if self.shift is None and not changed:
             quantity = next(iter(vars(self.source.env_params)))

@@ -1,4 +1,4 @@
-"""The help of a command that is asked for first: some thirty flags in groups; `--help-all` shows every flag."""
+"""The short help of a command: some thirty flags in groups; `--help-all` shows every flag."""
 
 import ast
 import dataclasses
@@ -55,17 +55,17 @@ def _field(name: str, flags: Any, configs: Mapping[str, Any]) -> tuple[str, Any,
         owner = getattr(owner, part)
     field = path[-1] if path else first
     hint = typing.get_type_hints(type(owner), include_extras=True)[field]
-    told = tyro.conf.arg(help=_texts(type(owner))[field], name=name if path else None)
-    return "_".join([first, *path]), Annotated[hint, told], dataclasses.field(default=getattr(owner, field))
+    argument = tyro.conf.arg(help=_texts(type(owner))[field], name=name if path else None)
+    return "_".join([first, *path]), Annotated[hint, argument], dataclasses.field(default=getattr(owner, field))
 
 
 def _texts(cls: type) -> dict[str, str]:
-    """What stands below each field of a dataclass and of those that it derives from."""
+    """The docstring of each field of a dataclass, inherited fields included."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__[:-1]):
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        for field, text in itertools.pairwise(getattr(definition, "body", [])):
-            told = text.value.value if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) else None
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(told, str):
-                found[field.target.id] = " ".join(told.split())
+        for field, below in itertools.pairwise(getattr(definition, "body", [])):
+            text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, str):
+                found[field.target.id] = " ".join(text.split())
     return found

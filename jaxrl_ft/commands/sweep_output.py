@@ -1,4 +1,4 @@
-"""What `sweep` says and leaves: the plan, a line for each finished cell, tables, figures and the report."""
+"""What `sweep` prints and writes: the plan, a line for each finished cell, tables, figures and the report."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ Cells = Mapping[int, Mapping[str, Any]]
 
 
 def print_plan(study: Study, estimates: Mapping[int, Estimate]) -> None:
-    """Nothing; prints the programs of a plan, and what it takes."""
+    """Print the programs of a plan with their number of runs, their memory and their time."""
     plan, table = study.plan, Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("program", "methods", "cells", "batches", "runs each", "env steps", "memory", "training"):
         table.add_column(heading, justify="left" if heading == "methods" else "right")
@@ -55,8 +55,8 @@ def print_plan(study: Study, estimates: Mapping[int, Estimate]) -> None:
     )
 
 
-def tell_beginning(study: Study, finished: int, workers: Cluster | None) -> None:
-    """Nothing; says on stderr what begins."""
+def log_start(study: Study, finished: int, workers: Cluster | None) -> None:
+    """Print on stderr how many runs start."""
     plan = study.plan
     shared = f", on {workers.workers} workers of Ray" if workers else ""
     known = f"; {finished} cells are finished already" if finished else ""
@@ -67,8 +67,8 @@ def tell_beginning(study: Study, finished: int, workers: Cluster | None) -> None
     )
 
 
-def tell_cell(study: Study, cell: Mapping[str, Any], finished: int) -> None:
-    """Nothing; says on stderr that a cell is finished, and names runs that failed."""
+def log_cell(study: Study, cell: Mapping[str, Any], finished: int) -> None:
+    """Print on stderr that a cell is finished, and which of its runs failed."""
     areas = [row["auc"] for row in cell["rows"] if is_ok(row)]
     failed = [str(row["run"]) for row in cell["rows"] if not is_ok(row)]
     area = f"mean return during fine-tuning {np.mean(areas):.1f}" if areas else "no run counts"
@@ -122,10 +122,10 @@ def _comparison(settings: SweepSettings, cells: Cells) -> Comparison:
 
 
 def keep(settings: SweepSettings, study: Study, finished: dict[int, Any], cell: Finished) -> None:
-    """Write a finished cell and its agents, add it to those that are finished, and say so."""
+    """Write a finished cell and its agents, add it to the finished ones, and print a line on it."""
     stored = as_stored(cell)
     stored["rows"] = with_seed(cell.rows, settings.flags.seed)
     checkpoints.save(cell.agents, output.agents_path(settings.out, cell.method, cell.target))
     directory.write_cell(settings.out, cell.number, stored)
     finished[cell.number] = directory.read_back(stored)
-    tell_cell(study, stored, len(finished))
+    log_cell(study, stored, len(finished))

@@ -85,7 +85,7 @@ class SweepFlags(SharedFlags):
     memory_limit: Annotated[str | None, tyro.conf.arg(metavar="BYTES", help_behavior_hint="(default: half)")] = None
     """memory that the programs of a process may take, such as 500M or 4G, instead of half of what is free"""
     dry_run: Annotated[bool, SWITCH] = False
-    """say what would run, what it compiles, and about how long and how much memory it takes; nothing trains"""
+    """print what would run, what it compiles, and about how long and how much memory it takes, without training"""
     ray: Annotated[str | None, tyro.conf.arg(metavar="[HOST:PORT]", help_behavior_hint="")] = None
     """share the sweep among workers of the Ray cluster whose head is there; without an address, of the cluster that
     RAY_ADDRESS names, or of one on this machine alone"""
@@ -158,7 +158,7 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
 
     Raises:
         ValueError: something is not allowed; in one line.
-        SystemExit: help was asked for, or the parser refused a flag and has said so.
+        SystemExit: help was asked for, or the parser refused a flag and has printed why.
     """
     command = command_line.command(PROGRAM, sys.argv[1:] if argv is None else argv)
     words = options.joined(_with_cluster(command.words), SweepFlags)

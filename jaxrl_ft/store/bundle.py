@@ -30,7 +30,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def write_bundle(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
-    """Nothing; `path` is then a complete bundle of these arrays and this metadata.
+    """Write a complete bundle of these arrays and this metadata to `path`.
 
     The files are written to a sibling directory, synced to disk and renamed into place. A bundle that was at `path`
     is moved aside first and removed last: whatever interrupts this, one of the two is whole, at `path` or beside it.

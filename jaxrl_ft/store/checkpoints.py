@@ -23,7 +23,7 @@ _ARRAYS = ("env_steps", "curve", "curve_steps")
 
 
 def save(agents: Agents, path: str | Path) -> None:
-    """Nothing; `path` is then a directory from which `load` makes the same agents.
+    """Write agents to a directory from which `load` makes the same agents.
 
     Args:
         agents: S agents.
@@ -62,7 +62,7 @@ def load(path: str | Path) -> Agents:
 
     Raises:
         ValueError: the directory is missing or damaged, holds something else, or holds a method with a class of a
-            module that is not imported; the message says which.
+            module that is not imported; the message names it.
     """
     return restored(*read_bundle(path), path)
 
@@ -130,9 +130,9 @@ def _part(path: str | Path, arrays: dict[str, np.ndarray], name: str) -> Tree:
 
 def _check_network(path: str | Path, network: Any, params: Tree) -> None:
     for group, layers in params.items():
-        found, said = networks.widths(layers), network.widths(group)
-        if found != said:
-            raise ValueError(f"{path}: the hidden layers of {group} have {found} units, but its network says {said}")
+        found, given = networks.widths(layers), network.widths(group)
+        if found != given:
+            raise ValueError(f"{path}: the hidden layers of {group} have {found} units, but its network says {given}")
 
 
 def _opt_template(method: Method, params: Tree) -> Any:

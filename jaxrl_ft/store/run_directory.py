@@ -25,7 +25,7 @@ def prepare(path: str | Path | None) -> Path:
 
 
 def check(path: str | Path | None) -> Path:
-    """The directory that `create` would make; nothing is written.
+    """The directory that `create` would make; writes nothing.
 
     Args:
         path: where to write, or None for `runs/<time>`, the first that is free.
@@ -61,7 +61,7 @@ def create(path: str | Path) -> Path:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Nothing; `path` then holds the value as JSON that every reader accepts, replaced in one step.
+    """Write a value as JSON that every reader accepts; the file is replaced in one step.
 
     NaN and infinities become null, NumPy values plain numbers and lists, tuples lists.
 

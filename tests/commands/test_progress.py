@@ -16,11 +16,11 @@ def moments(num_updates, *done):
 def test_plain_progress_is_sparse_and_names_every_stage():
     stream = io.StringIO()
     with Display({"one": 4000, "two": 0}, Console(file=stream)) as display:
-        display.tell("one", Progress("compiling", 0, 40, 0, {}))
+        display.update("one", Progress("compiling", 0, 40, 0, {}))
         for moment in moments(40, *range(41)):
-            display.tell("one", moment)
-        display.tell("one", None)
-        display.tell("two", None)
+            display.update("one", moment)
+        display.update("one", None)
+        display.update("two", None)
     lines = stream.getvalue().splitlines()
     starts = [line.split(",")[0] for line in lines]
     assert starts == ["one: compiling", *["one: training"] * 4, "one: evaluating", "one: done", "two: done"]
@@ -32,8 +32,8 @@ def test_live_progress_shows_speed_state_and_time_left():
     stages = {"first": 4000, "second": 0, "third": 4000, "fourth": 4000}
     with Display(stages, Console(file=stream, force_terminal=True, width=120)) as display:
         for moment in moments(40, 0, 10, 30):
-            display.tell("third", moment)
-        display.tell("first", None)
+            display.update("third", moment)
+        display.update("first", None)
     last = stream.getvalue().split("first")[-1]
     for words in ("done", "starting", "training", "waiting", "env steps/s", "left", "all "):
         assert words in last

@@ -11,7 +11,7 @@ from jaxrl_ft.core.curves import Estimate, Floats
 from jaxrl_ft.core.files import Json
 
 GHOSTS = 7
-"""Poses that are drawn where nothing moves."""
+"""Poses that are drawn where the page cannot move, as in print."""
 CHART_WIDTH, CHART_HEIGHT = 560.0, 120.0
 LEFT, MARGIN = 62.0, 8.0
 """Where the chart's axis begins, and the room above and below its lines."""

@@ -222,7 +222,7 @@ def _draw_line(
 
 
 def _bar(axes: "Axes", place: float, estimate: intervals.Interval, colour: Colour, paper: Paper) -> None:
-    """One horizontal bar with its number and its whisker; nothing where there is no number."""
+    """One horizontal bar with its number and its whisker; not drawn where there is no number."""
     if not np.isfinite(estimate.value):
         return
     axes.barh(place, estimate.value, height=0.38, color=colour, linewidth=0)
@@ -277,7 +277,7 @@ def _counted(
 
 
 def _episodes(row: Row) -> str:
-    """Over how many episodes each point of a run is, in words; empty where the run does not say."""
+    """Over how many episodes each point of a run is, in words; empty where the run has no such number."""
     return f" of {row['eval_episodes']} episodes" if "eval_episodes" in row else ""
 
 

@@ -135,7 +135,7 @@ def _board(standings: Sequence[Standing], paper: Paper, height: float = 0.34) ->
 
 
 def _dot(axes: "Axes", place: float, estimate: Interval, look: Look, hollow: bool = False) -> None:
-    """One point and its interval; nothing where there is no number."""
+    """One point and its interval; not drawn where there is no number."""
     if not np.isfinite(estimate.value):
         return
     if np.isfinite(estimate.low) and np.isfinite(estimate.high):

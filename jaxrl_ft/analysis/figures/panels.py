@@ -11,8 +11,8 @@ from jaxrl_ft.analysis.report.content import (
     Panel,
     Story,
     counted,
+    listed,
     runs_in_words,
-    told,
     which_methods,
 )
 from jaxrl_ft.analysis.report.measurements import KL_COLUMN, PhysicsGrid
@@ -59,7 +59,7 @@ def _leaderboard(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
         f"Mean return during fine-tuning (AUC, the area under the learning curve): {mean}, {counted(ranking)} "
         f"{story.where()}. {story.bootstrap('Bars')}. Dashed lines stand where `zero_shot` and `scratch` do.{absent}"
     )
-    alt = "Dots with intervals, best first: " + told(ranking)
+    alt = "Dots with intervals, best first: " + listed(ranking)
     heading = "Mean return during fine-tuning (AUC)"
     return Panel(
         "leaderboard", title, "", caption, alt, partial(leaderboard.draw_leaderboard, ranking, story.looks, heading)
@@ -79,7 +79,7 @@ def _improvement(story: Story) -> Panel | LeftOut:
         f"over shifts; {signs}; {counted(every)} {story.where()}. {story.bootstrap('Bars')}, the same runs of both. "
         "At a half neither is better."
     )
-    alt = ". ".join(f"Over {rival}: {told(of_rival)}" for rival, of_rival in over.items())
+    alt = ". ".join(f"Over {rival}: {listed(of_rival)}" for rival, of_rival in over.items())
     return Panel("improvement", title, "", caption, alt, partial(leaderboard.draw_improvements, over, story.looks))
 
 

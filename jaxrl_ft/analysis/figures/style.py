@@ -96,7 +96,7 @@ def _style(axes: "Axes", paper: Paper) -> None:
 
 
 def title_above(axes: "Axes", title: str, how: str, paper: Paper = SHEET, share: float = 0.9) -> None:
-    """A bold title above a line on how the numbers were made; nothing where the paper has no titles.
+    """A bold title above a line on how the numbers were made; not drawn where the paper has no titles.
 
     Args:
         axes: whose left side they begin at.

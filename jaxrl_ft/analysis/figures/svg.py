@@ -78,7 +78,7 @@ def inline_svg(figure: "Figure", prefix: str, label: str, css_class: str = "") -
 
 
 def _plain(root: ET.Element) -> None:
-    """Leaves names without namespaces, as HTML wants them, and drops what says nothing to a reader."""
+    """Remove namespaces from names, as HTML requires, and attributes without an effect."""
     for element in root.iter():
         for child in list(element):
             if _local(child.tag) in ("metadata", "style"):
@@ -122,7 +122,7 @@ def _attribute(name: str, value: str, short: Mapping[str, str]) -> str:
 
 
 def _hoist(element: ET.Element) -> None:
-    """Gives what all children of a group have in common to the group, and dissolves groups that say nothing."""
+    """Move attributes that all children of a group share to the group, and dissolve groups without attributes."""
     for place, child in reversed(list(enumerate(element))):
         _hoist(child)
         if child.tag in ("g", "defs") and not child.attrib and (child.tag == "g" or not len(child)):

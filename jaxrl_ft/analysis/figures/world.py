@@ -13,7 +13,7 @@ import numpy as np
 from jaxrl_ft.core.curves import Floats
 
 UNIT = 100.0
-"""Units of a drawing in a length of one, where nothing else is said."""
+"""Units of a drawing in a length of one, unless the world has another scale."""
 
 
 class Part(NamedTuple):

@@ -138,7 +138,7 @@ class MountainCar(World):
     noun, fields, columns, timed = "car in a valley", ("position", "velocity"), 2, False
     tau = 1.0 / 30.0
     rise = 0.45
-    """As Gymnasium draws it; the environment says how steep the ground is, but not how high."""
+    """As Gymnasium draws it; the environment gives the slope of the ground, but not its height."""
 
     def __init__(self, physics: Mapping[str, float]) -> None:
         self._left, self._right = physics["min_position"], physics["max_position"]

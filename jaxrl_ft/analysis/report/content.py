@@ -1,4 +1,4 @@
-"""What a report is told of: its input, its figures, and the words for how many runs and how intervals were made."""
+"""The input of a report, its figures, and the words for how many runs there are and how intervals were made."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,7 +21,7 @@ BOOTSTRAP = (
 
 
 class Panel(NamedTuple):
-    """One figure with what is said of it."""
+    """One figure with its heading, its caption and its alternative text."""
 
     key: str
     """its id in the page"""
@@ -41,7 +41,7 @@ class Panel(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """A figure that there is nothing to draw of."""
+    """A figure that cannot be drawn, and why."""
 
     title: str
     why: str
@@ -78,7 +78,7 @@ class Story(NamedTuple):
         return BOOTSTRAP.format(what=what, repetitions=repetitions or self.repetitions)
 
     def episodes(self) -> str:
-        """How curves end beside the tables, in words; empty where the runs do not say over how many episodes."""
+        """How curves end beside the tables, in words; empty where the runs have no number of episodes."""
         first = self.runs[0]
         if "episodes" not in first or "eval_episodes" not in first:
             return ""
@@ -110,6 +110,6 @@ def which_methods(chosen: Sequence[str], ranking: Sequence[Standing]) -> str:
     return f"of {len(ranking)} methods the {len(chosen)} that are named, the best by AUC; " if hidden else ""
 
 
-def told(ranked: Sequence[Standing]) -> str:
+def listed(ranked: Sequence[Standing]) -> str:
     """Every method with its number and interval."""
     return ", ".join(f"{standing.method} {format_interval(*standing.estimate)}" for standing in ranked)

@@ -94,7 +94,7 @@ def cautions(rows: Sequence[Row]) -> list[str]:
     result = []
     tuned = [row for row in rows if row["n_ok"] > 0]
     if any(row["agents"] == 1 for row in tuned):
-        result.append("One pretrained agent only: the intervals say nothing about another pretraining.")
+        result.append("One pretrained agent only: the intervals do not cover another pretraining.")
     few = sorted({row["n_ok"] for row in tuned if row["n_ok"] < FEW_RUNS})
     if few:
         result.append(f"As few as {few[0]} runs in a row of the table: bootstrap intervals of so few are too narrow.")

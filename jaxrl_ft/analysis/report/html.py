@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 PARTS = Path(__file__).parent / "page"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
-"""What a browser may load: nothing but what stands in the page."""
+"""What a browser may load: only what is in the page."""
 FEW_TARGETS = 3
 """Paragraphs of findings that are shown without being asked for."""
 LONG_NOTE = 200
@@ -54,7 +54,7 @@ def html_report(
 ) -> str:
     """The report as one HTML page that loads nothing: findings, a table to sort, figures, and how to read them.
 
-    A figure that there is nothing to draw of is left out, and the page says why.
+    A figure without numbers is left out, and the page gives the reason.
 
     Args:
         rows: summary rows from `summarise`.
@@ -83,9 +83,9 @@ def html_report(
     shifts, ordered = targets or {}, ranked(rows)
     story = Story(ordered, runs, curves, curve_steps, shifts, extra, repetitions, seed)
     shown = list(panels(story))
-    told = facts(ordered, source, shifts, budgets or {}, seeds or {}, versions or {}, hardware or {})
+    lines = facts(ordered, source, shifts, budgets or {}, seeds or {}, versions or {}, hardware or {})
     parts = [
-        _header(title, told, shown),
+        _header(title, lines, shown),
         "<main>",
         _findings(ordered, detectable(runs, repetitions, seed)),
         _table(ordered),
@@ -120,9 +120,9 @@ def _page(title: str, body: str) -> str:
     )
 
 
-def _header(title: str, told: Sequence[tuple[str, str]], shown: Sequence[Panel | LeftOut]) -> str:
+def _header(title: str, entries: Sequence[tuple[str, str]], shown: Sequence[Panel | LeftOut]) -> str:
     """The title, what was run, and where to find what."""
-    lines = "".join(f"<dt>{escape(heading)}</dt><dd>{prose(text)}</dd>" for heading, text in told)
+    lines = "".join(f"<dt>{escape(heading)}</dt><dd>{prose(text)}</dd>" for heading, text in entries)
     figures = dict.fromkeys((_slug(panel.section), panel.section) for panel in shown if isinstance(panel, Panel))
     places = [("findings", "Findings"), ("table", "Table"), *figures, ("how", "How to read this")]
     links = "".join(f'<a href="#{key}">{escape(text)}</a>' for key, text in places)
@@ -202,7 +202,7 @@ def _number(cell: str) -> str:
 
 
 def _failed(runs: Sequence[Row]) -> str:
-    """How many runs failed, and why; nothing when none did."""
+    """How many runs failed, and why; empty when none did."""
     failed = failures(runs)
     if not failed:
         return ""
@@ -248,7 +248,7 @@ def _figure(panel: Panel) -> str:
 
 
 def _left_out(shown: Sequence[Panel | LeftOut]) -> str:
-    """Which figures are missing, and why; nothing when none is."""
+    """Which figures are missing, and why; empty when none is."""
     missing = [panel for panel in shown if isinstance(panel, LeftOut)]
     if not missing:
         return ""

@@ -56,8 +56,7 @@ def markdown_report(
         versions: package -> version.
         hardware: part of the machine -> what it is.
         figures: target name -> paths of its figures, relative to the report.
-        runs: the rows of single runs; they tell how small a difference could have been seen, and those that failed are
-            listed with their status.
+        runs: the rows of single runs, for the smallest difference that could be detected and the list of failures.
         notes: further sentences.
         repetitions: resamples behind the intervals.
 
@@ -67,8 +66,8 @@ def markdown_report(
     if not rows:
         raise ValueError("rows: [] is not allowed; a report needs at least one summary row")
     shifts, ordered = targets or {}, ranked(rows)
-    told = facts(ordered, source, shifts, budgets or {}, seeds or {}, versions or {}, hardware or {})
-    parts = [f"# {title}", "\n".join(f"- {heading}: {text}" for heading, text in told)]
+    lines = facts(ordered, source, shifts, budgets or {}, seeds or {}, versions or {}, hardware or {})
+    parts = [f"# {title}", "\n".join(f"- {heading}: {text}" for heading, text in lines)]
     parts += ["## Findings", *findings(ordered), *detectable(runs, repetitions)]
     for target in dict.fromkeys(row["target"] for row in ordered):
         shift = f": {shifts[target]}" if shifts.get(target) else ""
@@ -92,7 +91,7 @@ def how(repetitions: int, runs: Sequence[Row]) -> str:
 
     Args:
         repetitions: resamples behind the intervals.
-        runs: one mapping per run, whose `eval_episodes`, `episodes` and `held_out_episodes` are told where they are.
+        runs: one mapping per run; the text has its `eval_episodes`, `episodes` and `held_out_episodes`, if any.
     """
     first = runs[0] if runs else {}
     counts = {name: first[name] for name in ("eval_episodes", "episodes", "held_out_episodes") if name in first}
@@ -110,9 +109,9 @@ def facts(
 ) -> list[tuple[str, str]]:
     """What the numbers come from: headings and Markdown."""
     named = dict.fromkeys(row["target"] for row in rows)
-    told = [f"`{target}`" + (f" ({shifts[target]})" if shifts.get(target) else "") for target in named]
+    texts = [f"`{target}`" + (f" ({shifts[target]})" if shifts.get(target) else "") for target in named]
     methods = dict.fromkeys(row["method"] for row in rows)
-    lines = [("Source", source), (f"Target{'s' if len(told) > 1 else ''}", ", ".join(told))]
+    lines = [("Source", source), (f"Target{'s' if len(texts) > 1 else ''}", ", ".join(texts))]
     lines.append(("Methods", ", ".join(f"`{method}`" for method in methods)))
     for heading, entries in (("Seeds", seeds), ("Budgets", budgets), ("Versions", versions), ("Hardware", hardware)):
         if entries:

@@ -7,7 +7,7 @@ from jaxrl_ft.analysis.report.tables import AUC, wrapped
 from jaxrl_ft.analysis.statistics.summary import Row, chosen_methods, ranked
 
 WIDTH = 118
-"""Characters of a line where nothing says how wide the output is."""
+"""Characters of a line where the width of the output is unknown."""
 NAME = 30
 """Characters of a line of a method's name; a longer one takes several lines."""
 MORE = "and {} more, in the report"

@@ -174,7 +174,7 @@ def unpaired_difference(
 
     Args:
         x: [Rx] or [Rx, T].
-        y: [Ry] or [Ry, T]; its runs have nothing in common with those of x.
+        y: [Ry] or [Ry, T]; its runs are independent of those of x.
         statistic: maps [..., R, T] to [...].
         repetitions: resamples.
         seed: a Python int.
@@ -260,7 +260,7 @@ def _two_seeds(seed: int) -> tuple[int, int]:
 
 
 def _same_length(field: str, labels: ArrayLike, scores: ArrayLike) -> None:
-    """Nothing; raises a ValueError unless there is one label for each run."""
+    """Refuse labels that are not one for each run, by a ValueError."""
     given, runs = len(np.asarray(labels)), len(np.asarray(scores))
     if given != runs:
         raise ValueError(f"{field}: {given} labels are not allowed; there are {runs} runs, and each needs one")

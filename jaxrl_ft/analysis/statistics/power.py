@@ -86,7 +86,7 @@ def detectable_at(spread: Estimate, alpha: float = 0.05, power: float = 0.8) -> 
     return (quantile(1.0 - alpha / 2.0) + quantile(power)) * spread
 
 
-def told(detectable: Detectable, unit: str = "") -> str:
+def sentence(detectable: Detectable, unit: str = "") -> str:
     """One sentence: `32 paired runs can detect differences of 12.3 or more (80% power, 95% intervals)`, with a period.
 
     Args:
@@ -98,7 +98,7 @@ def told(detectable: Detectable, unit: str = "") -> str:
     """
     if np.ndim(detectable.difference) > 0:
         raise ValueError(
-            f"detectable: {np.size(detectable.difference)} differences are not allowed; a sentence tells one"
+            f"detectable: {np.size(detectable.difference)} differences are not allowed; a sentence is on one"
         )
     first, second = detectable.runs
     design = f"{first} paired runs" if detectable.paired else f"{first} and {second} unpaired runs"

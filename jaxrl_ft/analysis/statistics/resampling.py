@@ -11,7 +11,7 @@ from jaxrl_ft.core import checks
 from jaxrl_ft.core.curves import Floats
 
 REPETITIONS = 50_000
-"""Resamples behind an interval unless told otherwise; the ends then move by 0.3% of its length with the seed."""
+"""Resamples behind an interval by default; its ends then move by 0.3% of its length with the seed."""
 CHUNK_ENTRIES = 1_500_000
 # the fast path works score by score; with more scores than this, blocks are too short for that to pay
 COUNTED_SCORES = 3_000

@@ -14,7 +14,7 @@ from jaxrl_ft.analysis.report.tables import AUC
 from jaxrl_ft.analysis.statistics import intervals
 from jaxrl_ft.analysis.statistics.aggregate import Statistic, iqm, per_task, performance_profile
 from jaxrl_ft.analysis.statistics.intervals import Interval
-from jaxrl_ft.analysis.statistics.power import smallest_detectable_difference, told
+from jaxrl_ft.analysis.statistics.power import sentence, smallest_detectable_difference
 from jaxrl_ft.analysis.statistics.resampling import REPETITIONS, hierarchical_indices
 from jaxrl_ft.analysis.statistics.summary import REFERENCES, Row, is_ok
 from jaxrl_ft.core.curves import Estimate, Floats
@@ -104,7 +104,7 @@ def profiles(
 def detectable(runs: Sequence[Row], repetitions: int = REPETITIONS, seed: int = 0) -> list[str]:
     """How small a difference in area these runs could have shown: the best method against scratch and the next.
 
-    A sentence for each pair, as `power.told` makes it; none where fewer than two runs of both finished every target.
+    A sentence of `power.sentence` for each pair; none where fewer than two runs of both finished every target.
 
     Args:
         runs: one mapping per run.
@@ -126,7 +126,7 @@ def detectable(runs: Sequence[Row], repetitions: int = REPETITIONS, seed: int = 
         x, y = (matrix(found[method], numbers)[1] for method in (tuned[0], rival))
         labels = [agents[number] for number in numbers]
         power = smallest_detectable_difference(x, y, mean_iqm, True, labels, repetitions, seed)
-        sentences.append(f"`{tuned[0]}` against `{rival}` in {AUC}{where}: {told(power, 'points of return')}")
+        sentences.append(f"`{tuned[0]}` against `{rival}` in {AUC}{where}: {sentence(power, 'points of return')}")
     return sentences
 
 

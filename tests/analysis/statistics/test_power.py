@@ -58,17 +58,19 @@ def test_a_statistic_of_every_task_has_a_difference_for_each():
     first = power.smallest_detectable_difference(x[:, 0], y[:, 0])
     assert every.difference[0] == pytest.approx(first.difference, rel=1e-12)
     with pytest.raises(ValueError, match="detectable: 3 differences"):
-        power.told(every)
+        power.sentence(every)
 
 
 def test_what_is_told():
     shown = power.Detectable(12.34, 4.4, (32, 32), True, 0.05, 0.8)
-    assert power.told(shown) == ("32 paired runs can detect differences of 12.3 or more (80% power, 95% intervals).")
-    apart = power.told(shown._replace(paired=False, runs=(32, 8), alpha=0.01, power=0.9), "points of return")
+    assert power.sentence(shown) == (
+        "32 paired runs can detect differences of 12.3 or more (80% power, 95% intervals)."
+    )
+    apart = power.sentence(shown._replace(paired=False, runs=(32, 8), alpha=0.01, power=0.9), "points of return")
     assert apart == (
         "32 and 8 unpaired runs can detect differences of 12.3 points of return or more (90% power, 99% intervals)."
     )
-    still = power.told(power.smallest_detectable_difference(np.full(8, 500.0), np.full(8, 500.0)))
+    still = power.sentence(power.smallest_detectable_difference(np.full(8, 500.0), np.full(8, 500.0)))
     assert still.startswith("These 8 paired runs do not vary")
 
 
