@@ -41,10 +41,13 @@ def axes() -> str:
 
 
 def printed() -> str:
-    """What the main job prints, up to the end of its first table."""
+    """What the main job prints: its first table, and the findings where they follow."""
     lines = (RESULTS / "main_job.txt").read_text().strip("\n").splitlines()
     rule = next(place for place, line in enumerate(lines) if set(line.strip()) == {"─"})
-    return "\n".join(["```", *lines[: lines.index("", rule)], "```"])
+    end = lines.index("", rule)
+    if lines[end + 1].startswith("- "):
+        end = lines.index("", end + 1)
+    return "\n".join(["```", *lines[:end], "```"])
 
 
 def methods() -> str:
