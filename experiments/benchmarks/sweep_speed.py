@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "results" / "sweep_speed.json"
@@ -26,12 +25,32 @@ LIMIT = 100_000_000
 STAGES = ("scaling", "cores", "layout", "peer")
 
 
-def serve() -> None:
-    """Answers each line `RUNS LAYOUT` on standard input with the seconds of that many fine-tunes, and memory."""
+def train(plan: object, share: tuple[int, ...]) -> None:
+    """Trains some batches of a plan, on a worker of Ray."""
+    from jaxrl_ft.sweeps.plan import run_plan
+
+    list(run_plan(plan, chosen=share))
+
+
+def serve(on_workers: bool) -> None:
+    """Answers each line `RUNS LAYOUT` on standard input with the seconds of that many fine-tunes, and memory.
+
+    Args:
+        on_workers: train on workers of Ray with a core each, which share the runs equally.
+    """
+    from jaxrl_ft.sweeps import cluster
+
+    with cluster.joined(on_workers, cpus=1) as workers:
+        answer(workers)
+
+
+def answer(workers: object) -> None:
+    """Answers as `serve` does, on the workers, or without any in this process."""
     import numpy as np
 
     import jaxrl_ft as ft
     from jaxrl_ft.sweeps import cost
+    from jaxrl_ft.sweeps.dealing import shares
     from jaxrl_ft.sweeps.plan import make_plan, run_plan
     from jaxrl_ft.training import devices
     from jaxrl_ft.training.spec import Budget, finetune_spec
@@ -39,20 +58,24 @@ def serve() -> None:
     pretrained = ft.pretrain(ft.make_task("CartPole-v1"), seeds=AGENTS, num_evals=2)
     target, method = ft.make_task("CartPole-v1", shift="long-pole"), ft.METHODS["full"]
     budgets = {"first": Budget(1024, 1, 2, EPISODES), "timed": Budget(STEPS, 1, EVALS, EPISODES)}
-    ready = set()
+    ready, cells = set(), workers.workers if workers else 1
+
+    def run(plan: object) -> None:
+        list(workers.run(train, plan, shares(plan), str) if workers else run_plan(plan))
+
     for line in sys.stdin:
-        runs, layout = int(line.split()[0]), line.split()[1]
+        runs, layout = int(line.split()[0]) // cells, line.split()[1]
         agents = pretrained.select(np.arange(runs) % AGENTS)
-        specs = {name: [finetune_spec(agents, target, method, budget)] for name, budget in budgets.items()}
+        specs = {name: [finetune_spec(agents, target, method, budget)] * cells for name, budget in budgets.items()}
         with devices.laid_out(layout):
-            most = cost.most_runs(make_plan(specs["first"]), LIMIT)
+            most = cost.most_on(workers, make_plan(specs["first"]), LIMIT)
             plans = {name: make_plan(specs[name], most) for name in budgets}
             if line not in ready:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-                list(run_plan(plans["first"]))
+                run(plans["first"])
                 ready.add(line)
             began = time.perf_counter()
-            list(run_plan(plans["timed"]))
+            run(plans["timed"])
             seconds = time.perf_counter() - began
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         width = plans["timed"].batches[0].width
@@ -60,13 +83,13 @@ def serve() -> None:
 
 
 class Worker:
-    """A process of its own that fine-tunes on so many cores, the first of which is given."""
+    """A process of its own that fine-tunes on so many cores, by devices of its own or by workers of Ray."""
 
-    def __init__(self, cores: int, first: int = 0) -> None:
+    def __init__(self, cores: int, *flags: str) -> None:
         environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(cores)}
-        chosen = sorted(os.sched_getaffinity(0))[first : first + cores]
+        chosen = sorted(os.sched_getaffinity(0))[:cores]
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [sys.executable, __file__, "--serve", *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env=environment, preexec_fn=lambda: os.sched_setaffinity(0, chosen),
         )  # fmt: skip
 
@@ -117,21 +140,15 @@ def scaling() -> dict:
 
 
 def cores() -> dict:
-    """Both cores against one, and the machine's own limit: two processes that have a core and half of the work each."""
-    one, two, other = Worker(1), Worker(2), Worker(1, first=1)
-
-    def halves() -> dict:
-        with ThreadPoolExecutor() as pool:
-            return max(pool.map(lambda worker: worker.fine_tune(32), (one, other)), key=lambda one: one["seconds"])
-
-    questions = {"one": lambda: one.fine_tune(64), "two": lambda: two.fine_tune(64), "two processes": halves}
-    answers = alternating(questions)
-    for worker in (one, two, other):
-        worker.close()
+    """Both cores against one: as devices of one process, and as workers of Ray with a core and half the work each."""
+    processes = {"one": Worker(1), "two": Worker(2), "two workers": Worker(2, "--on-workers")}
+    answers = alternating({name: lambda one=one: one.fine_tune(64) for name, one in processes.items()})
+    for process in processes.values():
+        process.close()
     return {
         "seconds": {name: seconds(found) for name, found in answers.items()},
         "one_core_over_two": ratio(answers["one"], answers["two"]),
-        "one_core_over_two_processes": ratio(answers["one"], answers["two processes"]),
+        "one_core_over_two_processes": ratio(answers["one"], answers["two workers"]),
     }
 
 
@@ -168,10 +185,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", help="the Python of the peer's environment")
     parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    for hidden in ("--serve", "--on-workers"):
+        parser.add_argument(hidden, action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        serve()
+        serve(arguments.on_workers)
         return
     RESULTS.parent.mkdir(exist_ok=True)
     stages = {"scaling": scaling, "cores": cores, "layout": layout}

@@ -225,6 +225,7 @@ class Cluster:
                 lane, share, attempt = self._running[reference]
                 outcome, reason = self._ended(reference)
                 if not reason:
+                    self._deal(dealer, held)
                     yield outcome
                 elif attempt < ATTEMPTS and not reason.startswith(_LOST):
                     self._submit(held, lane, share, attempt + 1)
