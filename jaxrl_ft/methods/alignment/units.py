@@ -166,7 +166,14 @@ def _log_normal(apart: Any, width: Any) -> Any:
 
 def _log_mixture(samples: Floats, centres: Floats, width: Floats) -> Floats:
     """Log-density [N] of equal Gaussians of deviations [C], but for a constant."""
-    apart = np.square(samples).sum(axis=1)[:, None] + np.square(centres).sum(axis=1) - 2 * samples @ centres.T
-    each = -0.5 * np.maximum(apart, 0.0) / width**2 - samples.shape[1] * np.log(width)
+    # In place, as the arrays [N, C] would else be written a dozen times.
+    each = samples @ (-2 * centres.T)
+    each += np.square(samples).sum(axis=1)[:, None]
+    each += np.square(centres).sum(axis=1)
+    np.maximum(each, 0.0, out=each)
+    each *= -0.5 / width**2
+    each -= samples.shape[1] * np.log(width)
     most = each.max(axis=1)
-    return most + np.log(np.exp(each - most[:, None]).mean(axis=1))
+    each -= most[:, None]
+    np.exp(each, out=each)
+    return most + np.log(each.mean(axis=1))

@@ -1,5 +1,7 @@
 """Realignment of a base policy: experience on source and target, paid for, and what follows from it."""
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from jaxrl_ft.core import tree
@@ -7,6 +9,7 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.methods.alignment import Experience, Realignment
 from jaxrl_ft.methods.alignment.realignment import realigned
+from jaxrl_ft.training import devices
 from jaxrl_ft.training.spec import Spec
 
 
@@ -21,7 +24,10 @@ def estimates(spec: Spec, source: list[Experience], look: list[Experience]) -> l
     space = spec.task.action_space
     continuous = isinstance(space, Box)
     num_actions = space.size if isinstance(space, Box) else space.num_actions
-    return [spec.method.alignment.estimate(ours, theirs, num_actions, continuous) for ours, theirs in zip(source, look)]
+    read = partial(spec.method.alignment.estimate, num_actions=num_actions, continuous=continuous)
+    # NumPy computes outside of Python's lock, and runs are read apart.
+    with ThreadPoolExecutor(devices.cores()) as threads:
+        return list(threads.map(read, source, look))
 
 
 def realign(policy: Policy, changes: list[Realignment]) -> Policy:
