@@ -185,10 +185,10 @@ def test_arrays_are_copied_out_of_the_memory_of_ray(engine):
     assert back is not array and back.flags.writeable and back.flags.owndata
 
 
-def test_what_still_runs_is_ended(engine):
+def test_no_worker_waits_for_a_result_to_be_used_and_what_still_runs_is_ended(engine):
     found, workers, _ = engine(3)
     next(run(workers, lambda work, share: share, [(number,) for number in range(9)]))
-    assert len(found.tasks) == 2
+    assert len(found.tasks) == 3
     workers.cancel()
     assert not found.tasks
 
