@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxrl_ft.analysis.report import files
-from jaxrl_ft.analysis.report.files import About
+from jaxrl_ft.analysis.report.content import About
 from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.summary_table import Summary, dataframe
 from jaxrl_ft.analysis.statistics.summary import summarise

@@ -8,6 +8,7 @@ import numpy as np
 from helpers.synthetic import comparison
 from jaxrl_ft.analysis.figures.worlds import CartPole
 from jaxrl_ft.analysis.report import html, measurements
+from jaxrl_ft.analysis.report.content import About
 from jaxrl_ft.analysis.statistics import summary
 
 VOID = {"meta", "input", "br", "wbr", "link", "img", "hr"}
@@ -103,7 +104,7 @@ def made(targets=("long-pole", "weak-motor"), divergence=True, **arguments):
     return every, np.concatenate(curves), np.concatenate(steps)
 
 
-def report(runs, curves, steps, measured=None, **arguments):
+def report(runs, curves, steps, measured=None, files=None, **about):
     rows = summary.summarise(runs, curves, steps, repetitions=20)
-    settings = {"source": "`CartPole-v1`", "repetitions": 20, "measurements": measured, **arguments}
-    return html.html_report(rows, runs, curves, steps, **settings)
+    about = About(**{"source": "`CartPole-v1`", "repetitions": 20, **about})
+    return html.html_report(rows, runs, curves, steps, about, files=files, measurements=measured)

@@ -22,7 +22,7 @@ from jaxrl_ft.analysis.figures.style import (
     row_height,
     title_above,
 )
-from jaxrl_ft.analysis.report.tables import format_number
+from jaxrl_ft.analysis.report.tables import format_number, runs_in_words
 from jaxrl_ft.analysis.statistics import intervals
 from jaxrl_ft.analysis.statistics.aggregate import iqm, per_task
 from jaxrl_ft.analysis.statistics.summary import REFERENCES, RIVALS, Row, best_first, interval, is_ok
@@ -165,7 +165,8 @@ def draw_source_target_bars(
     axes.margins(x=0.08)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     legend_outside(axes, paper, _shades())
-    how = f"interquartile mean of {_span([row['n_ok'] for row in chosen])}; whiskers: 95% bootstrap, agents then runs"
+    counted = runs_in_words([row["n_ok"] for row in chosen])
+    how = f"interquartile mean of {counted}; whiskers: 95% bootstrap, agents then runs"
     title_above(axes, "Kept and gained on " + _with(target, description), how, paper, 0.6)
     return figure
 
@@ -273,15 +274,9 @@ def _counted(
     """How many runs and agents the lines show, in words."""
     agents = len({runs[i].get("agent", i) for i in used})
     words = f"{agents} pretrained agent{'' if agents == 1 else 's'}"
-    return f"{_span([len(groups[method]) for method in shown])}{_episodes(runs[used[0]])} ({words})"
+    return f"{runs_in_words([len(groups[method]) for method in shown])}{_episodes(runs[used[0]])} ({words})"
 
 
 def _episodes(row: Row) -> str:
     """Over how many episodes each point of a run is, in words; empty where the run has no such number."""
     return f" of {row['eval_episodes']} episodes" if "eval_episodes" in row else ""
-
-
-def _span(numbers: Sequence[int]) -> str:
-    """`16 runs`, or `14 to 16 runs` where methods differ."""
-    low, high = min(numbers), max(numbers)
-    return f"{low} to {high} runs" if low < high else f"{low} run{'' if low == 1 else 's'}"

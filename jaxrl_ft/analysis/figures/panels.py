@@ -12,11 +12,10 @@ from jaxrl_ft.analysis.report.content import (
     Story,
     counted,
     listed,
-    runs_in_words,
     which_methods,
 )
 from jaxrl_ft.analysis.report.measurements import KL_COLUMN, PhysicsGrid
-from jaxrl_ft.analysis.report.tables import format_interval, format_number
+from jaxrl_ft.analysis.report.tables import format_interval, format_number, runs_in_words
 from jaxrl_ft.analysis.statistics import standings
 from jaxrl_ft.analysis.statistics.standings import Standing
 from jaxrl_ft.analysis.statistics.summary import RIVALS, Row, chosen_methods, interval

@@ -1,6 +1,7 @@
 """The input of a report, its figures, and the words for how many runs there are and how intervals were made."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from numpy.typing import ArrayLike
@@ -8,7 +9,8 @@ from numpy.typing import ArrayLike
 from jaxrl_ft.analysis.figures.palette import Look, looks
 from jaxrl_ft.analysis.figures.style import Paper
 from jaxrl_ft.analysis.report.measurements import Film, Measurements
-from jaxrl_ft.analysis.report.tables import format_interval
+from jaxrl_ft.analysis.report.tables import format_interval, runs_in_words
+from jaxrl_ft.analysis.statistics.resampling import REPETITIONS
 from jaxrl_ft.analysis.statistics.standings import Standing
 from jaxrl_ft.analysis.statistics.summary import Row, best_first
 
@@ -18,6 +20,33 @@ if TYPE_CHECKING:
 BOOTSTRAP = (
     "{what}: 95% percentile bootstrap, {repetitions:,} resamples of pretrained agents and then of runs within agents"
 )
+
+
+@dataclass(frozen=True)
+class About:
+    """What was run, in words that may hold `code` between backticks.
+
+    Attributes:
+        source: the source task.
+        title: first heading.
+        targets: target name -> its shift.
+        budgets: name -> amount, such as {"fine-tuning env steps": 20_480}; whole numbers get commas.
+        seeds: name -> value, such as {"runs": 16, "seed": 3}; written as they are.
+        versions: package -> version.
+        hardware: part of the machine -> what it is.
+        notes: further sentences.
+        repetitions: resamples behind the intervals.
+    """
+
+    source: str
+    title: str = "Fine-tuning report"
+    targets: Mapping[str, str] = field(default_factory=dict)
+    budgets: Mapping[str, object] = field(default_factory=dict)
+    seeds: Mapping[str, object] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    hardware: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    repetitions: int = REPETITIONS
 
 
 class Panel(NamedTuple):
@@ -96,12 +125,6 @@ def counted(standings: Sequence[Standing]) -> str:
     """How many runs of each method and how many agents, in words."""
     agents = max(standing.agents for standing in standings)
     return f"{runs_in_words([s.runs for s in standings])} of each from {agents} pretrained agent{'s' * (agents != 1)}"
-
-
-def runs_in_words(numbers: Sequence[int]) -> str:
-    """`16 runs`, or `14 to 16 runs` where methods differ."""
-    low, high = min(numbers), max(numbers)
-    return f"{low} to {high} runs" if low < high else f"{low} run{'s' * (low != 1)}"
 
 
 def which_methods(chosen: Sequence[str], ranking: Sequence[Standing]) -> str:

@@ -4,39 +4,23 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from numpy.typing import ArrayLike
 
 from jaxrl_ft.analysis.figures.curves import curves_title, draw_bands, draw_source_target_bars, learning_bands
 from jaxrl_ft.analysis.figures.style import VECTORS, write_figure
+from jaxrl_ft.analysis.report.content import About
 from jaxrl_ft.analysis.report.html import html_report
 from jaxrl_ft.analysis.report.markdown import markdown_report
 from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.summary_table import Summary
-from jaxrl_ft.analysis.statistics.resampling import REPETITIONS
 from jaxrl_ft.analysis.statistics.summary import Row, best_first, is_ok, ranked
 from jaxrl_ft.core.files import write_csv, write_text
 
 HTML, MARKDOWN, LATEX, CSV, PARQUET = "report.html", "report.md", "table.tex", "runs.csv", "runs.parquet"
-
-
-@dataclass(frozen=True)
-class About:
-    """What was run, in words; the keywords that `html_report` and `markdown_report` share."""
-
-    source: str
-    title: str = "Fine-tuning report"
-    targets: Mapping[str, str] = field(default_factory=dict)
-    budgets: Mapping[str, object] = field(default_factory=dict)
-    seeds: Mapping[str, object] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    hardware: Mapping[str, str] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    repetitions: int = REPETITIONS
 
 
 def write_report(
@@ -59,13 +43,13 @@ def write_report(
         curve_steps: env steps [R, K].
         measurements: what else was measured.
     """
-    figures = write_figures(directory, about.targets, rows, runs, curves, curve_steps)
     results, remark = write_results(directory, runs)
+    about = replace(about, notes=(*about.notes, *([remark] if remark else [])))
+    figures = write_figures(directory, about.targets, rows, runs, curves, curve_steps)
     write_text(directory / LATEX, Summary(rows).latex())
-    words: dict[str, Any] = vars(replace(about, notes=(*about.notes, *([remark] if remark else []))))
-    write_text(directory / MARKDOWN, markdown_report(rows, figures=figures, runs=runs, **words))
+    write_text(directory / MARKDOWN, markdown_report(rows, about, figures=figures, runs=runs))
     beside = {MARKDOWN: "the tables as text", LATEX: "the table for LaTeX", **dict.fromkeys(results, "every run")}
-    page = html_report(rows, runs, curves, curve_steps, files=beside, measurements=measurements, **words)
+    page = html_report(rows, runs, curves, curve_steps, about, files=beside, measurements=measurements)
     write_text(directory / HTML, page)
     drawn = [Path(path).with_suffix(kind) for of in figures.values() for path in of for kind in (".png", *VECTORS)]
     return [directory / HTML, *(directory / name for name in beside), *(directory / path for path in drawn)]

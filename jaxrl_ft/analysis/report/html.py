@@ -14,11 +14,10 @@ from jaxrl_ft.analysis.figures.style import PAGE, PHONE
 from jaxrl_ft.analysis.figures.svg import DARK, THEMED, inline_svg, variable
 from jaxrl_ft.analysis.report import measurements as measured
 from jaxrl_ft.analysis.report import tables
-from jaxrl_ft.analysis.report.content import LeftOut, Panel, Story
+from jaxrl_ft.analysis.report.content import About, LeftOut, Panel, Story
 from jaxrl_ft.analysis.report.findings import cautions, findings
 from jaxrl_ft.analysis.report.markdown import FAILURE_COLUMNS, facts, failures, how
 from jaxrl_ft.analysis.report.measurements import Measurements
-from jaxrl_ft.analysis.statistics.resampling import REPETITIONS
 from jaxrl_ft.analysis.statistics.standings import detectable
 from jaxrl_ft.analysis.statistics.summary import REFERENCES, Row, ranked
 
@@ -38,18 +37,10 @@ def html_report(
     runs: Sequence[Row],
     curves: ArrayLike,
     curve_steps: ArrayLike,
+    about: About,
     *,
-    source: str,
-    title: str = "Fine-tuning report",
-    targets: Mapping[str, str] | None = None,
-    budgets: Mapping[str, object] | None = None,
-    seeds: Mapping[str, object] | None = None,
-    versions: Mapping[str, str] | None = None,
-    hardware: Mapping[str, str] | None = None,
-    notes: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
     measurements: Measurements | None = None,
-    repetitions: int = REPETITIONS,
     seed: int = 0,
 ) -> str:
     """The report as one HTML page that loads nothing: findings, a table to sort, figures, and how to read them.
@@ -61,17 +52,9 @@ def html_report(
         runs: one mapping per run, R of them; `kl_from_base` among them gives the figure of divergence.
         curves: mean greedy returns [R, K].
         curve_steps: env steps [R, K].
-        source: the source task in words; it, notes and findings may hold `code` between backticks.
-        title: first heading.
-        targets: target name -> its shift in words.
-        budgets: name -> amount, such as {"fine-tuning env steps": 20_480}; whole numbers get commas.
-        seeds: name -> value, such as {"runs": 16, "seed": 3}; written as they are.
-        versions: package -> version.
-        hardware: part of the machine -> what it is.
-        notes: further sentences.
+        about: what was run.
         files: what lies beside the page, path relative to it -> what it holds.
         measurements: what else was measured.
-        repetitions: resamples behind the intervals.
         seed: a Python int.
 
     Raises:
@@ -79,25 +62,23 @@ def html_report(
     """
     if not rows:
         raise ValueError("rows: [] is not allowed; a report needs at least one summary row")
-    extra = measured.check(measurements or Measurements())
-    shifts, ordered = targets or {}, ranked(rows)
-    story = Story(ordered, runs, curves, curve_steps, shifts, extra, repetitions, seed)
+    extra, ordered = measured.check(measurements or Measurements()), ranked(rows)
+    story = Story(ordered, runs, curves, curve_steps, about.targets, extra, about.repetitions, seed)
     shown = list(panels(story))
-    lines = facts(ordered, source, shifts, budgets or {}, seeds or {}, versions or {}, hardware or {})
     parts = [
-        _header(title, lines, shown),
+        _header(about.title, facts(ordered, about), shown),
         "<main>",
-        _findings(ordered, detectable(runs, repetitions, seed)),
+        _findings(ordered, detectable(runs, about.repetitions, seed)),
         _table(ordered),
         _failed(runs),
         _figures(shown),
         _left_out(shown),
-        _how(how(repetitions, runs)),
-        _notes([*cautions(rows), *notes]),
+        _how(how(about.repetitions, runs)),
+        _notes([*cautions(rows), *about.notes]),
         "</main>",
         _footer(files or {}),
     ]
-    return _page(title, "\n".join(part for part in parts if part))
+    return _page(about.title, "\n".join(part for part in parts if part))
 
 
 def prose(text: str) -> str:

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
+from jaxrl_ft.analysis.report.content import About
 from jaxrl_ft.analysis.report.findings import cautions, findings
 from jaxrl_ft.analysis.report.tables import cells, columns, markdown_table, meanings
-from jaxrl_ft.analysis.statistics.resampling import REPETITIONS
 from jaxrl_ft.analysis.statistics.standings import detectable
 from jaxrl_ft.analysis.statistics.summary import Row, is_ok, ranked
 
@@ -31,46 +31,30 @@ FAILURE_COLUMNS = ("target", "method", "why", "runs")
 
 def markdown_report(
     rows: Sequence[Row],
+    about: About,
     *,
-    source: str,
-    title: str = "Fine-tuning report",
-    targets: Mapping[str, str] | None = None,
-    budgets: Mapping[str, object] | None = None,
-    seeds: Mapping[str, object] | None = None,
-    versions: Mapping[str, str] | None = None,
-    hardware: Mapping[str, str] | None = None,
     figures: Mapping[str, Sequence[str | PurePath]] | None = None,
     runs: Sequence[Row] = (),
-    notes: Sequence[str] = (),
-    repetitions: int = REPETITIONS,
 ) -> str:
     """The report as Markdown: what was run, findings, tables and figures per target, and how to read them.
 
     Args:
         rows: summary rows from `summarise`.
-        source: the source task in words.
-        title: first heading.
-        targets: target name -> its shift in words.
-        budgets: name -> amount, such as {"fine-tuning env steps": 20_480}; whole numbers get commas.
-        seeds: name -> value, such as {"runs": 16, "seed": 3}; written as they are.
-        versions: package -> version.
-        hardware: part of the machine -> what it is.
+        about: what was run.
         figures: target name -> paths of its figures, relative to the report.
         runs: the rows of single runs, for the smallest difference that could be detected and the list of failures.
-        notes: further sentences.
-        repetitions: resamples behind the intervals.
 
     Raises:
         ValueError: no rows, or a figure with an absolute path (the report must survive being moved).
     """
     if not rows:
         raise ValueError("rows: [] is not allowed; a report needs at least one summary row")
-    shifts, ordered = targets or {}, ranked(rows)
-    lines = facts(ordered, source, shifts, budgets or {}, seeds or {}, versions or {}, hardware or {})
-    parts = [f"# {title}", "\n".join(f"- {heading}: {text}" for heading, text in lines)]
+    ordered, repetitions = ranked(rows), about.repetitions
+    lines = [f"- {heading}: {text}" for heading, text in facts(ordered, about)]
+    parts = [f"# {about.title}", "\n".join(lines)]
     parts += ["## Findings", *findings(ordered), *detectable(runs, repetitions)]
     for target in dict.fromkeys(row["target"] for row in ordered):
-        shift = f": {shifts[target]}" if shifts.get(target) else ""
+        shift = f": {about.targets[target]}" if about.targets.get(target) else ""
         parts.append(f"## {target}{shift}")
         of_target = [row for row in ordered if row["target"] == target]
         parts += [_table(of_target, "main"), _table(of_target, "rest")]
@@ -80,7 +64,7 @@ def markdown_report(
         parts += ["## Failed runs", markdown_table(FAILURE_COLUMNS, failed, text_columns=3)]
     parts += ["## How to read this", how(repetitions, runs)]
     parts.append("\n".join(f"- **{heading}**: {meaning}." for heading, meaning in meanings() if heading != "target"))
-    remarks = [*cautions(rows), *notes]
+    remarks = [*cautions(rows), *about.notes]
     if remarks:
         parts += ["## Notes", "\n".join(f"- {remark}" for remark in remarks)]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -98,22 +82,17 @@ def how(repetitions: int, runs: Sequence[Row]) -> str:
     return HOW.format(repetitions=repetitions) + (EPISODES.format(**counts) if len(counts) == 3 else "")
 
 
-def facts(
-    rows: Sequence[Row],
-    source: str,
-    shifts: Mapping[str, str],
-    budgets: Mapping[str, object],
-    seeds: Mapping[str, object],
-    versions: Mapping[str, str],
-    hardware: Mapping[str, str],
-) -> list[tuple[str, str]]:
+def facts(rows: Sequence[Row], about: About) -> list[tuple[str, str]]:
     """What the numbers come from: headings and Markdown."""
+    shifts = about.targets
+    amounts_of = {"Seeds": about.seeds, "Budgets": about.budgets}
+    amounts_of |= {"Versions": about.versions, "Hardware": about.hardware}
     named = dict.fromkeys(row["target"] for row in rows)
     texts = [f"`{target}`" + (f" ({shifts[target]})" if shifts.get(target) else "") for target in named]
     methods = dict.fromkeys(row["method"] for row in rows)
-    lines = [("Source", source), (f"Target{'s' if len(texts) > 1 else ''}", ", ".join(texts))]
+    lines = [("Source", about.source), (f"Target{'s' if len(texts) > 1 else ''}", ", ".join(texts))]
     lines.append(("Methods", ", ".join(f"`{method}`" for method in methods)))
-    for heading, entries in (("Seeds", seeds), ("Budgets", budgets), ("Versions", versions), ("Hardware", hardware)):
+    for heading, entries in amounts_of.items():
         if entries:
             amounts = [f"{name} {_amount(value, heading == 'Budgets')}" for name, value in entries.items()]
             lines.append((heading, ", ".join(amounts)))

@@ -113,6 +113,12 @@ def format_count(value: float, low: float, high: float) -> str:
     return f"{value:,.0f}" if alone else f"{value:,.0f} [{low:,.0f}, {high:,.0f}]"
 
 
+def runs_in_words(numbers: Sequence[int]) -> str:
+    """`16 runs`, or `14 to 16 runs` where methods differ."""
+    low, high = min(numbers), max(numbers)
+    return f"{low} to {high} runs" if low < high else f"{low} run{'s' * (low != 1)}"
+
+
 def wrapped(text: str, most: int) -> str:
     """The text in lines of at most so many characters, broken after `+`, `_` and their like where that is possible."""
     lines = [""]

@@ -11,6 +11,7 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft.analysis.report import files, text_tables
+from jaxrl_ft.analysis.report.content import About
 from jaxrl_ft.analysis.report.measurements import KL_COLUMN, check
 from jaxrl_ft.analysis.report.tables import cells, columns
 from jaxrl_ft.analysis.statistics.summary import summarise
@@ -87,7 +88,7 @@ def test_failed_runs_are_neither_filmed_nor_averaged(compared):
 def test_all_files_are_there_and_name_each_other(measured, compared, tmp_path):
     runs = compared.runs
     texts = {"long pole/1": "twice <the> length", "flipped": "left is right"}
-    about = files.About(source="`CartPole-v1`", title="Both", targets=texts, repetitions=20)
+    about = About(source="`CartPole-v1`", title="Both", targets=texts, repetitions=20)
     numbers = (runs, compared.curves, compared.curve_steps)
     paths = files.write_report(tmp_path, about, summarise(*numbers, repetitions=20), *numbers, measured)
     assert all(path.stat().st_size for path in paths)

@@ -9,6 +9,7 @@ from helpers.pages import assert_sound, film, grid, made, report
 
 from jaxrl_ft.analysis.figures import animation
 from jaxrl_ft.analysis.report import html, measurements, tables
+from jaxrl_ft.analysis.report.content import About
 from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.tables import AUC
 from jaxrl_ft.analysis.statistics import summary
@@ -108,7 +109,7 @@ def test_one_run_one_method_and_runs_that_failed_have_a_page():
     page = assert_sound(report(runs, np.full_like(curves, np.nan), steps))
     assert "no fine-tuning method finished" in page.text and not page.all("figure")
     with pytest.raises(ValueError, match="rows: "):
-        html.html_report([], [], [], [], source="s")
+        html.html_report([], [], [], [], About("s"))
 
 
 def test_nothing_that_is_named_can_become_a_part_of_the_page():

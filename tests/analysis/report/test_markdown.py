@@ -5,6 +5,7 @@ import pytest
 from helpers.synthetic import comparison
 
 from jaxrl_ft.analysis.report import findings, markdown
+from jaxrl_ft.analysis.report.content import About
 from jaxrl_ft.analysis.statistics import summary
 
 
@@ -29,18 +30,17 @@ def made():
 @pytest.fixture(scope="module")
 def text(made):
     runs, rows = made
-    return markdown.markdown_report(
-        rows,
+    about = About(
         source="CartPole-v1, defaults",
         targets={"long-pole": "half-length 1.0 m"},
         budgets={"fine-tuning env steps": 20_480},
         seeds={"runs": 16, "seed": 20_000},
         versions={"jax": "0.10.2"},
-        figures={"long-pole": ["figures/long-pole_learning_curves.png"]},
-        runs=runs,
         notes=["The machine was busy."],
         repetitions=200,
     )
+    figures = {"long-pole": ["figures/long-pole_learning_curves.png"]}
+    return markdown.markdown_report(rows, about, figures=figures, runs=runs)
 
 
 def test_what_was_run_stands_at_the_top(text):
@@ -69,7 +69,7 @@ def test_every_target_has_tables_with_every_method_best_first(text, made):
 def test_figures_are_embedded_by_relative_path_and_absolute_ones_refused(text, made):
     assert "![long-pole: long pole learning curves](<figures/long-pole_learning_curves.png>)" in text
     with pytest.raises(ValueError, match=r"figures: '/elsewhere/x\.png'"):
-        markdown.markdown_report(made[1], source="s", figures={"long-pole": ["/elsewhere/x.png"]})
+        markdown.markdown_report(made[1], About("s"), figures={"long-pole": ["/elsewhere/x.png"]})
 
 
 def test_failures_notes_and_method_of_intervals_are_told(text):
@@ -80,12 +80,12 @@ def test_failures_notes_and_method_of_intervals_are_told(text):
 
 
 def test_no_failed_section_without_failures(made):
-    assert "## Failed runs" not in markdown.markdown_report(made[1], source="s")
+    assert "## Failed runs" not in markdown.markdown_report(made[1], About("s"))
 
 
 def test_equal_input_gives_equal_text_and_nothing_is_nan(text, made):
     _, rows = made
-    assert markdown.markdown_report(rows, source="s") == markdown.markdown_report(rows, source="s")
+    assert markdown.markdown_report(rows, About("s")) == markdown.markdown_report(rows, About("s"))
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
     assert "\n\n\n" not in text
     assert text.endswith("\n")
@@ -154,6 +154,6 @@ def test_what_the_intervals_do_not_cover_is_said():
 def test_references_alone_and_failed_methods_have_a_report_too():
     assert findings.findings([entry("scratch", 1.0)]) == ["On `long-pole`, no fine-tuning method finished a run."]
     broken = entry("lora", np.nan, end=(np.nan,) * 3, n_ok=0, failed=16)
-    assert "no fine-tuning method finished" in markdown.markdown_report([broken], source="s")
+    assert "no fine-tuning method finished" in markdown.markdown_report([broken], About("s"))
     with pytest.raises(ValueError, match="at least one summary row"):
-        markdown.markdown_report([], source="s")
+        markdown.markdown_report([], About("s"))
