@@ -1,4 +1,4 @@
-"""What a command measures beside the runs of a comparison, for figures that need more than returns."""
+"""Measurements beside the runs of a comparison, for figures that need more than returns."""
 
 from collections.abc import Iterable, Sequence
 

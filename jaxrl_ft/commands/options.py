@@ -100,7 +100,7 @@ class Flags(SharedFlags):
 
 
 def joined(argv: Sequence[str], flags: type[Any]) -> tuple[str, ...]:
-    """The words of a command line in which a flag with several values stands once, with those of all its places.
+    """The command line with every flag once; the values of a flag that is repeated are put together.
 
     Args:
         argv: the words.
@@ -172,7 +172,7 @@ def second_pass(argv: Sequence[str], defaults: Mapping[str, Any], help_all: bool
 
 
 def listed(tables: Mapping[str, Table[Any]], purpose: str = PURPOSE) -> str:
-    """What every name can be, a paragraph for each flag, for the help."""
+    """The names that each flag takes, a paragraph for each flag, for the help."""
     lists = {"source": TASK_IDS, **tables}
     wrapped = textwrap.TextWrapper(shutil.get_terminal_size().columns, subsequent_indent="  ", break_on_hyphens=False)
     found = [wrapped.fill(f"{flag.replace('_', '-')}: {', '.join(table)}") for flag, table in lists.items()]
@@ -180,7 +180,7 @@ def listed(tables: Mapping[str, Table[Any]], purpose: str = PURPOSE) -> str:
 
 
 def texts(tables: Mapping[str, Table[Any]], purpose: str = PURPOSE) -> str:
-    """What every name can be and stands for, a line each, for the help."""
+    """The names that each flag takes and what they stand for, a line each, for the help."""
     parts = [purpose, f"source: {', '.join(TASK_IDS)}"]
     for flag, table in tables.items():
         rows = [f"  {name:<22} {table.text(name)}" for name in table]
@@ -241,7 +241,7 @@ def fields(config: Any) -> dict[str, Any]:
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The names of the second whose values differ from the first's."""
+    """The names in `after` whose values differ from those in `before`."""
     return [name for name, value in after.items() if value != before.get(name)]
 
 

@@ -138,4 +138,5 @@ def print_results(
     for (method, target), agents in comparison.cells.items() if verbose else ():
         print("\n  ".join([f"\n{method} on {target}:", *agents.report]))
     files = f"{CSV}, {MARKDOWN}, {LATEX}, figures and agents"
-    print(f"\nReport: {settings.out / HTML}; beside it {files}.\n{took}")
+    print(f"\nReport: {settings.out / HTML}; beside it {files}.")
+    print(textwrap.fill(took, wide, break_long_words=False, break_on_hyphens=False))

@@ -1,4 +1,4 @@
-"""What a command line of `sweep` asks to be searched for, resolved and checked."""
+"""The search that a command line of `sweep` asks for, resolved and checked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class SearchSettings:
     methods: Mapping[str, Method]
 
     def plan(self) -> dict[str, Any]:
-        """What makes two searches the same, as JSON."""
+        """Everything that decides the result of a search, as JSON."""
         return {
             "kind": self.kind,
             "space": {name: _json(own) for name, own in self.dimensions.items()},

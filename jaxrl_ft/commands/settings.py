@@ -120,7 +120,7 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
 
 
 def followed(settings: Settings, advice: Advice) -> Settings:
-    """The settings with the advised method among the methods, where it is none of the references as they are."""
+    """The settings with the advised method added, unless it is one of the references unchanged."""
     name = options.renamed(advice.method, METHODS[advice.method], advice.recipe)
     return dataclasses.replace(settings, methods={**settings.methods, **{name: advice.recipe}})
 
@@ -233,7 +233,7 @@ def budget(settings: Settings, method: Method | None) -> int:
 
 
 def _check(settings: Settings) -> None:
-    """Every check that pretraining, advice and fine-tuning make; of agents yet to be pretrained the shapes are enough.
+    """Make every check of pretraining, advice and fine-tuning; before pretraining, shapes stand for the agents.
 
     Raises:
         ValueError: something is not allowed.

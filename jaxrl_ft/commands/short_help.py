@@ -19,7 +19,7 @@ MORE = "Give --help-all for every flag, and for what each of these names stands 
 
 
 def without(words: Sequence[str]) -> list[str]:
-    """The command line without what asks for this help."""
+    """The command line without the words that ask for help."""
     return [word for word in words if word not in HELP]
 
 

@@ -121,22 +121,22 @@ class SweepSettings(SharedSettings):
 
     @property
     def hint(self) -> str:
-        """What a sweep that ends now leaves, and how it goes on, to follow the reason."""
+        """What is finished and how to go on, to be printed behind the reason of an early end."""
         pretrained = self.agents is None and (self.out / "agents" / "source").exists()
         if self.flags.dry_run or not (pretrained or directory.anything_finished(self.out)):
             return "; nothing was finished"
         return f"; what was finished is in {self.out}, and the same command goes on from there"
 
     def comparison(self) -> dict[str, Any]:
-        """What a comparison is given beside agents, targets and methods."""
+        """The arguments of `study` beside agents, targets and methods."""
         return {"budget": self.budget, "seeds": self.flags.seeds, "held_out": self.held_out}
 
     def untrained(self) -> Agents:
-        """Agents to plan with in the place of those that are yet to be pretrained."""
+        """Untrained agents of the right shapes, to plan with before pretraining."""
         return untrained(self.source, PPO(), MLP(), Adam(), self.flags.seeds)
 
     def plan(self) -> dict[str, Any]:
-        """What makes two sweeps the same, as JSON: all but where it is written and what it may take."""
+        """Everything that decides the numbers of a sweep, as JSON; not where it is written and what it may take."""
         flags = self.flags
         given = {} if self.agents is None else {"agents": directory.digest(tree.flatten(self.agents.params))}
         return {
@@ -244,7 +244,7 @@ def _bytes(text: str) -> int:
 
 
 def _check(settings: SweepSettings) -> None:
-    """Every check that pretraining, the search and the comparison make, before anything is written.
+    """Make every check of pretraining, the search and the comparison, before anything is written.
 
     Raises:
         ValueError: something is not allowed.

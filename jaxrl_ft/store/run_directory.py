@@ -72,7 +72,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def as_json(value: Any) -> str:
-    """What `write_json` writes."""
+    """The text that `write_json` writes."""
     return json.dumps(plain(value), allow_nan=False, indent=2) + "\n"
 
 

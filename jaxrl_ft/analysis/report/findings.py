@@ -172,7 +172,7 @@ def _kept(best: Row, tuned: Sequence[Row]) -> str:
     shown = format_interval(value, low, high) if lost >= 0 else format_interval(-value, -high, -low)
     text = f"On the source `{best['method']}` {verb} {shown} of return"
     least = min((row for row in tuned if np.isfinite(row["forgetting"])), key=lambda row: float(row["forgetting"]))
-    if least["method"] != best["method"]:
+    if least["method"] != best["method"] and format_number(least["forgetting"]) != format_number(lost):
         text += f"; `{least['method']}` forgets least ({_number(least, 'forgetting', True)})"
     return f"{text}."
 

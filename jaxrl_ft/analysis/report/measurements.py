@@ -1,4 +1,4 @@
-"""What a report shows beside the runs of a comparison, where somebody has measured it; plain NumPy."""
+"""What a report shows beside the runs of a comparison, if it was measured; plain NumPy."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

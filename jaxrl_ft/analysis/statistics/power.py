@@ -1,4 +1,4 @@
-"""What a comparison with these runs could have seen: the smallest difference it would probably have detected."""
+"""The smallest difference that a comparison with these runs would probably have detected."""
 
 from statistics import NormalDist
 from typing import NamedTuple

@@ -143,6 +143,15 @@ def test_forgetting_and_gain_on_the_source_have_positive_numbers():
     assert "gains 120 [100, 130]" in findings.findings([entry("lora", 400.0, **kept)])[0]
 
 
+def test_the_method_that_forgets_least_is_named_where_it_forgets_less():
+    def kept(value):
+        return {"forgetting": value, "forgetting_low": value - 1, "forgetting_high": value + 1}
+
+    for other, named in ((20.0, True), (50.001, False), (49.999, False), (80.0, False)):
+        rows = [entry("lora", 400.0, **kept(50.0)), entry("ewc", 300.0, **kept(other))]
+        assert ("`ewc` forgets least" in findings.findings(rows)[0]) == named
+
+
 def test_what_the_intervals_do_not_cover_is_said():
     fine = [entry("scratch", 1.0), entry("lora", 1.0, (0.0, -1.0, 1.0))]
     assert findings.cautions(fine) == []
