@@ -2,6 +2,8 @@
 
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
+from jaxtyping import Array, Float
+
 from jaxrl_ft.core.types import Params, Statistics
 
 
@@ -37,3 +39,35 @@ class Policy(NamedTuple):
     """running statistics of the normaliser; an empty dict when nothing is normalised"""
     network: Network
     """without leaves: all of its fields are static"""
+
+
+@runtime_checkable
+class ActionDistribution(Protocol):
+    """A distribution over actions, a pytree of arrays."""
+
+    def kl(self, other: Self) -> Float[Array, "..."]:
+        """The divergence of the other distribution from this one, in nats."""
+        ...
+
+
+@runtime_checkable
+class Behaviour(Protocol):
+    """The part of an algorithm that methods use: how a policy acts, and what its layers pass on."""
+
+    def distribution(self, policy: Policy, obs: Float[Array, "*B O"]) -> ActionDistribution:
+        """The action distribution at obs [..., O]."""
+        ...
+
+    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
+        """Activations of every hidden layer at obs [..., O], by path."""
+        ...
+
+
+@runtime_checkable
+class Experience(Protocol):
+    """Rows of experience [M, ...]; only the algorithm that collected them knows the rest of it."""
+
+    @property
+    def obs(self) -> Float[Array, "M O"]:
+        """The observations."""
+        ...

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Delta, Key, Params
 from jaxrl_ft.methods.adapters.base import Adapter, Critic, adapts, by_group, copy
 from jaxrl_ft.nets import actor_critic, parts
 
@@ -34,11 +35,11 @@ class Bottleneck(Adapter):
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"width": (1, 8192)}
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """`bottleneck_i` of every hidden layer: the one that is there, made as wide, or a fresh one."""
         return by_group(key, frozen, self.critic, self._bottlenecks)
 
-    def _bottlenecks(self, key: jax.Array, group: str, layers: Tree) -> Tree:
+    def _bottlenecks(self, key: Key, group: str, layers: Tree) -> Tree:
         found = {}
         for prefix, node in parts.networks(layers):
             for i, size in enumerate(parts.widths(node)):
@@ -75,11 +76,11 @@ class ResidualPolicy(Adapter):
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"width": (1, 8192)}
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """`residual` of each network, inside the last one where there are some already."""
         return by_group(key, frozen, self.critic, self._residual)
 
-    def _residual(self, key: jax.Array, group: str, layers: Tree) -> Tree:
+    def _residual(self, key: Key, group: str, layers: Tree) -> Tree:
         prefix, _ = parts.innermost(layers, "residual")
         fresh = parts.silenced(parts.network(key, layers, self.width))
         return {**tree.unflatten({f"{prefix}residual": fresh}), **_spread(layers)}
@@ -98,7 +99,7 @@ class PlasticityInjection(Adapter):
     critic: Critic = "same"
     """`full` trains all of the critic as it is"""
 
-    def freeze(self, key: jax.Array, base: Tree) -> Tree:
+    def freeze(self, key: Key, base: Params) -> Tree:
         """The base with a fresh network, of the shapes of its own, as `offset` inside its last residual."""
         injected = dict(base)
         for (group, layers), subkey in zip(base.items(), jax.random.split(key, len(base))):
@@ -108,11 +109,11 @@ class PlasticityInjection(Adapter):
                 injected[group] = tree.overlay(layers, tree.unflatten({f"{prefix}offset": fresh}))
         return injected
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """`residual` of each network: a copy of its `offset`."""
         return by_group(key, frozen, self.critic, self._residual)
 
-    def _residual(self, key: jax.Array, group: str, layers: Tree) -> Tree:
+    def _residual(self, key: Key, group: str, layers: Tree) -> Tree:
         prefix, node = parts.innermost(layers, "residual")
         return {**tree.unflatten({f"{prefix}residual": copy(node["offset"])}), **_spread(layers)}
 
@@ -134,11 +135,11 @@ class ProgressiveColumn(Adapter):
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"width": (1, 8192)}
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """`column` of each network, inside the last one where there are some already."""
         return by_group(key, frozen, self.critic, self._column)
 
-    def _column(self, key: jax.Array, group: str, layers: Tree) -> Tree:
+    def _column(self, key: Key, group: str, layers: Tree) -> Tree:
         prefix, _ = parts.innermost(layers, "column")
         return {**tree.unflatten({f"{prefix}column": parts.column(key, layers, self.width)}), **_spread(layers)}
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Delta, Key, Params
 from jaxrl_ft.methods.adapters.base import Adapter, Critic, adapts, by_group
 from jaxrl_ft.nets import parts
 
@@ -21,11 +22,11 @@ class InputAffine(Adapter):
     critic: Critic = "same"
     """`full` trains all of the critic and gives it no map"""
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """`input/kernel` [O, O] and `input/bias` [O] of each network: the identity."""
         return by_group(key, frozen, self.critic, lambda _, group, layers: {"input": _identity(parts.sizes(layers)[0])})
 
-    def merge(self, frozen: Tree, delta: Tree) -> Tree:
+    def merge(self, frozen: Tree, delta: Delta) -> Params:
         """The networks with the map in their first layers: obs' W + c = obs (A W) + (c + b W)."""
         flat, merged = tree.flatten(frozen), {}
         for group, entries in delta.items():
@@ -50,13 +51,13 @@ class OutputAffine(Adapter):
     critic: Critic = "same"
     """`full` trains all of the critic and gives it no map"""
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """`output/kernel` [A, A] and `output/bias` [A] of each network: the identity."""
         return by_group(
             key, frozen, self.critic, lambda _, group, layers: {"output": _identity(parts.sizes(layers)[1])}
         )
 
-    def merge(self, frozen: Tree, delta: Tree) -> Tree:
+    def merge(self, frozen: Tree, delta: Delta) -> Params:
         """The networks with the map in their last layers: (h W + c) C + d = h (W C) + (c C + d)."""
         flat, merged = tree.flatten(frozen), {}
         for group, entries in delta.items():
@@ -84,11 +85,11 @@ class IA3(Adapter):
     critic: Critic = "same"
     """`full` trains all of the critic without rescaling"""
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """`scale` [in], all ones, of every layer that reads hidden activations, under that layer's path."""
         return by_group(key, frozen, self.critic, lambda _, group, layers: _scales(layers))
 
-    def merge(self, frozen: Tree, delta: Tree) -> Tree:
+    def merge(self, frozen: Tree, delta: Delta) -> Params:
         """The networks with l_i W_ij for W_ij in every layer that has a scale."""
         flat = tree.flatten(frozen)
         for path, leaf in tree.flatten(delta).items():

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Delta, Key, Params
 
 Critic = Literal["same", "full"]
 """Whether the critic is adapted like the policy or trains in full."""
@@ -30,15 +31,15 @@ class Adapter:
     trains_all: ClassVar[bool] = False
     """whether the delta is all parameters of the base"""
 
-    def freeze(self, key: jax.Array, base: Tree) -> Tree:
+    def freeze(self, key: Key, base: Params) -> Tree:
         """Return what stays fixed during a run: the base, and what the adapter draws once."""
         return base
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """The delta before training; its top-level keys are the parameter groups."""
         raise NotImplementedError
 
-    def merge(self, frozen: Tree, delta: Tree) -> Tree:
+    def merge(self, frozen: Tree, delta: Delta) -> Params:
         """The parameters that frozen and delta make together: a tree of networks, all that an agent keeps."""
         return tree.overlay(frozen, delta)
 
@@ -70,7 +71,7 @@ class Full(Adapter):
     plain: ClassVar[bool] = True
     trains_all: ClassVar[bool] = True
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """A copy of the base."""
         return copy(frozen)
 
@@ -86,7 +87,7 @@ class Partial(Adapter):
 
     plain: ClassVar[bool] = True
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """The matching leaves of the base.
 
         Raises:
@@ -123,7 +124,7 @@ class LastK(Adapter):
 
     plain: ClassVar[bool] = True
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """The leaves of the last k layers."""
         paths = tree.flatten(frozen)
         return tree.select(frozen, lambda path: self._trains(path, paths) or not adapts(self.critic, path))
@@ -148,7 +149,7 @@ def copy(params: Tree) -> Tree:
     return jax.tree.map(jnp.array, params)
 
 
-def by_group(key: jax.Array, base: Tree, critic: Critic, make: Callable[[jax.Array, str, Tree], Tree]) -> Tree:
+def by_group(key: Key, base: Params, critic: Critic, make: Callable[[Key, str, Params], Tree]) -> Tree:
     """`make(key, group, layers)` for each adapted group, and a copy of the critic where it trains in full."""
     keys = jax.random.split(key, len(base))
     return {

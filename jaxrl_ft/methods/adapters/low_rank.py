@@ -1,14 +1,16 @@
 """Adapters that move the parameters within a small linear space: low-rank factors, and random subspaces."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Delta, Key, Params
 from jaxrl_ft.methods.adapters.base import RESTS, Adapter, Critic, adapts, by_group
 
 
@@ -37,7 +39,7 @@ class LoRA(Adapter):
         "rank_power": (0.0, 2.0),
     }
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """Factors `lora_a` [in, r] and `lora_b` [r, out] for every kernel.
 
         Raises:
@@ -62,7 +64,7 @@ class LoRA(Adapter):
             delta[f"{parent}/lora_b"] = jnp.zeros((self.rank, kernels[path].shape[1]), jnp.float32)
         return tree.unflatten(delta)
 
-    def merge(self, frozen: Tree, delta: Tree) -> Tree:
+    def merge(self, frozen: Tree, delta: Delta) -> Params:
         """The base with W₀ + (α/r^p) A B for every factored kernel."""
         flat, changes = tree.flatten(frozen), tree.flatten(delta)
         merged = flat | {path: leaf for path, leaf in changes.items() if path in flat}
@@ -82,7 +84,9 @@ class LoRA(Adapter):
         rank = f"rank {min(self.rank, *shape)}"
         return rank if any(factors) else f"{rank}, {RESTS}"
 
-    def _kernel(self, before: jax.Array, after: jax.Array, changes: dict[str, Any], parent: str) -> jax.Array:
+    def _kernel(
+        self, before: Float[Array, "n m"], after: Float[Array, "n m"], changes: dict[str, jax.Array], parent: str
+    ) -> Float[Array, "n m"]:
         return after
 
 
@@ -96,7 +100,7 @@ class DoRA(LoRA):
     gradient flows through ‖V‖. A column of W₀ that is zero has no direction to keep, so it has W = V.
     """
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """LoRA's factors and a `magnitude` [out] for every kernel.
 
         Raises:
@@ -106,7 +110,9 @@ class DoRA(LoRA):
         parents = [path.removesuffix("/lora_a") for path in delta if path.endswith("/lora_a")]
         return tree.unflatten(delta | {f"{parent}/magnitude": _norms(flat[f"{parent}/kernel"]) for parent in parents})
 
-    def _kernel(self, before: jax.Array, after: jax.Array, changes: dict[str, Any], parent: str) -> jax.Array:
+    def _kernel(
+        self, before: Float[Array, "n m"], after: Float[Array, "n m"], changes: dict[str, jax.Array], parent: str
+    ) -> Float[Array, "n m"]:
         # Zero columns must not divide by zero even where the choice falls on the other branch.
         lengths = jnp.stack([_norms(before), jax.lax.stop_gradient(_norms(jax.lax.stop_gradient(after)))])
         fixed = jnp.any(lengths == 0, axis=0)
@@ -114,7 +120,7 @@ class DoRA(LoRA):
         return jnp.where(fixed, 1.0, ratio)[None] * after
 
 
-def _norms(kernel: jax.Array) -> jax.Array:
+def _norms(kernel: Float[Array, "n m"]) -> Float[Array, " m"]:
     return jnp.sqrt(jnp.sum(kernel**2, axis=0))
 
 
@@ -135,7 +141,7 @@ class RandomSubspace(Adapter):
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"dimensions": (1, 4096)}
 
-    def freeze(self, key: jax.Array, base: Tree) -> Tree:
+    def freeze(self, key: Key, base: Params) -> Tree:
         """`base`, and the transposed P of each adapted group [d, D] as `projection`; D numbers are in the group.
 
         Raises:
@@ -151,11 +157,11 @@ class RandomSubspace(Adapter):
             projection[group] = directions / jnp.linalg.norm(directions, axis=1, keepdims=True)
         return {"base": base, "projection": projection}
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """`z` [d] of each adapted group, at zero."""
         return by_group(key, frozen["base"], self.critic, lambda *_: {"z": jnp.zeros((self.dimensions,), jnp.float32)})
 
-    def merge(self, frozen: Tree, delta: Tree) -> Tree:
+    def merge(self, frozen: Tree, delta: Delta) -> Params:
         """θ₀ + P z for each adapted group."""
         merged = dict(delta)
         for group, projection in frozen["projection"].items():

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Delta, Key, Params
 from jaxrl_ft.methods.adapters.base import Adapter, Critic, adapts, by_group
 
 
@@ -27,7 +28,7 @@ class Sparse(Adapter):
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"per_thousand": (1, 1000)}
 
-    def freeze(self, key: jax.Array, base: Tree) -> Tree:
+    def freeze(self, key: Key, base: Params) -> Tree:
         """`base`, and `entries`: the places of what trains in each flattened kernel, int32 [K]."""
         sizes = {path: leaf.size for path, leaf in tree.flatten(base).items() if self._masks(path)}
         entries = {}
@@ -36,11 +37,11 @@ class Sparse(Adapter):
             entries[path] = jnp.argsort(jax.random.bits(subkey, (size,), jnp.uint32))[:num].astype(jnp.int32)
         return {"base": base, "entries": tree.unflatten(entries)}
 
-    def init(self, key: jax.Array, frozen: Tree) -> Tree:
+    def init(self, key: Key, frozen: Tree) -> Delta:
         """The values of the drawn entries, [K] for each kernel, under the kernel's path."""
         return by_group(key, frozen["base"], self.critic, lambda _, group, layers: _take(layers, frozen, group))
 
-    def merge(self, frozen: Tree, delta: Tree) -> Tree:
+    def merge(self, frozen: Tree, delta: Delta) -> Params:
         """The base with the trained values in their places."""
         flat, entries = tree.flatten(frozen["base"]), tree.flatten(frozen["entries"])
         merged = dict(flat)

@@ -119,7 +119,9 @@ def _scores(readings: Readings, evidence: Evidence, slopes: Coefficients, pushes
     density = log_density(slopes, evidence.target.slopes, unit)
     density += log_density(pushes, evidence.target.pushes, EPSILON * unit_pushes)
     shifted = _shifts(readings, evidence)[1].sum(axis=1)
-    return density.sum(axis=1) - _cost(readings, evidence) - _surprise(readings, evidence) - _SHIFTED * shifted
+    return np.asarray(
+        density.sum(axis=1) - _cost(readings, evidence) - _surprise(readings, evidence) - _SHIFTED * shifted
+    )
 
 
 def _surprise(readings: Readings, evidence: Evidence) -> Floats:
@@ -132,7 +134,7 @@ def _surprise(readings: Readings, evidence: Evidence) -> Floats:
     surprise = np.square(apart).sum(axis=1) / 2
     alike = np.minimum(np.square(apart[:, :, None] - apart[:, None, :]) / 2, _SPREAD).sum(axis=2).min(axis=1)
     unscaled = np.all(np.abs(readings.scale) == 1, axis=1)
-    return np.where(unscaled, np.minimum(surprise, _SPREAD + alike), surprise)
+    return np.asarray(np.where(unscaled, np.minimum(surprise, _SPREAD + alike), surprise))
 
 
 def _changes(readings: Readings, evidence: Evidence) -> NDArray[np.bool_]:
@@ -147,7 +149,7 @@ def _cost(readings: Readings, evidence: Evidence) -> Floats:
     reordered, _, acting = _changes(readings, evidence).T
     units = (np.abs(readings.scale) != 1).sum(axis=1)
     cost = _ORDER * reordered + _REVERSED * (readings.scale < 0).sum(axis=1) + _ACTIONS * acting
-    return cost + _UNITS * (units > 0) + _UNIT * units
+    return np.asarray(cost + _UNITS * (units > 0) + _UNIT * units)
 
 
 def _alike(readings: Readings, evidence: Evidence, slopes: Floats, pushes: Floats, best: int) -> NDArray[np.bool_]:
@@ -156,7 +158,7 @@ def _alike(readings: Readings, evidence: Evidence, slopes: Floats, pushes: Float
     predicted = np.concatenate([slopes / units[0], pushes / units[1]], axis=2).reshape(len(slopes), -1)
     same = np.abs(predicted - predicted[best]).max(axis=1) <= _SAME * np.abs(predicted[best]).max()
     meanings = np.concatenate([readings.order, readings.scale < 0, readings.actions], axis=1)
-    return (meanings[:, None] == meanings[same]).all(axis=2).any(axis=1)
+    return np.asarray((meanings[:, None] == meanings[same]).all(axis=2).any(axis=1))
 
 
 def _scaled(reading: Readings, evidence: Evidence) -> tuple[Floats, Floats, str]:
@@ -188,7 +190,7 @@ def _solved(plain: Readings, ratio: Floats, evidence: Evidence) -> Floats:
     told = np.concatenate([np.zeros(apart.sum()), (pushes[0] / usual[1]).reshape(-1)])
     inverse = np.linalg.lstsq(rows, told, rcond=None)[0]
     room = _SPREAD_DEVIATIONS * start_ratio(order, evidence)[1]
-    return 1.0 / np.clip(inverse, *(np.exp([-room, room])[:, None] / ratio))
+    return np.asarray(1.0 / np.clip(inverse, *(np.exp([-room, room])[:, None] / ratio)))
 
 
 def _shifts(readings: Readings, evidence: Evidence) -> tuple[Floats, NDArray[np.bool_]]:

@@ -139,7 +139,7 @@ def log_prior(log_scale: Floats) -> Floats:
     around = _log_normal(log_scale - mean[:, None], _SPIKE).sum(axis=1) - _log_normal(0.0, _SPIKE / np.sqrt(size))
     alike = around + _log_normal(mean, np.hypot(1.0, _SPIKE / np.sqrt(size)))
     weights = np.log([1 - _CHANGED, _CHANGED * (1 - _ALIKE), _CHANGED * _ALIKE])
-    return np.logaddexp.reduce(np.stack([none.sum(axis=1), each, alike]) + weights[:, None], axis=0)
+    return np.asarray(np.logaddexp.reduce(np.stack([none.sum(axis=1), each, alike]) + weights[:, None], axis=0))
 
 
 def _log_starts(log_scale: Floats, log_ratio: Floats, room: float) -> Floats:
@@ -147,7 +147,7 @@ def _log_starts(log_scale: Floats, log_ratio: Floats, room: float) -> Floats:
     apart = (log_ratio - log_scale)[..., None] - _COMMON
     plain = np.log(1 - _SINGLE) + _log_normal(apart, room)
     single = np.logaddexp(plain, np.log(_SINGLE) + _log_normal(apart, np.hypot(2.0, room)))
-    return np.logaddexp.reduce(single.sum(axis=1) + _LOG_COMMON, axis=1)
+    return np.asarray(np.logaddexp.reduce(single.sum(axis=1) + _LOG_COMMON, axis=1))
 
 
 def _log_dynamics(log_scale: Floats, plain: Readings, evidence: Evidence) -> Floats:
@@ -157,7 +157,7 @@ def _log_dynamics(log_scale: Floats, plain: Readings, evidence: Evidence) -> Flo
     slopes, pushes = predictions(many._replace(scale=many.scale * np.exp(log_scale)), evidence)
     # As for readings, a sensor's own slope is free.
     density = log_density(slopes, evidence.target.slopes, np.hypot(EPSILON * slope, np.eye(len(slope))))
-    return (density + log_density(pushes, evidence.target.pushes, EPSILON * push)).sum(axis=1)
+    return np.asarray((density + log_density(pushes, evidence.target.pushes, EPSILON * push)).sum(axis=1))
 
 
 def _log_normal(apart: Any, width: Any) -> Any:

@@ -1,12 +1,13 @@
 """The interface of the data axis: tasks to collect on, a guide, and stored rows."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from jaxrl_ft.core.config import config
-from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.tree import Tree, map_leaves
+from jaxrl_ft.core.types import Key, PyTree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.penalties import Source
 
@@ -34,19 +35,19 @@ class Data:
             ValueError: they cannot.
         """
 
-    def init(self, key: jax.Array, source: Source) -> Tree:
+    def init(self, key: Key, source: Source) -> Tree:
         """The memory, a pytree of arrays."""
         return {}
 
-    def tasks(self, key: jax.Array, source: Task, target: Task, progress: jax.Array, num_envs: int) -> Task:
+    def tasks(self, key: Key, source: Task, target: Task, progress: jax.Array, num_envs: int) -> Task:
         """The physics of each of N environments in an update, a task with leaves [N, ...]; episodes go on in it."""
-        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_envs, *jnp.shape(leaf))), target)
+        return map_leaves(lambda leaf: jnp.broadcast_to(leaf, (num_envs, *jnp.shape(leaf))), target)
 
     def horizon(self, memory: Tree, progress: jax.Array) -> jax.Array:
         """Return how many first steps of every episode the base acts in, a scalar; called only if `guided`."""
         return jnp.zeros((), jnp.float32)
 
-    def mix(self, key: jax.Array, memory: Tree, data: Any, indices: jax.Array) -> tuple[Any, jax.Array]:
+    def mix(self, key: Key, memory: Tree, data: PyTree, indices: jax.Array) -> tuple[PyTree, jax.Array]:
         """Return rows [M + K, ...] and indices [G, B] for the rollout's [M, ...], [G, B]; called only if `replays`."""
         return data, indices
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Key
 from jaxrl_ft.methods.data.base import Data
 from jaxrl_ft.methods.penalties import Source
 
@@ -48,7 +49,7 @@ class JumpStart(Data):
         "smoothing": (1e-3, 1.0),
     }
 
-    def init(self, key: jax.Array, source: Source) -> Tree:
+    def init(self, key: Key, source: Source) -> Tree:
         """Scalars: the stage, the moving average, its best, and whether any episode has ended (0 or 1)."""
         return {name: jnp.zeros((), jnp.float32) for name in ("stage", "average", "best", "begun")}
 

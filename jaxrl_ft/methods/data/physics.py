@@ -1,11 +1,13 @@
 """Experience on other physics beside the target's: the source's own, or some between the two."""
 
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 import jax
 import jax.numpy as jnp
 
 from jaxrl_ft.core.config import config
+from jaxrl_ft.core.tree import map_leaves
+from jaxrl_ft.core.types import Key, Leaf, Scalar
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.data.base import Data
 
@@ -13,9 +15,10 @@ SWITCHES = ("flip_actions",)
 """Quantities that are 0 or 1 though their type is a float: nothing lies between."""
 
 
-def _left(progress: jax.Array, decay: Any) -> jax.Array:
+def _left(progress: jax.Array, decay: Scalar) -> jax.Array:
     """(1 - p)^decay: 1 throughout for decay 0, a straight line to zero for 1."""
-    return (1.0 - progress) ** decay
+    left: jax.Array = (1.0 - progress) ** decay
+    return left
 
 
 def _check_one_simulator(source: Task, target: Task) -> None:
@@ -50,13 +53,13 @@ class Mixture(Data):
         """
         _check_one_simulator(source, target)
 
-    def tasks(self, key: jax.Array, source: Task, target: Task, progress: jax.Array, num_envs: int) -> Task:
+    def tasks(self, key: Key, source: Task, target: Task, progress: jax.Array, num_envs: int) -> Task:
         """The source's physics for the first environments, the target's for the rest."""
         on_source = jnp.arange(num_envs, dtype=jnp.float32) + 0.5 < self.share * _left(progress, self.decay) * num_envs
-        return jax.tree.map(lambda old, new: _choose(on_source, old, new), source, target)
+        return map_leaves(lambda old, new: _choose(on_source, old, new), source, target)
 
 
-def _choose(condition: jax.Array, on_true: Any, on_false: Any) -> jax.Array:
+def _choose(condition: jax.Array, on_true: Leaf, on_false: Leaf) -> jax.Array:
     """`[N, ...]`: one of two leaves [...] for each entry of the condition [N]."""
     return jnp.where(condition.reshape((-1,) + (1,) * jnp.ndim(on_true)), on_true, on_false)
 
@@ -96,7 +99,7 @@ class Between(Data):
                     f"{_name(path)}={theirs}, where {error}"
                 ) from None
 
-    def tasks(self, key: jax.Array, source: Task, target: Task, progress: jax.Array, num_envs: int) -> Task:
+    def tasks(self, key: Key, source: Task, target: Task, progress: jax.Array, num_envs: int) -> Task:
         """A point in the box for each environment."""
         spread = self.spread * _left(progress, self.decay)
         paths, structure = jax.tree.flatten_with_path(target)
@@ -107,14 +110,14 @@ class Between(Data):
                 drawn.append(_interpolate(spread * u, old, new))
             else:
                 drawn.append(_choose(coin < 0.5 * spread, old, new))
-        return jax.tree.unflatten(structure, drawn)
+        return cast(Task, jax.tree.unflatten(structure, drawn))
 
 
-def _name(path: tuple[Any, ...]) -> str:
+def _name(path: tuple[object, ...]) -> str:
     return jax.tree_util.keystr(path[-1:], simple=True)
 
 
-def _interpolate(weight: jax.Array, source: Any, target: Any) -> jax.Array:
+def _interpolate(weight: jax.Array, source: Leaf, target: Leaf) -> jax.Array:
     """target + w (source - target), [N, ...], for leaves [...] and w [N]; never past either by rounding."""
     weight, source, target = weight.reshape((-1,) + (1,) * jnp.ndim(target)), source[None], target[None]
     point = jnp.clip(target + weight * (source - target), jnp.minimum(source, target), jnp.maximum(source, target))

@@ -1,12 +1,13 @@
 """Stored experience of the source in every minibatch."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Key, PyTree
 from jaxrl_ft.methods.data.base import Data
 from jaxrl_ft.methods.penalties import Source
 
@@ -32,11 +33,11 @@ class Replay(Data):
     replays: ClassVar[bool] = True
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"share": (0.0, 1.0), "source_steps": (1, 2**24)}
 
-    def init(self, key: jax.Array, source: Source) -> Tree:
+    def init(self, key: Key, source: Source) -> Tree:
         """The source rows [K, ...]."""
         return source.data
 
-    def mix(self, key: jax.Array, memory: Tree, data: Any, indices: jax.Array) -> tuple[Any, jax.Array]:
+    def mix(self, key: Key, memory: Tree, data: PyTree, indices: jax.Array) -> tuple[PyTree, jax.Array]:
         """The source rows behind the rollout's, and round(share B) random places of each minibatch pointing there.
 
         Args:

@@ -137,8 +137,8 @@ def _regress(inputs: Floats, outputs: Floats, kind: Any, num: int) -> Floats:
 def _solve(inputs: Floats, outputs: Floats) -> Floats:
     ridge = np.sqrt(_RIDGE * len(inputs)) * np.eye(inputs.shape[1])
     padded = np.concatenate([outputs, np.zeros((inputs.shape[1], outputs.shape[1]))])
-    return np.linalg.lstsq(np.concatenate([inputs, ridge]), padded, rcond=None)[0]
+    return np.asarray(np.linalg.lstsq(np.concatenate([inputs, ridge]), padded, rcond=None)[0])
 
 
 def _unexplained(inputs: Floats, change: Floats, kind: Any, weights: Floats) -> Floats:
-    return change - np.einsum("mi,mik->mk", inputs, weights[kind])
+    return np.asarray(change - np.einsum("mi,mik->mk", inputs, weights[kind]))

@@ -1,13 +1,12 @@
 """The interface of interventions, which change parameters between gradient steps."""
 
-from typing import Any, ClassVar
-
-import jax
+from typing import ClassVar
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
-from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.policy import Behaviour, Experience, Policy
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Key, Memory
 
 Outcome = tuple[Tree, Tree, Tree | None]
 """The memory, all parameters, and bools like them: the entries whose moments and step counts start over."""
@@ -22,18 +21,18 @@ class Intervention:
     hooks: ClassVar[tuple[str, ...]] = ()
     """which of `after_step` and `after_update` it has"""
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy) -> Memory:
         """The memory, a pytree of arrays; `policy` is where training starts, after the warm start."""
         return {}
 
     def after_step(
-        self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment
+        self, key: Key, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
     ) -> Outcome:
         """Return the outcome of a gradient step on `batch` [B, ...] that led to `policy`."""
         return memory, policy.params, None
 
     def after_update(
-        self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, data: Any, moment: Moment
+        self, key: Key, memory: Memory, algo: Behaviour, policy: Policy, data: Experience, moment: Moment
     ) -> Outcome:
         """Return the outcome of all gradient steps of an update on the rollout `data` [M, ...]."""
         return memory, policy.params, None

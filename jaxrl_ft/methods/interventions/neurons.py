@@ -5,6 +5,7 @@ are a row of the next layer's kernel. Only `dense_i` and `head` are read; what e
 """
 
 import itertools
+import math
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Key
 
 Groups = Literal["both", "policy", "value"]
 """Whose layers are meant: every network's, the policy's or the critic's."""
@@ -59,10 +61,10 @@ def scale(path: str, shape: tuple[int, ...]) -> float:
 
     The longer side holds orthonormal vectors, so that n m entries have squares that sum to gain² min(n, m).
     """
-    return gain(path) / max(shape) ** 0.5
+    return float(gain(path) / max(shape) ** 0.5)
 
 
-def fresh_units(key: jax.Array, params: Tree, layers: list[Layer], num: int | None = None) -> dict[Layer, jax.Array]:
+def fresh_units(key: Key, params: Tree, layers: list[Layer], num: int | None = None) -> dict[Layer, jax.Array]:
     """Incoming weights [in, num] of fresh units of each layer, independent of one another; by default one per unit.
 
     A column of an orthogonal n x m matrix consists of the first n coordinates of a point that is uniform on the sphere
@@ -79,7 +81,7 @@ def fresh_units(key: jax.Array, params: Tree, layers: list[Layer], num: int | No
     }
 
 
-def turned(key: jax.Array, matrices: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def turned(key: Key, matrices: dict[str, jax.Array]) -> dict[str, jax.Array]:
     """Other matrices [n, m] of the distribution of the given Haar-distributed ones, for a few products each.
 
     D has random signs on its diagonal and v is Gaussian; both factors are orthogonal, which keeps the Haar measure.
@@ -97,17 +99,17 @@ def _reflect(matrix: jax.Array, draw: jax.Array) -> jax.Array:
     return x.T if matrix.shape[0] < matrix.shape[1] else x
 
 
-def _normals(key: jax.Array, shapes: dict[Any, tuple[int, ...]]) -> dict[Any, jax.Array]:
+def _normals(key: Key, shapes: dict[Any, tuple[int, ...]]) -> dict[Any, jax.Array]:
     """Gaussian numbers of several shapes from one draw, which compiles far faster than several."""
     like = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
     return tree.unravel(jax.random.normal(key, (tree.size(like),), jnp.float32), like) if like else {}
 
 
-def rough_noise(key: jax.Array, num: int) -> jax.Array:
+def rough_noise(key: Key, num: int) -> jax.Array:
     """Numbers [num] of mean 0 and variance 1, uniform over 256 levels: four from each random word, for every step."""
     words = jax.random.bits(key, (-(-num // 4),), jnp.uint32)
     levels = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[:num]
-    return (levels.astype(jnp.float32) - 127.5) * (12.0 / (256**2 - 1)) ** 0.5
+    return (levels.astype(jnp.float32) - 127.5) * math.sqrt(12.0 / (256**2 - 1))
 
 
 def due(count: jax.Array, period: jax.Array | float) -> jax.Array:

@@ -1,6 +1,6 @@
 """Interventions that make units and layers new: their weights, moments and step counts start over."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
-from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.policy import Behaviour, Experience, Policy
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Key, Memory
 from jaxrl_ft.methods.interventions import neurons
 from jaxrl_ft.methods.interventions.base import Intervention, Outcome
 from jaxrl_ft.methods.interventions.neurons import Groups
@@ -35,12 +36,12 @@ class ReDo(Intervention):
     hooks: ClassVar[tuple[str, ...]] = ("after_update",)
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"tau": (-1.0, 1e6), "period": (1.0, 1e9)}
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy) -> Memory:
         """The number of updates so far."""
         return {"updates": jnp.zeros((), jnp.int32)}
 
     def after_update(
-        self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, data: Any, moment: Moment
+        self, key: Key, memory: Memory, algo: Behaviour, policy: Policy, data: Experience, moment: Moment
     ) -> Outcome:
         """When due, the policy with its dormant units exchanged."""
         updates = memory["updates"] + 1
@@ -86,7 +87,7 @@ class ContinualBackprop(Intervention):
         "centered": (0.0, 1.0),
     }
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy) -> Memory:
         """Of each layer `utility`, `activation` and `age` [width], and the number of units `owed`."""
         memory = {}
         for layer in neurons.hidden(policy.params, self.groups):
@@ -98,7 +99,7 @@ class ContinualBackprop(Intervention):
         return tree.unflatten(memory)
 
     def after_step(
-        self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment
+        self, key: Key, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
     ) -> Outcome:
         """The policy with at most one unit of each layer exchanged."""
         layers = neurons.hidden(policy.params, self.groups)
@@ -158,7 +159,7 @@ class PeriodicResets(Intervention):
         "layers": (1, 65),
     }
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy) -> Memory:
         """A fresh kernel for each layer that is reset, from which later ones are turned, and the resets so far."""
         flat, paths = tree.flatten(policy.params), self._paths(policy.params)
         kernels = {}
@@ -168,7 +169,7 @@ class PeriodicResets(Intervention):
         return {"kernels": tree.unflatten(kernels), "spans": jnp.zeros((), jnp.float32)}
 
     def after_update(
-        self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, data: Any, moment: Moment
+        self, key: Key, memory: Memory, algo: Behaviour, policy: Policy, data: Experience, moment: Moment
     ) -> Outcome:
         """When a span of the budget has passed, the policy with fresh layers."""
         spans = jnp.floor(moment.progress / self.period)

@@ -4,16 +4,15 @@ Interventions treat the kernels and biases of `dense_i` and `head`; every number
 switches it off bit for bit.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
-from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.policy import Behaviour, Experience, Policy
+from jaxrl_ft.core.types import Key, Memory
 from jaxrl_ft.methods.interventions import neurons
 from jaxrl_ft.methods.interventions.base import Intervention, Outcome
 from jaxrl_ft.methods.interventions.neurons import Groups
@@ -38,7 +37,7 @@ class SoftShrinkPerturb(Intervention):
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"shrink": (0.0, 1.0), "perturb": (0.0, 10.0)}
 
     def after_step(
-        self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment
+        self, key: Key, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
     ) -> Outcome:
         """Every dense kernel and bias shrunk, and the kernels perturbed."""
         flat = tree.flatten(policy.params)
@@ -76,7 +75,7 @@ class WeightClipping(Intervention):
     hooks: ClassVar[tuple[str, ...]] = ("after_step",)
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"kappa": (0.0, 1e9), "start": (0.0, 1e9)}
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy) -> Memory:
         """The bound s of each kernel and bias, scalars."""
         flat, bounds = tree.flatten(policy.params), {}
         for path in neurons.dense(policy.params, self.groups):
@@ -86,7 +85,7 @@ class WeightClipping(Intervention):
         return tree.unflatten(bounds)
 
     def after_step(
-        self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment
+        self, key: Key, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
     ) -> Outcome:
         """Every dense kernel and bias within its bound."""
         flat = tree.flatten(policy.params)
@@ -114,14 +113,14 @@ class NormalizeProject(Intervention):
     hooks: ClassVar[tuple[str, ...]] = ("after_step",)
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"strength": (0.0, 1.0), "head": (0.0, 1.0)}
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy) -> Memory:
         """The norm of each kernel, scalars."""
         flat = tree.flatten(policy.params)
         layers = neurons.dense(policy.params, self.groups)
         return tree.unflatten({f"{path}/kernel": jnp.linalg.norm(flat[f"{path}/kernel"]) for path in layers})
 
     def after_step(
-        self, key: jax.Array, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment
+        self, key: Key, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
     ) -> Outcome:
         """Every dense kernel with its first norm; one of zeros stays."""
         flat = tree.flatten(policy.params)

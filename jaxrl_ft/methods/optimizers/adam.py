@@ -1,7 +1,7 @@
 """Adam and what differs from it by a number, a mask or a decay."""
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,8 @@ import optax
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods.optimizers.base import Optimizer, Pace
+from jaxrl_ft.core.types import PyTree
+from jaxrl_ft.methods.optimizers.base import Optimizer, Pace, stepped
 
 # Smallest share of agreeing entries that a cautious step divides by (Liang et al. 2024).
 _MIN_SHARE = 1e-3
@@ -50,7 +51,7 @@ class Adam(Optimizer):
             direction, optax.add_decayed_weights(self.weight_decay), optax.scale(-1.0 * self.learning_rate)
         )
 
-    def _step(self, grads: jax.Array, state: Any, group: Tree, pace: Pace) -> tuple[jax.Array, Any]:
+    def _step(self, grads: jax.Array, state: PyTree, group: Tree, pace: Pace) -> tuple[jax.Array, PyTree]:
         moments, *rest = state
         anew = pace.begins & (jnp.asarray(self.local_time) > 0.5)
         moments = moments._replace(count=jnp.where(anew, 0, moments.count))
@@ -60,17 +61,17 @@ class Adam(Optimizer):
 def _counted(beta1: float, beta2: float, eps: float, nesterov: bool) -> optax.GradientTransformation:
     """Adam with a step count for every entry; 1 - β^t by expm1, which is a third of a power's cost and more exact."""
 
-    def update(grads: jax.Array, state: optax.ScaleByAdamState, params: Any = None) -> tuple[jax.Array, Any]:
+    def update(grads: jax.Array, state: PyTree, params: PyTree = None) -> tuple[jax.Array, PyTree]:
         mu = optax.tree.update_moment(grads, state.mu, beta1, 1)
         nu = optax.tree.update_moment(grads, state.nu, beta2, 2)
-        count = optax.safe_increment(state.count)
+        count = cast(jax.Array, optax.safe_increment(state.count))
         mean = mu / _weight(beta1, count)
         if nesterov:
             mean = beta1 * mu / _weight(beta1, count + 1) + (1 - beta1) * grads / _weight(beta1, count)
         step = mean / (jnp.sqrt(nu / _weight(beta2, count)) + eps)
         return step, optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
 
-    return optax.GradientTransformation(optax.scale_by_adam().init, update)
+    return optax.GradientTransformation(optax.scale_by_adam().init, cast(optax.TransformUpdateFn, update))
 
 
 def _weight(beta: float, count: jax.Array) -> jax.Array:
@@ -80,19 +81,19 @@ def _weight(beta: float, count: jax.Array) -> jax.Array:
 def _cautious(direction: optax.GradientTransformation, like: Tree) -> optax.GradientTransformation:
     """The direction u with the entries where u g > 0 alone, over their share of each tensor (arXiv:2411.16085)."""
 
-    def update(grads: jax.Array, state: Any, params: Any = None) -> tuple[jax.Array, Any]:
-        step, after = direction.update(grads, state, params)
+    def update(grads: jax.Array, state: PyTree, params: PyTree = None) -> tuple[jax.Array, PyTree]:
+        step, after = stepped(direction, grads, state, params)
         agrees = tree.unravel((step * grads > 0).astype(step.dtype), like)
         scaled = jax.tree.map(lambda mask: mask / jnp.maximum(jnp.mean(mask), _MIN_SHARE), agrees)
         return step * tree.ravel(scaled), after
 
-    return optax.GradientTransformation(direction.init, update)
+    return optax.GradientTransformation(direction.init, cast(optax.TransformUpdateFn, update))
 
 
 class DecayState(NamedTuple):
     """The state of adaptive weight decay."""
 
-    inner: Any
+    inner: PyTree
     """state of Adam"""
     average: jax.Array
     """running mean of the decay's coefficient"""
@@ -118,6 +119,6 @@ class AdaptiveDecay(Adam):
     def _step(self, grads: jax.Array, state: DecayState, group: Tree, pace: Pace) -> tuple[jax.Array, DecayState]:
         ratio = optax.tree.norm(grads) / (optax.tree.norm(tree.ravel(group)) + _TINY)
         average = (1.0 - _NEWEST) * state.average + _NEWEST * self.decay_ratio * ratio
-        adam = dataclasses.replace(self, weight_decay=self.weight_decay + average)
+        adam = dataclasses.replace(self, weight_decay=cast(float, self.weight_decay + average))
         step, inner = super(AdaptiveDecay, adam)._step(grads, state.inner, group, pace)
         return step, DecayState(inner, average)

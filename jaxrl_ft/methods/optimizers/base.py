@@ -7,7 +7,7 @@ for the critic apart.
 """
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.jax_settings import foreign
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.methods.optimizers import keeping
 from jaxrl_ft.methods.optimizers.keeping import Keep
 from jaxrl_ft.methods.optimizers.rates import Rates, Schedule
@@ -33,7 +34,7 @@ _KL_BAND, _KL_FACTOR = 2.0, 1.5
 class OptState(NamedTuple):
     """The state of a chain."""
 
-    inner: dict[str, Any]
+    inner: dict[str, PyTree]
     """optax state of each group, over the group's parameters as one vector: moments and step counts"""
     skipped: jax.Array
     """updates skipped for a non-finite gradient, int32"""
@@ -124,7 +125,8 @@ class Optimizer:
 
         The gradients' top-level keys are the groups.
         """
-        return optax.GradientTransformationExtraArgs(foreign(self._init), foreign(self._update))
+        update = cast(optax.TransformUpdateExtraArgsFn, foreign(self._update))
+        return optax.GradientTransformationExtraArgs(foreign(self._init), update)
 
     def evaluation(self, opt_state: OptState, delta: Tree) -> Tree:
         """The parameters to evaluate; the same as those that are trained unless an optimizer averages."""
@@ -170,14 +172,14 @@ class Optimizer:
             self.direction(), optax.add_decayed_weights(self.weight_decay), optax.scale(-1.0 * self.learning_rate)
         )
 
-    def _start(self, group: Tree) -> Any:
+    def _start(self, group: Tree) -> PyTree:
         return self._group(group).init(tree.ravel(group))
 
-    def _spread(self, state: Any, size: int) -> Any:
+    def _spread(self, state: PyTree, size: int) -> PyTree:
         return keeping.spread(state, size)
 
-    def _step(self, grads: jax.Array, state: Any, group: Tree, pace: Pace) -> tuple[jax.Array, Any]:
-        step, after = self._group(group).update(grads, state, tree.ravel(group))
+    def _step(self, grads: jax.Array, state: PyTree, group: Tree, pace: Pace) -> tuple[jax.Array, PyTree]:
+        step, after = stepped(self._group(group), grads, state, tree.ravel(group))
         return step * (pace.shape * pace.factor), after
 
     def _init(self, params: Tree) -> OptState:
@@ -197,14 +199,15 @@ class Optimizer:
         )
 
     def _update(
-        self, grads: Tree, state: OptState, params: Tree, *, progress: jax.Array, kl: jax.Array, **extra: Any
+        self, grads: Tree, state: OptState, params: Tree, *, progress: jax.Array, kl: jax.Array, **extra: object
     ) -> tuple[Tree, OptState]:
         active = {name: self._active(name, params, progress) for name in params}
         flat = {name: jnp.where(active[name], tree.ravel(group), 0.0) for name, group in grads.items()}
         finite = jnp.isfinite(optax.tree.norm(flat))
         stopped = self._stopped(state, progress, kl)
         multiplier = self._multiplier(state, progress, kl)
-        clipped, _ = optax.clip_by_global_norm(self.max_grad_norm).update(flat, optax.EmptyState())
+        clip = optax.clip_by_global_norm(self.max_grad_norm)
+        clipped: dict[str, jax.Array] = cast(PyTree, clip.update(flat, optax.EmptyState())[0])
         factors, shape = self.rates.factors(params), self.schedule.shape(progress)
         if self.desired_kl is not None:
             shape = shape * multiplier
@@ -246,3 +249,10 @@ class Optimizer:
         moved = jnp.where(down, state.multiplier / _KL_FACTOR, state.multiplier)
         moved = jnp.where(up, state.multiplier * _KL_FACTOR, moved)
         return jnp.where(rests, state.multiplier, jnp.clip(moved, self.min_multiplier, self.max_multiplier))
+
+
+def stepped(
+    transformation: optax.GradientTransformation, grads: jax.Array, state: PyTree, vector: jax.Array
+) -> tuple[jax.Array, PyTree]:
+    """The step [P] and the state after one update of an optax transformation of a vector of parameters [P]."""
+    return cast(tuple[jax.Array, PyTree], transformation.update(grads, state, vector))

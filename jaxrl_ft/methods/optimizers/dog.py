@@ -1,6 +1,6 @@
 """DoG and DoWG: a step from the distance covered and the gradients seen."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import optax
 from optax import contrib
@@ -29,8 +29,9 @@ class DoG(Optimizer):
     INHERITS: ClassVar[bool] = False
 
     def _group(self, like: Tree) -> optax.GradientTransformation:
-        start = ("heuristic", self.initial_distance)
-        return contrib.dog(self.learning_rate, start, self.eps, self.weight_decay)
+        start: tuple[Literal["heuristic"], float] = ("heuristic", self.initial_distance)
+        found: optax.GradientTransformation = contrib.dog(self.learning_rate, start, self.eps, self.weight_decay)
+        return found
 
 
 @config
@@ -46,4 +47,7 @@ class DoWG(Optimizer):
     INHERITS: ClassVar[bool] = False
 
     def _group(self, like: Tree) -> optax.GradientTransformation:
-        return contrib.dowg(self.learning_rate, eps=self.eps, weight_decay=self.weight_decay)
+        found: optax.GradientTransformation = contrib.dowg(
+            self.learning_rate, eps=self.eps, weight_decay=self.weight_decay
+        )
+        return found

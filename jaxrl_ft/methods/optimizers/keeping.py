@@ -1,11 +1,12 @@
 """Parts of an optimizer's state: those of single entries, and those that are kept when the task changes."""
 
-from typing import Any, ClassVar
+from typing import ClassVar, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from jaxrl_ft.core.config import config
+from jaxrl_ft.core.types import PyTree
 
 _FIRST = {"mu", "trace", "m1", "m2"}
 _SECOND = {"nu"}
@@ -41,7 +42,11 @@ class Keep:
     }
 
 
-def _field(path: tuple[Any, ...]) -> str:
+Path: TypeAlias = tuple[object, ...]
+"""Keys on the way to a leaf, as JAX gives them."""
+
+
+def _field(path: Path) -> str:
     names = [key.name for key in path if isinstance(key, jax.tree_util.GetAttrKey)]
     return names[-1] if names else ""
 
@@ -50,16 +55,16 @@ def _by_entry(field: str, leaf: jax.Array) -> bool:
     return field in _ENTRIES or (field in _COUNTS and leaf.ndim == 1)
 
 
-def spread(state: Any, size: int) -> Any:
+def spread(state: PyTree, size: int) -> PyTree:
     """The state of a group with a step count for each of its `size` entries, int32 [size], in the place of one."""
 
-    def change(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+    def change(path: Path, leaf: jax.Array) -> jax.Array:
         return jnp.broadcast_to(leaf, (size,)) if _field(path) in _COUNTS else leaf
 
     return jax.tree_util.tree_map_with_path(change, state)
 
 
-def choose(moves: jax.Array, after: Any, before: Any) -> Any:
+def choose(moves: jax.Array, after: PyTree, before: PyTree) -> PyTree:
     """The state `after` a step where entries move, else that `before`; what entries share moves if any of them does.
 
     Args:
@@ -68,13 +73,13 @@ def choose(moves: jax.Array, after: Any, before: Any) -> Any:
         before: state of the group before it.
     """
 
-    def change(path: tuple[Any, ...], new: jax.Array, old: jax.Array) -> jax.Array:
+    def change(path: Path, new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(moves if _by_entry(_field(path), new) else jnp.any(moves), new, old)
 
     return jax.tree_util.tree_map_with_path(change, after, before)
 
 
-def forgotten(state: Any, touched: jax.Array) -> Any:
+def forgotten(state: PyTree, touched: jax.Array) -> PyTree:
     """The state of a group with the moments and step counts of the touched entries at zero.
 
     Args:
@@ -82,7 +87,7 @@ def forgotten(state: Any, touched: jax.Array) -> Any:
         touched: bool [P].
     """
 
-    def change(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+    def change(path: Path, leaf: jax.Array) -> jax.Array:
         field = _field(path)
         zeroed = _by_entry(field, leaf) and field not in _ANCHORS
         return jnp.where(touched, jnp.zeros_like(leaf), leaf) if zeroed else leaf
@@ -90,16 +95,16 @@ def forgotten(state: Any, touched: jax.Array) -> Any:
     return jax.tree_util.tree_map_with_path(change, state)
 
 
-def anchored(state: Any, fresh: jax.Array, vector: jax.Array) -> Any:
+def anchored(state: PyTree, fresh: jax.Array, vector: jax.Array) -> PyTree:
     """The state of a group whose fresh entries start from `vector`: both [P]."""
 
-    def change(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+    def change(path: Path, leaf: jax.Array) -> jax.Array:
         return jnp.where(fresh, vector, leaf) if _field(path) in _ANCHORS else leaf
 
     return jax.tree_util.tree_map_with_path(change, state)
 
 
-def inherited(fresh: Any, old: Any, keep: Keep) -> Any:
+def inherited(fresh: PyTree, old: PyTree, keep: Keep) -> PyTree:
     """The `fresh` state of the groups with the kept parts of the `old` one; leaves with or without an axis of runs.
 
     A step count that all entries share becomes that of each; of counts by entry the largest becomes the shared one.
@@ -107,11 +112,11 @@ def inherited(fresh: Any, old: Any, keep: Keep) -> Any:
     Raises:
         ValueError: the states are not of one optimizer over one tree of parameters.
     """
-    ours: Any = jax.tree.structure(fresh)
+    ours: object = jax.tree.structure(fresh)
     if ours != jax.tree.structure(old):
         raise ValueError("the old state is of another optimizer or of other parameter groups")
 
-    def change(path: tuple[Any, ...], new: jax.Array, before: jax.Array) -> jax.Array:
+    def change(path: Path, new: jax.Array, before: jax.Array) -> jax.Array:
         field = _field(path)
         if field in _COUNTS and new.ndim != before.ndim:
             before = before.max(-1) if new.ndim < before.ndim else jnp.broadcast_to(before[..., None], new.shape)

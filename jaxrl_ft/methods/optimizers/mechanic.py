@@ -1,6 +1,6 @@
 """Mechanic: a learned scale of Adam's steps."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,10 @@ from optax import contrib
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.methods.optimizers import keeping
 from jaxrl_ft.methods.optimizers.adam import Adam
-from jaxrl_ft.methods.optimizers.base import Pace
+from jaxrl_ft.methods.optimizers.base import Pace, stepped
 
 
 @config
@@ -36,19 +37,19 @@ class Mechanize(Adam):
     }
     ANCHORED: ClassVar[bool] = True
 
-    def _scaled(self, like: Tree, pace: Any) -> optax.GradientTransformation:
+    def _scaled(self, like: Tree, pace: float | jax.Array) -> optax.GradientTransformation:
         inner = optax.chain(self._group(like), optax.scale(pace))
         return contrib.mechanize(inner, self.mechanic_decay, s_init=self.initial_scale)
 
-    def _start(self, group: Tree) -> Any:
+    def _start(self, group: Tree) -> PyTree:
         return self._scaled(group, 1.0).init(tree.ravel(group))
 
-    def _spread(self, state: Any, size: int) -> Any:
+    def _spread(self, state: PyTree, size: int) -> PyTree:
         return state._replace(base_optimizer_state=keeping.spread(state.base_optimizer_state, size))
 
-    def _step(self, grads: jax.Array, state: Any, group: Tree, pace: Pace) -> tuple[jax.Array, Any]:
+    def _step(self, grads: jax.Array, state: PyTree, group: Tree, pace: Pace) -> tuple[jax.Array, PyTree]:
         (moments, *rest), scale = state.base_optimizer_state
         anew = pace.begins & (jnp.asarray(self.local_time) > 0.5)
         moments = moments._replace(count=jnp.where(anew, 0, moments.count))
         before = state._replace(base_optimizer_state=((moments, *rest), scale))
-        return self._scaled(group, pace.shape * pace.factor).update(grads, before, tree.ravel(group))
+        return stepped(self._scaled(group, pace.shape * pace.factor), grads, before, tree.ravel(group))

@@ -1,6 +1,6 @@
 """Muon: orthogonalised momentum for matrices."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ import optax
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.methods.optimizers.base import Optimizer, Pace
 
 # Newton-Schulz coefficients and steps of Keller Jordan's Muon (2024), as in optax.
@@ -43,7 +44,7 @@ class Muon(Optimizer):
         """NAdam with the moments of all entries, which `_step` orthogonalises for matrices."""
         return optax.scale_by_adam(self.beta1, self.beta2, self.eps, nesterov=True)
 
-    def _step(self, grads: jax.Array, state: Any, group: Tree, pace: Pace) -> tuple[jax.Array, Any]:
+    def _step(self, grads: jax.Array, state: PyTree, group: Tree, pace: Pace) -> tuple[jax.Array, PyTree]:
         moments, *rest = state
         matrix = tree.ravel(jax.tree.map(lambda leaf: jnp.full(leaf.shape, leaf.ndim == 2), group))
         beta = jnp.where(matrix, self.momentum, self.beta1)
@@ -64,6 +65,7 @@ class Muon(Optimizer):
     def _orthogonal(self, leaf: jax.Array) -> jax.Array:
         if leaf.ndim != 2:
             return leaf
+        size: float = max(leaf.shape) ** 0.5
         wide = leaf if leaf.shape[0] <= leaf.shape[1] else leaf.T
         x = wide / (jnp.sqrt(jnp.sum(jnp.square(wide))) + self.eps)
         a, b, c = _COEFFICIENTS
@@ -71,4 +73,4 @@ class Muon(Optimizer):
             square = x @ x.T
             x = a * x + (b * square + c * square @ square) @ x
         x = x if wide is leaf else x.T
-        return x * (max(leaf.shape) ** 0.5 * self.consistent_rms)
+        return x * (size * self.consistent_rms)

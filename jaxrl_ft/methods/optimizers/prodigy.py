@@ -1,6 +1,6 @@
 """Prodigy: a learning rate estimated from the distance covered."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,11 @@ from optax import contrib
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.methods.optimizers.base import Optimizer, Pace
+from jaxrl_ft.core.types import PyTree, Scalar
+from jaxrl_ft.methods.optimizers.base import Optimizer, Pace, stepped
 
 
-def _guarded(step: jax.Array, after: Any, before: Any) -> tuple[jax.Array, Any]:
+def _guarded(step: jax.Array, after: PyTree, before: PyTree) -> tuple[jax.Array, PyTree]:
     """Return step and state; where an estimate is 0 / 0, as all gradients were 0, no step and the state before."""
     leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((step, after))]
     fine = jnp.all(jnp.stack(leaves))
@@ -42,17 +43,17 @@ class Prodigy(Optimizer):
     ANCHORED: ClassVar[bool] = True
     INHERITS: ClassVar[bool] = False
 
-    def _whole(self, rate: Any) -> optax.GradientTransformation:
+    def _whole(self, rate: Scalar) -> optax.GradientTransformation:
         return contrib.prodigy(
             rate, (self.beta1, self.beta2), eps=self.eps, estim_lr0=self.initial_rate, weight_decay=self.weight_decay
         )
 
-    def _start(self, group: Tree) -> Any:
+    def _start(self, group: Tree) -> PyTree:
         return self._whole(1.0).init(tree.ravel(group))
 
-    def _spread(self, state: Any, size: int) -> Any:
+    def _spread(self, state: PyTree, size: int) -> PyTree:
         return state
 
-    def _step(self, grads: jax.Array, state: Any, group: Tree, pace: Pace) -> tuple[jax.Array, Any]:
-        step, after = self._whole(self.learning_rate * pace.shape).update(grads, state, tree.ravel(group))
+    def _step(self, grads: jax.Array, state: PyTree, group: Tree, pace: Pace) -> tuple[jax.Array, PyTree]:
+        step, after = stepped(self._whole(self.learning_rate * pace.shape), grads, state, tree.ravel(group))
         return _guarded(step * pace.factor, after, state)

@@ -1,6 +1,6 @@
 """Schedule-free AdamW: averages in the place of momentum and schedule."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,9 @@ from optax import contrib
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import PyTree, Scalar
 from jaxrl_ft.methods.optimizers import keeping
-from jaxrl_ft.methods.optimizers.base import Optimizer, OptState, Pace
+from jaxrl_ft.methods.optimizers.base import Optimizer, OptState, Pace, stepped
 from jaxrl_ft.methods.optimizers.rates import Schedule
 
 
@@ -49,14 +50,14 @@ class ScheduleFree(Optimizer):
             averages[name] = tree.unravel(vector + (1 - self.beta1) / self.beta1 * (vector - state.z), group)
         return averages
 
-    def _free(self, like: Tree, shape: Any, factor: Any) -> optax.GradientTransformation:
+    def _free(self, like: Tree, shape: Scalar, factor: Scalar | jax.Array) -> optax.GradientTransformation:
         fast = optax.chain(self._group(like), optax.scale(shape * factor))
         return contrib.schedule_free(fast, self.learning_rate * shape, self.beta1)
 
-    def _start(self, group: Tree) -> Any:
+    def _start(self, group: Tree) -> PyTree:
         return self._free(group, 1.0, 1.0).init(tree.ravel(group))
 
-    def _step(self, grads: jax.Array, state: Any, group: Tree, pace: Pace) -> tuple[jax.Array, Any]:
-        step, after = self._free(group, pace.shape, pace.factor).update(grads, state, tree.ravel(group))
+    def _step(self, grads: jax.Array, state: PyTree, group: Tree, pace: Pace) -> tuple[jax.Array, PyTree]:
+        step, after = stepped(self._free(group, pace.shape, pace.factor), grads, state, tree.ravel(group))
         # y is found again from x and z, so that a rate of 0 would move it by a rounding
         return jnp.where(self.learning_rate * pace.shape > 0, step, 0.0), after

@@ -1,6 +1,6 @@
 """TRAC, a parameter-free tuner of how far an optimizer may drift from where it started."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ import numpy as np
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.methods.optimizers.adam import Adam
 from jaxrl_ft.methods.optimizers.base import Pace
 
@@ -42,7 +43,7 @@ def erfi(x: jax.Array) -> jax.Array:
 class TracState(NamedTuple):
     """The state of TRAC."""
 
-    base: Any
+    base: PyTree
     """state of Adam"""
     drift: jax.Array
     """sum of Adam's steps [P], the base iterate minus the reference"""

@@ -1,14 +1,14 @@
 """The interface of penalties: a term added to the loss, with a traced coefficient and a memory."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
-from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.policy import Behaviour, Experience, Policy
+from jaxrl_ft.core.types import Key, Memory, Params
 
 
 class Source(NamedTuple):
@@ -16,10 +16,16 @@ class Source(NamedTuple):
 
     policy: Policy
     """the base policy"""
-    init_params: Tree
+    init_params: Params
     """the parameters before any training"""
-    data: Any = None
+    data: Experience | None = None
     """the algorithm's flat data of the base's own rollouts on the source task, shuffled rows [M, ...]; or none"""
+
+    @property
+    def obs(self) -> Float[Array, "M O"]:
+        """The observations of `data`, which a penalty with `source_steps` is given."""
+        assert self.data is not None
+        return self.data.obs
 
 
 @config
@@ -41,19 +47,21 @@ class Penalty:
     source_steps = 0
     """env steps of source experience that `init` needs in `source.data`"""
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """The memory, a pytree of arrays; `policy` is where training starts, after the warm start."""
         return {}
 
-    def loss(self, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment) -> jax.Array:
+    def loss(
+        self, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
+    ) -> Float[Array, ""]:
         """The term added to the loss, a scalar; no gradient flows into the memory."""
         return jnp.zeros((), jnp.float32)
 
-    def after_step(self, memory: Tree, algo: Any, policy: Policy) -> Tree:
+    def after_step(self, memory: Memory, algo: Behaviour, policy: Policy) -> Memory:
         """The memory after a gradient step; `policy` is the one before it."""
         return memory
 
-    def after_update(self, memory: Tree, algo: Any, policy: Policy, data: Any) -> Tree:
+    def after_update(self, memory: Memory, algo: Behaviour, policy: Policy, data: Experience) -> Memory:
         """The memory after an update, whose flat rollout was `data` [M, ...]."""
         return memory
 

@@ -1,23 +1,25 @@
 """Importance of each parameter of a policy on a set of states: the weights of elastic anchors."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from jaxrl_ft.core import tree
-from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.policy import ActionDistribution, Behaviour, Policy
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Params
 
 # Per-state gradients are held for this many states at once; all of them at once would be states x parameters.
 _CHUNK = 32
 
-Outputs = Callable[[Tree], Any]
+Outputs: TypeAlias = Callable[[Params], ActionDistribution]
 """From the parameters of the policy group to the action distribution in one state."""
 
 
-def fisher(algo: Any, policy: Policy, obs: jax.Array) -> Tree:
+def fisher(algo: Behaviour, policy: Policy, obs: Float[Array, "M O"]) -> Tree:
     """The diagonal of the Fisher information of the policy's parameters, a tree like `params["policy"]`.
 
         Fᵢ = E_s E_{a ~ π(·|s)} (∂ log π(a|s) / ∂θᵢ)²
@@ -43,7 +45,7 @@ def fisher(algo: Any, policy: Policy, obs: jax.Array) -> Tree:
     return _mean(of_state, algo, policy, obs)
 
 
-def sensitivity(algo: Any, policy: Policy, obs: jax.Array) -> Tree:
+def sensitivity(algo: Behaviour, policy: Policy, obs: Float[Array, "M O"]) -> Tree:
     """The mean size of the gradient of the policy's squared output, a tree like `params["policy"]`.
 
         Ωᵢ = E_s |∂ ‖z(s)‖² / ∂θᵢ|
@@ -70,7 +72,7 @@ def normalized(importance: Tree) -> Tree:
     return jax.tree.map(lambda leaf: leaf / jnp.maximum(mean, jnp.finfo(leaf.dtype).tiny), importance)
 
 
-def _mean(of_state: Callable[[Outputs, Tree], Tree], algo: Any, policy: Policy, obs: jax.Array) -> Tree:
+def _mean(of_state: Callable[[Outputs, Tree], Tree], algo: Behaviour, policy: Policy, obs: Float[Array, "M O"]) -> Tree:
     group = policy.params["policy"]
 
     def total(state: jax.Array) -> Tree:

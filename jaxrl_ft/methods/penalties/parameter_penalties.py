@@ -1,16 +1,18 @@
 """Penalties on parameters: weighted distances to an anchor, all of one quadratic and one absolute form."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
-from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.policy import Behaviour, Experience, Policy
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Key, Memory
 from jaxrl_ft.methods.penalties import importance
 from jaxrl_ft.methods.penalties.base import Penalty, Source
 
@@ -47,7 +49,7 @@ def _ones(params: Tree) -> Tree:
     return jax.tree.map(jnp.ones_like, params)
 
 
-def _weighted(memory: Tree, params: Tree, size: Callable[[jax.Array], jax.Array]) -> jax.Array:
+def _weighted(memory: Memory, params: Tree, size: Callable[[Array], Array]) -> Float[Array, ""]:
     memory = jax.lax.stop_gradient(memory)
     flat, anchor, weights = (tree.flatten(part) for part in (params, memory["anchor"], memory["importance"]))
     return sum(
@@ -64,11 +66,13 @@ class Quadratic(Penalty):
 
     anchored: ClassVar[bool] = True
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """The base's parameters, all equally important."""
         return elastic(policy.params, source.policy.params, _ones(source.policy.params))
 
-    def loss(self, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment) -> jax.Array:
+    def loss(
+        self, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
+    ) -> Float[Array, ""]:
         """(c/2) Σ Fᵢ (θᵢ - aᵢ)²."""
         return 0.5 * self.coef * _weighted(memory, policy.params, jnp.square)
 
@@ -86,7 +90,7 @@ class L2(Quadratic):
 
     anchored: ClassVar[bool] = False
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """Return zero as the anchor of every parameter, all equally important."""
         return elastic(policy.params, jax.tree.map(jnp.zeros_like, policy.params), _ones(policy.params))
 
@@ -102,7 +106,7 @@ class L2Init(Quadratic):
 
     needs_init_params: ClassVar[bool] = True
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """The parameters before any training."""
         return elastic(policy.params, source.init_params, _ones(source.init_params))
 
@@ -123,9 +127,9 @@ class EWC(Quadratic):
     source_steps: int = 2048
     """env steps of source experience on which F is measured"""
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """The base's parameters, and F for the policy's."""
-        return _held(policy, source, importance.fisher(algo, source.policy, source.data.obs), self.normalize)
+        return _held(policy, source, importance.fisher(algo, source.policy, source.obs), self.normalize)
 
 
 @config
@@ -144,9 +148,9 @@ class MAS(Quadratic):
     source_steps: int = 2048
     """env steps of source experience on which Ω is measured"""
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """The base's parameters, and Ω for the policy's."""
-        return _held(policy, source, importance.sensitivity(algo, source.policy, source.data.obs), self.normalize)
+        return _held(policy, source, importance.sensitivity(algo, source.policy, source.obs), self.normalize)
 
 
 def _held(policy: Policy, source: Source, weights: Tree, normalize: bool) -> Tree:
@@ -163,11 +167,13 @@ class Absolute(Penalty):
 
     anchored: ClassVar[bool] = True
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """The base's parameters, all equally important."""
         return elastic(policy.params, source.policy.params, _ones(source.policy.params))
 
-    def loss(self, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment) -> jax.Array:
+    def loss(
+        self, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
+    ) -> Float[Array, ""]:
         """c Σ Fᵢ |θᵢ - aᵢ|."""
         return self.coef * _weighted(memory, policy.params, _size)
 
@@ -187,7 +193,7 @@ class L1(Absolute):
 
     anchored: ClassVar[bool] = False
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """Return zero as the anchor of every parameter, all equally important."""
         return elastic(policy.params, jax.tree.map(jnp.zeros_like, policy.params), _ones(policy.params))
 

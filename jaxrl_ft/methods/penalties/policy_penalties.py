@@ -1,28 +1,29 @@
 """Penalties on behaviour: divergences between action distributions, and distances between hidden activations."""
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
-from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.policy import Behaviour, Experience, Policy
+from jaxrl_ft.core.types import Key, Memory, Params, Scalar, Statistics
 from jaxrl_ft.methods.penalties.base import Penalty, Source
 
 
-def _remembered(params: Tree, statistics: Tree) -> Tree:
+def _remembered(params: Params, statistics: Statistics) -> Memory:
     return {"params": params, "statistics": statistics}
 
 
-def _recalled(memory: Tree, policy: Policy) -> Policy:
+def _recalled(memory: Memory, policy: Policy) -> Policy:
     memory = jax.lax.stop_gradient(memory)
     return Policy(memory["params"], memory["statistics"], policy.network)
 
 
-def _decayed(coef: Any, decay: Any, moment: Moment) -> Any:
+def _decayed(coef: Scalar, decay: Scalar, moment: Moment) -> Scalar:
     # 0 ** 0 has the value 1 but an undefined gradient; progress stays below 1 while training.
     return coef * (1.0 - moment.progress) ** decay
 
@@ -40,16 +41,18 @@ class Divergence(Penalty):
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"decay": (0.0, 100.0), "reverse": (0.0, 1.0)}
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """The base's parameters and statistics."""
         return _remembered(source.policy.params, source.policy.statistics)
 
-    def loss(self, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment) -> jax.Array:
+    def loss(
+        self, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
+    ) -> Float[Array, ""]:
         """The mean divergence over the batch's observations, times the coefficient at `moment`."""
         base = algo.distribution(_recalled(memory, policy), batch.obs)
         now = algo.distribution(policy, batch.obs)
         divergence = (1.0 - self.reverse) * base.kl(now) + self.reverse * now.kl(base)
-        return _decayed(self.coef, self.decay, moment) * divergence.mean()
+        return _decayed(self.coef, self.decay, moment) * jnp.mean(divergence)
 
 
 @config
@@ -65,19 +68,21 @@ class KL(Penalty):
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"decay": (0.0, 100.0)}
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """The base's parameters and statistics."""
         return self.term().init(key, algo, policy, source)
 
-    def loss(self, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment) -> jax.Array:
+    def loss(
+        self, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
+    ) -> Float[Array, ""]:
         """The mean divergence over the batch's observations, times the coefficient at `moment`."""
         return self.term().loss(memory, algo, policy, batch, moment)
 
     def term(self) -> Penalty:
         """The divergence whose direction is a number, so that both directions share one program."""
         # One number for each run where the config holds many runs.
-        reverse: Any = np.full(np.shape(self.coef), self.direction == "reverse", np.float32)
-        return Divergence(coef=self.coef, decay=self.decay, reverse=reverse)
+        reverse = np.full(np.shape(self.coef), self.direction == "reverse", np.float32)
+        return Divergence(coef=self.coef, decay=self.decay, reverse=cast(float, reverse))
 
 
 @config
@@ -98,21 +103,23 @@ class Cloning(Penalty):
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"decay": (0.0, 100.0)}
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """The source states `obs` [M, O] and the base's action distribution `base` in each, leaves [M, ...]."""
-        obs = source.data.obs
+        obs = source.obs
         return {"obs": obs, "base": jax.vmap(lambda state: algo.distribution(source.policy, state))(obs)}
 
-    def loss(self, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment) -> jax.Array:
+    def loss(
+        self, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
+    ) -> Float[Array, ""]:
         """The mean divergence over a window of `batch_size` states that moves on by its length every step."""
         num = len(memory["obs"])
         rows = (moment.step % num * self.batch_size + jnp.arange(self.batch_size, dtype=jnp.int32)) % num
         window = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf[rows]), memory)
         divergence = window["base"].kl(algo.distribution(policy, window["obs"]))
-        return _decayed(self.coef, self.decay, moment) * divergence.mean()
+        return _decayed(self.coef, self.decay, moment) * jnp.mean(divergence)
 
 
-def _policy_features(algo: Any, policy: Policy, obs: jax.Array) -> list[jax.Array]:
+def _policy_features(algo: Behaviour, policy: Policy, obs: Float[Array, "*B O"]) -> list[Float[Array, "*B _"]]:
     return [layer for path, layer in algo.features(policy, obs).items() if path.startswith("policy/")]
 
 
@@ -129,11 +136,13 @@ class Features(Penalty):
 
     anchored: ClassVar[bool] = True
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """The base's parameters and statistics."""
         return _remembered(source.policy.params, source.policy.statistics)
 
-    def loss(self, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment) -> jax.Array:
+    def loss(
+        self, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
+    ) -> Float[Array, ""]:
         """c times the mean over layers, states and units of (φ - φ₀)²."""
         layers = _policy_features(algo, policy, batch.obs)
         anchors = _policy_features(algo, _recalled(memory, policy), batch.obs)
@@ -160,7 +169,7 @@ class InFeR(Penalty):
     needs_init_params: ClassVar[bool] = True
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"num_heads": (1, 4096)}
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """The first parameters, the base's statistics, and heads [width, k] with entries of variance 1 / width."""
         widths = {group: layers["head"]["kernel"].shape[0] for group, layers in source.init_params.items()}
         heads = {
@@ -169,7 +178,9 @@ class InFeR(Penalty):
         }
         return {**_remembered(source.init_params, source.policy.statistics), "heads": heads}
 
-    def loss(self, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment) -> jax.Array:
+    def loss(
+        self, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
+    ) -> Float[Array, ""]:
         """c times the mean over states of the squared change of the heads' outputs, summed over heads and networks."""
         now = _last_layers(algo, policy, batch.obs)
         first = _last_layers(algo, _recalled(memory, policy), batch.obs)
@@ -178,7 +189,7 @@ class InFeR(Penalty):
         return self.coef * sum(distances, jnp.zeros((), jnp.float32))
 
 
-def _last_layers(algo: Any, policy: Policy, obs: jax.Array) -> dict[str, jax.Array]:
+def _last_layers(algo: Behaviour, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
     # Layers come from the input up, so that the last one of each group stays.
     return {path.split("/")[0]: layer for path, layer in algo.features(policy, obs).items()}
 
@@ -198,17 +209,19 @@ class Churn(Penalty):
 
     other_batch: ClassVar[bool] = True
 
-    def init(self, key: jax.Array, algo: Any, policy: Policy, source: Source) -> Tree:
+    def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """The parameters where training starts."""
         return policy.params
 
-    def loss(self, memory: Tree, algo: Any, policy: Policy, batch: Any, moment: Moment) -> jax.Array:
+    def loss(
+        self, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
+    ) -> Float[Array, ""]:
         """c times the mean divergence over the batch's observations; zero at step 0, which has no step before it."""
         # Both see through the present statistics: churn is what the parameters' step did.
         before = policy._replace(params=jax.lax.stop_gradient(memory))
         divergence = algo.distribution(before, batch.obs).kl(algo.distribution(policy, batch.obs))
         return jnp.where(moment.step > 0, self.coef, 0.0) * divergence.mean()
 
-    def after_step(self, memory: Tree, algo: Any, policy: Policy) -> Tree:
+    def after_step(self, memory: Memory, algo: Behaviour, policy: Policy) -> Memory:
         """The parameters before the step just taken."""
         return policy.params

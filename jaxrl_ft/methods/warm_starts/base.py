@@ -1,24 +1,25 @@
 """The interface of warm starts, and what they share."""
 
 import re
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
+from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Key, PyTree
 
 
 class Probe(NamedTuple):
     """Measurements of the base policy's paid experience on the target; all scalars."""
 
-    share: Any
+    share: PyTree
     """how far the estimated zero-shot return is from a random policy's towards the best possible one, 0 to 1; 1 where
-    good policies do not differ from bad in the experience, 0 when nothing was probed"""
-    widest: Any = np.inf
+    the experience does not tell good policies from bad, 0 when nothing was probed"""
+    widest: PyTree = np.inf
     """standard deviation of a continuous action that is uniform within its bounds"""
 
 
@@ -31,7 +32,7 @@ class WarmStart:
     from_scratch: ClassVar[bool] = False
     """whether training starts without anything of the agents, as a fresh policy does"""
 
-    def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
+    def apply(self, key: Key, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The parameters that training starts from.
 
         Args:
@@ -45,7 +46,7 @@ class WarmStart:
         """
         return base
 
-    def network(self, network: Any) -> Any:
+    def network(self, network: Network) -> Network:
         """The network config of what `apply` returns.
 
         Raises:

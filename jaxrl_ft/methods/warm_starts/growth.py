@@ -4,14 +4,16 @@ Reference: Chen, Goodfellow & Shlens 2016, "Net2Net: Accelerating Learning via K
 """
 
 import re
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
+from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Key
 from jaxrl_ft.methods.warm_starts.base import Probe, WarmStart
 from jaxrl_ft.nets import mlp, parts
 
@@ -19,7 +21,7 @@ from jaxrl_ft.nets import mlp, parts
 _WIDENS = re.compile(r"(dense|norm|bottleneck)_\d+|head|log_std|residual|offset")
 
 
-def wider(key: jax.Array, layers: Tree, width: int, spread: jax.Array | float) -> Tree:
+def wider(key: Key, layers: Tree, width: int, spread: jax.Array | float) -> Tree:
     """The network with `width` units in every hidden layer and the same outputs (Net2WiderNet, arXiv:1511.05641).
 
     New units are copies of old ones, chosen at random so that the numbers of copies differ by one at most: exact with
@@ -72,10 +74,10 @@ def _check_wider(layers: Tree, sizes: tuple[int, ...], width: int) -> None:
 
 
 def _outputs(layer: Tree) -> int:
-    return layer["kernel"].shape[-1]
+    return int(layer["kernel"].shape[-1])
 
 
-def _draws(key: jax.Array, layers: Tree, sizes: tuple[int, ...], width: int) -> dict[str, jax.Array]:
+def _draws(key: Key, layers: Tree, sizes: tuple[int, ...], width: int) -> dict[str, jax.Array]:
     """Exponential draws for every choice of units, [rounds, size], and for every kernel that reads units."""
     shapes = {f"units_{i}": (-(-(width - size) // size), size) for i, size in enumerate(sizes)}
     shapes |= {f"dense_{i}": (width, width) for i in range(1, len(sizes))} | {"head": (width, _outputs(layers["head"]))}
@@ -83,7 +85,8 @@ def _draws(key: jax.Array, layers: Tree, sizes: tuple[int, ...], width: int) -> 
     shapes |= {name: (width, _outputs(layers[name]["down"])) for name in blocks}
     like = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
     # Drawn at once: the generator is most of what there is to compile.
-    return tree.unravel(jax.random.exponential(key, (tree.size(like),), jnp.float32), like)
+    draws: dict[str, jax.Array] = tree.unravel(jax.random.exponential(key, (tree.size(like),), jnp.float32), like)
+    return draws
 
 
 def _copies(draws: jax.Array, size: int, width: int) -> jax.Array:
@@ -134,7 +137,7 @@ def deeper_dense(layers: Tree) -> Tree:
     }
 
 
-def deeper_residual(key: jax.Array, layers: Tree, width: int) -> Tree:
+def deeper_residual(key: Key, layers: Tree, width: int) -> Tree:
     """The network with a residual block of `width` units, h + up(act(down(h))), after its last hidden layer h.
 
     `up` is zero, so the block is the identity for every activation. A block that is there already gets the units
@@ -176,7 +179,7 @@ class Net2Wider(WarmStart):
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"width": (1, 8192), "spread": (0.0, 1.0)}
     grows: ClassVar[bool] = True
 
-    def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
+    def apply(self, key: Key, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The base with every group widened.
 
         Raises:
@@ -185,7 +188,7 @@ class Net2Wider(WarmStart):
         keys = zip(jax.random.split(key, len(base)), sorted(base))
         return {group: wider(subkey, base[group], self.width, self.spread) for subkey, group in keys}
 
-    def network(self, network: Any) -> Any:
+    def network(self, network: Network) -> Network:
         """The network with the new width in every hidden layer."""
         return network.with_widths(*((self.width,) * len(network.widths(group)) for group in ("policy", "value")))
 
@@ -205,7 +208,7 @@ class Net2Deeper(WarmStart):
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"width": (1, 8192)}
     grows: ClassVar[bool] = True
 
-    def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
+    def apply(self, key: Key, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The base with every group deepened.
 
         Raises:
@@ -216,7 +219,7 @@ class Net2Deeper(WarmStart):
         keys = zip(jax.random.split(key, len(base)), sorted(base))
         return {group: deeper_residual(subkey, base[group], self.width) for subkey, group in keys}
 
-    def network(self, network: Any) -> Any:
+    def network(self, network: Network) -> Network:
         """The network with one more hidden layer; the same for a residual block, which networks carry as a part.
 
         Raises:

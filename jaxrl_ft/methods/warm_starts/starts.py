@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Key
 from jaxrl_ft.methods.warm_starts.base import Probe, WarmStart, refuse_other_shapes
 from jaxrl_ft.nets import mlp, parts
 
@@ -18,7 +19,7 @@ class Scratch(WarmStart):
 
     from_scratch: ClassVar[bool] = True
 
-    def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
+    def apply(self, key: Key, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The fresh parameters."""
         return fresh
 
@@ -42,7 +43,7 @@ class Soften(WarmStart):
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"scale": (0.0, 1.0), "power": (1e-3, 100.0)}
 
-    def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
+    def apply(self, key: Key, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The base with its policy head scaled; a Gaussian policy's log_std rises by as much.
 
         It rises no further than the spread of actions that are uniform within their bounds: beyond it most samples
@@ -71,7 +72,7 @@ def _scaled(node: Tree, path: list[str], scale: jax.Array) -> Tree:
 class CriticReset(WarmStart):
     """A fresh critic beside the base's policy (Nikishin et al. 2022, arXiv:2205.07802)."""
 
-    def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
+    def apply(self, key: Key, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The base with every group but the policy replaced by fresh parameters."""
         return {**fresh, "policy": base["policy"]}
 
@@ -91,7 +92,7 @@ class HeadReset(WarmStart):
     critic: bool = True
     """whether the critic's are"""
 
-    def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
+    def apply(self, key: Key, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The base with the last k layers of the chosen groups replaced by fresh ones.
 
         Raises:
@@ -141,7 +142,7 @@ class ShrinkPerturb(WarmStart):
         "perturb": (0.0, 10.0),
     }
 
-    def apply(self, key: jax.Array, base: Tree, fresh: Tree, probe: Probe) -> Tree:
+    def apply(self, key: Key, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """λ base + σ fresh; what only the base has, as an adapter adds it, stays as it is.
 
         Raises:
