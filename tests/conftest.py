@@ -13,11 +13,13 @@ import jax
 import jax.monitoring
 import numpy as np
 import pytest
+from helpers import shape_checks
 
-# shape_checks.install()
-from helpers.trees import drawn
+shape_checks.install()
 
-from jaxrl_ft.training import devices
+from helpers.trees import drawn  # noqa: E402
+
+from jaxrl_ft.training import devices  # noqa: E402
 
 if version("jaxlib").startswith("0.10."):
     # Programs of tiny shapes take longer to compile than to run, and so compile faster; XLA ends a process that gets a

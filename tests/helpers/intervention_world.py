@@ -12,7 +12,7 @@ from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Policy
 
 ROWS = 24
-BATCH = SimpleNamespace(obs=np.random.default_rng(5).normal(size=(ROWS, 4)).astype(np.float32))
+BATCH = SimpleNamespace(obs=jnp.asarray(np.random.default_rng(5).normal(size=(ROWS, 4)).astype(np.float32)))
 
 
 class Algo:

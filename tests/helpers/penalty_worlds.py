@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import jaxrl_ft as ft
@@ -26,7 +27,7 @@ class Data(NamedTuple):
     obs: Any
 
 
-BATCH = Data(np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32))
+BATCH = Data(jnp.asarray(np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32)))
 STATES = Data(np.random.default_rng(4).normal(size=(10, 4)).astype(np.float32))
 
 

@@ -8,7 +8,7 @@ import pytest
 from beartype import BeartypeConf, beartype
 from jaxtyping import TypeCheckError, install_import_hook
 
-ROOMS = ["jaxrl_ft.rl", "jaxrl_ft.nets"]
+ROOMS = ["jaxrl_ft.rl", "jaxrl_ft.nets", "jaxrl_ft.methods.adapters", "jaxrl_ft.methods.penalties"]
 _CONF = BeartypeConf(is_pep484_tower=True)
 
 

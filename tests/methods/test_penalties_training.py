@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.penalties import Features
 
-BATCH = SimpleNamespace(obs=np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32))
+BATCH = SimpleNamespace(obs=jnp.asarray(np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32)))
 
 
 @pytest.fixture(scope="module")
