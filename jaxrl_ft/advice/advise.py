@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from jaxrl_ft.advice.choice import Advice, choose
 from jaxrl_ft.advice.evidence import ANCHOR, UNTRAINED, leaderboard
 from jaxrl_ft.advice.signs import examine, most_steps
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import map_fields
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.methods.method import Method
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import check_sizes
 from jaxrl_ft.training.spec import Budget, charged, finetune_spec
@@ -116,7 +117,7 @@ def check_environment(field: str, source: Task, target: Task, instead: str) -> N
             )
 
 
-def check_steps(field: str, steps: int, algo: Any, target: Task) -> None:
+def check_steps(field: str, steps: int, algo: AnyAlgorithm, target: Task) -> None:
     """Refuses a budget that the probe alone may take up, in whole updates as it is charged.
 
     Raises:
@@ -135,7 +136,7 @@ def recipe(name: str) -> Method:
     """
     settings: Mapping[str, float] = leaderboard().settings.get(METHODS.name(name), {})
 
-    def change(path: str, value: Any) -> Any:
+    def change(path: str, value: Json) -> Json:
         return settings.get(path, value)
 
     return map_fields(METHODS[name], change)

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +9,8 @@ from numpy.typing import NDArray
 from jaxrl_ft.advice.evidence import ANCHOR, UNTRAINED, Evidence, distance, expected, weights
 from jaxrl_ft.analysis.report.tables import format_interval, format_number
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.files import Json
+from jaxrl_ft.core.types import PyTree
 
 Signs = Mapping[str, NDArray[np.float64]]
 
@@ -70,7 +71,7 @@ class Advice:
     """environment steps on the target that the probe took, [S]; take them from the budget"""
     source_steps: NDArray[np.int64]
     """environment steps on the source, [S]"""
-    recipe: Any = None
+    recipe: PyTree = None
     """the `ft.Method` of that name with those numbers"""
 
     def sentence(self) -> str:
@@ -154,7 +155,7 @@ def choose(
     )
 
 
-def outcome(advice: Advice, rows: Sequence[Mapping[str, Any]]) -> str:
+def outcome(advice: Advice, rows: Sequence[Mapping[str, Json]]) -> str:
     """What became of the advice, in a sentence.
 
     Args:

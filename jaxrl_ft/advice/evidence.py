@@ -10,12 +10,13 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.files import Json
 
 Floats = NDArray[np.float64]
 
@@ -202,10 +203,10 @@ def fitted(evidence: Evidence) -> Evidence:
     return min(tried, key=left_out_error)
 
 
-def to_json(evidence: Evidence) -> dict[str, Any]:
+def to_json(evidence: Evidence) -> dict[str, Json]:
     """The evidence as it is kept: shares in whole thousandths, None where a method has not run."""
 
-    def whole(values: Floats) -> list[Any]:
+    def whole(values: Floats) -> list[Json]:
         kept = np.rint(_SCALE * values)
         return [None if np.isnan(row).any() else np.asarray(row, int).tolist() for row in kept]
 
@@ -222,11 +223,11 @@ def to_json(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def from_json(kept: Mapping[str, Any]) -> Evidence:
+def from_json(kept: Mapping[str, Json]) -> Evidence:
     """The evidence that `to_json` wrote."""
     methods, agents = kept["methods"], np.shape(kept["points"])[1]
 
-    def shares(name: str, missing: Any) -> Floats:
+    def shares(name: str, missing: Json) -> Floats:
         rows = [[missing if row is None else row for row in entry[name]] for entry in methods.values()]
         return np.array(rows, np.float64) / _SCALE
 

@@ -1,6 +1,6 @@
 """What agents show of themselves on a target before anything is trained: cheap signs, on which advice rests."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +8,16 @@ import numpy as np
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
 from jaxrl_ft.methods.imagination import fit
 from jaxrl_ft.methods.interventions.neurons import dormancy
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.collect import environments
 from jaxrl_ft.training.compatibility import check_sizes
@@ -51,14 +54,14 @@ class _Seen(NamedTuple):
     """greedy return as a share of the possible, [S]"""
     signs: dict[str, np.ndarray]
     """as `signs` has them, [S, ...]"""
-    look: Any
+    look: PyTree
     """experience of every agent"""
     steps: np.ndarray
     """environment steps of each agent, [S]"""
 
 
 @per_run()
-def signs(algo: Any, policy: Policy, task: Task, seeds: Seeds) -> dict[str, jax.Array]:
+def signs(algo: AnyAlgorithm, policy: Policy, task: Task, seeds: Seeds) -> dict[str, jax.Array]:
     """What one rollout of a policy shows before it learns: of the states it meets, and of what learning would meet.
 
     Args:
@@ -79,7 +82,7 @@ def signs(algo: Any, policy: Policy, task: Task, seeds: Seeds) -> dict[str, jax.
     carry = algo.init_carry(carry_key, tasks, policy)
     _, data, _, _ = algo.collect(collect_key, tasks, policy, carry)
 
-    def loss(params: Tree) -> tuple[jax.Array, Any]:
+    def loss(params: Tree) -> tuple[jax.Array, Json]:
         return algo.loss(policy._replace(params=params), carry, data)
 
     gradient, metrics = jax.grad(loss, has_aux=True)(policy.params)
@@ -145,7 +148,7 @@ def examine(agents: Agents, target: Task, *, seed: int = 4) -> Examination:
     return Examination({name: np.asarray(sign, np.float64) for name, sign in found.items()}, there.steps, here.steps)
 
 
-def most_steps(algo: Any, target: Task) -> int:
+def most_steps(algo: AnyAlgorithm, target: Task) -> int:
     """Environment steps on the target that an examination may take, of each agent."""
     look = METHODS[RECOMMENDED].look.env_steps
     return look + int(algo.steps_per_update()) + EPISODES * int(target.episode_limit)
@@ -163,7 +166,7 @@ def _see(spec: Spec, policy: Policy, task: Task) -> _Seen:
         np.clip((outcome.episode_return.mean(axis=1) - low) / (high - low), 0.0, 1.0),
         measured,
         look.experiences,
-        fixed + outcome.episode_length.sum(axis=1),
+        np.asarray(fixed + outcome.episode_length.sum(axis=1)),
     )
 
 

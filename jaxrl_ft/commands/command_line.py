@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.store import run_directory
 
 CONFIG = "config.json"
@@ -42,7 +42,7 @@ class Command:
         variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
         return " ".join([*variables, self.program, shlex.join(self.words)]).strip()
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Json]:
         """The command line as `config.json` holds it."""
         return {"program": self.program, "command": list(self.words), "environment": dict(self.environment)}
 
@@ -92,7 +92,7 @@ def command(program: str, words: Sequence[str]) -> Command:
     return Command(program, (*kept, *new), variables, None if names - set(PLACES) else Path(directory))
 
 
-def check(command: Command, plan: Mapping[str, Any]) -> None:
+def check(command: Command, plan: Mapping[str, Json]) -> None:
     """Refuse to repeat a run if its command line now means something else, as after a default has changed.
 
     Args:
@@ -118,10 +118,10 @@ def check(command: Command, plan: Mapping[str, Any]) -> None:
             )
 
 
-def _config(program: str, directory: str | Path) -> dict[str, Any]:
+def _config(program: str, directory: str | Path) -> dict[str, Json]:
     """The `config.json` of a run."""
     try:
-        config: dict[str, Any] = json.loads((Path(directory) / CONFIG).read_bytes())
+        config: dict[str, Json] = json.loads((Path(directory) / CONFIG).read_bytes())
         own = config["program"]
     except (OSError, ValueError, KeyError, TypeError):
         raise ValueError(f"from_run: {str(directory)!r} is not the directory of a run") from None

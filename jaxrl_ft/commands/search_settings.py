@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import to_json
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.catalogue import validation_tasks
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids, spaces
@@ -63,7 +64,7 @@ class SearchSettings:
     validation: Mapping[str, Task]
     methods: Mapping[str, Method]
 
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> dict[str, Json]:
         """Everything that decides the result of a search, as JSON."""
         return {
             "kind": self.kind,
@@ -129,5 +130,5 @@ def _field(word: str) -> tuple[str, str]:
     return field.replace("-", "_"), values
 
 
-def _json(dimensions: Dimensions) -> dict[str, Any]:
+def _json(dimensions: Dimensions) -> dict[str, Json]:
     return {path: vars(one) if isinstance(one, Range) else list(one) for path, one in dimensions.of.items()}

@@ -4,7 +4,6 @@ import dataclasses
 import sys
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,8 @@ from jaxrl_ft.commands.shared_settings import (
     load_agents,
 )
 from jaxrl_ft.core.config import to_json
+from jaxrl_ft.core.files import Json
+from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs.catalogue import CARTPOLES, held_out_grid, held_out_tasks, make_task
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
@@ -30,6 +31,7 @@ from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import OPTIMIZERS, Optimizer
 from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.nets.mlp import MLP
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.ppo import ALGOS
 from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps import cells
@@ -51,16 +53,16 @@ class Settings(SharedSettings):
     """the shift in words"""
     held_out: list[tuple[str, Task]]
     """tasks that are only ever evaluated on, each with its kind"""
-    algo: Any
+    algo: AnyAlgorithm
     """the algorithm"""
-    network: Any
+    network: Network
     """the network"""
     optimizer: Optimizer
     """the optimizer of pretraining"""
     candidates: tuple[str, ...] | None = None
     """the methods that advice is to choose from; None for all"""
 
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> dict[str, Json]:
         """What the command line means, as JSON."""
         configs = {name: to_json(getattr(self, name)) for name in ("algo", "network", "optimizer", "source", "target")}
         return {
@@ -125,7 +127,7 @@ def followed(settings: Settings, advice: Advice) -> Settings:
     return dataclasses.replace(settings, methods={**settings.methods, **{name: advice.recipe}})
 
 
-def _pretraining(flags: Flags) -> dict[str, Any]:
+def _pretraining(flags: Flags) -> dict[str, Json]:
     optimizer = OPTIMIZERS[flags.optimizer or "adam"]
     return {"algo": ALGOS[flags.algo or "ppo"], "network": MLP(), "optimizer": optimizer}
 
@@ -147,7 +149,7 @@ class _Change:
     id: str
     shift: str | None
     source: Task
-    inherited: Mapping[str, Any]
+    inherited: Mapping[str, Json]
     """physics of the source that are not the environment's own"""
 
     @classmethod
@@ -167,7 +169,7 @@ class _Change:
             inherited = {name: leaf for name, leaf in leaves.items() if np.any(leaf != usual[name])}
         return cls(id, None if shift is None else SHIFTS.name(shift), source, inherited)
 
-    def task(self, changed: Mapping[str, Any]) -> Task:
+    def task(self, changed: Mapping[str, Json]) -> Task:
         """The target with these quantities on top."""
         physics = {} if self.shift is None else SHIFTS[self.shift].physics
         try:
@@ -175,7 +177,7 @@ class _Change:
         except ValueError as error:
             raise ValueError(f"target.{error}") from None
 
-    def shifted(self, changed: Mapping[str, Any]) -> dict[str, Any]:
+    def shifted(self, changed: Mapping[str, Json]) -> dict[str, Json]:
         """The target, its name, the shift in words, and the held-out tasks.
 
         Raises:
@@ -198,11 +200,11 @@ class _Change:
         }
 
 
-def _physics(env_params: Any) -> Any:
+def _physics(env_params: Json) -> Json:
     """The quantities as a dataclass of plain numbers, for the parser; its docstring explains them."""
-    fields: list[tuple[str, Any, Any]] = []
+    fields: list[tuple[str, Json, Json]] = []
     for name, leaf in vars(env_params).items():
-        kind: Any = int if np.issubdtype(leaf.dtype, np.integer) else float
+        kind: Json = int if np.issubdtype(leaf.dtype, np.integer) else float
         # seven digits give a float32 back, and are what a person would write
         entries = tuple(kind(f"{entry:.7g}") for entry in np.ravel(leaf))
         one = leaf.ndim == 0
@@ -213,7 +215,7 @@ def _physics(env_params: Any) -> Any:
     return physics()
 
 
-def _brief(value: Any) -> str:
+def _brief(value: Json) -> str:
     return f"{value:g}" if np.ndim(value) == 0 else "(" + ", ".join(f"{entry:g}" for entry in value) + ")"
 
 

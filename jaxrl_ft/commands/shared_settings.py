@@ -3,13 +3,14 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
 from jaxrl_ft.commands.command_line import Command
 from jaxrl_ft.commands.short_help import HelpAll
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.store import checkpoints, run_directory
@@ -26,17 +27,17 @@ MODULES = tyro.conf.arg(name="import", metavar="MODULE ...", help_behavior_hint=
 SWITCH = tyro.conf.arg(help_behavior_hint="")
 
 
-def directory(default: str = "") -> Any:
+def directory(default: str = "") -> Json:
     """A flag that takes a directory."""
     return tyro.conf.arg(metavar="DIR", help_behavior_hint=f"(default: {default})" if default else "")
 
 
-def name(default: str) -> Any:
+def name(default: str) -> Json:
     """A flag that takes a name."""
     return tyro.conf.arg(metavar="NAME", help_behavior_hint=f"(default: {default})")
 
 
-def names(default: str = "") -> Any:
+def names(default: str = "") -> Json:
     """A flag that takes names."""
     return tyro.conf.arg(metavar="NAME ...", help_behavior_hint=f"(default: {default})" if default else "")
 
@@ -85,7 +86,7 @@ class SharedSettings:
 
     command: Command
     """the command line"""
-    flags: Any
+    flags: Json
     """its flags without a dot, which have those of `SharedFlags`"""
     agents: Agents | None
     """the agents to fine-tune, or None to pretrain them"""
@@ -111,7 +112,7 @@ class SharedSettings:
         """The numbers of each fine-tune."""
         return Budget(self.flags.steps, self.finetune_seed, NUM_EVALS, EVAL_EPISODES)
 
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> dict[str, Json]:
         """What the command line means, as JSON."""
         raise NotImplementedError
 
@@ -121,7 +122,7 @@ def seed_away(seed: int, parts: int) -> int:
     return (seed + checks.MAX_SEED // parts) % checks.MAX_SEED
 
 
-def with_seed(rows: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:
+def with_seed(rows: Sequence[Mapping[str, Json]], seed: int) -> list[dict[str, Json]]:
     """The runs of a comparison with the command's seed, and beside it that of fine-tuning, which follows from it."""
     return [{**row, "seed": seed, "finetune_seed": row["seed"]} for row in rows]
 

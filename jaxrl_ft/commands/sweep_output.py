@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from rich import box
@@ -15,6 +14,7 @@ from jaxrl_ft.commands.output import SavedAgents
 from jaxrl_ft.commands.shared_settings import with_seed
 from jaxrl_ft.commands.sweep_settings import SweepSettings
 from jaxrl_ft.core.curves import together
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.shifts import SHIFTS
 from jaxrl_ft.store import checkpoints
 from jaxrl_ft.sweeps import directory
@@ -25,7 +25,7 @@ from jaxrl_ft.sweeps.results import Comparison
 
 SHOWN = 3
 """Targets that are named on the console."""
-Cells = Mapping[int, Mapping[str, Any]]
+Cells = Mapping[int, Mapping[str, Json]]
 
 
 def print_plan(study: Study, estimates: Mapping[int, Estimate]) -> None:
@@ -67,7 +67,7 @@ def log_start(study: Study, finished: int, workers: Cluster | None) -> None:
     )
 
 
-def log_cell(study: Study, cell: Mapping[str, Any], finished: int) -> None:
+def log_cell(study: Study, cell: Mapping[str, Json], finished: int) -> None:
     """Print on stderr that a cell is finished, and which of its runs failed."""
     areas = [row["auc"] for row in cell["rows"] if is_ok(row)]
     failed = [str(row["run"]) for row in cell["rows"] if not is_ok(row)]
@@ -77,7 +77,7 @@ def log_cell(study: Study, cell: Mapping[str, Any], finished: int) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def as_stored(cell: Finished) -> dict[str, Any]:
+def as_stored(cell: Finished) -> dict[str, Json]:
     """A finished cell as the directory keeps it."""
     return {
         "number": cell.number,
@@ -121,7 +121,7 @@ def _comparison(settings: SweepSettings, cells: Cells) -> Comparison:
     return Comparison([row for cell in ordered for row in cell["rows"]], curves, steps, agents)
 
 
-def keep(settings: SweepSettings, study: Study, finished: dict[int, Any], cell: Finished) -> None:
+def keep(settings: SweepSettings, study: Study, finished: dict[int, Json], cell: Finished) -> None:
     """Write a finished cell and its agents, add it to the finished ones, and print a line on it."""
     stored = as_stored(cell)
     stored["rows"] = with_seed(cell.rows, settings.flags.seed)

@@ -4,7 +4,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
@@ -26,6 +26,7 @@ from jaxrl_ft.commands.shared_settings import (
 )
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import to_json
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.envs.catalogue import held_out_tasks, make_task
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
@@ -52,7 +53,7 @@ PURPOSE = (
     f"methods' structures allow, and reports it. {', '.join(REFERENCES)} always run. Values behind several --shifts, "
     f"--methods, --grid or --space add up; any other flag is given once.\n\nsearch: {', '.join(SEARCHES)}"
 )
-TABLES: Mapping[str, Table[Any]] = {"shifts": SHIFTS, "methods": METHODS}
+TABLES: Mapping[str, Table[Json]] = {"shifts": SHIFTS, "methods": METHODS}
 FIRST = {
     "task and method": ("source", "shifts", "methods", "grid", "agents", "imports", "from_run"),
     "budget and output": ("seeds", "seed", "pretrain_steps", "steps", "dry_run", "out", "help_all"),
@@ -127,7 +128,7 @@ class SweepSettings(SharedSettings):
             return "; nothing was finished"
         return f"; what was finished is in {self.out}, and the same command goes on from there"
 
-    def comparison(self) -> dict[str, Any]:
+    def comparison(self) -> dict[str, Json]:
         """The arguments of `study` beside agents, targets and methods."""
         return {"budget": self.budget, "seeds": self.flags.seeds, "held_out": self.held_out}
 
@@ -135,7 +136,7 @@ class SweepSettings(SharedSettings):
         """Untrained agents of the right shapes, to plan with before pretraining."""
         return untrained(self.source, PPO(), MLP(), Adam(), self.flags.seeds)
 
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> dict[str, Json]:
         """Everything that decides the numbers of a sweep, as JSON; not where it is written and what it may take."""
         flags = self.flags
         given = {} if self.agents is None else {"agents": directory.digest(tree.flatten(self.agents.params))}
@@ -217,7 +218,7 @@ def _with_cluster(words: Sequence[str]) -> list[str]:
     return [part for word, alone in zip(words, bare) for part in ([word, LOCAL] if alone else [word])]
 
 
-def _chosen(names: Sequence[str], table: Table[Any]) -> list[str]:
+def _chosen(names: Sequence[str], table: Table[Json]) -> list[str]:
     """The names as the table writes them, each once; `all` for every one."""
     named = list(dict.fromkeys(table.name(name) for name in names if name != "all"))
     return list(table) if "all" in names else named

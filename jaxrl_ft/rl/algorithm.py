@@ -81,20 +81,16 @@ class Algorithm(Protocol[Carry, Batch]):
     def gradient_steps_per_update(self) -> int:
         """Gradient steps G that one update takes."""
 
-    @staticmethod
-    def distribution(policy: Policy, obs: Float[Array, "*B O"]) -> Distribution:
+    def distribution(self, policy: Policy, obs: Float[Array, "*B O"]) -> Distribution:
         """The action distribution at obs [..., O]."""
 
-    @staticmethod
-    def features(policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
+    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
         """Activations of every hidden layer at obs [..., O]."""
 
-    @staticmethod
-    def random_action(task: Task, noise: Float[Array, "*B A"]) -> Shaped[Array, "..."]:
+    def random_action(self, task: Task, noise: Float[Array, "*B A"]) -> Shaped[Array, "..."]:
         """Actions [...] uniform over all that a task allows, from `noise` [..., A]."""
 
-    @staticmethod
-    def noise(task: Task, key: Key, shape: tuple[int, ...]) -> Float[Array, "*B A"]:
+    def noise(self, task: Task, key: Key, shape: tuple[int, ...]) -> Float[Array, "*B A"]:
         """Random numbers for sampling `shape` actions of a task's distribution, from one call."""
 
 

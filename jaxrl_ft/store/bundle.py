@@ -14,10 +14,11 @@ import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors.numpy
+
+from jaxrl_ft.core.files import Json
 
 FORMAT = "jaxrl_ft_bundle"
 VERSION = 2
@@ -29,7 +30,7 @@ MANIFEST_FIELDS = frozenset(["format", "version", "files", "arrays", "libraries"
 Arrays = dict[str, np.ndarray]
 
 
-def write_bundle(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+def write_bundle(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Json]) -> None:
     """Write a complete bundle of these arrays and this metadata to `path`.
 
     The files are written to a sibling directory, synced to disk and renamed into place. A bundle that was at `path`
@@ -66,7 +67,7 @@ def write_bundle(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: M
     _remove_bundle(old)
 
 
-def read_bundle(path: str | Path) -> tuple[Arrays, dict[str, Any]]:
+def read_bundle(path: str | Path) -> tuple[Arrays, dict[str, Json]]:
     """The arrays by name and the metadata of a bundle, after every check.
 
     Order of checks: the three files and their kinds, the manifest against itself, sizes, SHA-256 of each file, and only
@@ -83,7 +84,7 @@ def read_bundle(path: str | Path) -> tuple[Arrays, dict[str, Any]]:
     return arrays, parse_json(directory / METADATA, contents[METADATA])
 
 
-def parse_json(path: Path, data: bytes) -> dict[str, Any]:
+def parse_json(path: Path, data: bytes) -> dict[str, Json]:
     """The JSON object in `data`; stricter than the standard library, since a later reader may not be as lenient.
 
     Raises:
@@ -99,7 +100,7 @@ def parse_json(path: Path, data: bytes) -> dict[str, Any]:
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     if len(dict(pairs)) != len(pairs):
         raise ValueError(f"a key is given twice among {', '.join(sorted(name for name, _ in pairs))}")
     return dict(pairs)
@@ -112,7 +113,7 @@ def _finite(text: str) -> float:
     return number
 
 
-def _encode(value: Any) -> bytes:
+def _encode(value: Json) -> bytes:
     return (json.dumps(value, allow_nan=False, sort_keys=True, indent=1) + "\n").encode("ascii")
 
 
@@ -132,7 +133,7 @@ def _storable(arrays: Mapping[str, np.ndarray]) -> Arrays:
     return result
 
 
-def _contents(arrays: Arrays, metadata: dict[str, Any]) -> dict[str, bytes]:
+def _contents(arrays: Arrays, metadata: dict[str, Json]) -> dict[str, bytes]:
     try:
         _check_metadata(metadata, "metadata")
     except RecursionError as error:
@@ -152,11 +153,11 @@ def _contents(arrays: Arrays, metadata: dict[str, Any]) -> dict[str, bytes]:
     return files
 
 
-def _specification(array: np.ndarray) -> dict[str, Any]:
+def _specification(array: np.ndarray) -> dict[str, Json]:
     return {"dtype": array.dtype.name, "shape": list(array.shape)}
 
 
-def _check_metadata(value: Any, where: str) -> None:
+def _check_metadata(value: Json, where: str) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -251,7 +252,7 @@ def _read_regular(path: Path) -> bytes:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _parse_manifest(path: Path, data: bytes) -> dict[str, Any]:
+def _parse_manifest(path: Path, data: bytes) -> dict[str, Json]:
     manifest = parse_json(path, data)
     if manifest.get("format") != FORMAT:
         raise ValueError(f"{path}: format is {manifest.get('format')!r}, not {FORMAT!r}")
@@ -261,7 +262,7 @@ def _parse_manifest(path: Path, data: bytes) -> dict[str, Any]:
     return manifest
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> dict[str, Json]:
     data = _read_regular(path)
     manifest = _parse_manifest(path, data)
     body = {key: value for key, value in manifest.items() if key != "sha256"}
@@ -275,7 +276,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read_checked(path: Path, expected: Any) -> bytes:
+def _read_checked(path: Path, expected: Json) -> bytes:
     data = _read_regular(path)
     if expected != {"size": len(data), "sha256": _digest(data)}:
         size = expected.get("size") if isinstance(expected, dict) else None
@@ -284,7 +285,7 @@ def _read_checked(path: Path, expected: Any) -> bytes:
     return data
 
 
-def _parse_arrays(path: Path, data: bytes, expected: dict[str, Any]) -> Arrays:
+def _parse_arrays(path: Path, data: bytes, expected: dict[str, Json]) -> Arrays:
     try:
         arrays = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:

@@ -1,14 +1,16 @@
 """Agents on disk: a bundle of arrays and JSON that `load` turns back into the same agents."""
 
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import from_json, to_json
+from jaxrl_ft.core.files import Json
+from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs.catalogue import Task  # importing the catalogue makes every task config known
 from jaxrl_ft.methods.catalogue import Method  # importing the catalogue makes every method config known
@@ -37,7 +39,7 @@ def save(agents: Agents, path: str | Path) -> None:
     write_bundle(path, *parts(agents))
 
 
-def parts(agents: Agents) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def parts(agents: Agents) -> tuple[dict[str, np.ndarray], dict[str, Json]]:
     """The arrays and the JSON that `save` writes, from which `restored` makes the same agents."""
     arrays = {f"{name}": np.asarray(getattr(agents, name)) for name in _ARRAYS}
     for name in ("params", "init_params"):
@@ -67,7 +69,7 @@ def load(path: str | Path) -> Agents:
     return restored(*read_bundle(path), path)
 
 
-def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Any], path: str | Path) -> Agents:
+def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Json], path: str | Path) -> Agents:
     """The agents that `parts` took apart.
 
     Args:
@@ -81,12 +83,12 @@ def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Any], path: str 
     if metadata.get("kind") != _KIND:
         raise ValueError(f"{path}: holds {metadata.get('kind')!r}, not agents")
     try:
-        configs: dict[str, Any] = {name: from_json(metadata[name]) for name in _CONFIGS}
+        configs: dict[str, Json] = {name: from_json(metadata[name]) for name in _CONFIGS}
         fixed = {"trainable": int(metadata["trainable"]), "has_opt_state": bool(metadata["has_opt_state"])}
         # Agents saved before source experience was counted had none.
         fixed["source_steps"] = int(metadata.get("source_steps", 0))
-        texts: dict[str, Any] = {name: tuple(str(line) for line in metadata[name]) for name in ("status", "report")}
-        values: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+        texts: dict[str, Json] = {name: tuple(str(line) for line in metadata[name]) for name in ("status", "report")}
+        values: dict[str, Json] = {name: arrays[name] for name in _ARRAYS}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: metadata.json lacks or misstates {error}") from None
     except ValueError as error:
@@ -115,7 +117,7 @@ def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Any], path: str 
     )
 
 
-def _task(path: str | Path, task: Any) -> Task:
+def _task(path: str | Path, task: Json) -> Task:
     if not isinstance(task, Task):
         raise ValueError(f"{path}: metadata.json gives no task where one belongs")
     return task.checked()
@@ -128,22 +130,22 @@ def _part(path: str | Path, arrays: dict[str, np.ndarray], name: str) -> Tree:
     return tree.unflatten(found)
 
 
-def _check_network(path: str | Path, network: Any, params: Tree) -> None:
+def _check_network(path: str | Path, network: Network, params: Tree) -> None:
     for group, layers in params.items():
         found, given = networks.widths(layers), network.widths(group)
         if found != given:
             raise ValueError(f"{path}: the hidden layers of {group} have {found} units, but its network says {given}")
 
 
-def _opt_template(method: Method, params: Tree) -> Any:
-    def init(params: Tree) -> Any:
+def _opt_template(method: Method, params: Tree) -> Json:
+    def init(params: Tree) -> Json:
         delta = method.adapter.init(jax.random.key(0), params)
         return method.training_optimizer().build().init(delta)
 
     return jax.eval_shape(init, tree.take(params, 0))
 
 
-def _leaves(path: str | Path, arrays: dict[str, np.ndarray], name: str, template: Any) -> Any:
+def _leaves(path: str | Path, arrays: dict[str, np.ndarray], name: str, template: PyTree) -> Json:
     shapes, structure = jax.tree.flatten(template)
     leaves = [leaf for key, leaf in sorted(arrays.items()) if key.startswith(f"{name}/")]
     fits = len(leaves) == len(shapes) and all(

@@ -6,11 +6,10 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from jaxrl_ft.core.files import write_text
+from jaxrl_ft.core.files import Json, write_text
 
 MARKER = "jaxrl_ft_run.json"
 FORMAT = "jaxrl_ft_run"
@@ -60,7 +59,7 @@ def create(path: str | Path) -> Path:
     return directory
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: Json) -> None:
     """Write a value as JSON that every reader accepts; the file is replaced in one step.
 
     NaN and infinities become null, NumPy values plain numbers and lists, tuples lists.
@@ -71,12 +70,12 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, as_json(value))
 
 
-def as_json(value: Any) -> str:
+def as_json(value: Json) -> str:
     """The text that `write_json` writes."""
     return json.dumps(plain(value), allow_nan=False, indent=2) + "\n"
 
 
-def plain(value: Any) -> Any:
+def plain(value: Json) -> Json:
     """The value as JSON has it: NaN and infinities null, NumPy values plain numbers and lists, tuples lists.
 
     Raises:
@@ -131,7 +130,7 @@ def _check_writable(directory: Path) -> None:
         raise _refusal(directory, f"{str(existing)!r} is not writable")
 
 
-def _plain(value: Any, where: str) -> Any:
+def _plain(value: Json, where: str) -> Json:
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, Mapping):

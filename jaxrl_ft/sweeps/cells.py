@@ -1,13 +1,14 @@
 """The cells of a comparison, methods x targets, checked before anything runs, and what is told of each afterwards."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import floats
 from jaxrl_ft.core.curves import area_under_curve
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.catalogue import held_out_grid
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
@@ -109,8 +110,8 @@ def held_out_returns(tuned: Agents, grid: HeldOut, episodes: int, seed: int) -> 
 
 
 def rows(
-    shared: dict[str, Any], tuned: Agents, start: Agents, num_agents: int, columns: dict[str, np.ndarray]
-) -> list[dict[str, Any]]:
+    shared: dict[str, Json], tuned: Agents, start: Agents, num_agents: int, columns: dict[str, np.ndarray]
+) -> list[dict[str, Json]]:
     """One row per run.
 
     Args:

@@ -11,9 +11,11 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from jaxrl_ft.core import checks, machine
+from jaxrl_ft.core.files import Json
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.sweeps import worker
 from jaxrl_ft.sweeps.dealing import Dealer, Share
 from jaxrl_ft.sweeps.worker import Refusal, Setup
@@ -163,7 +165,7 @@ class Cluster:
         variables = worker.variables(setup, "cpu" if on_cpus else "")
         self._task = ray.remote(_work).options(**options, runtime_env={"env_vars": variables})
         self._setup, self._tell = setup, tell
-        self._running: dict[Any, tuple[int, Share, int]] = {}
+        self._running: dict[Json, tuple[int, Share, int]] = {}
         if not self.workers:
             wanted = f"{cpus} CPUs" + " and a GPU" * self._gpus
             raise ValueError(f"cpus_per_worker: {cpus!r} is not allowed; no node of the cluster has {wanted}")
@@ -183,7 +185,7 @@ class Cluster:
         """How many workers there is room for now."""
         return sum(self.nodes)
 
-    def call(self, function: Callable[..., T], *args: Any) -> T:
+    def call(self, function: Callable[..., T], *args: PyTree) -> T:
         """What a function returns on a worker.
 
         Raises:
@@ -194,8 +196,8 @@ class Cluster:
 
     def run(
         self,
-        function: Callable[[Any, Share], T],
-        work: Any,
+        function: Callable[[Json, Share], T],
+        work: PyTree,
         shares: list[Share],
         named: Callable[[Share], str],
     ) -> Iterator[T]:
@@ -235,7 +237,7 @@ class Cluster:
         if failed:
             raise BatchError(f"{len(failed)} of {len(shares)} batches failed: {'; '.join(failed)}")
 
-    def _deal(self, dealer: Dealer, held: list[Any]) -> None:
+    def _deal(self, dealer: Dealer, held: list[Json]) -> None:
         """Give work to every worker that has none."""
         busy = {lane for lane, _, _ in self._running.values()}
         free = [lane for lane in range(self.workers + len(busy)) if lane not in busy]
@@ -245,10 +247,10 @@ class Cluster:
                 return
             self._submit(held, lane, share, 1)
 
-    def _submit(self, held: list[Any], lane: int, share: Share, attempt: int) -> None:
+    def _submit(self, held: list[Json], lane: int, share: Share, attempt: int) -> None:
         self._running[self._task.remote(self._setup, held, share)] = (lane, share, attempt)
 
-    def _ended(self, reference: Any) -> tuple[Any, str]:
+    def _ended(self, reference: Json) -> tuple[Json, str]:
         """What a task returned, or why it failed.
 
         Raises:
@@ -282,7 +284,7 @@ class Cluster:
 _LOST = "its worker died: "
 
 
-def _work(setup: Setup, held: list[Any], *args: Any) -> Any:
+def _work(setup: Setup, held: list[Json], *args: PyTree) -> Json:
     """What a function returns on a worker, or why the worker is not used."""
     import ray
 
@@ -294,6 +296,6 @@ def _work(setup: Setup, held: list[Any], *args: Any) -> Any:
         return function(work, *args)
 
 
-def _called(work: tuple[Callable[..., T], tuple[Any, ...]], share: Share) -> T:
+def _called(work: tuple[Callable[..., T], tuple[Json, ...]], share: Share) -> T:
     function, args = work
     return function(*args)

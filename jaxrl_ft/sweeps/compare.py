@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.curves import together
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.method import Method
@@ -37,7 +38,7 @@ class Finished(NamedTuple):
     method: str
     target: str
     agents: Agents
-    rows: list[dict[str, Any]]
+    rows: list[dict[str, Json]]
     """as in `Comparison.runs`"""
 
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import filelock
 import numpy as np
 
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.types import Leaf
 from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps.proposals import Proposal, Trial
@@ -37,7 +37,7 @@ def claimed(path: Path) -> Iterator[Path]:
         lock.release()
 
 
-def check_plan(path: Path, plan: Mapping[str, Any]) -> None:
+def check_plan(path: Path, plan: Mapping[str, Json]) -> None:
     """Refuse a directory that holds another plan; write no file.
 
     Raises:
@@ -56,7 +56,7 @@ def check_plan(path: Path, plan: Mapping[str, Any]) -> None:
             raise ValueError(f"out: {str(path)!r} holds another plan, which differs in {name!r}; give another one")
 
 
-def write_plan(path: Path, plan: Mapping[str, Any]) -> None:
+def write_plan(path: Path, plan: Mapping[str, Json]) -> None:
     """Write the plan into the directory, which must hold no other."""
     check_plan(path, plan)
     (path / CELLS).mkdir(exist_ok=True)
@@ -73,19 +73,19 @@ def digest(tree_of_arrays: Mapping[str, Leaf]) -> str:
     return found.hexdigest()
 
 
-def write_cell(path: Path, number: int, cell: Mapping[str, Any]) -> None:
+def write_cell(path: Path, number: int, cell: Mapping[str, Json]) -> None:
     """Write a finished cell, whole or not at all."""
     run_directory.write_json(path / CELLS / f"{number:06d}.json", cell)
 
 
-def cells(path: Path) -> dict[int, dict[str, Any]]:
+def cells(path: Path) -> dict[int, dict[str, Json]]:
     """The finished cells by number; a number that was not finite is NaN."""
     return {
         int(file.stem): read_back(json.loads(file.read_text())) for file in sorted((path / CELLS).glob("[0-9]*.json"))
     }
 
 
-def read_back(cell: dict[str, Any]) -> dict[str, Any]:
+def read_back(cell: dict[str, Json]) -> dict[str, Json]:
     """The cell that was written as this JSON, in which NaN is null; in place."""
     for row in cell["rows"]:
         row.update({name: math.nan for name, value in row.items() if value is None})

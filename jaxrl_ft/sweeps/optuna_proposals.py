@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.methods.spaces import Dimension, Point, rounded
 from jaxrl_ft.sweeps.proposals import Proposal, Search, Trial
 
@@ -56,13 +56,13 @@ class TPE(Search):
             numbers = range(len(finished) + len(first), len(finished) + num)
             return [*first, *(self._asked(optuna, study, number) for number in numbers)]
 
-    def _asked(self, optuna: Any, study: Any, number: int) -> Point:
+    def _asked(self, optuna: Json, study: Json, number: int) -> Point:
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         values = study.ask(self._distributions(optuna)).params
         return {path: _shown(values[path], dimension) for path, dimension in self.dimensions.of.items()}
 
-    def _distributions(self, optuna: Any) -> dict[str, Any]:
+    def _distributions(self, optuna: Json) -> dict[str, Json]:
         kinds = optuna.distributions
         return {
             path: kinds.CategoricalDistribution(dimension)
@@ -73,7 +73,7 @@ class TPE(Search):
             for path, dimension in self.dimensions.of.items()
         }
 
-    def _complete(self, optuna: Any, trial: Trial) -> Any:
+    def _complete(self, optuna: Json, trial: Trial) -> Json:
         """A finished trial as optuna's; NaN is no value to it, and minus infinity is worse than all."""
         return optuna.trial.create_trial(
             params=trial.proposal.point,
@@ -98,9 +98,9 @@ class TPE(Search):
 
 
 @contextmanager
-def _quiet() -> Iterator[Any]:
+def _quiet() -> Iterator[Json]:
     """optuna with its log limited to warnings, and without its warning that a constant liar is experimental."""
-    optuna: Any = importlib.import_module("optuna")
+    optuna: Json = importlib.import_module("optuna")
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -111,7 +111,7 @@ def _quiet() -> Iterator[Any]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def _shown(value: Any, dimension: Dimension) -> Any:
+def _shown(value: Json, dimension: Dimension) -> Json:
     """The value as its name tells it."""
     if not isinstance(value, float) or isinstance(dimension, tuple):
         return value

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.methods.spaces import Dimensions, Point
 
 SEARCHES = ("random", "halving", "optuna")
@@ -178,7 +179,7 @@ def best(finished: Sequence[Trial]) -> Trial | None:
     return max(finite, key=lambda trial: (trial.proposal.steps, trial.score), default=None)
 
 
-def row(trial: Trial) -> dict[str, Any]:
+def row(trial: Trial) -> dict[str, Json]:
     """A trial as one line of a table."""
     method, number, index, steps, point = trial.proposal
     return {

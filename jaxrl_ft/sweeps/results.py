@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.summary_table import Summary, dataframe
 from jaxrl_ft.analysis.statistics.summary import summarise
 from jaxrl_ft.core import checks, machine
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.training.agents import Agents
 
@@ -23,7 +23,7 @@ from jaxrl_ft.training.agents import Agents
 class Comparison:
     """Every run of a comparison, on the host."""
 
-    runs: list[dict[str, Any]]
+    runs: list[dict[str, Json]]
     """one row per run: method, target, agent, seed, hyperparameters, returns, auc, env_steps, status; `from_scratch` is
     true where nothing of the agents is left when training starts"""
     curves: np.ndarray
@@ -56,7 +56,7 @@ class Comparison:
         )
         return "\n".join(textwrap.fill(line, 120, subsequent_indent="    ", break_on_hyphens=False) for line in lines)
 
-    def dataframe(self) -> Any:
+    def dataframe(self) -> Json:
         """Every run as a row of a `pandas.DataFrame`, with a column for each hyperparameter.
 
         Raises:

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.catalogue import held_out_grid, near, validation_tasks
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids, spaces
@@ -30,7 +30,7 @@ class Searched:
     methods: dict[str, Method]
     """the best of every method that was searched, by name, such as `lora+learning_rate=0.0021`; absent where no trial
     is finite"""
-    trials: list[dict[str, Any]]
+    trials: list[dict[str, Json]]
     """one row per trial: method, trial, round, steps, its values by field, score, runs, failed, env_steps, and its
     score of each validation task"""
     validation: dict[str, Task]
@@ -140,7 +140,7 @@ def search(
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     budget = Budget(steps, seed, num_evals, eval_episodes)
-    options: dict[str, Any] = {"validation": validation, "held_out": held_out, "storage": storage}
+    options: dict[str, Json] = {"validation": validation, "held_out": held_out, "storage": storage}
     planned = quest(agents, targets, methods, space, kind=kind, trials=trials, seeds=seeds, budget=budget, **options)
     planned = replace(planned, most=cost.most_runs(planned.plan()))
     known = {trial.proposal[:2]: trial for trial in finished}

@@ -3,13 +3,15 @@
 from collections.abc import Hashable
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.warm_starts import Probe
 from jaxrl_ft.training.agents import Agents
@@ -96,7 +98,7 @@ def start(one: Agents, spec: Spec) -> Start:
     return prepare.starting(spec, *tree.zeros(parts, 1))
 
 
-def _learned(given: Given) -> Any:
+def _learned(given: Given) -> Json:
     """What one run hands to the program that learns."""
     world, run = given.world, given.run
     carry, memory = jax.eval_shape(enter.one, world, given.policy, given.source)
@@ -112,12 +114,12 @@ def _one_run(agents: Agents) -> Agents:
     return replace(agents, **parts)
 
 
-def _one(runs: Any) -> Any:
+def _one(runs: PyTree) -> Json:
     """The shapes of one run of many."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), runs)
 
 
-def _outlined(found: Any) -> Hashable:
+def _outlined(found: Json) -> Hashable:
     """Structure, shapes and types of a tree."""
     leaves, structure = jax.tree.flatten(found)
     return structure, tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)

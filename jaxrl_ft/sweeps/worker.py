@@ -7,11 +7,12 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
 from jaxrl_ft.core import machine
+from jaxrl_ft.core.files import Json
 from jaxrl_ft.training import devices
 
 VARIABLES = ("JAX_", "XLA_")
@@ -23,7 +24,7 @@ OWN = re.compile("device|platform|cache|log|backend|profil|mock|address|timeout|
 class Setup(NamedTuple):
     """What a worker must be like."""
 
-    settings: dict[str, Any]
+    settings: dict[str, Json]
     """of JAX, by name"""
     devices: int
     layout: str
@@ -101,10 +102,10 @@ def _differ(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     return ", ".join(f"{name}: {theirs[name]} there, {ours[name]} here" for name in names)
 
 
-_held: dict[Any, Any] = {}
+_held: dict[Json, Json] = {}
 
 
-def remembered(reference: Any, get: Callable[[Any], Any]) -> Any:
+def remembered(reference: Json, get: Callable[[Json], Json]) -> Json:
     """What a reference stands for, the same object as long as the reference is the same.
 
     Args:

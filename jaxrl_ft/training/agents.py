@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import jax
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
-from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import Leaf, PyTree
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.methods.method import Method
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
 
 _BY_SEED = ("params", "statistics", "init_params", "opt_state", "env_steps", "curve", "curve_steps")
 """Fields whose arrays have a leading axis of seeds."""
@@ -32,11 +33,11 @@ class Agents:
     """statistics of the normaliser; empty without one"""
     init_params: Tree
     """parameters before any training"""
-    opt_state: Any
+    opt_state: PyTree
     """state of the optimizer at the end; None for wrapped weights, and where parameters are not what it moved"""
-    algo: Any
+    algo: AnyAlgorithm
     """the algorithm that trained them"""
-    network: Any
+    network: Network
     """the network that reads the parameters"""
     method: Method
     """the method that trained them"""
@@ -69,7 +70,7 @@ class Agents:
         """The number of parameters of one agent, policy and critic together."""
         return tree.size(tree.take(self.params, 0))
 
-    def policy(self, seed: int) -> Callable[[Any], np.ndarray]:
+    def policy(self, seed: int) -> Callable[[PyTree], np.ndarray]:
         """The greedy policy of one seed as a function of observations [..., O] to actions [...], for deployment.
 
         Continuous actions are clipped to the bounds of the task that the agents were trained on last, as that task
@@ -89,7 +90,7 @@ class Agents:
         size, space = self.task.obs_size, self.task.action_space
         mode = jax.jit(lambda obs: self.algo.distribution(policy, obs).mode())
 
-        def act(obs: Any) -> np.ndarray:
+        def act(obs: PyTree) -> np.ndarray:
             obs = np.asarray(obs, np.float32)
             if obs.ndim == 0 or obs.shape[-1] != size:
                 raise ValueError(f"obs: shape {obs.shape} is not allowed; the last axis must be {size}")
@@ -98,7 +99,7 @@ class Agents:
 
         return act
 
-    def select(self, indices: Any) -> "Agents":
+    def select(self, indices: Leaf) -> "Agents":
         """The agents at the given places, repeated where an index is, or those where a mask [S] is True.
 
         Raises:

@@ -1,18 +1,18 @@
 """The first half of an update as a pure function: experience, which does not depend on how a run learns."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxrl_ft.core.config import config
-from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.core.types import Metrics
+from jaxrl_ft.core.types import Leaf, Metrics, PyTree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.data import Data
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.rl.algorithm import Guide
+from jaxrl_ft.rl.algorithm import AnyAlgorithm, Guide, HasStatistics
 from jaxrl_ft.training.keys import CARRY, DATA, MIXING, TASKS, stream_key
 from jaxrl_ft.training.per_run import per_run
 
@@ -25,8 +25,8 @@ class World:
     program that collects.
     """
 
-    algo: Any
-    network: Any
+    algo: AnyAlgorithm
+    network: Network
     data: Data
     source: Task
     """the task the agent was pretrained on"""
@@ -34,20 +34,20 @@ class World:
     """the task to train on"""
     guide: Policy | None
     """the base policy where it guides"""
-    seed: Any
+    seed: Leaf
     """seed of the call, uint32"""
-    index: Any
+    index: Leaf
     """the run's number in the call, uint32"""
-    num_updates: Any
+    num_updates: Leaf
     """length of the budget in updates, int32"""
 
 
 class Rows(NamedTuple):
     """What an update learns from."""
 
-    data: Any
+    data: PyTree
     """the rollout's flat rows, leaves [M, ...]"""
-    mixed: Any
+    mixed: PyTree
     """these with source rows behind them, leaves [M + K, ...]; None without replay"""
     indices: jax.Array
     """a minibatch for each gradient step, [G, B], into `mixed`, or `data` without it"""
@@ -59,7 +59,7 @@ def environments(task: Task, num: int) -> Task:
 
 
 @per_run()
-def enter(world: World, policy: Policy, source: Source) -> tuple[Any, Tree]:
+def enter(world: World, policy: Policy, source: Source) -> tuple[PyTree, Tree]:
     """Fresh environments, and what the data axis remembers before the first update.
 
     Args:
@@ -74,8 +74,8 @@ def enter(world: World, policy: Policy, source: Source) -> tuple[Any, Tree]:
 
 @per_run(shared=("index",))
 def collect(
-    world: World, policy: Policy, carry: Any, memory: Tree, index: jax.Array
-) -> tuple[Any, Tree, Rows, Metrics]:
+    world: World, policy: Policy, carry: HasStatistics, memory: Tree, index: jax.Array
+) -> tuple[PyTree, Tree, Rows, Metrics]:
     """The experience of update `index`.
 
     Args:

@@ -1,15 +1,17 @@
 """What fits together: the sizes of tasks, and the shapes that a method makes of an agent's parameters."""
 
 from collections.abc import Hashable
-from typing import Any
 
 import jax
 
 from jaxrl_ft.core import tree
+from jaxrl_ft.core.policy import Network
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.warm_starts import Probe
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training.agents import Agents
 
 # Tracing the shapes of one method takes tens of milliseconds, and a sweep asks for the same few for thousands of cells.
@@ -44,11 +46,11 @@ def check_fits(method: Method, params: tree.Tree, fresh: tree.Tree) -> None:
     _FITTING.add(known)
 
 
-def _shape_of(part: str, function: Any, *args: Any) -> Any:
+def _shape_of(part: str, function: PyTree, *args: PyTree) -> PyTree:
     return named_part(part, jax.eval_shape, function, *args)
 
 
-def named_part(part: str, function: Any, *args: Any) -> Any:
+def named_part(part: str, function: PyTree, *args: PyTree) -> PyTree:
     """Call the function; an error that it raises names the part of the method."""
     try:
         return function(*args)
@@ -56,7 +58,7 @@ def named_part(part: str, function: Any, *args: Any) -> Any:
         raise ValueError(f"method.{part}.{error}") from None
 
 
-def fresh_shapes(algo: Any, network: Any, task: Task) -> tuple[tree.Tree, tree.Tree]:
+def fresh_shapes(algo: AnyAlgorithm, network: Network, task: Task) -> tuple[tree.Tree, tree.Tree]:
     """Shapes of fresh parameters and statistics, which depend on the task by its sizes alone."""
     known = (jax.tree.structure(algo), network, _sizes(task))
     if known not in _SHAPES:

@@ -1,17 +1,17 @@
 """Adaptive fine-tuning on the host: measure between stretches of updates, and let the method's control act."""
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.control import Control, Generators, Measures, Numbers
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import Optimizer
 from jaxrl_ft.methods.penalties import Penalty
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training import devices
 from jaxrl_ft.training.collect import World
 from jaxrl_ft.training.evaluation.episodes import Outcome, expected_return, possible_share
@@ -55,7 +55,7 @@ class Controller:
             self.left_out = self.left_out + sums["rollout/left_out"][:num]
 
     def act(
-        self, algo: Any, policy: Policy, world: World, numbers: Numbers, seeds: Seeds, task: Task
+        self, algo: AnyAlgorithm, policy: Policy, world: World, numbers: Numbers, seeds: Seeds, task: Task
     ) -> tuple[Numbers, np.ndarray]:
         """Return the numbers for the next stretch, and the index [R] of the run whose state each run continues from.
 
@@ -81,7 +81,7 @@ class Controller:
         self.scores = self.scores[parents]
         return adjusted, parents
 
-    def _validate(self, algo: Any, policy: Policy, world: World, seeds: Seeds, task: Task) -> np.ndarray:
+    def _validate(self, algo: AnyAlgorithm, policy: Policy, world: World, seeds: Seeds, task: Task) -> np.ndarray:
         """Share of the possible return in sampled episodes, each on a task of its own from training's range, [R]."""
         control, num = self._method.control, len(seeds.seeds)
         if not control.validation_episodes:
@@ -107,7 +107,7 @@ class Controller:
 
 
 @per_run(static=("num",))
-def validation_tasks(num: int, data: Any, source: Task, task: Task, seeds: Seeds) -> Task:
+def validation_tasks(num: int, data: PyTree, source: Task, task: Task, seeds: Seeds) -> Task:
     """Validation tasks [num] of a run, the same after every stretch."""
     return data.tasks(seeds.key(VALIDATION_STREAM), source, task, jnp.zeros((), jnp.float32), num)
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.types import PyTree
 
 LAYOUTS = {
     "fast": "runs side by side in each operation; bits depend on the number of runs of the program",
@@ -99,7 +100,7 @@ class Layout(NamedTuple):
     exact: bool = False
     """one run after another on each device, instead of side by side"""
 
-    def over_runs(self, one: Callable[..., Any], num_shared: int = 0) -> Callable[..., Any]:
+    def over_runs(self, one: Callable[..., PyTree], num_shared: int = 0) -> Callable[..., PyTree]:
         """The function of one run as one of many, split over the devices: a leading axis of runs on every leaf.
 
         Args:
@@ -107,7 +108,7 @@ class Layout(NamedTuple):
             num_shared: how many of its last arguments are shared by all runs and have no such axis.
         """
 
-        def sharded(*args: Any) -> Any:
+        def sharded(*args: PyTree) -> PyTree:
             num = len(args) - num_shared
             specs = (PartitionSpec(_AXIS),) * num + (PartitionSpec(),) * num_shared
             mapped = jax.shard_map(
@@ -121,7 +122,7 @@ class Layout(NamedTuple):
 
         return sharded
 
-    def _mapped(self, one: Callable[..., Any], runs: tuple[Any, ...], shared: tuple[Any, ...]) -> Any:
+    def _mapped(self, one: Callable[..., PyTree], runs: tuple[PyTree, ...], shared: tuple[PyTree, ...]) -> PyTree:
         if self.exact:
             return jax.lax.map(lambda run: one(*run, *shared), runs)
         return jax.vmap(lambda *run: one(*run, *shared))(*runs)
@@ -168,16 +169,16 @@ def comfortable() -> int:
     return (8 if on_cpu() else 2048) * mesh().size
 
 
-def pad(runs: Any, num: int) -> Any:
+def pad(runs: PyTree, num: int) -> PyTree:
     """The runs with their first ones repeated until the leading axis is `num`."""
 
-    def repeat(leaf: Any) -> Any:
+    def repeat(leaf: PyTree) -> PyTree:
         return leaf if leaf.shape[0] == num else np.asarray(leaf)[np.arange(num) % leaf.shape[0]]
 
     return jax.tree.map(repeat, runs)
 
 
-def put(runs: Any, num: int) -> Any:
+def put(runs: PyTree, num: int) -> PyTree:
     """The runs on the devices, padded to a width that they divide, always with the same sharding.
 
     A program is compiled anew for every sharding of its arguments, so host and device arrays go through here alike.
@@ -186,6 +187,6 @@ def put(runs: Any, num: int) -> Any:
     return jax.device_put(pad(runs, layout().width(num)), sharding)
 
 
-def trim(runs: Any, num: int) -> Any:
+def trim(runs: PyTree, num: int) -> PyTree:
     """The first `num` runs as NumPy arrays."""
     return jax.tree.map(lambda leaf: np.asarray(leaf)[:num], jax.device_get(runs))

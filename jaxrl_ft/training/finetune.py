@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
+from jaxrl_ft.core.policy import Network
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.data import Between, Data
 from jaxrl_ft.methods.method import Method
@@ -15,6 +15,7 @@ from jaxrl_ft.methods.optimizers import Adam, Optimizer
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.nets.mlp import MLP
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.ppo import PPO
 from jaxrl_ft.training import loop, status
 from jaxrl_ft.training.agents import Agents
@@ -31,8 +32,8 @@ def pretrain(
     source: Task,
     *,
     until: Task | None = None,
-    algo: Any = PPO(),
-    network: Any = MLP(),
+    algo: AnyAlgorithm = PPO(),
+    network: Network = MLP(),
     optimizer: Optimizer = Adam(),
     seeds: int = 16,
     steps: int = 40_960,
@@ -75,7 +76,7 @@ def pretrain(
     return _agents(spec, start, result, source, earlier, 0, pretraining(spec, result, until))
 
 
-def untrained(source: Task, algo: Any, network: Any, optimizer: Optimizer, seeds: int) -> Agents:
+def untrained(source: Task, algo: AnyAlgorithm, network: Network, optimizer: Optimizer, seeds: int) -> Agents:
     """Return agents of the shapes that `pretrain` returns, in zeros, to check and to plan with: no program runs."""
     method = Method(warm_start=Scratch(), optimizer=optimizer)
     shapes = fresh_shapes(algo, network, source)

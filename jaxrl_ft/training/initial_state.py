@@ -1,18 +1,20 @@
 """What runs start from: fresh networks, all that every run is given, and the state before the first update."""
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
-from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.optimizers.keeping import Keep
 from jaxrl_ft.methods.penalties import Penalty, Source
+from jaxrl_ft.rl.algorithm import AnyAlgorithm, HasStatistics
 from jaxrl_ft.training import control, devices
 from jaxrl_ft.training.collect import World, enter
 from jaxrl_ft.training.keys import ADAPTER, FREEZE, INIT, INTERVENTION, MEMBER, PENALTY, Seeds, seeds_of, stream_key
@@ -34,7 +36,7 @@ class Start(NamedTuple):
     """as `Probe.share`, [R]; 0 without a probe"""
     probe_steps: int = 0
     """environment steps of each run that the probe took"""
-    old: Any = None
+    old: PyTree = None
     """state of the optimizer that trained the agents, where something of it is kept"""
     base: Policy | None = None
     """the agents' own policy, untouched; it is what acts while the probe is paid for"""
@@ -54,10 +56,10 @@ class Given(NamedTuple):
     world: World
     run: Run
     policy: Policy
-    penalty: Any
+    penalty: PyTree
     source: Source
-    old: Any
-    keep: Any
+    old: PyTree
+    keep: PyTree
 
 
 class Position(NamedTuple):
@@ -73,12 +75,12 @@ class Position(NamedTuple):
 
 
 @per_run()
-def fresh(algo: Any, network: Any, task: Task, seeds: Seeds) -> tuple[Tree, Tree]:
+def fresh(algo: AnyAlgorithm, network: Network, task: Task, seeds: Seeds) -> tuple[Tree, Tree]:
     """Freshly initialised parameters, and statistics of a normaliser that has seen no observation."""
     return algo.init_params(seeds.key(INIT), task, network), algo.init_statistics(task)
 
 
-def fresh_policy(algo: Any, network: Any, task: Task, seeds: Seeds) -> Policy:
+def fresh_policy(algo: AnyAlgorithm, network: Network, task: Task, seeds: Seeds) -> Policy:
     """The policy of networks just initialised, of every run, [R, ...] on the host."""
     each = tree.repeat((as_arrays(algo), as_arrays(network), task), len(seeds.seeds))
     params, statistics = fresh(*each, seeds)
@@ -96,13 +98,17 @@ def given(spec: Spec, start: Start) -> Given:
         jax.tree.map(lambda leaf: np.concatenate([np.asarray(leaf)] * method.population), part)
         for part in (start.policy, start.source, start.old, start.share, rate, tasks, sources)
     )
-    algo = spec.algo if method.ent_coef is None else replace(spec.algo, ent_coef=method.ent_coef)
+    algo = (
+        spec.algo
+        if method.ent_coef is None
+        else cast(AnyAlgorithm, replace(cast(PyTree, spec.algo), ent_coef=method.ent_coef))
+    )
     each = (algo, method.adapter, method.penalty, method.training_optimizer(), method.intervention, method.data)
     algo, adapter, penalty, optimizer, intervention, data = tree.repeat(as_arrays(each), num)
     optimizer = replace(optimizer, learning_rate=optimizer.learning_rate * rate)
     if method.control.acts:
         optimizer, penalty = control.begin(method.control, optimizer, penalty, share, seeds)
-    shared = {
+    shared: dict[str, PyTree] = {
         "algo": algo,
         "network": spec.network,
         "seed": seeds.seeds,
@@ -134,7 +140,7 @@ def begin(runs: Given) -> tuple[World, Run, Position]:
 
 @per_run()
 def first_state(
-    run: Run, carry: Any, penalty: Penalty, source: Source, old: Any, keep: Keep | None
+    run: Run, carry: HasStatistics, penalty: Penalty, source: Source, old: PyTree, keep: Keep | None
 ) -> tuple[Tree, State, Policy, Policy]:
     """The state before the first update.
 

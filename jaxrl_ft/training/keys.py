@@ -1,9 +1,11 @@
 """The keys of a run: one stream for each thing that draws, none used twice."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
+
+from jaxrl_ft.core.types import Leaf, PyTree
 
 # Streams of a run's key beside its updates, whose numbers stay below 2^31.
 INIT, WARM_START, ADAPTER, PENALTY, CARRY, EVALUATION = range(2**31, 2**31 + 6)
@@ -19,7 +21,7 @@ VALIDATION_STREAM = 2**31
 on the way use the number of updates done."""
 
 
-def stream_key(seed: Any, index: Any, stream: Any) -> jax.Array:
+def stream_key(seed: Leaf, index: Leaf, stream: int | Leaf) -> jax.Array:
     """The key of a stream of run `index` of a call: fold_in(fold_in(key(seed), index), stream)."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), stream)
 
@@ -27,15 +29,15 @@ def stream_key(seed: Any, index: Any, stream: Any) -> jax.Array:
 class Seeds(NamedTuple):
     """Seed and number of every run, uint32 [R]; inside of a program those of one run, scalars."""
 
-    seeds: Any
-    indices: Any
+    seeds: Leaf
+    indices: Leaf
 
-    def key(self, stream: Any) -> jax.Array:
+    def key(self, stream: int | Leaf) -> jax.Array:
         """The key of a stream of the one run."""
         return stream_key(self.seeds, self.indices, stream)
 
 
-def seeds_of(seed: int, num_runs: int, population: int = 1, numbers: Any = None) -> Seeds:
+def seeds_of(seed: int, num_runs: int, population: int = 1, numbers: PyTree = None) -> Seeds:
     """Runs 0, ..., n - 1 of a call with this seed, or those of the n numbers; member m of the r-th is at m n + r."""
     numbers = np.arange(num_runs) if numbers is None else np.asarray(numbers)
     indices = (numbers + MEMBER * np.arange(population)[:, None]).reshape(-1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,6 +11,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.control import Numbers
 from jaxrl_ft.methods.finish import Finish
@@ -53,7 +54,7 @@ class Result(NamedTuple):
     """What training leaves, on the host; leaves [R, ...]."""
 
     policy: Policy
-    opt_state: Any
+    opt_state: PyTree
     """None when the parameters are no longer those that the optimizer moved"""
     curve: np.ndarray
     curve_steps: np.ndarray
@@ -131,12 +132,12 @@ class _End(NamedTuple):
     answer: Policy
     curve: np.ndarray
     curve_steps: np.ndarray
-    first: Any
+    first: PyTree
     """what the optimizer held before the first update"""
-    delta: Any
+    delta: PyTree
     """what it holds now"""
-    opt_state: Any
-    memory: Any
+    opt_state: PyTree
+    memory: PyTree
     """what the parts of the method remember"""
     left_out: np.ndarray
 
@@ -180,7 +181,7 @@ def _where(spec: Spec, start: Start) -> tuple[Task, Seeds]:
     return tasks_of(spec, start), seeds
 
 
-def _filled(runs: Any, width: int) -> Any:
+def _filled(runs: PyTree, width: int) -> PyTree:
     return devices.pad(runs, max(width, len(jax.tree.leaves(runs)[0])))
 
 
@@ -260,7 +261,7 @@ def _mean_return(spec: Spec, policy: Policy, where: tuple[Task, Seeds], point: i
     num = len(where[1].seeds)
     policy, (tasks, seeds) = devices.put((policy, where), num)
     outcome = evaluate_runs(spec.algo, policy, tasks, seeds, episodes=spec.eval_episodes, stream=point)
-    return outcome.episode_return[:num].mean(axis=1)
+    return np.asarray(outcome.episode_return[:num].mean(axis=1))
 
 
 def _report(

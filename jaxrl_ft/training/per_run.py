@@ -14,10 +14,10 @@ floats.
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.training import devices
 
 PROGRAMS: dict[str, "Program"] = {}
@@ -26,7 +26,7 @@ PROGRAMS: dict[str, "Program"] = {}
 
 def per_run(
     static: Sequence[str] = (), shared: Sequence[str] = (), donate: Sequence[str] = ()
-) -> Callable[[Callable[..., Any]], "Program"]:
+) -> Callable[[Callable[..., PyTree]], "Program"]:
     """Make a program of a function of one run.
 
     Args:
@@ -45,7 +45,7 @@ class Program:
     """
 
     def __init__(
-        self, one: Callable[..., Any], static: tuple[str, ...], shared: tuple[str, ...], donate: tuple[str, ...]
+        self, one: Callable[..., PyTree], static: tuple[str, ...], shared: tuple[str, ...], donate: tuple[str, ...]
     ) -> None:
         self.one = one
         """the function of one run"""
@@ -56,7 +56,7 @@ class Program:
             raise ValueError(f"{self.__name__}: is not allowed; another program has this name")
         PROGRAMS[self.__name__] = self
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: PyTree) -> PyTree:
         """Return the results of any number of runs as NumPy arrays: pad, place, compute, trim.
 
         Args:
@@ -68,15 +68,15 @@ class Program:
         results = self.placed(*(next(placed) if self._by_run(name) else arg for name, arg in zip(self._names, args)))
         return devices.trim(results, num)
 
-    def placed(self, *args: Any) -> Any:
+    def placed(self, *args: PyTree) -> PyTree:
         """Return the results on the devices, of runs that lie there, as many as `Layout.width` says."""
         return self._jitted(devices.layout(), *args)
 
-    def lower(self, *args: Any) -> Any:
+    def lower(self, *args: PyTree) -> PyTree:
         """Return the program lowered for arguments as `placed` takes them, to be compiled and asked what it needs."""
         return self._jitted.lower(devices.layout(), *args)
 
-    def trace(self, *args: Any) -> Any:
+    def trace(self, *args: PyTree) -> PyTree:
         """Return the program traced for arguments as `placed` takes them."""
         return self._jitted.trace(devices.layout(), *args)
 
@@ -84,7 +84,7 @@ class Program:
         return name not in self._static and name not in self._shared
 
     @functools.cached_property
-    def _jitted(self) -> Any:
+    def _jitted(self) -> PyTree:
         """The jitted function; made at the first call, which is when the backend is known."""
         options = {"xla_backend_optimization_level": 1} if devices.on_cpu() else None
         # Layouts are static too, so that every one has programs of its own.
@@ -92,10 +92,10 @@ class Program:
         return jax.jit(self._many, static_argnums=(0, *static), donate_argnums=tuple(donated), compiler_options=options)
 
     @functools.cached_property
-    def _many(self) -> Callable[..., Any]:
+    def _many(self) -> Callable[..., PyTree]:
         """The function of many runs, under the name of that of one."""
 
-        def many(layout: devices.Layout, *args: Any) -> Any:
+        def many(layout: devices.Layout, *args: PyTree) -> PyTree:
             by_name = dict(zip(self._names, args))
             static = {name: by_name[name] for name in self._static}
             runs, shared = (
@@ -110,5 +110,7 @@ class Program:
         return many
 
 
-def _by_name(function: Callable[..., Any], static: dict[str, Any], names: tuple[str, ...], *args: Any) -> Any:
+def _by_name(
+    function: Callable[..., PyTree], static: dict[str, PyTree], names: tuple[str, ...], *args: PyTree
+) -> PyTree:
     return function(**static, **dict(zip(names, args)))

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.types import PyTree, Statistics
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import AXES
 from jaxrl_ft.training.agents import Agents
@@ -139,7 +139,7 @@ def _leaves(spec: Spec, agents: Agents, fresh: Policy, start: Start, result: Res
             yield f"{name}: {outcome}: {which}"
 
 
-def _origin(path: str, theirs: dict[str, Any], new: dict[str, Any], begun: dict[str, Any]) -> str:
+def _origin(path: str, theirs: dict[str, PyTree], new: dict[str, PyTree], begun: dict[str, PyTree]) -> str:
     if path not in begun:
         return "added"
     leaf = begun[path]
@@ -152,7 +152,7 @@ def _origin(path: str, theirs: dict[str, Any], new: dict[str, Any], begun: dict[
     return "changed before training"
 
 
-def _training(path: str, spec: Spec, begun: dict[str, Any], ended: dict[str, Any], result: Result) -> str:
+def _training(path: str, spec: Spec, begun: dict[str, PyTree], ended: dict[str, PyTree], result: Result) -> str:
     # What an adapter reaches is told by what moved; a finish may round what did not.
     before, after = begun.get(path), ended[path]
     grew = before is not None and before.shape != after.shape
@@ -179,7 +179,7 @@ def _normaliser(agents: Agents, fresh: Policy, start: Start) -> str:
     return f"normaliser ({', '.join(sorted(start.policy.statistics))}): {outcome}, goes on from the target's experience"
 
 
-def _numbers(statistics: Any) -> list[Any]:
+def _numbers(statistics: Statistics) -> list[PyTree]:
     return jax.tree.leaves(statistics) or [np.zeros(0)]
 
 

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
 from jaxrl_ft.methods.method import Method
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import check_fits, fresh_shapes, named_part, same_sizes, sizes
 from jaxrl_ft.training.keys import Seeds, seeds_of
@@ -31,8 +33,8 @@ class Budget(NamedTuple):
 class Spec:
     """Runs that train side by side, checked: all that `pretrain`, `finetune` and a cell of a comparison differ in."""
 
-    algo: Any
-    network: Any
+    algo: AnyAlgorithm
+    network: Network
     method: Method
     source: Task
     task: Task
@@ -211,8 +213,8 @@ def _check_keep(agents: Agents, target: Task, method: Method) -> None:
 
 
 def training_spec(
-    algo: Any,
-    network: Any,
+    algo: AnyAlgorithm,
+    network: Network,
     method: Method,
     source: Task,
     task: Task,
@@ -246,7 +248,7 @@ def training_spec(
     return Spec(algo, network, method, source, task, seed, seeds, updates, num_evals, eval_episodes)
 
 
-def charged(paid: int, algo: Any, method: Method) -> int:
+def charged(paid: int, algo: AnyAlgorithm, method: Method) -> int:
     """Environment steps that a budget pays for what was spent before it, in whole updates of the method.
 
     What is left of the budget is then whole updates too, and no method has more steps than another for having paid.

@@ -1,6 +1,6 @@
 """The second half of an update as a pure function: gradient steps. Everything that learns goes through here."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +8,14 @@ import jax.numpy as jnp
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
-from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.core.types import Metrics
+from jaxrl_ft.core.types import Leaf, Metrics, Params, PyTree, Statistics
 from jaxrl_ft.methods.adapters import Adapter
 from jaxrl_ft.methods.interventions import Intervention
 from jaxrl_ft.methods.optimizers import Optimizer
 from jaxrl_ft.methods.penalties import Penalty
+from jaxrl_ft.rl.algorithm import AnyAlgorithm, HasStatistics
 from jaxrl_ft.training.collect import Rows
 from jaxrl_ft.training.keys import STEPS, stream_key
 from jaxrl_ft.training.per_run import per_run
@@ -28,21 +29,21 @@ class Run:
     from, in where they start or in what they remember share the program.
     """
 
-    algo: Any
+    algo: AnyAlgorithm
     adapter: Adapter
     penalty: Penalty
     optimizer: Optimizer
     intervention: Intervention
-    network: Any
-    base: Any
+    network: Network
+    base: Params
     """what the adapter holds fixed: the parameters it adapts, and what it added to them"""
-    statistics: Any
+    statistics: Statistics
     """the normaliser's statistics before the first update"""
-    seed: Any
+    seed: Leaf
     """seed of the call, uint32"""
-    index: Any
+    index: Leaf
     """the run's number in the call, uint32"""
-    num_updates: Any
+    num_updates: Leaf
     """length of the budget in updates, int32"""
 
 
@@ -57,12 +58,12 @@ class State(NamedTuple):
     """What an update changes: arrays only."""
 
     delta: Tree
-    opt_state: Any
-    carry: Any
+    opt_state: PyTree
+    carry: HasStatistics
     memory: Memory
 
 
-def run_key(run: Run, stream: Any) -> jax.Array:
+def run_key(run: Run, stream: int | Leaf) -> jax.Array:
     """The key of a stream of a run."""
     return stream_key(run.seed, run.index, stream)
 
@@ -115,7 +116,7 @@ def learn(
 
 
 def _gradient_step(
-    run: Run, state: State, batch: Any, other: Any, rows: jax.Array, statistics: Tree, moment: Moment
+    run: Run, state: State, batch: PyTree, other: PyTree, rows: jax.Array, statistics: Tree, moment: Moment
 ) -> tuple[State, Metrics]:
     before = Policy(run.adapter.merge(run.base, state.delta), statistics, run.network)
 
@@ -139,13 +140,13 @@ def _gradient_step(
     return state._replace(carry=carry), metrics
 
 
-def _after_update(run: Run, state: State, data: Any, moment: Moment) -> State:
+def _after_update(run: Run, state: State, data: PyTree, moment: Moment) -> State:
     state = _intervene(run, state, "after_update", data, moment)
     penalty = run.penalty.after_update(state.memory.penalty, run.algo, policy_of(run, state), data)
     return state._replace(memory=state.memory._replace(penalty=penalty))
 
 
-def _intervene(run: Run, state: State, hook: str, data: Any, moment: Moment) -> State:
+def _intervene(run: Run, state: State, hook: str, data: PyTree, moment: Moment) -> State:
     if hook not in run.intervention.hooks:
         return state
     key = jax.random.fold_in(jax.random.fold_in(run_key(run, STEPS), moment.step), hook == "after_update")

@@ -91,6 +91,10 @@ class Linear:
         outputs = obs @ group["kernel"]
         return DiagGaussian(outputs, group["log_std"]) if "log_std" in group else Categorical(outputs)
 
+    @staticmethod
+    def features(policy, obs):
+        return {}
+
 
 def linear(seed, log_std=None):
     """A linear policy over 4 observations with 3 outputs."""

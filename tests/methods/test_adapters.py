@@ -20,7 +20,7 @@ from jaxrl_ft.methods.adapters import ADAPTERS
 from jaxrl_ft.nets import actor_critic, mlp
 
 NETWORK = ft.MLP(width=8, layer_norm=True)
-OBS = np.random.default_rng(7).normal(size=(5, 4)).astype(np.float32)
+OBS = jnp.asarray(np.random.default_rng(7).normal(size=(5, 4)).astype(np.float32))
 NOT_EXACT = (adapters.DoRA,)
 """Adapters whose outputs at init are the base's but for rounding."""
 GROWS = (adapters.ResidualPolicy, adapters.PlasticityInjection, adapters.ProgressiveColumn)

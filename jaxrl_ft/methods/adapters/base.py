@@ -5,7 +5,7 @@ acts like the base; what is absent from the delta cannot move.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar, Literal
 
 import jax
@@ -129,7 +129,7 @@ class LastK(Adapter):
         paths = tree.flatten(frozen)
         return tree.select(frozen, lambda path: self._trains(path, paths) or not adapts(self.critic, path))
 
-    def _trains(self, path: str, paths: dict[str, jax.Array]) -> bool:
+    def _trains(self, path: str, paths: Collection[str]) -> bool:
         numbered = re.match(r"(.*/)(?:dense|norm|bottleneck|lateral)_(\d+)/", path)
         if numbered is None:
             return True

@@ -1,17 +1,21 @@
 """Adapters that move the parameters within a small linear space: low-rank factors, and random subspaces."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.core.types import Delta, Key, Params
+from jaxrl_ft.core.types import Delta, Key, Leaf, Params
 from jaxrl_ft.methods.adapters.base import RESTS, Adapter, Critic, adapts, by_group
+
+Kernel: TypeAlias = Float[Array, "n m"] | Float[np.ndarray, "n m"]
+"""The weights of a layer."""
 
 
 @config
@@ -84,9 +88,7 @@ class LoRA(Adapter):
         rank = f"rank {min(self.rank, *shape)}"
         return rank if any(factors) else f"{rank}, {RESTS}"
 
-    def _kernel(
-        self, before: Float[Array, "n m"], after: Float[Array, "n m"], changes: dict[str, jax.Array], parent: str
-    ) -> Float[Array, "n m"]:
+    def _kernel(self, before: Kernel, after: Kernel, changes: Mapping[str, Leaf], parent: str) -> Kernel:
         return after
 
 
@@ -110,9 +112,7 @@ class DoRA(LoRA):
         parents = [path.removesuffix("/lora_a") for path in delta if path.endswith("/lora_a")]
         return tree.unflatten(delta | {f"{parent}/magnitude": _norms(flat[f"{parent}/kernel"]) for parent in parents})
 
-    def _kernel(
-        self, before: Float[Array, "n m"], after: Float[Array, "n m"], changes: dict[str, jax.Array], parent: str
-    ) -> Float[Array, "n m"]:
+    def _kernel(self, before: Kernel, after: Kernel, changes: Mapping[str, Leaf], parent: str) -> Kernel:
         # Zero columns must not divide by zero even where the choice falls on the other branch.
         lengths = jnp.stack([_norms(before), jax.lax.stop_gradient(_norms(jax.lax.stop_gradient(after)))])
         fixed = jnp.any(lengths == 0, axis=0)
@@ -120,7 +120,7 @@ class DoRA(LoRA):
         return jnp.where(fixed, 1.0, ratio)[None] * after
 
 
-def _norms(kernel: Float[Array, "n m"]) -> Float[Array, " m"]:
+def _norms(kernel: Kernel) -> Float[Array, " m"]:
     return jnp.sqrt(jnp.sum(kernel**2, axis=0))
 
 

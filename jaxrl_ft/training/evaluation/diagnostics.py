@@ -1,15 +1,16 @@
 """What a report shows beside returns: divergence from the base, returns over physics, an episode step by step."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
-from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.policy import ActionDistribution, Policy
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import check_sizes
 from jaxrl_ft.training.evaluation.episodes import Options, Recording
@@ -26,7 +27,7 @@ NUM_ENVS, NUM_STEPS = 8, 512
 
 @per_run(static=("algo", "num_envs", "num_steps"))
 def diverge(
-    algo: Any, num_envs: int, num_steps: int, tuned: Policy, base: Policy, task: Task, seeds: Seeds
+    algo: AnyAlgorithm, num_envs: int, num_steps: int, tuned: Policy, base: Policy, task: Task, seeds: Seeds
 ) -> jax.Array:
     """Mean of KL(base ‖ tuned), in nats, over the T N states in which the tuned policy chooses its actions, a scalar.
 
@@ -42,11 +43,14 @@ def diverge(
         seeds: of the run.
     """
     _, steps = rollout_of(algo, num_envs, num_steps, tuned, task, seeds.key(DIVERGENCE), jnp.zeros(num_envs, bool))
-    return algo.distribution(base, steps.obs).kl(algo.distribution(tuned, steps.obs)).mean()
+    there: ActionDistribution = algo.distribution(base, steps.obs)
+    return there.kl(algo.distribution(tuned, steps.obs)).mean()
 
 
 @per_run(static=("algo", "num_steps"), shared=("options",))
-def record_episodes(algo: Any, num_steps: int, policy: Policy, task: Task, seeds: Seeds, options: Options) -> Recording:
+def record_episodes(
+    algo: AnyAlgorithm, num_steps: int, policy: Policy, task: Task, seeds: Seeds, options: Options
+) -> Recording:
     """One episode of a policy on its task, step by step; `evaluate_episodes` gives its outcome."""
     return record_episode(algo, num_steps, policy, task, seeds.key(EVALUATION), options)
 
@@ -115,13 +119,8 @@ def record(agents: Agents, task: Task, *, episode: int = 0, max_steps: int = 500
     checks.count("max_steps", max_steps)
     checks.seed(seed)
     num, limit = agents.num_seeds, min(max_steps, int(task.episode_limit))
-    options = Options(
-        np.bool_(True),
-        np.uint32(FINAL_STREAM),
-        np.uint32(episode),
-        np.uint32(episode + 1),
-        np.int32(NO_LIMIT),
-    )
+    window = (np.uint32(FINAL_STREAM), np.uint32(episode), np.uint32(episode + 1))
+    options = Options._make((np.bool_(True), *window, np.int32(NO_LIMIT)))
     recording: Recording = record_episodes(type(agents.algo), limit, _policy(agents), *_on(task, seed, num), options)
     return recording
 
@@ -130,6 +129,6 @@ def _policy(agents: Agents) -> Policy:
     return Policy(agents.params, agents.statistics, agents.network)
 
 
-def _on(task: Task, seed: int, num: int) -> tuple[Any, ...]:
+def _on(task: Task, seed: int, num: int) -> tuple[PyTree, ...]:
     """A task and its random numbers for every run."""
     return tree.repeat(task, num), seeds_of(seed, num)

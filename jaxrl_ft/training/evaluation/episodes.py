@@ -1,7 +1,7 @@
 """Whole episodes of one run's policy, side by side until the last one ends."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,9 @@ import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.types import EnvState, Leaf, PyTree
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
 
 # Steps whose random numbers are drawn in one call: a call a step costs several times what the step does.
 _BLOCK = 50
@@ -18,38 +20,38 @@ _BLOCK = 50
 class Options(NamedTuple):
     """Settings of an evaluation, as traced scalars."""
 
-    greedy: Any
+    greedy: jax.Array
     """take the mode of the distribution instead of a sample, bool"""
-    stream: Any
+    stream: jax.Array
     """number of the evaluation, uint32; equal numbers meet equal starts and equal noise"""
-    first: Any
+    first: jax.Array
     """number of the first episode, uint32"""
-    last: Any
+    last: jax.Array
     """number of the episode to stop before, uint32"""
-    max_steps: Any
+    max_steps: jax.Array
     """cut of every episode on top of the task's own limit, int32"""
 
 
 class Outcome(NamedTuple):
     """What happened in each episode, [E]; arrays of JAX inside programs, of NumPy on the host."""
 
-    episode_return: Any
+    episode_return: Leaf
     """undiscounted; NaN of a policy whose parameters or statistics are not finite"""
-    episode_length: Any
-    terminated: Any
+    episode_length: Leaf
+    terminated: Leaf
     """whether it came to a natural end"""
 
 
 class Recording(NamedTuple):
     """The steps of one episode; arrays of JAX inside programs, of NumPy on the host."""
 
-    start: Any
+    start: Leaf
     """state of the simulator before the first step"""
-    after: Any
+    after: Leaf
     """state after each step and before any reset, leaves [T, ...]"""
-    action: Any
+    action: Leaf
     """what the policy did, [T, ...]"""
-    alive: Any
+    alive: Leaf
     """whether the step belongs to the episode, [T]"""
     outcome: Outcome
     """what happened in it, scalars"""
@@ -58,13 +60,19 @@ class Recording(NamedTuple):
 class _Playing(NamedTuple):
     time: jax.Array
     obs: jax.Array
-    env_state: Any
+    env_state: EnvState
     alive: jax.Array
     outcome: Outcome
 
 
 def play(
-    algo: Any, num_episodes: int, policy: Policy, task: Task, key: jax.Array, options: Options, axis: int | None = None
+    algo: AnyAlgorithm,
+    num_episodes: int,
+    policy: Policy,
+    task: Task,
+    key: jax.Array,
+    options: Options,
+    axis: int | None = None,
 ) -> Outcome:
     """The outcomes of episodes first, ..., first + E - 1; those from `last` on are not played.
 
@@ -88,11 +96,13 @@ def play(
     return jax.lax.while_loop(lambda now: now.alive.any(), block, start).outcome
 
 
-def record(algo: Any, num_steps: int, policy: Policy, task: Task, key: jax.Array, options: Options) -> Recording:
+def record(
+    algo: AnyAlgorithm, num_steps: int, policy: Policy, task: Task, key: jax.Array, options: Options
+) -> Recording:
     """The first T steps of episode `first`, as `play` plays it; T is `num_steps` rounded up to whole blocks."""
     keys, start = _start(1, policy, task, None, key, options)
 
-    def block(now: _Playing, _: None) -> tuple[_Playing, Any]:
+    def block(now: _Playing, _: None) -> tuple[_Playing, PyTree]:
         return _block(algo, task, None, partial(_recorded_step, algo, policy, task, options), keys, now)
 
     end, steps = jax.lax.scan(block, start, None, length=-(-num_steps // _BLOCK))
@@ -114,37 +124,39 @@ def _start(
     return keys, _Playing(jnp.int32(0), obs, env_state, numbers < options.last, outcome)
 
 
-def _first(task: Task, key: jax.Array) -> tuple[jax.Array, Any]:
+def _first(task: Task, key: jax.Array) -> tuple[jax.Array, PyTree]:
     return task.initial(task.draw(jax.random.fold_in(key, 0), ()))
 
 
-def _block(algo: Any, task: Task, axis: int | None, step: Any, keys: jax.Array, now: _Playing) -> tuple[_Playing, Any]:
+def _block(
+    algo: AnyAlgorithm, task: Task, axis: int | None, step: PyTree, keys: jax.Array, now: _Playing
+) -> tuple[_Playing, PyTree]:
     """The episodes after a block of steps, and what the steps put out."""
     random = jax.vmap(partial(_draw, algo), in_axes=(axis, 0, None), out_axes=1)(task, keys, now.time)
     return jax.lax.scan(step, now, random)
 
 
-def _act(algo: Any, policy: Policy, options: Options, obs: jax.Array, noise: jax.Array) -> jax.Array:
+def _act(algo: AnyAlgorithm, policy: Policy, options: Options, obs: jax.Array, noise: jax.Array) -> jax.Array:
     distribution = algo.distribution(policy, obs)
     return jnp.where(options.greedy, distribution.mode(), distribution.sample(noise))
 
 
 def _recorded_step(
-    algo: Any, policy: Policy, task: Task, options: Options, now: _Playing, random: tuple[Any, jax.Array]
-) -> tuple[_Playing, Any]:
+    algo: AnyAlgorithm, policy: Policy, task: Task, options: Options, now: _Playing, random: tuple[PyTree, jax.Array]
+) -> tuple[_Playing, PyTree]:
     action = _act(algo, policy, options, now.obs, random[1])
     after = jax.vmap(task.after)(random[0], now.env_state, action)
     return _step(algo, policy, task, None, options, now, random)[0], (after, action, now.alive)
 
 
 def _step(
-    algo: Any,
+    algo: AnyAlgorithm,
     policy: Policy,
     task: Task,
     axis: int | None,
     options: Options,
     now: _Playing,
-    random: tuple[Any, jax.Array],
+    random: tuple[PyTree, jax.Array],
 ) -> tuple[_Playing, None]:
     draws, noise = random
     action = _act(algo, policy, options, now.obs, noise)
@@ -159,7 +171,7 @@ def _step(
     return _Playing(now.time + 1, obs, env_state, alive, outcome), None
 
 
-def _draw(algo: Any, task: Task, key: jax.Array, time: jax.Array) -> tuple[Any, jax.Array]:
+def _draw(algo: AnyAlgorithm, task: Task, key: jax.Array, time: jax.Array) -> tuple[PyTree, jax.Array]:
     draw_key, noise_key = jax.random.split(jax.random.fold_in(key, time + 1))
     return task.draw(draw_key, (_BLOCK,)), algo.noise(task, noise_key, (_BLOCK,))
 
@@ -181,7 +193,7 @@ def expected_return(outcome: Outcome, task: Task) -> np.ndarray:
     return expected
 
 
-def possible_share(returns: np.ndarray, lowest: Any, highest: Any) -> np.ndarray:
+def possible_share(returns: np.ndarray, lowest: PyTree, highest: PyTree) -> np.ndarray:
     """Returns [R] as a share of the way from the lowest to the highest, 0 to 1; 1 where there is no way to go.
 
     A return that is not finite is the lowest.

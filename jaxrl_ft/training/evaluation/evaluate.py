@@ -2,12 +2,12 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import check_sizes
@@ -58,15 +58,17 @@ def episode_returns(
     num_episodes = checks.count("episodes", EPISODES if episodes is None else episodes)
     checks.choice("greedy", greedy, (True, False))
     checks.seed(seed)
-    policy: Any = Policy(agents.params, agents.statistics, agents.network)
+    policy: PyTree = Policy(agents.params, agents.statistics, agents.network)
     seeds, stream = seeds_of(seed, agents.num_seeds), FINAL_STREAM
     if not isinstance(task, Task):
-        return evaluate_each(agents.algo, policy, tree.stack(each), seeds, greedy, stream).episode_return
+        outcome = evaluate_each(agents.algo, policy, tree.stack(each), seeds, greedy, stream)
+        return np.asarray(outcome.episode_return)
     tasks = tree.repeat(task, agents.num_seeds)
-    return evaluate_runs(agents.algo, policy, tasks, seeds, num_episodes, greedy, stream).episode_return
+    outcome = evaluate_runs(agents.algo, policy, tasks, seeds, num_episodes, greedy, stream)
+    return np.asarray(outcome.episode_return)
 
 
-def _checked(agents: Agents, given: Any, episodes: int | None) -> list[Task]:
+def _checked(agents: Agents, given: PyTree, episodes: int | None) -> list[Task]:
     """The task, or those of a sequence, each of the agents' sizes and all of one simulator.
 
     Raises:

@@ -1,13 +1,12 @@
 """What episodes of many policies come to, in blocks whose size never changes, so that one program serves all."""
 
-from typing import Any
-
 import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training import devices
 from jaxrl_ft.training.evaluation.episodes import Options, Outcome, play
 from jaxrl_ft.training.keys import EVALUATION, Seeds
@@ -23,7 +22,7 @@ NO_LIMIT = 2**31 - 1
 
 @per_run(static=("algo", "num_episodes"), shared=("options",))
 def evaluate_episodes(
-    algo: Any, num_episodes: int, policy: Policy, task: Task, seeds: Seeds, options: Options
+    algo: AnyAlgorithm, num_episodes: int, policy: Policy, task: Task, seeds: Seeds, options: Options
 ) -> Outcome:
     """The outcomes [E] of episodes of a policy on its task.
 
@@ -39,7 +38,7 @@ def evaluate_episodes(
 
 
 @per_run(static=("algo",), shared=("tasks", "options"))
-def evaluate_on_each(algo: Any, policy: Policy, seeds: Seeds, tasks: Task, options: Options) -> Outcome:
+def evaluate_on_each(algo: AnyAlgorithm, policy: Policy, seeds: Seeds, tasks: Task, options: Options) -> Outcome:
     """The outcomes [E] of one episode of a policy on each of E tasks.
 
     Args:
@@ -53,7 +52,7 @@ def evaluate_on_each(algo: Any, policy: Policy, seeds: Seeds, tasks: Task, optio
 
 
 def evaluate_runs(
-    algo: Any,
+    algo: AnyAlgorithm,
     policies: Policy,
     tasks: Task,
     seeds: Seeds,
@@ -84,7 +83,7 @@ def evaluate_runs(
 
 
 def evaluate_each(
-    algo: Any, policies: Policy, tasks: Task, seeds: Seeds, greedy: bool = True, stream: int = 0
+    algo: AnyAlgorithm, policies: Policy, tasks: Task, seeds: Seeds, greedy: bool = True, stream: int = 0
 ) -> Outcome:
     """The outcomes [R, E] of every run's episode e on task e of E, which meets what it would with E of that task.
 
@@ -107,7 +106,7 @@ def evaluate_each(
 
 
 def _options(greedy: bool, stream: int, first: int, last: int, max_steps: int) -> Options:
-    return Options(np.bool_(greedy), np.uint32(stream), np.uint32(first), np.uint32(last), np.int32(max_steps))
+    return Options._make((np.bool_(greedy), np.uint32(stream), np.uint32(first), np.uint32(last), np.int32(max_steps)))
 
 
 def _joined(blocks: list[Outcome], num_runs: int, episodes: int) -> Outcome:

@@ -1,34 +1,34 @@
 """Experience of a policy that does not learn, before training: a look at a task, or rows to remember the source by."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl import rollout
+from jaxrl_ft.rl.algorithm import AnyAlgorithm, HasStatistics
 from jaxrl_ft.rl.rollout import Transition
 from jaxrl_ft.training.collect import environments
 from jaxrl_ft.training.keys import SOURCE, Seeds
 from jaxrl_ft.training.per_run import per_run
 
 
-def num_rollouts(algo: Any, steps: int) -> int:
+def num_rollouts(algo: AnyAlgorithm, steps: int) -> int:
     """Rollouts of the algorithm that take at least so many environment steps."""
     return -(-steps // int(algo.steps_per_update()))
 
 
-def source_rows(algo: Any, policies: Policy, task: Task, seeds: Seeds, steps: int) -> Any:
+def source_rows(algo: AnyAlgorithm, policies: Policy, task: Task, seeds: Seeds, steps: int) -> PyTree:
     """Experience of every run's policy on a task: the algorithm's flat data of at least `steps` rows, [R, M, ...]."""
     each = tree.repeat((as_arrays(algo), task), len(seeds.seeds))
     return gather(num_rollouts(algo, steps), each[0], policies, each[1], seeds)
 
 
 @per_run(static=("num_rollouts",))
-def gather(num_rollouts: int, algo: Any, policy: Policy, task: Task, seeds: Seeds) -> Any:
+def gather(num_rollouts: int, algo: AnyAlgorithm, policy: Policy, task: Task, seeds: Seeds) -> PyTree:
     """The algorithm's flat data of rollouts by a policy that does not learn, rows [M, ...], shuffled.
 
     Args:
@@ -42,7 +42,7 @@ def gather(num_rollouts: int, algo: Any, policy: Policy, task: Task, seeds: Seed
     carry_key, order_key, *keys = jax.random.split(seeds.key(SOURCE), num_rollouts + 2)
     carry = algo.init_carry(carry_key, tasks, policy)
 
-    def rollout(carry: Any, key: jax.Array) -> tuple[Any, Any]:
+    def rollout(carry: HasStatistics, key: jax.Array) -> tuple[PyTree, PyTree]:
         after, data, _, _ = algo.collect(key, tasks, policy, carry)
         # The policy must not change while it is watched, and so neither may its normaliser.
         return after._replace(statistics=carry.statistics), data
@@ -55,7 +55,7 @@ def gather(num_rollouts: int, algo: Any, policy: Policy, task: Task, seeds: Seed
 
 @per_run(static=("num_envs", "num_steps"))
 def transitions(
-    num_envs: int, num_steps: int, algo: Any, policy: Policy, task: Task, seeds: Seeds, number: jax.Array
+    num_envs: int, num_steps: int, algo: AnyAlgorithm, policy: Policy, task: Task, seeds: Seeds, number: jax.Array
 ) -> tuple[jax.Array, Transition]:
     """First observations [N, O] and transitions [T, N, ...] of a policy that does not learn.
 
@@ -77,7 +77,7 @@ def transitions(
 
 
 def rollout_of(
-    algo: Any, num_envs: int, num_steps: int, policy: Policy, task: Task, key: jax.Array, at_random: jax.Array
+    algo: AnyAlgorithm, num_envs: int, num_steps: int, policy: Policy, task: Task, key: jax.Array, at_random: jax.Array
 ) -> tuple[jax.Array, Transition]:
     """First observations and transitions; environments `at_random` [N] see actions drawn without the policy."""
     tasks = environments(task, num_envs)
@@ -85,7 +85,7 @@ def rollout_of(
     shape = (num_steps, num_envs)
     obs, env_state = rollout.start(start_key, tasks, num_envs)
 
-    def act(obs: jax.Array, noise: jax.Array, _: Any) -> jax.Array:
+    def act(obs: jax.Array, noise: jax.Array, _: PyTree) -> jax.Array:
         own, random = algo.distribution(policy, obs).sample(noise), algo.random_action(tasks, noise)
         return jnp.where(at_random.reshape((-1,) + (1,) * (own.ndim - 1)), random, own)
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.imagined import ImaginedParams, imagined_simulator
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
@@ -176,7 +177,7 @@ def _task(target: Task, model: Model, good: bool) -> Task:
     bounds = (space.low, space.high) if isinstance(space, Box) else (0.0, 0.0)
     arrays = {name: value if good else np.zeros_like(value) for name, value in model._asdict().items()}
     del arrays["accuracy"], arrays["teaches"]
-    scalars: dict[str, Any] = {
+    scalars: dict[str, PyTree] = {
         "lowest_return": low,
         "highest_return": high,
         "action_low": bounds[0],

@@ -1,6 +1,6 @@
 """A paid look at a task: transitions of a policy that acts by samples, and at random in half of the environments."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.alignment import Experience
@@ -81,7 +82,7 @@ def _outcome(reward: np.ndarray, terminated: np.ndarray) -> Outcome:
     return Outcome(reward.sum(axis=1), np.full(reward.shape[::2], reward.shape[1]), terminated.sum(axis=1))
 
 
-def _experience(first: Any, steps: Any) -> Experience:
+def _experience(first: PyTree, steps: PyTree) -> Experience:
     ended = (steps.terminated | steps.truncated)[:-1]
     begun = np.concatenate([first, steps.obs[1:][ended]])
     names = ("obs", "action", "next_obs", "reward", "terminated")

@@ -1,7 +1,7 @@
 """Everything between an agent and its first real update: realign, probe, start warm, imagine, remember the source."""
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.methods.alignment import Experience, Realignment
 from jaxrl_ft.methods.alignment.realignment import retold
@@ -102,7 +103,7 @@ def prepare(spec: Spec, agents: Agents) -> Prepared:
     return Prepared(spec, base, fresh, start, source_steps, changes, imagined, untold)
 
 
-def starting(spec: Spec, base: Policy, fresh: Policy, warm: Policy, source: Source, probe: Probe, old: Any) -> Start:
+def starting(spec: Spec, base: Policy, fresh: Policy, warm: Policy, source: Source, probe: Probe, old: PyTree) -> Start:
     """Where training starts, of the agents' policy, a fresh one, and the one after the warm start."""
     return Start(
         policy=warm,
@@ -163,7 +164,7 @@ def warm_start(warm: WarmStart, seeds: Seeds, base: Policy, fresh: Policy, probe
     return params, warm.statistics(base.statistics, fresh.statistics)
 
 
-def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[Any, int]:
+def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[PyTree, int]:
     """Source experience that the parts of the method ask for, and the steps of each run on earlier tasks in all.
 
     The policy reads the target's sensors, so the experience is translated to these.

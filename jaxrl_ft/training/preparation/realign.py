@@ -2,10 +2,10 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.methods.alignment import Experience, Realignment
 from jaxrl_ft.methods.alignment.realignment import realigned
@@ -32,8 +32,8 @@ def estimates(spec: Spec, source: list[Experience], look: list[Experience]) -> l
 
 def realign(policy: Policy, changes: list[Realignment]) -> Policy:
     """Policies of the source, leaves [R, ...], as they read the target's sensors and act on it."""
-    params: list[Any] = []
-    statistics: list[Any] = []
+    params: list[PyTree] = []
+    statistics: list[PyTree] = []
     for i, change in enumerate(changes):
         one = tree.take(policy, i)
         after = realigned(one.params, one.statistics, change) if change.changes else (one.params, one.statistics)

@@ -3,26 +3,27 @@
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import PyTree
 
-Layers = Sequence[tuple[Any, Any]] | Mapping[Any, Any]
+Layers = Sequence[tuple[PyTree, PyTree]] | Mapping[PyTree, PyTree]
 
 
 class _Entries(NamedTuple):
     """What was given of one network, from the input on."""
 
-    dense: list[tuple[Any, Any]]
+    dense: list[tuple[PyTree, PyTree]]
     """kernel and bias of each layer"""
-    norms: list[tuple[Any, Any]]
+    norms: list[tuple[PyTree, PyTree]]
     """scale and bias of each layer norm"""
-    log_std: Any = None
+    log_std: PyTree = None
 
 
-def network(group: str, layers: Layers, obs_size: int, outputs: int) -> tuple[Tree, Any]:
+def network(group: str, layers: Layers, obs_size: int, outputs: int) -> tuple[Tree, PyTree]:
     """The tree of one network with leaves [S, ...], and its `log_std` where the layers hold one, else None.
 
     Args:
@@ -55,7 +56,7 @@ def network(group: str, layers: Layers, obs_size: int, outputs: int) -> tuple[Tr
     return {**hidden, **{f"norm_{i}": norm for i, norm in enumerate(norms)}, "head": dense[-1]}, entries.log_std
 
 
-def _pair(group: str, what: str, rank: int, **leaves: Any) -> dict[str, np.ndarray]:
+def _pair(group: str, what: str, rank: int, **leaves: PyTree) -> dict[str, np.ndarray]:
     """A layer's two leaves as arrays: the first of so many axes, the bias of one, each after one of agents."""
     ranks = (rank, 1)
     return {
@@ -70,7 +71,7 @@ def _check_norm(group: str, i: int, norm: dict[str, np.ndarray], shape: tuple[in
             raise ValueError(f"params.{group}: {name} of norm {i} has shape {leaf.shape[1:]}; it must be {shape}")
 
 
-def array(what: str, value: Any, rank: int) -> np.ndarray:
+def array(what: str, value: PyTree, rank: int) -> np.ndarray:
     """The value as finite float32 numbers with a leading axis of agents before so many others.
 
     Raises:
@@ -124,7 +125,7 @@ def _entries(group: str, layers: Layers) -> _Entries:
         return _Entries([(kernel, bias) for kernel, bias in pairs], [])
     inner = dict(layers.get("params", layers))
     log_std = inner.pop("log_std", None)
-    kinds: dict[str, dict[Any, tuple[Any, Any]]] = {"kernel": {}, "scale": {}}
+    kinds: dict[str, dict[PyTree, tuple[PyTree, PyTree]]] = {"kernel": {}, "scale": {}}
     for name, entry in inner.items():
         kind = next((kind for kind in kinds if isinstance(entry, Mapping) and set(entry) == {kind, "bias"}), None)
         if kind is None:
@@ -136,7 +137,7 @@ def _entries(group: str, layers: Layers) -> _Entries:
     return _Entries(dense, norms, log_std)
 
 
-def _ordered(group: str, names: Mapping[Any, Any]) -> list[Any]:
+def _ordered(group: str, names: Mapping[PyTree, PyTree]) -> list[PyTree]:
     """The names in the order of the numbers in them, the one without a number last.
 
     Raises:

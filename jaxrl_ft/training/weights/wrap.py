@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
+from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.nets import parts
 from jaxrl_ft.nets.mlp import MLP
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.normalizer import Moments
 from jaxrl_ft.rl.ppo import PPO
 from jaxrl_ft.training.agents import Agents
@@ -30,10 +33,10 @@ def wrap(
     source: Task,
     *,
     network: MLP | None = None,
-    algo: Any = PPO(),
-    log_std: Any = None,
-    obs_mean: Any = None,
-    obs_variance: Any = None,
+    algo: AnyAlgorithm = PPO(),
+    log_std: PyTree = None,
+    obs_mean: PyTree = None,
+    obs_variance: PyTree = None,
     obs_count: float | None = None,
     obs_epsilon: float | None = None,
     obs_clip: float | None = None,
@@ -99,7 +102,7 @@ def wrap(
     )
 
 
-def _given(params: Mapping[str, foreign_layers.Layers], source: Task, log_std: Any) -> Tree:
+def _given(params: Mapping[str, foreign_layers.Layers], source: Task, log_std: PyTree) -> Tree:
     """The given networks as trees with leaves [S, ...]."""
     if not isinstance(params, Mapping):
         raise ValueError(f"params: {type(params).__name__} is not allowed; it must be a dict of 'policy' and 'value'")
@@ -127,7 +130,7 @@ def _given(params: Mapping[str, foreign_layers.Layers], source: Task, log_std: A
     return given
 
 
-def _network(given: Tree, network: Any) -> MLP:
+def _network(given: Tree, network: Network) -> MLP:
     """The config of networks like the given ones, with the activation of `network`.
 
     Raises:
@@ -168,8 +171,8 @@ def _check_widths(group: str, widths: tuple[int, ...], network: MLP) -> None:
 
 
 def _normalizer(
-    algo: Any, source: Task, num: int, mean: Any, variance: Any, numbers: dict[str, float | None]
-) -> tuple[Any, Tree]:
+    algo: AnyAlgorithm, source: Task, num: int, mean: PyTree, variance: PyTree, numbers: dict[str, float | None]
+) -> tuple[AnyAlgorithm, Tree]:
     """The algorithm that normalises as the statistics do, and these, [S, ...]; as it is where none are given.
 
     Raises:
@@ -184,15 +187,15 @@ def _normalizer(
         check_config(algo, "algo")
         return algo, {}
     count = checks.number("obs_count", said.pop("obs_count", _COUNT), 0.0, 1e30)
-    algo = replace(algo, normalize_obs=True, **said)
-    check_config(algo, "algo")
+    given: PyTree = replace(cast(PyTree, algo), normalize_obs=True, **said)
+    check_config(given, "algo")
     mean, variance = (np.asarray(part, np.float32) for part in (mean, variance))
     size = source.obs_size
     good = mean.shape == variance.shape == (size,) and np.isfinite([mean, variance]).all() and (variance > 0).all()
     if not good:
         raise ValueError(f"obs_mean, obs_variance: each must be {size} finite numbers, variances above 0")
-    moments = Moments._make((mean, variance, *map(np.float32, (count, algo.obs_epsilon, algo.obs_clip))))
-    return algo, {"obs": tree.repeat(moments, num)}
+    moments = Moments._make((mean, variance, *map(np.float32, (count, given.obs_epsilon, given.obs_clip))))
+    return given, {"obs": tree.repeat(moments, num)}
 
 
 def _report(given: Tree, fresh: Tree, statistics: Tree) -> tuple[str, ...]:

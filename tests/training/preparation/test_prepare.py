@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -145,12 +146,12 @@ def test_senses_are_undone_and_source_rows_are_told_as_the_target_would(agents, 
     np.testing.assert_array_equal(after.action, 1 - before.action)
     # what the aligned policy makes of them is what the base made of the source's own
     for policy, data in ((found.start.policy, after), (Policy(agents.params, {}, agents.network), before)):
-        one = agents.algo.distribution(tree.take(policy, 0), data.obs[0])
-        np.testing.assert_allclose(one.log_prob(data.action[0]), before.log_prob[0], atol=1e-4)
+        one = agents.algo.distribution(tree.take(policy, 0), jnp.asarray(data.obs[0]))
+        np.testing.assert_allclose(one.log_prob(jnp.asarray(data.action[0])), before.log_prob[0], atol=1e-4)
     # and the parameters that a penalty may be anchored to read the target likewise
     first = [Policy(params, {}, agents.network) for params in (agents.init_params, found.start.source.init_params)]
     theirs, ours = (
-        agents.algo.distribution(tree.take(policy, 0), data.obs[0]).log_prob(data.action[0])
+        agents.algo.distribution(tree.take(policy, 0), jnp.asarray(data.obs[0])).log_prob(jnp.asarray(data.action[0]))
         for policy, data in zip(first, (before, after))
     )
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
