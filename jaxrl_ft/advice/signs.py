@@ -182,4 +182,4 @@ def _normal_kl(there: dict[str, np.ndarray], here: dict[str, np.ndarray]) -> np.
     inverse = np.linalg.inv(theirs)
     trace = np.einsum("sij,sji->s", inverse, ours)
     distance = np.einsum("si,sij,sj->s", apart, inverse, apart)
-    return 0.5 * (trace + distance - size + np.linalg.slogdet(theirs)[1] - np.linalg.slogdet(ours)[1])
+    return np.asarray(0.5 * (trace + distance - size + np.linalg.slogdet(theirs)[1] - np.linalg.slogdet(ours)[1]))

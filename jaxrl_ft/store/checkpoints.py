@@ -12,8 +12,10 @@ from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.envs.catalogue import Task  # importing the catalogue makes every task config known
-from jaxrl_ft.methods.catalogue import Method  # importing the catalogue makes every method config known
+from jaxrl_ft.envs import catalogue as _tasks  # noqa: F401 (makes every task config known)
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.methods import catalogue as _methods  # noqa: F401 (makes every method config known)
+from jaxrl_ft.methods.method import Method
 from jaxrl_ft.nets import parts as networks
 from jaxrl_ft.rl import ppo  # noqa: F401  importing the algorithm makes its config known
 from jaxrl_ft.store.bundle import read_bundle, write_bundle

@@ -122,7 +122,7 @@ def _connected(address: str) -> Iterator[None]:
 def _start(address: str) -> None:
     import ray
 
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Json] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address == LOCAL:
             ray.init(LOCAL, num_cpus=devices.cores(), include_dashboard=False, **quiet)
@@ -163,7 +163,7 @@ class Cluster:
         setup = worker.setup(cpus if on_cpus else 1, layout, modules, machine.versions())
         options = {"num_cpus": cpus, "num_gpus": self._gpus, "max_retries": DEATHS, "retry_exceptions": False}
         variables = worker.variables(setup, "cpu" if on_cpus else "")
-        self._task = ray.remote(_work).options(**options, runtime_env={"env_vars": variables})
+        self._task: Json = ray.remote(_work).options(**options, runtime_env={"env_vars": variables})
         self._setup, self._tell = setup, tell
         self._running: dict[Json, tuple[int, Share, int]] = {}
         if not self.workers:
@@ -192,7 +192,8 @@ class Cluster:
             ValueError: the worker differs from this process.
             BatchError: the function failed.
         """
-        return next(self.run(_called, (function, args), [()], lambda share: "a call"))
+        answer: T = next(self.run(_called, (function, args), [()], lambda share: "a call"))
+        return answer
 
     def run(
         self,

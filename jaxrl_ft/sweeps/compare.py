@@ -129,7 +129,8 @@ class Study:
     def _before(self) -> np.ndarray:
         """The mean return of each run's agent on its source, [R]."""
         start = self.agents
-        return episode_returns(start, start.source, episodes=self.episodes, seed=self.plan.seed).mean(axis=1)
+        returns = episode_returns(start, start.source, episodes=self.episodes, seed=self.plan.seed)
+        return np.asarray(returns.mean(axis=1))
 
     @property
     def _counts(self) -> dict[str, int]:

@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 
 from jaxrl_ft.core import tree
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.sweeps.cluster import Cluster
 from jaxrl_ft.sweeps.plan import Batch, Plan, make_plan
 from jaxrl_ft.training import devices, loop
@@ -86,7 +87,7 @@ def _memory(started: StartedBatch) -> int:
     return max(_bytes(collect, collected), _bytes(learn, learned)) * devices.mesh().size
 
 
-def _bytes(program: Program, args: tuple) -> int:
+def _bytes(program: Program, args: tuple[PyTree, ...]) -> int:
     analysis = program.lower(*args).compile().memory_analysis()
     held = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
     return int(held + analysis.temp_size_in_bytes)

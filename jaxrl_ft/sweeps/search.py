@@ -14,7 +14,7 @@ from jaxrl_ft.methods import grids, spaces
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.spaces import Space
 from jaxrl_ft.sweeps import cost, optuna_proposals, proposals
-from jaxrl_ft.sweeps.compare import HeldOut
+from jaxrl_ft.sweeps.cells import HeldOut
 from jaxrl_ft.sweeps.proposals import Halving, Search, Trial
 from jaxrl_ft.sweeps.trials import Quest
 from jaxrl_ft.training.agents import Agents

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.policy import Network, Policy
-from jaxrl_ft.core.tree import Tree
+from jaxrl_ft.core.tree import Tree, map_leaves
 from jaxrl_ft.core.types import Leaf, Metrics, PyTree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.data import Data
@@ -55,7 +55,7 @@ class Rows(NamedTuple):
 
 def environments(task: Task, num: int) -> Task:
     """The task with its physics repeated for each environment, leaves [N]."""
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num, *jnp.shape(leaf))), task)
+    return map_leaves(lambda leaf: jnp.broadcast_to(leaf, (num, *jnp.shape(leaf))), task)
 
 
 @per_run()

@@ -5,9 +5,9 @@ import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.control import Control, Generators, Measures, Numbers
+from jaxrl_ft.methods.data import Data
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import Optimizer
 from jaxrl_ft.methods.penalties import Penalty
@@ -107,7 +107,7 @@ class Controller:
 
 
 @per_run(static=("num",))
-def validation_tasks(num: int, data: PyTree, source: Task, task: Task, seeds: Seeds) -> Task:
+def validation_tasks(num: int, data: Data, source: Task, task: Task, seeds: Seeds) -> Task:
     """Validation tasks [num] of a run, the same after every stretch."""
     return data.tasks(seeds.key(VALIDATION_STREAM), source, task, jnp.zeros((), jnp.float32), num)
 

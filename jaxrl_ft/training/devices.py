@@ -90,7 +90,7 @@ def mesh() -> Mesh:
 
 def on_cpu() -> bool:
     """Whether the runs lie on CPUs; asked of the mesh, so that the devices are set before a backend starts."""
-    return mesh().devices.flat[0].platform == "cpu"
+    return bool(mesh().devices.flat[0].platform == "cpu")
 
 
 class Layout(NamedTuple):
@@ -111,7 +111,8 @@ class Layout(NamedTuple):
         def sharded(*args: PyTree) -> PyTree:
             num = len(args) - num_shared
             specs = (PartitionSpec(_AXIS),) * num + (PartitionSpec(),) * num_shared
-            mapped = jax.shard_map(
+            shard_map: PyTree = jax.shard_map
+            mapped = shard_map(
                 lambda *args: self._mapped(one, args[:num], args[num:]),
                 mesh=self.mesh,
                 in_specs=specs,

@@ -167,7 +167,7 @@ def first_state(
         penalty=penalty.init(run_key(run, PENALTY), run.algo, policy, source),
         intervention=run.intervention.init(run_key(run, INTERVENTION), run.algo, policy),
     )
-    opt_state = run.optimizer.build().init(delta)
+    opt_state: PyTree = run.optimizer.build().init(delta)
     if keep is not None:
         opt_state = run.optimizer.inherit(opt_state, old, keep)
     state, run = State(delta, opt_state, carry, memory), replace(run, base=frozen)

@@ -220,7 +220,8 @@ def _answer(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Pol
         members = devices.trim(policy, spec.num_members)
         fine = tree.finite_runs((members.params, members.statistics), spec.num_members)
         ranked = np.where(fine & ~np.isnan(scores), scores, -np.inf).reshape(method.population, num)
-        return tree.take(members, np.argmax(ranked, axis=0) * num + np.arange(num))
+        best: Policy = tree.take(members, np.argmax(ranked, axis=0) * num + np.arange(num))
+        return best
     if not method.finish.acts:
         return policy
     members = jax.tree.map(

@@ -28,7 +28,7 @@ class Data(NamedTuple):
 
 
 BATCH = Data(jnp.asarray(np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32)))
-STATES = Data(np.random.default_rng(4).normal(size=(10, 4)).astype(np.float32))
+STATES = Data(jnp.asarray(np.random.default_rng(4).normal(size=(10, 4)).astype(np.float32)))
 
 
 def moment(progress=0.5, step=1):

@@ -28,7 +28,7 @@ import jaxrl_ft as ft
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.methods.penalties import EWC, L1SP, MAS, Churn, Cloning, Features, InFeR, Source, importance
 
-OBS = STATES.obs.astype(np.float64)
+OBS = np.asarray(STATES.obs, np.float64)
 NORMALIZING = ft.PPO(normalize_obs=True)
 
 
@@ -156,7 +156,7 @@ def divergence_and_slope(penalty, base, now, at):
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
 def test_divergences_of_softmax_linear_policies_and_their_gradients(direction):
-    base, now, x = linear(0), linear(1), BATCH.obs.astype(np.float64)
+    base, now, x = linear(0), linear(1), np.asarray(BATCH.obs, np.float64)
     value, slope = divergence_and_slope(ft.KL(coef=2.0, direction=direction), base, now, moment(0.0))
     p, q = (softmax(x @ policy.params["policy"]["kernel"]) for policy in (base, now))
     if direction == "forward":
@@ -255,7 +255,7 @@ def churn_and_slope(penalty, before, now, at):
 
 
 def test_churn_is_the_divergence_from_the_policy_before_the_step():
-    before, now, x = linear(0), linear(1), BATCH.obs.astype(np.float64)
+    before, now, x = linear(0), linear(1), np.asarray(BATCH.obs, np.float64)
     value, _ = churn_and_slope(Churn(coef=2.0), before, now, moment(step=1))
     p, q = (softmax(x @ policy.params["policy"]["kernel"]) for policy in (before, now))
     np.testing.assert_allclose(value, 2 * (p * np.log(p / q)).sum(-1).mean(), rtol=1e-5)

@@ -71,7 +71,7 @@ class LoRA(Adapter):
     def merge(self, frozen: Tree, delta: Delta) -> Params:
         """The base with W₀ + (α/r^p) A B for every factored kernel."""
         flat, changes = tree.flatten(frozen), tree.flatten(delta)
-        merged = flat | {path: leaf for path, leaf in changes.items() if path in flat}
+        merged: dict[str, Leaf] = {**flat, **{path: leaf for path, leaf in changes.items() if path in flat}}
         for path, leaf in changes.items():
             if path.endswith("/lora_a"):
                 parent = path.removesuffix("/lora_a")

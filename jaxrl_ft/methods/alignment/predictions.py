@@ -70,13 +70,13 @@ def log_density(predicted: Coefficients, seen: Coefficients, unit: Floats) -> Fl
     variance += (unit**2 + seen.error**2)[..., None]
     square = (seen.value[..., None] - mean) ** 2 / variance
     density = -0.5 * ((FREEDOM + 1) * _sum_of_logs(1 + square / FREEDOM) + _sum_of_logs(variance))
-    return np.logaddexp.reduce(density + _LOG_WEIGHTS, axis=-1)
+    return np.asarray(np.logaddexp.reduce(density + _LOG_WEIGHTS, axis=-1))
 
 
 def _sum_of_logs(values: Floats) -> Floats:
     """The sum of logarithms along axis 2, from products, since logarithms take most of the time of a reading."""
     products = np.multiply.reduceat(values, range(0, values.shape[2], _FACTORS), axis=2)
-    return np.log(products).sum(axis=2)
+    return np.asarray(np.log(products).sum(axis=2))
 
 
 def start_ratio(order: Any, evidence: Evidence) -> tuple[Floats, float]:

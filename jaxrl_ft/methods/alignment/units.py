@@ -176,4 +176,4 @@ def _log_mixture(samples: Floats, centres: Floats, width: Floats) -> Floats:
     most = each.max(axis=1)
     each -= most[:, None]
     np.exp(each, out=each)
-    return most + np.log(each.mean(axis=1))
+    return np.asarray(most + np.log(each.mean(axis=1)))

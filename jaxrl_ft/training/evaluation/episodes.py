@@ -209,4 +209,4 @@ def tells_apart(*outcomes: Outcome) -> np.ndarray:
     """Whether a return can be learned from the episodes of each run: one ended, or their rewards differ, [R]."""
     ended = [outcome.terminated.any(axis=1) for outcome in outcomes]
     rewards = np.concatenate([outcome.episode_return / outcome.episode_length for outcome in outcomes], axis=1)
-    return np.any(ended, axis=0) | (rewards.max(axis=1) > rewards.min(axis=1))
+    return np.asarray(np.any(ended, axis=0) | (rewards.max(axis=1) > rewards.min(axis=1)))

@@ -167,7 +167,7 @@ def _with_rows(policy: Policy, rows: np.ndarray, others: Policy) -> Policy:
         changed[rows] = other
         return changed
 
-    return jax.tree.map(put, policy, others)
+    return tree.map_leaves(put, policy, others)
 
 
 def _task(target: Task, model: Model, good: bool) -> Task:
