@@ -51,8 +51,7 @@ def write_bundle(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: M
     suffix = secrets.token_hex(4)
     temporary, old = target.with_name(f".{target.name}.new-{suffix}"), target.with_name(f".{target.name}.old-{suffix}")
     try:
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
+        temporary.mkdir(parents=True)
     except OSError as error:
         raise ValueError(f"{target}: cannot be written: {error.strerror}") from error
     try:

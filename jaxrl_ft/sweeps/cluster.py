@@ -11,11 +11,9 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from jaxrl_ft.core import checks, machine
-from jaxrl_ft.core.files import Json
-from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.sweeps import worker
 from jaxrl_ft.sweeps.dealing import Dealer, Share
 from jaxrl_ft.sweeps.worker import Refusal, Setup
@@ -122,7 +120,7 @@ def _connected(address: str) -> Iterator[None]:
 def _start(address: str) -> None:
     import ray
 
-    quiet: dict[str, Json] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address == LOCAL:
             ray.init(LOCAL, num_cpus=devices.cores(), include_dashboard=False, **quiet)
@@ -163,9 +161,9 @@ class Cluster:
         setup = worker.setup(cpus if on_cpus else 1, layout, modules, machine.versions())
         options = {"num_cpus": cpus, "num_gpus": self._gpus, "max_retries": DEATHS, "retry_exceptions": False}
         variables = worker.variables(setup, "cpu" if on_cpus else "")
-        self._task: Json = ray.remote(_work).options(**options, runtime_env={"env_vars": variables})
+        self._task: Any = ray.remote(_work).options(**options, runtime_env={"env_vars": variables})
         self._setup, self._tell = setup, tell
-        self._running: dict[Json, tuple[int, Share, int]] = {}
+        self._running: dict[Any, tuple[int, Share, int]] = {}
         if not self.workers:
             wanted = f"{cpus} CPUs" + " and a GPU" * self._gpus
             raise ValueError(f"cpus_per_worker: {cpus!r} is not allowed; no node of the cluster has {wanted}")
@@ -185,20 +183,19 @@ class Cluster:
         """How many workers there is room for now."""
         return sum(self.nodes)
 
-    def call(self, function: Callable[..., T], *args: PyTree) -> T:
+    def call(self, function: Callable[..., T], *args: Any) -> T:
         """What a function returns on a worker.
 
         Raises:
             ValueError: the worker differs from this process.
             BatchError: the function failed.
         """
-        answer: T = next(self.run(_called, (function, args), [()], lambda share: "a call"))
-        return answer
+        return cast(T, next(self.run(_called, (function, args), [()], lambda share: "a call")))
 
     def run(
         self,
-        function: Callable[[Json, Share], T],
-        work: PyTree,
+        function: Callable[[Any, Share], T],
+        work: Any,
         shares: list[Share],
         named: Callable[[Share], str],
     ) -> Iterator[T]:
@@ -238,7 +235,7 @@ class Cluster:
         if failed:
             raise BatchError(f"{len(failed)} of {len(shares)} batches failed: {'; '.join(failed)}")
 
-    def _deal(self, dealer: Dealer, held: list[Json]) -> None:
+    def _deal(self, dealer: Dealer, held: list[Any]) -> None:
         """Give work to every worker that has none."""
         busy = {lane for lane, _, _ in self._running.values()}
         free = [lane for lane in range(self.workers + len(busy)) if lane not in busy]
@@ -248,10 +245,10 @@ class Cluster:
                 return
             self._submit(held, lane, share, 1)
 
-    def _submit(self, held: list[Json], lane: int, share: Share, attempt: int) -> None:
+    def _submit(self, held: list[Any], lane: int, share: Share, attempt: int) -> None:
         self._running[self._task.remote(self._setup, held, share)] = (lane, share, attempt)
 
-    def _ended(self, reference: Json) -> tuple[Json, str]:
+    def _ended(self, reference: Any) -> tuple[Any, str]:
         """What a task returned, or why it failed.
 
         Raises:
@@ -285,7 +282,7 @@ class Cluster:
 _LOST = "its worker died: "
 
 
-def _work(setup: Setup, held: list[Json], *args: PyTree) -> Json:
+def _work(setup: Setup, held: list[Any], *args: Any) -> Any:
     """What a function returns on a worker, or why the worker is not used."""
     import ray
 
@@ -297,6 +294,6 @@ def _work(setup: Setup, held: list[Json], *args: PyTree) -> Json:
         return function(work, *args)
 
 
-def _called(work: tuple[Callable[..., T], tuple[Json, ...]], share: Share) -> T:
+def _called(work: tuple[Callable[..., T], tuple[Any, ...]], share: Share) -> T:
     function, args = work
     return function(*args)
