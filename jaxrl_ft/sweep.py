@@ -56,7 +56,7 @@ def _dry_run(settings: "SweepSettings") -> None:
     if search is not None:
         settings = replace(settings, methods=settings.methods | {f"{name}+?": m for name, m in search.methods.items()})
     study = _study(settings, agents)
-    study = study.limited(_most(settings, study.plan))
+    study = study.limited(most_runs(settings, study.plan))
     sweep_output.print_plan(study, cost.estimate(study.plan))
     if search is not None:
         print(search_run.describe(search))
@@ -94,7 +94,7 @@ def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float) -
         found, notes = search_run.Outcome({}, ()) if search is None else search_run.run(search, out, workers)
         settings = replace(settings, methods=settings.methods | found)
         study, finished = _study(settings, agents), directory.cells(out)
-        most = _most(settings, study.plan, workers) if len(finished) < len(study.plan.specs) else 0
+        most = most_runs(settings, study.plan, workers) if len(finished) < len(study.plan.specs) else 0
         study = study.limited(most)
         sweep_output.log_start(study, len(finished), workers)
         for cell in study.spread(workers, list(finished), diverged=True):
@@ -152,10 +152,10 @@ def _search(settings: "SweepSettings", agents: "Agents", workers: "Cluster | Non
     if settings.search is None:
         return None
     found = search_run.planned(settings, settings.search, agents)
-    return search_run.planned(settings, settings.search, agents, _most(settings, found.plan(), workers))
+    return search_run.planned(settings, settings.search, agents, most_runs(settings, found.plan(), workers))
 
 
-def _most(settings: "SweepSettings", plan: "Plan", workers: "Cluster | None" = None) -> int:
+def most_runs(settings: "SweepSettings", plan: "Plan", workers: "Cluster | None" = None) -> int:
     """How many runs of a plan's batches keep to the memory limit that there is.
 
     Raises:

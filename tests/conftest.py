@@ -178,7 +178,7 @@ def undrawn():
     @contextmanager
     def nothing_is_drawn():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(html, "_figures", lambda shown: "")
+            patch.setattr(html, "figures_html", lambda shown: "")
             patch.setattr(files, "write_figure", lambda *args: None)
             patch.setattr(measurements, "measure", lambda *args, **kwargs: Measurements())
             yield

@@ -22,6 +22,7 @@ from helpers.house_rules import (
     one_door_per_library,
     parts_are_asked_what_they_need,
     physics_is_built_in_one_place,
+    private_names_stay_private,
     rooms_are_small,
     sources,
 )
@@ -178,6 +179,28 @@ def test_a_room_holds_fourteen_modules_beside_its_init():
 def test_tests_and_experiments_are_short_too(rule):
     paths = [path for name in ("tests", "experiments") for path in (ROOT / name).rglob("*.py")]
     assert list(rule(sources({str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}))) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from jaxrl_ft.training import loop\nloop._answer()",
+        "import jaxrl_ft as ft\nft.METHODS._rows.pop('x')",
+        "def test_it(agents, monkeypatch):\n    monkeypatch.setattr(agents, '_params', 1)",
+        "from jaxrl_ft.store.bundle import _encode",
+        "def test_it(agents):\n    assert agents.task._simulator",
+    ],
+)
+def test_reaching_into_private_names_is_noticed(text):
+    assert list(private_names_stay_private(sources({"tests/a.py": text})))
+
+
+def test_tests_do_not_reach_into_private_names():
+    own = "import jax\nclass A:\n    def f(self):\n        return self._x, point._replace(x=1), jax._src, p.__class__\n"
+    assert list(private_names_stay_private(sources({"tests/a.py": own}))) == []
+    paths = (ROOT / "tests").rglob("*.py")
+    tests = sources({str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths})
+    assert list(private_names_stay_private(tests)) == []
 
 
 def test_no_path_of_a_machine_anywhere():

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import jaxrl_ft
-from jaxrl_ft.store import bundle, run_directory
+from jaxrl_ft.core import files
+from jaxrl_ft.store import run_directory
 
 FILES = sorted(Path(jaxrl_ft.__file__).parent.rglob("*.py"))
 # From "Availability: Unix" in the documentation of Python's standard library.
@@ -53,17 +54,17 @@ def test_a_bundle_is_written_where_directories_cannot_be_opened(tmp_path, monkey
             raise PermissionError(13, "Permission denied")
         return opened(path, *args)
 
-    monkeypatch.setattr(bundle.os, "open", refuse)
+    monkeypatch.setattr(files.os, "open", refuse)
     with pytest.raises(PermissionError):
-        bundle._sync_directory(tmp_path)
+        files.sync_directory(tmp_path)
     # Paths know the platform by this name too, and so only what syncs may see it.
     with monkeypatch.context() as patch:
         patch.setattr(os, "name", "nt")
-        assert bundle._sync_directory(tmp_path) is None
+        assert files.sync_directory(tmp_path) is None
 
 
 def test_a_drive_that_is_not_there_is_refused(monkeypatch):
-    monkeypatch.setattr(run_directory, "_exists", lambda path: False)
+    monkeypatch.setattr(run_directory, "is_there", lambda path: False)
     monkeypatch.setattr(run_directory.Path, "is_dir", lambda path: False)
     with pytest.raises(ValueError, match="is not a directory"):
         run_directory.check("gone/run")

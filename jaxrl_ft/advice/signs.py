@@ -140,7 +140,7 @@ def examine(agents: Agents, target: Task, *, seed: int = 4) -> Examination:
         "source": here.returns,
         "explained": np.array([max(fit(look, num_actions).accuracy, 0.0) for look in there.look]),
         "changed_meaning": np.array([float(change.changes) for change in changes]),
-        "state_kl": np.log1p(_normal_kl(there.signs, here.signs) / target.obs_size),
+        "state_kl": np.log1p(normal_kl(there.signs, here.signs) / target.obs_size),
         **{name: there.signs[name] - here.signs[name] for name in ("entropy", "dormant")},
         "value_error": _log_ratio(there.signs["value_loss"], here.signs["value_loss"]),
         "gradient": _log_ratio(there.signs["gradient"], here.signs["gradient"]),
@@ -174,7 +174,7 @@ def _log_ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.log((above + _TINY) / (below + _TINY))
 
 
-def _normal_kl(there: dict[str, np.ndarray], here: dict[str, np.ndarray]) -> np.ndarray:
+def normal_kl(there: dict[str, np.ndarray], here: dict[str, np.ndarray]) -> np.ndarray:
     """KL(N(m, C) ‖ N(m', C')) = (tr C'⁻¹C + (m' - m)ᵀ C'⁻¹ (m' - m) - O + log det C' / det C) / 2, by agent [S]."""
     size = there["obs_mean"].shape[1]
     ours, theirs = (np.asarray(part["obs_covariance"], np.float64) + _TINY * np.eye(size) for part in (there, here))

@@ -65,13 +65,14 @@ def run(search: Quest, out: Path, workers: Cluster | None = None) -> Outcome:
     for trial in search.trials(list(known.values()), workers):
         known[trial.proposal[:2]] = trial
         directory.write_trial(out, trial)
-        print(_line(trial, len(known), search.num_trials), file=sys.stderr, flush=True)
+        print(progress_line(trial, len(known), search.num_trials), file=sys.stderr, flush=True)
     tried = search.ordered(known.values())
     write_csv(out / CSV, [proposals.row(trial) for trial in tried])
     return Outcome(search.found(tried), (_whole(search, tried), *_each(search, tried)))
 
 
-def _line(trial: Trial, finished: int, num: int) -> str:
+def progress_line(trial: Trial, finished: int, num: int) -> str:
+    """Return what is printed when a trial ends: its place, what was tried, and its score."""
     ended = f"score {trial.score:.1f} over {trial.num_runs} runs of {trial.proposal.steps:,} env steps"
     if not math.isfinite(trial.score):
         ended = f"loses; {trial.num_failed} of {trial.num_runs} runs failed"

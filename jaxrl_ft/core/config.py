@@ -20,7 +20,8 @@ from jaxrl_ft.core.tree import map_leaves
 
 T = TypeVar("T")
 
-_CONFIGS: dict[str, type] = {}
+CONFIGS: dict[str, type] = {}
+"""The class of every config by its name."""
 _PACKAGE = __name__.split(".")[0]
 
 
@@ -64,10 +65,10 @@ def config(cls: type[T]) -> type[T]:
         partial(_rebuilt, frozen, data, static),
         partial(_leaves, data, static),
     )
-    known = _CONFIGS.get(cls.__name__)
+    known = CONFIGS.get(cls.__name__)
     if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
         raise TypeError(f"config name {cls.__name__!r} is taken by {known.__module__}")
-    _CONFIGS[cls.__name__] = frozen
+    CONFIGS[cls.__name__] = frozen
     return frozen
 
 
@@ -123,7 +124,7 @@ def to_json(value: object) -> Json:
     Raises:
         TypeError: the value is neither a config nor made of numbers, strings, tuples and None.
     """
-    if type(value).__name__ in _CONFIGS and dataclasses.is_dataclass(value):
+    if type(value).__name__ in CONFIGS and dataclasses.is_dataclass(value):
         fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"type": _type_name(type(value)), **fields}
     if isinstance(value, (tuple, list)):
@@ -164,13 +165,13 @@ def from_json(value: Json) -> Any:
     fields = dict(value)
     told: object = fields.pop("type", None)
     module, _, name = told.rpartition(".") if isinstance(told, str) else ("", "", told)
-    if name not in _CONFIGS and module == "__main__":
+    if name not in CONFIGS and module == "__main__":
         raise ValueError(f"needs class {name}, which the script or notebook that saved it defined; define it first")
-    if name not in _CONFIGS and module:
+    if name not in CONFIGS and module:
         raise ValueError(f"needs module {module} (class {name}); import it first, or give --import {module}")
-    if name not in _CONFIGS:
-        raise ValueError(f"config type {name!r} is not known; known: {', '.join(sorted(_CONFIGS))}")
-    cls = _CONFIGS[name]
+    if name not in CONFIGS:
+        raise ValueError(f"config type {name!r} is not known; known: {', '.join(sorted(CONFIGS))}")
+    cls = CONFIGS[name]
     fields = getattr(cls, "upgraded", dict)(fields)
     known = {f.name for f in dataclasses.fields(cls)}
     unknown = sorted(set(fields) - known)

@@ -28,6 +28,17 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def sync_directory(path: Path) -> None:
+    """Write the entries of a directory to disk."""
+    if os.name == "nt":
+        return  # Windows opens no directory
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_csv(path: str | Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write one line per row under a header of all columns, in order of first appearance.
 

@@ -38,6 +38,16 @@ class Table(Mapping[str, T], Generic[T]):
         self._modules[canonical] = str(sys._getframe(1).f_globals.get("__name__"))
         return row
 
+    def remove(self, name: str) -> None:
+        """Take a row out of the table, as before a module that adds it is loaded again.
+
+        Raises:
+            ValueError: no such name.
+        """
+        canonical = self.name(name)
+        for rows in (self._rows, self._texts, self._modules):
+            rows.pop(canonical)
+
     def name(self, name: str) -> str:
         """The name as the table spells it.
 

@@ -164,7 +164,7 @@ class PPO:
         shape = (self.num_steps, self.num_envs)
         obs, env_state, steps = rollout.rollout(
             tasks,
-            lambda obs, noise, age: self._of_actor(lambda d: d.sample(noise), policy, guide, obs, age),
+            lambda obs, noise, age: self.of_actor(lambda d: d.sample(noise), policy, guide, obs, age),
             tasks.draw(draw_key, shape),
             self.noise(tasks, noise_key, shape),
             carry.obs,
@@ -176,7 +176,7 @@ class PPO:
         value, next_value = actor_critic.values(policy, jnp.stack([steps.obs, steps.next_obs]))
         done = steps.terminated | steps.truncated
         advantage = returns.gae(reward, value, next_value, steps.terminated, done, self.gamma, self.gae_lambda)
-        log_prob = self._of_actor(lambda d: d.log_prob(steps.action), policy, guide, steps.obs, steps.age)
+        log_prob = self.of_actor(lambda d: d.log_prob(steps.action), policy, guide, steps.obs, steps.age)
         data = Batch(steps.obs, steps.action, log_prob, value, advantage, advantage + value)
         flat = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), data)
         metrics = {f"rollout/{name}": value for name, value in sums.items()}
@@ -184,7 +184,7 @@ class PPO:
         carry = Carry(obs, env_state, episodes, discounted, statistics)
         return carry, tree.finite_rows(flat), self._orders(order_key), metrics
 
-    def _of_actor(
+    def of_actor(
         self,
         quantity: Callable[[Distribution], Shaped[Array, "..."]],
         policy: Policy,

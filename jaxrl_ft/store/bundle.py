@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from jaxrl_ft.core.files import Json
+from jaxrl_ft.core.files import Json, sync_directory
 
 FORMAT = "jaxrl_ft_bundle"
 VERSION = 2
@@ -57,12 +57,12 @@ def write_bundle(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: M
     try:
         for name, data in contents.items():
             _write_synced(temporary / name, data)
-        _sync_directory(temporary)
+        sync_directory(temporary)
         _swap(temporary, target, old)
     except BaseException:
         _remove_bundle(temporary)
         raise
-    _sync_directory(target.parent)
+    sync_directory(target.parent)
     _remove_bundle(old)
 
 
@@ -112,7 +112,8 @@ def _finite(text: str) -> float:
     return number
 
 
-def _encode(value: Json) -> bytes:
+def encoded(value: Json) -> bytes:
+    """Return a JSON value as bytes, equal for equal values."""
     return (json.dumps(value, allow_nan=False, sort_keys=True, indent=1) + "\n").encode("ascii")
 
 
@@ -137,7 +138,7 @@ def _contents(arrays: Arrays, metadata: dict[str, Json]) -> dict[str, bytes]:
         _check_metadata(metadata, "metadata")
     except RecursionError as error:
         raise ValueError("metadata: is nested too deeply, or holds itself") from error
-    files = {ARRAYS: safetensors.numpy.save(arrays), METADATA: _encode(metadata)}
+    files = {ARRAYS: safetensors.numpy.save(arrays), METADATA: encoded(metadata)}
     body = {
         "format": FORMAT,
         "version": VERSION,
@@ -145,7 +146,7 @@ def _contents(arrays: Arrays, metadata: dict[str, Json]) -> dict[str, bytes]:
         "arrays": {name: _specification(array) for name, array in arrays.items()},
         "libraries": {name: _installed(name) for name in LIBRARIES},
     }
-    files[MANIFEST] = _encode({**body, "sha256": _digest(_encode(body))})
+    files[MANIFEST] = encoded({**body, "sha256": _digest(encoded(body))})
     for name, data in files.items():
         if len(data) > LIMITS[name]:
             raise ValueError(f"{name}: {len(data)} bytes are not allowed; at most {LIMITS[name]}")
@@ -195,16 +196,6 @@ def _write_synced(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    if os.name == "nt":
-        return  # Windows opens no directory
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _swap(temporary: Path, target: Path, old: Path) -> None:
@@ -265,7 +256,7 @@ def _read_manifest(path: Path) -> dict[str, Json]:
     data = _read_regular(path)
     manifest = _parse_manifest(path, data)
     body = {key: value for key, value in manifest.items() if key != "sha256"}
-    if _encode({**body, "sha256": _digest(_encode(body))}) != data:
+    if encoded({**body, "sha256": _digest(encoded(body))}) != data:
         raise ValueError(f"{path}: is damaged (its SHA-256 is another)")
     for field, names in ((manifest, MANIFEST_FIELDS), (manifest.get("files"), {ARRAYS, METADATA})):
         if not isinstance(field, dict) or set(field) != set(names):

@@ -36,7 +36,7 @@ def check(path: str | Path | None) -> Path:
         raise ValueError(f"out: {str(path)!r} is not allowed; it must be the path of a directory, without null bytes")
     directory = Path(path) if path is not None else _free_default()
     try:
-        if _exists(directory):
+        if is_there(directory):
             _check_ours(directory)
         _check_writable(directory)
     except OSError as error:
@@ -97,7 +97,8 @@ def _refusal(directory: Path, cause: str) -> ValueError:
     return ValueError(f"out: {str(directory)!r} cannot be used: {cause}")
 
 
-def _exists(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Return whether a path leads to a file, a directory or a link."""
     # pathlib's answer hides a name that is too long, and a link to nothing.
     try:
         path.lstat()
@@ -120,7 +121,7 @@ def _check_ours(directory: Path) -> None:
 def _check_writable(directory: Path) -> None:
     existing = directory.absolute()
     # The root of a drive that is not there is its own parent.
-    while not _exists(existing) and existing != existing.parent:
+    while not is_there(existing) and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir():
         raise _refusal(directory, f"{str(existing)!r} is not a directory")

@@ -162,7 +162,7 @@ class Cluster:
         options = {"num_cpus": cpus, "num_gpus": self._gpus, "max_retries": DEATHS, "retry_exceptions": False}
         variables = worker.variables(setup, "cpu" if on_cpus else "")
         self._task: Any = ray.remote(_work).options(**options, runtime_env={"env_vars": variables})
-        self._setup, self._tell = setup, tell
+        self.setup, self._tell = setup, tell
         self._running: dict[Any, tuple[int, Share, int]] = {}
         if not self.workers:
             wanted = f"{cpus} CPUs" + " and a GPU" * self._gpus
@@ -246,7 +246,7 @@ class Cluster:
             self._submit(held, lane, share, 1)
 
     def _submit(self, held: list[Any], lane: int, share: Share, attempt: int) -> None:
-        self._running[self._task.remote(self._setup, held, share)] = (lane, share, attempt)
+        self._running[self._task.remote(self.setup, held, share)] = (lane, share, attempt)
 
     def _ended(self, reference: Any) -> tuple[Any, str]:
         """What a task returned, or why it failed.

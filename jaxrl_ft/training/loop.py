@@ -110,7 +110,7 @@ def train_together(jobs: Sequence[Job], width: int = 0, callback: Callback | Non
     for point in sorted({*evaluations.tolist(), *controller.points, spec.num_updates}):
         position, sums = advance(world, run, position, before, point)
         controller.record(sums)
-        answer = _answer(spec, start, position.answer, controller.scores)
+        answer = answer_of(spec, start, position.answer, controller.scores)
         if point in evaluations:
             curve.append(_mean_return(spec, answer, where, point))
             curve_steps.append(paid + point * spec.env_steps_per_update)
@@ -213,7 +213,7 @@ def advance(world: World, run: Run, position: Position, start: int, stop: int) -
     return position, sums
 
 
-def _answer(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Policy:
+def answer_of(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Policy:
     """The policy that each run would end with now: the best of a population, or what the finish makes."""
     method, num = spec.method, spec.num_runs
     if method.control.population > 1:

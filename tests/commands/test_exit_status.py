@@ -50,7 +50,7 @@ def test_pretrained_agents_are_something(interrupt, agents, saved, tmp_path, mon
     monkeypatch.setattr("jaxrl_ft.training.finetune.pretrain", lambda *_, **__: agents)
     monkeypatch.setattr("jaxrl_ft.sweeps.compare.compare", send)
     monkeypatch.setattr("jaxrl_ft.sweeps.compare.Study.spread", send)
-    monkeypatch.setattr(sweep, "_most", lambda *_: 4)
+    monkeypatch.setattr(sweep, "most_runs", lambda *_: 4)
     for command, rest in ((train, ""), (sweep, GOES_ON)):
         out = tmp_path / command.__name__
         assert command.main(["--out", str(out)]) == status

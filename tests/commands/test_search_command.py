@@ -118,7 +118,7 @@ def test_a_dry_run_tells_the_search_and_writes_nothing(saved, tmp_path, capsys):
 def test_a_point_that_is_not_finite_is_named(capsys):
     proposal = search_run.proposals.Proposal("lora", 3, 0, 512, {RATE: 0.0021})
     trial = search_run.Trial(proposal, float("nan"), {"a": float("nan")}, 8, 2, 4096)
-    line = search_run._line(trial, 3, 9)
+    line = search_run.progress_line(trial, 3, 9)
     assert line == "[search 3/9] lora optimizer.learning_rate=0.0021: loses; 2 of 8 runs failed"
 
 

@@ -36,14 +36,15 @@ BROKEN = {
 @pytest.fixture
 def restored(monkeypatch, tmp_path):
     """What a module registers is forgotten after the test; the working directory is where it lies."""
-    for table in user_modules.TABLES:
-        for name in ("_rows", "_texts", "_modules"):
-            monkeypatch.setattr(table, name, dict(getattr(table, name)))
-    monkeypatch.setattr(config, "_CONFIGS", dict(config._CONFIGS))
+    known = [(table, set(table)) for table in user_modules.TABLES]
+    monkeypatch.setattr(config, "CONFIGS", dict(config.CONFIGS))
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     sys.modules.pop("mine", None)
+    for table, names in known:
+        for name in set(table) - names:
+            table.remove(name)
 
 
 @pytest.fixture
@@ -106,11 +107,10 @@ def foreign(mine, agents):
     tuned = dataclasses.replace(agents, method=ft.METHODS["confident"])
     ft.save(tuned, mine / "saved")
     sys.modules.pop("mine")
-    del config._CONFIGS["Confidence"]
-    for name in ("_rows", "_texts", "_modules"):
-        getattr(ft.METHODS, name).pop("confident")
-        getattr(ft.PENALTIES, name).pop("confidence")
-        getattr(ft.SHIFTS, name).pop("light-pole")
+    del config.CONFIGS["Confidence"]
+    ft.METHODS.remove("confident")
+    ft.PENALTIES.remove("confidence")
+    ft.SHIFTS.remove("light-pole")
     return mine / "saved"
 
 

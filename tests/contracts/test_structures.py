@@ -27,7 +27,7 @@ def twins():
     made = [rule.config(type(f"Twin{i}", (), dict(body))) for i in range(12)]
     yield made
     for cls in made:
-        del rule._CONFIGS[cls.__name__]
+        del rule.CONFIGS[cls.__name__]
 
 
 def test_jit_never_takes_one_class_for_another(twins):

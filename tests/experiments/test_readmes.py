@@ -82,10 +82,12 @@ def small(tiny, monkeypatch, tmp_path):
     }
     for call, smaller in calls.items():
         monkeypatch.setattr(ft, call, smaller)
-    for table in (ft.METHODS, ft.PENALTIES):
-        for rows in ("_rows", "_texts", "_modules"):
-            monkeypatch.setattr(table, rows, dict(getattr(table, rows)))
+    known = [(table, set(table)) for table in (ft.METHODS, ft.PENALTIES)]
     monkeypatch.chdir(tmp_path)
+    yield
+    for table, names in known:
+        for name in set(table) - names:
+            table.remove(name)
 
 
 def blocks(page, language):

@@ -19,6 +19,7 @@ PHYSICS = {"gravity", "masscart", "masspole", "total_mass", "length", "polemass_
            "theta_threshold_radians", "x_threshold", "max_steps_in_episode"}  # fmt: skip
 PUBLIC = {"pretrain", "finetune", "evaluate", "compare", "wrap", "save", "load", "make_task"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+NAMED_TUPLE = {"_replace", "_make", "_asdict", "_fields"}
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -249,3 +250,35 @@ def physics_is_built_in_one_place(tree: list[Source]) -> Iterator[str]:
                 names = PHYSICS & {str(k.arg) for k in node.keywords} if called(node) in ("replace", "_replace") else {}
                 if names or called(node) == "EnvParams":
                     yield f"{source.path}:{node.lineno}: edits or builds env_params: {called(node)} {' '.join(names)}"
+
+
+def private_names_stay_private(tree: list[Source]) -> Iterator[str]:
+    """Attributes that begin with one underscore, unless of `self` or of what another library gives."""
+    for source in tree:
+        foreign = {"self", "cls"} | {
+            (alias.asname or alias.name).split(".")[0]
+            for node in ast.walk(source.tree)
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            for alias in node.names
+            if not (getattr(node, "module", None) or alias.name).startswith("jaxrl_ft")
+        }
+        for node in ast.walk(source.tree):
+            for owner, name in private(node):
+                if owner not in foreign:
+                    yield f"{source.path}:{node.lineno}: reaches into {owner}{'.' * bool(owner)}{name}"
+
+
+def private(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Who is asked for a private name, by attribute, by `setattr` and its like, or by import."""
+    found: list[tuple[ast.AST | None, object]] = []
+    if isinstance(node, ast.Attribute):
+        found = [(node.value, node.attr)]
+    elif isinstance(node, ast.Call) and called(node) in ("setattr", "getattr", "delattr"):
+        found = [(node.args[0], a.value) for a in node.args[1:] if isinstance(a, ast.Constant)]
+    elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jaxrl_ft"):
+        found = [(None, alias.name) for alias in node.names]
+    for owner, name in found:
+        while isinstance(owner, (ast.Attribute, ast.Call, ast.Subscript)):
+            owner = owner.func if isinstance(owner, ast.Call) else owner.value
+        if isinstance(name, str) and re.fullmatch(r"_[a-zA-Z]\w*", name) and name not in NAMED_TUPLE:
+            yield getattr(owner, "id", ""), name

@@ -84,8 +84,8 @@ def test_recorded_log_probabilities_are_those_of_whoever_acted():
 
 @quick
 def action_and_log_prob(policy, guide, obs, age, noise):
-    action = ALGO._of_actor(lambda d: d.sample(noise), policy, guide, obs, age)
-    return action, ALGO._of_actor(lambda d: d.log_prob(action), policy, guide, obs, age)
+    action = ALGO.of_actor(lambda d: d.sample(noise), policy, guide, obs, age)
+    return action, ALGO.of_actor(lambda d: d.log_prob(action), policy, guide, obs, age)
 
 
 def test_a_guide_of_continuous_actions():

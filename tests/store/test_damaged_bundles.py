@@ -114,8 +114,8 @@ def test_a_manifest_of_another_kind_is_refused(tmp_path, changes, word):
     path = small(tmp_path / "b")
     manifest = json.loads((path / bundle.MANIFEST).read_bytes()) | changes
     del manifest["sha256"]
-    body = bundle._encode(manifest)
-    (path / bundle.MANIFEST).write_bytes(bundle._encode({**manifest, "sha256": hashlib.sha256(body).hexdigest()}))
+    body = bundle.encoded(manifest)
+    (path / bundle.MANIFEST).write_bytes(bundle.encoded({**manifest, "sha256": hashlib.sha256(body).hexdigest()}))
     refuses(path, bundle.MANIFEST, word)
 
 

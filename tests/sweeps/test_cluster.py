@@ -212,5 +212,5 @@ def test_workers_have_the_settings_of_this_process_and_a_device_each():
         assert workers.nodes == [1]
         assert workers.call(settings_there.seen) == ("raise", 2, True)
     with pytest.raises(ValueError, match=r"jax: \S+ there, 0\.1 here"), cluster.joined(True) as workers:
-        workers._setup = workers._setup._replace(facts=workers._setup.facts | {"jax": "0.1"})
+        workers.setup = workers.setup._replace(facts=workers.setup.facts | {"jax": "0.1"})
         workers.call(settings_there.seen)

@@ -91,7 +91,7 @@ def test_the_best_of_a_population_is_finite(agents, target):
     params = jax.tree.map(np.copy, agents.params)
     params["value"]["head"]["bias"][0] = np.nan
     scores = np.array([500.0, 500.0, 10.0, np.nan])
-    answer = loop._answer(spec, None, Policy(params, {}, agents.network), scores)
+    answer = loop.answer_of(spec, None, Policy(params, {}, agents.network), scores)
     expected = tree.take(params, np.array([2, 1]))
     jax.tree.map(np.testing.assert_array_equal, answer.params, expected)
 
@@ -131,10 +131,10 @@ def test_a_round_of_imagination_that_diverges_is_forgotten(monkeypatch):
         values, returns = next(rounds)
         return Policy({"x": np.array(values)}, {}, None), np.array(returns)
 
-    monkeypatch.setattr(imagine, "_train", train)
-    monkeypatch.setattr(imagine, "_reached", lambda *_: np.array([np.nan, 200.0, 200.0]))
+    monkeypatch.setattr(imagine, "train_alone", train)
+    monkeypatch.setattr(imagine, "reached_by", lambda *_: np.array([np.nan, 200.0, 200.0]))
     start = Start(policy, None, None, None)
-    found = imagine._rounds(None, start, np.ones(3, bool), 2, goal=np.full(3, 475.0))
+    found = imagine.in_rounds(None, start, np.ones(3, bool), 2, goal=np.full(3, 475.0))
     assert begun == [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0]]
     assert found[0].params["x"].tolist() == [2.0, 1.0, 0.0]
     assert found[1].tolist() == [250.0, 300.0, 200.0]

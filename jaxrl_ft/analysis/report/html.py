@@ -71,7 +71,7 @@ def html_report(
         _findings(ordered, detectable(runs, about.repetitions, seed)),
         _table(ordered),
         _failed(runs),
-        _figures(shown),
+        figures_html(shown),
         _left_out(shown),
         _how(how(about.repetitions, runs)),
         _notes([*cautions(rows), *about.notes]),
@@ -197,7 +197,7 @@ def _failed(runs: Sequence[Row]) -> str:
     )
 
 
-def _figures(shown: Sequence[Panel | LeftOut]) -> str:
+def figures_html(shown: Sequence[Panel | LeftOut]) -> str:
     """All figures with their captions, those of a kind under one heading."""
     kinds: dict[str, list[str]] = {}
     for panel in shown:

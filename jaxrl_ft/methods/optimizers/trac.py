@@ -16,7 +16,7 @@ from jaxrl_ft.methods.optimizers.base import Pace
 _DISCOUNTS = (0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999)
 _EPS = 1e-8
 # erfi(1 / √2)
-_UNIT = 0.95343827
+UNIT = 0.95343827
 # Spacing and number of the nodes of `erfi`, and the argument beyond which it is cut: erfi(9) is 9e33.
 _SPACING, _NODES, _LIMIT = 0.35, 20, 9.0
 
@@ -91,7 +91,7 @@ class TRAC(Adam):
         slope = jnp.sum(grads * state.drift)
         variance = discounts**2 * state.variance + slope**2
         sigma = discounts * state.sigma - slope
-        shares = self.initial_scale / _UNIT * erfi(sigma / (np.sqrt(2) * jnp.sqrt(variance) + _EPS))
+        shares = self.initial_scale / UNIT * erfi(sigma / (np.sqrt(2) * jnp.sqrt(variance) + _EPS))
         scale = jnp.maximum(jnp.sum(shares), 0.0)
         drift = state.drift + move
         return scale * drift - state.scale * state.drift, TracState(base, drift, scale, sigma, variance)

@@ -73,24 +73,24 @@ def imagine(spec: Spec, start: Start, look: Look, source_look: list[Experience])
     origins = tree.stack([_task(spec.source, *pair) for pair in zip(sources, used)]) if sources else tasks
     start, alone = start._replace(tasks=tasks, sources=origins), _alone(spec, tasks, origins)
     low, high = look.chance(spec.task), spec.task.return_range[1]
-    best, reached = _rounds(alone, start, used, imagination.rounds, low + imagination.goal * (high - low))
+    best, reached = in_rounds(alone, start, used, imagination.rounds, low + imagination.goal * (high - low))
     rate = np.where(used, imagination.rate ** possible_share(reached, low, high), 1.0).astype(np.float32)
     return Imagined(best, accuracy, used, teaches, reached, rate)
 
 
-def _rounds(alone: Spec, start: Start, used: np.ndarray, rounds: int, goal: np.ndarray) -> tuple[Policy, np.ndarray]:
+def in_rounds(alone: Spec, start: Start, used: np.ndarray, rounds: int, goal: np.ndarray) -> tuple[Policy, np.ndarray]:
     """The best policy of every run and its return in the model, [R]; those that reach the goal [R] train no further.
 
     A return that is not finite is below every other, and the policy that it is of is forgotten.
     """
     latest, best = start.policy, start.policy
     reached = np.full(len(used), np.nan)
-    reached[used] = _reached(alone, start, latest, np.flatnonzero(used))
+    reached[used] = reached_by(alone, start, latest, np.flatnonzero(used))
     for number in range(rounds):
         pending = np.flatnonzero(used & ~(reached >= goal))
         if not pending.size:
             break
-        trained, returns = _train(alone, start, latest, pending, number)
+        trained, returns = train_alone(alone, start, latest, pending, number)
         sound = np.isfinite(returns)
         better = sound & ~(returns <= reached[pending])
         latest = _with_rows(latest, pending[sound], tree.take(trained, sound))
@@ -114,13 +114,13 @@ def _alone(spec: Spec, tasks: Task, sources: Task) -> Spec:
     )
 
 
-def _reached(alone: Spec, start: Start, policy: Policy, rows: np.ndarray) -> np.ndarray:
+def reached_by(alone: Spec, start: Start, policy: Policy, rows: np.ndarray) -> np.ndarray:
     """Greedy returns of some runs in their imagined tasks."""
     parts = _parts(alone, start, policy, rows, 0)
     return np.concatenate([loop.mean_return(alone, part, part.policy, 0)[:num] for num, part in parts])
 
 
-def _train(alone: Spec, start: Start, policy: Policy, rows: np.ndarray, number: int) -> tuple[Policy, np.ndarray]:
+def train_alone(alone: Spec, start: Start, policy: Policy, rows: np.ndarray, number: int) -> tuple[Policy, np.ndarray]:
     """The policies of some runs after a round in their imagined tasks, and their greedy returns there."""
     parts = _parts(alone, start, policy, rows, number)
     results = [(num, loop.train(alone, part)) for num, part in parts]

@@ -258,13 +258,13 @@ def test_a_run_that_does_well_in_the_model_from_the_start_is_not_trained_in_it(a
     first = untrained.imagined.reached
     middle = np.median(first) / target.return_range[1]
     asked = []
-    train = imagine._train
+    train = imagine.train_alone
 
     def spy(alone, start, policy, rows, number):
         asked.append(rows)
         return train(alone, start, policy, rows, number)
 
-    monkeypatch.setattr(imagine, "_train", spy)
+    monkeypatch.setattr(imagine, "train_alone", spy)
     found = prepared(agents, target, replace(IMAGINED, imagination=replace(IMAGINED.imagination, goal=middle)))
     np.testing.assert_array_equal(np.concatenate(asked), np.flatnonzero(first < np.median(first)))
     assert 0 < len(asked[0]) < 4
