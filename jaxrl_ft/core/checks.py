@@ -12,19 +12,19 @@ T = TypeVar("T")
 
 
 def nearest(name: object, names: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest known name, or an empty string when none is close."""
+    """Return `; did you mean 'x'?` with the closest known name, or an empty string if none is close."""
     close = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def unknown(field: str, name: object, names: Iterable[str]) -> ValueError:
-    """The error for a name that is not in a table: the value, the nearest name and all that is allowed."""
+    """Return the error for a name that is not in a table, with the nearest name and all names."""
     names = list(names)
     return ValueError(f"{field}: {name!r} is not known{nearest(name, names)} (one of: {', '.join(names)})")
 
 
 def count(field: str, value: object, minimum: int = 1, maximum: int | None = None) -> int:
-    """The value as an int of at least `minimum` and at most `maximum`.
+    """Return the value as an int of at least `minimum` and at most `maximum`.
 
     Raises:
         ValueError: not a whole number, or outside the bounds.
@@ -37,7 +37,7 @@ def count(field: str, value: object, minimum: int = 1, maximum: int | None = Non
 
 
 def seed(value: object, field: str = "seed") -> int:
-    """The seed as an int in [0, 2^32); `jax.random.key` would wrap any other silently.
+    """Return the seed as an int in [0, 2^32); `jax.random.key` wraps other values without an error.
 
     Raises:
         ValueError: not a whole number in the range.
@@ -46,7 +46,7 @@ def seed(value: object, field: str = "seed") -> int:
 
 
 def number(field: str, value: object, low: float, high: float, unit: str = "", low_open: bool = False) -> float:
-    """The value as a finite float in [low, high], or (low, high] when `low_open`.
+    """Return the value as a finite float in [low, high], or (low, high] when `low_open`.
 
     Raises:
         ValueError: not a number, NaN, infinite, or outside the range.
@@ -66,7 +66,7 @@ def number(field: str, value: object, low: float, high: float, unit: str = "", l
 
 
 def choice(field: str, value: T, allowed: Iterable[T]) -> T:
-    """The value, when it is one of the allowed.
+    """Return the value if it is allowed.
 
     Raises:
         ValueError: it is not; the nearest allowed one is named.

@@ -73,7 +73,7 @@ def config(cls: type[T]) -> type[T]:
 
 
 def _content(value: object) -> tuple[object, ...]:
-    """Structure and numbers of a config; a Python number and an array of no axes are alike."""
+    """Return structure and numbers of a config; a Python number equals a scalar array."""
     leaves, structure = jax.tree.flatten(value)
     return (structure, *((np.shape(leaf), *np.ravel(leaf).tolist()) for leaf in leaves))
 
@@ -87,7 +87,7 @@ def _hash(self: object) -> int:
 
 
 def _children(data: list[str], static: list[str], value: object) -> tuple[list[Any], tuple[Any, ...]]:
-    """The subtrees with their keys, and the static fields."""
+    """Return the subtrees with their keys, and the static fields."""
     children, fixed = _leaves(data, static, value)
     return [(jax.tree_util.GetAttrKey(name), child) for name, child in zip(data, children)], fixed
 
@@ -106,18 +106,18 @@ def _rebuilt(
 
 
 def as_arrays(tree: T) -> T:
-    """The same config with every float as a float32 array, so that Python floats and arrays share one trace."""
+    """Return the config with every float as a float32 array, so that Python floats and arrays share one trace."""
     return map_leaves(lambda leaf: np.asarray(leaf, np.float32), tree)
 
 
 def floats(tree: object) -> dict[str, float]:
-    """The floats of a config by dotted path, for the checks at the public door and for result tables."""
+    """Return the floats of a config by dotted path, for checks and result tables."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): float(leaf) for path, leaf in leaves}
 
 
 def to_json(value: object) -> Json:
-    """A JSON value that `from_json` turns back into the same config.
+    """Return a JSON value from which `from_json` makes the same config.
 
     The type of a config is the name of its class, behind the module where that is not of this package.
 
@@ -142,7 +142,7 @@ def _type_name(cls: type) -> str:
 
 
 def modules_of(value: object) -> set[str]:
-    """The modules outside of this package that the classes of a config, and of those inside it, come from."""
+    """Return the modules outside of this package that define the classes of a config and of its parts."""
     if not dataclasses.is_dataclass(value):
         return set()
     module, _, _ = _type_name(type(value)).rpartition(".")
@@ -151,7 +151,7 @@ def modules_of(value: object) -> set[str]:
 
 
 def from_json(value: Json) -> Any:
-    """The config that `to_json` described; lists become tuples. Nothing is imported.
+    """Return the config that `to_json` described; lists become tuples, and no module is imported.
 
     A class with a static method `upgraded` is given its JSON fields first, and returns those that it has now.
 
@@ -181,7 +181,7 @@ def from_json(value: Json) -> Any:
 
 
 def map_fields(value: T, function: Callable[[str, Any], Any], prefix: str = "") -> T:
-    """The config with `function(dotted_path, value)` in the place of every field that is not a config itself."""
+    """Replace every field that is not a config itself by `function(dotted_path, value)`."""
     if not dataclasses.is_dataclass(value):
         return cast(T, function(prefix, value))
     changed = {}

@@ -17,7 +17,7 @@ Estimate: TypeAlias = Any
 
 
 def curve_and_steps(curve: ArrayLike, curve_steps: ArrayLike) -> tuple[Floats, Floats]:
-    """Both as float64 arrays [..., K] of one shape.
+    """Return curve and steps as float64 arrays [..., K] of one shape.
 
     Raises:
         ValueError: no points, shapes that do not match, or steps that are negative or go back.
@@ -32,7 +32,7 @@ def curve_and_steps(curve: ArrayLike, curve_steps: ArrayLike) -> tuple[Floats, F
 
 
 def together(parts: Sequence[Floats]) -> Floats:
-    """Curves, or their steps, [R, K] each, one below the other, [sum of R, longest K]; the shorter repeat their last.
+    """Stack curves, or their steps, [R, K] each, to [sum of R, longest K]; shorter ones repeat their last entry.
 
     A short budget has as many evaluations as updates; the last repeated adds no area.
     """
@@ -41,19 +41,19 @@ def together(parts: Sequence[Floats]) -> Floats:
 
 
 def held_from_zero(values: Floats, steps: Floats) -> tuple[Floats, Floats]:
-    """The curve with its first value also at step 0, [..., K + 1]."""
+    """Return the curve with its first value also at step 0, [..., K + 1]."""
     start = np.zeros_like(steps[..., :1])
     return np.concatenate([values[..., :1], values], axis=-1), np.concatenate([start, steps], axis=-1)
 
 
 def per_step(area: Floats, values: Floats, steps: Floats) -> Estimate:
-    """The area over the final step count; where no step was spent, the last value."""
+    """Divide the area by the final step count; where no step was spent, return the last value."""
     final = steps[..., -1]
     return np.where(final > 0, area / np.where(final > 0, final, 1.0), values[..., -1])[()]
 
 
 def area_under_curve(curve: ArrayLike, curve_steps: ArrayLike) -> Estimate:
-    """Trapezoid area of the curve over env steps, divided by the final step count: a return, [...].
+    """Return the trapezoid area of the curve over env steps, divided by the final step count: a return, [...].
 
     With R(s) linear between evaluations and R(s) = R(s_1) before the first: (1/s_K) * integral of R from 0 to s_K.
 

@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Json: TypeAlias = Any
-"""What a JSON file holds: numbers, text, booleans, None, and lists and dicts of these."""
+"""Content of a JSON file: numbers, text, booleans, None, and lists and dicts of these."""
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all: beside its place first, then in one step into it."""
+    """Write a file whole or not at all: to a temporary file first, which is then renamed."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

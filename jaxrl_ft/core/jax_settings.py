@@ -1,4 +1,4 @@
-"""Code of other libraries, whatever the user asks of JAX."""
+"""Code of other libraries under JAX's default settings, whatever the user has set."""
 
 import functools
 from collections.abc import Callable
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def foreign(function: Callable[P, T]) -> Callable[P, T]:
-    """The function, run with the types and the promotions that JAX has by default, which other libraries count on.
+    """Run the function with JAX's default types and promotions, which other libraries need.
 
     Everything else of this package names its types and ranks itself, and so runs under `jax_enable_x64`,
     `jax_numpy_rank_promotion="raise"` and `jax_numpy_dtype_promotion="strict"`.

@@ -1,4 +1,4 @@
-"""Where numbers are made: versions of packages, and the hardware."""
+"""The machine that computes: versions of packages, and the hardware."""
 
 import importlib.metadata
 import os
@@ -14,12 +14,12 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that the numbers depend on."""
+    """Return the versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
 
 
 def hardware() -> dict[str, str]:
-    """Processor, cores, memory, JAX's devices, and the operating system, in words."""
+    """Describe processor, cores, memory, JAX's devices and the operating system."""
     kinds = Counter((device.platform, device.device_kind) for device in jax.devices())
     devices = [f"{count} x {kind if kind != name else name}" for (name, kind), count in kinds.items()]
     cores = f"{psutil.cpu_count(logical=False) or os.cpu_count()} cores, {os.cpu_count()} threads"
@@ -32,7 +32,7 @@ def hardware() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """The name of the processor, or of its kind where the system keeps no name."""
+    """Return the name of the processor, or of its kind if the system gives no name."""
     if CPU_INFO.exists():
         for line in CPU_INFO.read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")

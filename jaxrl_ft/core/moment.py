@@ -1,4 +1,4 @@
-"""When something happens in training."""
+"""The position of a gradient step in training."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import jax
 
 
 class Moment(NamedTuple):
-    """A gradient step's place in its run; both scalars."""
+    """The position of a gradient step in its run; both fields are scalars."""
 
     progress: jax.Array
     """share of the budget used, in [0, 1)"""

@@ -1,4 +1,4 @@
-"""The policy: what acts."""
+"""The policy, and what other modules may use of networks, distributions and experience."""
 
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
@@ -52,7 +52,7 @@ class ActionDistribution(Protocol):
 
 @runtime_checkable
 class Behaviour(Protocol):
-    """The part of an algorithm that methods use: how a policy acts, and what its layers pass on."""
+    """The part of an algorithm that methods use: its action distribution and its hidden activations."""
 
     def distribution(self, policy: Policy, obs: Float[Array, "*B O"]) -> ActionDistribution:
         """The action distribution at obs [..., O]."""
@@ -65,7 +65,7 @@ class Behaviour(Protocol):
 
 @runtime_checkable
 class Experience(Protocol):
-    """Rows of experience [M, ...]; only the algorithm that collected them knows the rest of it."""
+    """Rows of experience [M, ...]; fields beside `obs` belong to the algorithm that collected them."""
 
     @property
     def obs(self) -> Float[Array, "M O"]:

@@ -1,4 +1,4 @@
-"""Named tables: METHODS, SHIFTS, OPTIMIZERS and their like are all of this one type."""
+"""The type of all named tables, such as METHODS, SHIFTS and OPTIMIZERS."""
 
 import sys
 import textwrap
@@ -25,7 +25,7 @@ class Table(Mapping[str, T], Generic[T]):
         self._modules: dict[str, str] = {}
 
     def add(self, name: str, row: T, text: str) -> T:
-        """The row, now in the table under `name` with a line of text.
+        """Add a row under `name`, with a line of text, and return it.
 
         Raises:
             ValueError: the name is taken.
@@ -39,7 +39,7 @@ class Table(Mapping[str, T], Generic[T]):
         return row
 
     def remove(self, name: str) -> None:
-        """Take a row out of the table, as before a module that adds it is loaded again.
+        """Remove a row, so that it can be added again.
 
         Raises:
             ValueError: no such name.
@@ -49,7 +49,7 @@ class Table(Mapping[str, T], Generic[T]):
             rows.pop(canonical)
 
     def name(self, name: str) -> str:
-        """The name as the table spells it.
+        """Return the name as the table spells it.
 
         Raises:
             ValueError: no such name; the nearest one is named.
@@ -60,11 +60,11 @@ class Table(Mapping[str, T], Generic[T]):
         return canonical
 
     def text(self, name: str) -> str:
-        """The line of text beside a row."""
+        """Return the text of a row."""
         return self._texts[self.name(name)]
 
     def name_of(self, row: object) -> str | None:
-        """The first name whose row equals this one; None without one."""
+        """Return the first name whose row equals this one, or None."""
         return next((name for name, known in self._rows.items() if known == row), None)
 
     def nearest_name(self, row: object) -> str:
@@ -73,12 +73,12 @@ class Table(Mapping[str, T], Generic[T]):
         return self.name_of(row) or next(alike, type(row).__name__)
 
     def __repr__(self) -> str:
-        """Every name, in as many lines as they need."""
+        """Return all names, wrapped to lines."""
         text = f"{len(self)} rows of {self.kind}: {', '.join(self)}"
         return textwrap.fill(text, 120, subsequent_indent="  ", break_on_hyphens=False)
 
     def module(self, name: str) -> str:
-        """The module that added a row."""
+        """Return the name of the module that added a row."""
         return self._modules[self.name(name)]
 
     def _canonical(self, name: str) -> str:

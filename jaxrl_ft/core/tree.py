@@ -17,12 +17,12 @@ T = TypeVar("T")
 
 
 def map_leaves(function: Callable[..., object], tree: T, *others: T) -> T:
-    """The tree with `function` of its leaf, and of those of the others, in the place of every leaf."""
+    """Apply `function` to every leaf of the tree and the leaves of the others at its place."""
     return cast(T, jax.tree.map(function, tree, *others))
 
 
 def flatten(tree: Tree, prefix: str = "") -> dict[str, jax.Array]:
-    """The leaves of a nested dict by path; empty dicts leave no trace."""
+    """Return the leaves of a nested dict by path; empty dicts are dropped."""
     if not isinstance(tree, dict):
         return {prefix: tree}
     flat: dict[str, jax.Array] = {}
@@ -32,7 +32,7 @@ def flatten(tree: Tree, prefix: str = "") -> dict[str, jax.Array]:
 
 
 def unflatten(flat: Mapping[str, object]) -> Tree:
-    """The nested dict that `flatten` took apart."""
+    """Return the nested dict that `flatten` was applied to."""
     tree: Tree = {}
     for path, leaf in flat.items():
         *parents, last = path.split("/")
@@ -44,17 +44,17 @@ def unflatten(flat: Mapping[str, object]) -> Tree:
 
 
 def select(tree: Tree, keep: Callable[[str], bool]) -> Tree:
-    """The part of the tree whose paths satisfy `keep`."""
+    """Return the part of the tree whose paths satisfy `keep`."""
     return unflatten({path: leaf for path, leaf in flatten(tree).items() if keep(path)})
 
 
 def part(tree: Tree, like: Tree) -> Tree:
-    """The part of the tree at the paths of `like`."""
+    """Return the part of the tree at the paths of `like`."""
     return {key: part(tree[key], value) for key, value in like.items()} if isinstance(like, dict) else tree
 
 
 def overlay(base: Tree, delta: Tree) -> Tree:
-    """The base with the leaves of `delta` in the place of its own, and those it lacks added."""
+    """Replace the leaves of the base by those of `delta`, and add the ones that it lacks."""
     if not isinstance(base, dict) or not isinstance(delta, dict):
         return delta
     merged = {key: overlay(value, delta[key]) if key in delta else value for key, value in base.items()}
@@ -62,23 +62,23 @@ def overlay(base: Tree, delta: Tree) -> Tree:
 
 
 def where(condition: jax.Array, on_true: T, on_false: T) -> T:
-    """Leaf by leaf, `on_true` where the scalar condition holds, else `on_false`."""
+    """Choose every leaf from `on_true` if the scalar condition holds, else from `on_false`."""
     return map_leaves(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
 
 
 def bits(tree: Tree) -> tuple[Hashable, ...]:
-    """Structure, and type, shape and bits of every leaf: equal for two trees where all of these are."""
+    """Return structure, and type, shape and bits of every leaf; equal for two trees if all of these are."""
     arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
     return (jax.tree.structure(tree), *((array.dtype, array.shape, array.tobytes()) for array in arrays))
 
 
 def ravel(tree: Tree) -> jax.Array:
-    """Every leaf in one vector [P]; arithmetic on it is one loop where that on the tree is one a leaf."""
+    """Concatenate all leaves to one vector [P], on which arithmetic needs one loop instead of one a leaf."""
     return jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(tree)])
 
 
 def unravel(vector: jax.Array, like: Tree) -> Tree:
-    """The tree with the shapes of `like` that `ravel` put into `vector` [P]."""
+    """Return the tree with the shapes of `like` from which `ravel` made `vector` [P]."""
     leaves, structure = jax.tree.flatten(like)
     parts = jnp.split(vector, np.cumsum([leaf.size for leaf in leaves])[:-1])
     return jax.tree.unflatten(structure, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves)])
@@ -95,12 +95,12 @@ def finite(tree: Tree) -> jax.Array:
 
 
 def finite_entries(rows: Tree) -> jax.Array:
-    """For each entry of the leading axis whether it is finite in all leaves [M, ...], bool [M]."""
+    """Return for each entry of the leading axis whether it is finite in all leaves [M, ...], bool [M]."""
     return reduce(jnp.logical_and, [jnp.isfinite(x).reshape((len(x), -1)).all(axis=1) for x in jax.tree.leaves(rows)])
 
 
 def finite_rows(rows: T) -> T:
-    """The rows [M, ...], with one that is finite in the place of each that is not.
+    """Replace each row of [M, ...] that is not finite by one that is.
 
     The last finite one before it takes its place, or the first of all
     where none is before it; where no row is finite, none of the result is.
@@ -111,43 +111,43 @@ def finite_rows(rows: T) -> T:
 
 
 def finite_runs(tree: Tree, num: int) -> NDArray[np.bool_]:
-    """For each of `num` runs whether all of its numbers are finite, [R], from leaves [R, ...] on the host."""
+    """Return for each of `num` runs whether all of its numbers are finite, [R], from leaves [R, ...] on the host."""
     leaves = (np.isfinite(leaf).reshape((num, -1)).all(axis=1) for leaf in jax.tree.leaves(tree))
     return reduce(np.logical_and, leaves, np.ones(num, bool))
 
 
 def stack(trees: Sequence[T]) -> T:
-    """One tree whose leaves carry a leading axis over the given trees, as NumPy arrays."""
+    """Stack the leaves of the trees along a new leading axis, as NumPy arrays."""
     return map_leaves(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
 
 
 def concatenate(trees: Sequence[T]) -> T:
-    """One tree with the leaves of the given ones one after another along their leading axis, as NumPy arrays."""
+    """Concatenate the leaves of the trees along their leading axis, as NumPy arrays."""
     return map_leaves(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *trees)
 
 
 def repeat(tree: T, num: int) -> T:
-    """The tree with a new leading axis [num] over which it is constant, as NumPy arrays."""
+    """Repeat every leaf along a new leading axis [num], as NumPy arrays."""
     return map_leaves(lambda leaf: np.broadcast_to(np.asarray(leaf), (num, *np.shape(leaf))), tree)
 
 
 def zeros(shapes: Tree, num: int) -> Tree:
-    """Zeros of these shapes with a leading axis [num], as NumPy arrays that take no memory."""
+    """Return zeros of these shapes with a leading axis [num], as NumPy arrays that take no memory."""
     return jax.tree.map(lambda one: np.broadcast_to(np.zeros((), one.dtype), (num, *one.shape)), shapes)
 
 
 def take(tree: T, index: ArrayLike | jax.Array | slice | tuple[slice | int, ...]) -> T:
-    """Every leaf indexed along its leading axis."""
+    """Index every leaf along its leading axis."""
     return map_leaves(lambda leaf: leaf[index], tree)
 
 
 def choose_rows(chosen: ArrayLike, on_true: T, on_false: T) -> T:
-    """Leaf by leaf, the rows of `on_true` where `chosen` [R] holds, else those of `on_false`, as NumPy arrays."""
+    """Choose every row from `on_true` where `chosen` [R] holds, else from `on_false`, as NumPy arrays."""
     return map_leaves(
         lambda a, b: np.where(np.reshape(chosen, (-1,) + (1,) * (np.ndim(a) - 1)), a, b), on_true, on_false
     )
 
 
 def to_host(tree: T) -> T:
-    """The tree with NumPy leaves."""
+    """Return the tree with NumPy leaves."""
     return cast(T, jax.tree.map(np.asarray, jax.device_get(tree)))

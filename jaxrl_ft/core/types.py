@@ -18,13 +18,13 @@ PyTree: TypeAlias = Any
 Params: TypeAlias = PyTree
 """Parameters of networks: nested dicts with the groups `policy` and `value` at the top."""
 Delta: TypeAlias = PyTree
-"""What the optimizer holds and moves; an adapter merges it with the base into parameters."""
+"""The numbers that an optimizer changes; an adapter merges them with the base into parameters."""
 Statistics: TypeAlias = PyTree
 """Running statistics of a normaliser: a dict of moments, empty where nothing is normalised."""
 OptState: TypeAlias = PyTree
 """State of an optimizer."""
 Memory: TypeAlias = PyTree
-"""What a penalty, an intervention or the data axis remembers between updates."""
+"""State that a penalty, an intervention or the data axis keeps between updates."""
 EnvParams: TypeAlias = PyTree
 """The physics of an environment, a config of the simulator's own."""
 EnvState: TypeAlias = PyTree

@@ -1,4 +1,4 @@
-"""The walk over a config at the public door, before anything compiles."""
+"""Checks of a whole config, before anything compiles."""
 
 import dataclasses
 import itertools
@@ -10,7 +10,7 @@ from jaxrl_ft.core import checks
 
 
 def check_config(value: object, name: str, kind: type | None = None) -> None:
-    """Checks every field of a config and of the configs inside it.
+    """Check every field of a config and of the configs inside it.
 
     Floats must be finite and within the class's `BOUNDS` (by default at least 0), whole numbers at least 1, choices
     among the allowed, and each entry of a tuple as a field of its type; then the config's own `check()` runs where it

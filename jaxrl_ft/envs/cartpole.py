@@ -87,7 +87,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "obs_noise": Quantity(0.0, 0.0, 100.0),
     "action_delay": Quantity(0, 0, MAX_DELAY, "steps", whole=True),
 }
-"""What `cartpole_params` takes beside `obs_permutation` and `flip_actions`."""
+"""Arguments of `cartpole_params` beside `obs_permutation` and `flip_actions`."""
 NAMES = tuple(field.name for field in dataclasses.fields(CartPoleParams))
 
 
@@ -151,7 +151,7 @@ def _gymnax() -> tuple[ModuleType, PyTree]:
 
 
 def gymnax_params(params: CartPoleParams) -> EnvParams:
-    """The gymnax EnvParams of a cart-pole, derived fields and all; the only place that builds them."""
+    """Return gymnax's EnvParams with all derived fields; no other code builds them."""
     module, _ = _gymnax()
     return module.EnvParams(
         gravity=params.gravity,
@@ -186,7 +186,7 @@ class CartPoleSimulator:
         return Discrete(num_actions=2)
 
     def draw(self, key: Key, shape: tuple[int, ...]) -> CartPoleDraws:
-        """All that a step or a reset may need, in one call and out of the rollout's loop."""
+        """Draw the random numbers of steps or resets in one call, outside of the rollout's loop."""
         above = float(np.nextafter(np.float32(-1), np.float32(0)))
         uniform = jax.random.uniform(key, (*shape, 12), jnp.float32, minval=above, maxval=1.0)
         normal = math.sqrt(2) * jax.lax.erf_inv(uniform[..., 4:])
@@ -244,7 +244,7 @@ class CartPoleSimulator:
         return cartpole_params(**{name: getattr(env_params, name) for name in NAMES})
 
     def describe(self, env_params: CartPoleParams) -> str:
-        """For example `CartPole-v1 half_length=1.5`."""
+        """Return a text such as `CartPole-v1 half_length=1.5`."""
         default = cartpole_params()
         changed = [name for name in NAMES if np.any(getattr(env_params, name) != getattr(default, name))]
         return " ".join(["CartPole-v1", *(f"{name}={_text(getattr(env_params, name))}" for name in changed)])

@@ -1,4 +1,4 @@
-"""A world learned from experience: an affine model for each action, in which a policy can train for nothing."""
+"""A learned dynamics model as an environment: an affine model for each action, whose steps cost no target steps."""
 
 import functools
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from jaxrl_ft.envs.simulator import SIMULATORS, ActionSpace, Box, Discrete, regi
 
 @config
 class ImaginedParams:
-    """What the model knows; leaves stack as those of any task.
+    """The parameters of the learned model.
 
     Attributes:
         weights: [A, I, O], the change of the observation under each discrete action, from inputs (observation, 1);
@@ -69,7 +69,7 @@ class ImaginedDraws(NamedTuple):
 
 
 class ImaginedSimulator:
-    """The learned world for one size of observation and one of actions; see `Simulator`.
+    """The learned model for one size of observation and one of actions; see `Simulator`.
 
     Args:
         obs_size: O.
@@ -83,27 +83,27 @@ class ImaginedSimulator:
         self._continuous = continuous
 
     def action_space(self, env_params: ImaginedParams) -> ActionSpace:
-        """The real task's."""
+        """Return the actions of the real task."""
         if self._continuous:
             return Box(size=self._num_actions, low=env_params.action_low, high=env_params.action_high)
         return Discrete(num_actions=self._num_actions)
 
     def draw(self, key: Key, shape: tuple[int, ...]) -> ImaginedDraws:
-        """All that a step or a reset may need, in one call."""
+        """Draw the random numbers of steps or resets in one call."""
         above = float(np.nextafter(np.float32(-1), np.float32(0)))
         uniform = jax.random.uniform(key, (*shape, 2 * self.obs_size), jnp.float32, minval=above, maxval=1.0)
         normal = np.float32(np.sqrt(2)) * jax.lax.erf_inv(uniform[..., self.obs_size :])
         return ImaginedDraws(uniform[..., : self.obs_size], normal)
 
     def initial(self, draws: ImaginedDraws, env_params: ImaginedParams) -> ImaginedState:
-        """A first observation like those that were seen."""
+        """Draw a first observation with the mean and spread of those that were seen."""
         obs = env_params.start_mean + env_params.start_spread * draws.start
         return ImaginedState(obs=jnp.asarray(obs, jnp.float32), time=jnp.int32(0))
 
     def advance(
         self, draws: ImaginedDraws, env_state: ImaginedState, action: jax.Array, env_params: ImaginedParams
     ) -> tuple[ImaginedState, jax.Array, jax.Array]:
-        """One step of the model; beyond the range of what was seen an episode ends, or is held in it."""
+        """Take one step of the model; beyond the observed range an episode ends, or is held inside."""
         if self._continuous:
             bounded = jnp.clip(action, env_params.action_low, env_params.action_high)
             chosen, inputs = (
@@ -129,15 +129,15 @@ class ImaginedSimulator:
     def observe(
         self, draws: ImaginedDraws, env_state: ImaginedState, env_params: ImaginedParams, at_reset: bool
     ) -> jax.Array:
-        """The observation, which is all the state there is."""
+        """Return the observation, which is the whole state."""
         return env_state.obs
 
     def episode_limit(self, env_params: ImaginedParams) -> Leaf:
-        """The real task's."""
+        """Return the limit of the real task."""
         return env_params.episode_limit
 
     def return_range(self, env_params: ImaginedParams) -> tuple[Leaf, Leaf]:
-        """The real task's."""
+        """Return the range of the real task."""
         return env_params.lowest_return, env_params.highest_return
 
     def checked(self, env_params: ImaginedParams) -> ImaginedParams:
@@ -146,13 +146,13 @@ class ImaginedSimulator:
         return ImaginedParams(**{**leaves, "episode_limit": np.asarray(env_params.episode_limit, np.int32)})
 
     def describe(self, env_params: ImaginedParams) -> str:
-        """A name; the numbers would say nothing."""
+        """Name the sizes of the model."""
         return f"a learned model of {self.obs_size} observations and {self._num_actions} actions"
 
 
 @functools.cache
 def imagined_simulator(obs_size: int, space: ActionSpace) -> str:
-    """The name of the learned world of these sizes, registered when it is first asked for."""
+    """Return the name of the learned model of these sizes; the first call registers it."""
     continuous = isinstance(space, Box)
     size = space.size if isinstance(space, Box) else space.num_actions
     name = f"Imagined-{obs_size}-{size}{'-continuous' if continuous else ''}"

@@ -1,4 +1,4 @@
-"""The return of a controller that knows a CartPole task's physics: a ceiling that shows a shift can be solved.
+"""The return of a controller made from a CartPole task's physics, which shows that a shift can be solved.
 
 The controller is a linear-quadratic regulator of the dynamics linearised about upright, discretised as the simulator
 steps them and augmented by the queue of delayed actions. It reads the true state, so sensors do not matter to it, and

@@ -44,14 +44,14 @@ class Quantity:
 
 
 def entries_of(value: object) -> list[object]:
-    """The Python numbers in a scalar, a sequence or an array; what is none of these is left for the check to refuse."""
+    """Return the Python numbers in a scalar, a sequence or an array; other values are returned unchanged."""
     return (np.asarray(value) if hasattr(value, "dtype") else np.asarray(value, object)).reshape(-1).tolist()
 
 
 def check_order(
     leaves: Mapping[str, SupportsFloat], lower: str, upper: str, otherwise: str, equal: bool = False
 ) -> None:
-    """Refuses physics in which one quantity is not below another.
+    """Refuse physics in which one quantity is not below another.
 
     Args:
         leaves: quantities by name, scalars.

@@ -108,7 +108,7 @@ PENDULUM_QUANTITIES: Mapping[str, Quantity] = {
 
 
 def check_acrobot(physics: Mapping[str, float], steps: int) -> None:
-    """Refuses a link whose mass lies beyond it, and an arm that its torque cannot swing up.
+    """Refuse a link whose mass lies beyond it, and an arm that its torque cannot swing up.
 
     Args:
         physics: quantities by name.
@@ -126,7 +126,7 @@ def check_acrobot(physics: Mapping[str, float], steps: int) -> None:
 
 
 def check_mountain_car(physics: Mapping[str, float], steps: int) -> None:
-    """Refuses a goal beyond the end of the road, and one that the car is too weak or too slow for.
+    """Refuse a goal beyond the end of the road, and one that the car is too weak or too slow for.
 
     Args:
         physics: quantities by name.
@@ -143,7 +143,7 @@ def check_mountain_car(physics: Mapping[str, float], steps: int) -> None:
 
 
 def check_pendulum(physics: Mapping[str, float], steps: int) -> None:
-    """Refuses steps so long that the integration of the hanging pendulum is unstable.
+    """Refuse steps so long that the integration of the hanging pendulum is unstable.
 
     gymnax integrates by the semi-implicit Euler method, which is stable for an oscillation of angular frequency w as
     long as w dt < 2 (Hairer, Lubich and Wanner 2006, Geometric Numerical Integration, I.5); here w^2 = 3 g / 2 l.
@@ -166,7 +166,7 @@ def _impossible(quantities: Mapping[str, Quantity], physics: Mapping[str, float]
 
 
 def _changed(quantities: Mapping[str, Quantity], physics: Mapping[str, float]) -> list[str]:
-    """What differs from the defaults, such as `g=15`."""
+    """Return what differs from the defaults, such as `g=15`."""
     usual = {name: np.float32(one.default) for name, one in quantities.items()}
     return [f"{name}={float(value):g}" for name, value in physics.items() if np.float32(value) != usual[name]]
 
@@ -263,7 +263,7 @@ class GymnaxSimulator:
         return self.params(**vars(env_params))
 
     def describe(self, env_params: EnvParams) -> str:
-        """For example `Pendulum-v1 g=15`."""
+        """Return a text such as `Pendulum-v1 g=15`."""
         return " ".join([self.id, *_changed(self.quantities, vars(env_params))])
 
     @foreign

@@ -41,7 +41,7 @@ def head_gain(group: str) -> float:
 
 
 def features(params: Params, network: Network, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
-    """What every hidden layer passes on at obs [..., O], by path such as `policy/dense_0`, [..., width] each.
+    """Return the activations of every hidden layer at obs [..., O], by path such as `policy/dense_0`.
 
     These are each network's own layers, without those of sub-networks, so that adapted networks compare to plain ones.
     """

@@ -56,7 +56,7 @@ class MLP:
     }
 
     def check(self) -> None:
-        """Refuses more hidden layers than `depth` may be.
+        """Refuse more hidden layers than `depth` may be.
 
         Raises:
             ValueError: a network has more.
@@ -70,7 +70,7 @@ class MLP:
         return {"policy": self.policy, "value": self.value}[group] or (self.width,) * self.depth
 
     def with_widths(self, policy: tuple[int, ...], value: tuple[int, ...]) -> "MLP":
-        """The config with these hidden layers; `width` and `depth` say it where all layers are alike."""
+        """The config with these hidden layers; `width` and `depth` describe it if all layers are alike."""
         if policy == value == policy[:1] * len(policy):
             return replace(self, width=policy[0], depth=len(policy), policy=(), value=())
         return replace(self, width=MLP.width, depth=MLP.depth, policy=policy, value=value)
@@ -95,14 +95,14 @@ def fresh(key: Key, widths: Sequence[int], obs_size: int, outputs: int, head_gai
 
 
 def depth(params: Params) -> int:
-    """The number of hidden layers that a parameter tree holds, those of sub-networks apart."""
+    """The number of hidden layers that a parameter tree holds, without those of sub-networks."""
     return sum(name.startswith("dense_") for name in params)
 
 
 def apply(
     params: Params, network: Network, x: Float[Array, "*B O"]
 ) -> tuple[Float[Array, "*B A"], list[Float[Array, "*B _"]]]:
-    """The output [..., outputs], and what each of the network's own hidden layers passes on, [..., width] each.
+    """Return the output [..., outputs], and the activations of the network's own hidden layers, [..., width] each.
 
     Args:
         params: the tree of one network; its shape says width, depth and parts.

@@ -1,4 +1,4 @@
-"""What an adapted or grown network is made of: which layers read and write what, and fresh parts to add.
+"""The parts of adapted and grown networks: the inputs and outputs of their layers, and fresh parts to add.
 
 The entries of a network's tree are described in `jaxrl_ft.nets.mlp`.
 """
@@ -29,7 +29,7 @@ class Roles(NamedTuple):
 
 
 def roles(params: Params) -> Roles:
-    """What the layers of a network read and write, those of its sub-networks included."""
+    """Return the roles of the layers of a network and of its sub-networks."""
     depth = mlp.depth(params)
     laterals = tuple(name for name in params if name.startswith("lateral_") and name != "lateral_head")
     observing: tuple[str, ...] = ("dense_0",) if depth else ()

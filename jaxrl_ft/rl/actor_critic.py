@@ -1,4 +1,4 @@
-"""What every actor-critic algorithm shares: from policy and observation to distribution, value and features."""
+"""Functions of all actor-critic algorithms, from policy and observation to distribution, value and features."""
 
 import jax
 import jax.numpy as jnp

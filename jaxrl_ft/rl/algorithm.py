@@ -1,4 +1,4 @@
-"""What the engine asks of an algorithm."""
+"""The protocol of an algorithm."""
 
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -12,7 +12,7 @@ from jaxrl_ft.rl.distributions import Distribution
 
 @runtime_checkable
 class HasStatistics(Protocol):
-    """What lasts from update to update; only the algorithm knows the rest of it."""
+    """A carry, which lasts from update to update; its other fields belong to the algorithm."""
 
     @property
     def statistics(self) -> Statistics:
@@ -25,7 +25,7 @@ Batch = TypeVar("Batch")
 
 
 class Guide(NamedTuple):
-    """Who acts at the start of every episode in the place of the policy (Uchendu et al. 2023, arXiv:2204.02372)."""
+    """A policy that acts at the start of every episode (Uchendu et al. 2023, arXiv:2204.02372)."""
 
     policy: Policy
     """acts with its own statistics; its actions are those of the policy it guides"""
@@ -35,7 +35,7 @@ class Guide(NamedTuple):
 
 @runtime_checkable
 class Algorithm(Protocol[Carry, Batch]):
-    """A config with a handful of pure methods; the engine never asks which algorithm it drives.
+    """A config with a handful of pure methods; training calls them without a case for any algorithm.
 
     An algorithm hands the engine flat `data` and integer `indices` [G, B]; the engine takes G gradient steps, each on
     `data[indices[g]]`. It is generic in its carry, which lasts from update to update, and in its data.
@@ -55,7 +55,7 @@ class Algorithm(Protocol[Carry, Batch]):
         """Fresh parameters of every network, in groups."""
 
     def init_statistics(self, task: Task) -> Statistics:
-        """Statistics of a normaliser that has seen nothing; an empty dict without one."""
+        """Statistics of an empty normaliser; an empty dict without one."""
 
     def init_carry(self, key: Key, tasks: Task, policy: Policy) -> Carry:
         """The first carry: simulator states, running statistics, replay, target networks."""
@@ -95,4 +95,4 @@ class Algorithm(Protocol[Carry, Batch]):
 
 
 AnyAlgorithm: TypeAlias = Algorithm[Any, PyTree]
-"""An algorithm whose carry and data nobody but itself looks into."""
+"""An algorithm with a carry and data of any kind."""

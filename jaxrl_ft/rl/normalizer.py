@@ -29,7 +29,7 @@ class Moments(NamedTuple):
 
 
 def init(shape: tuple[int, ...] = (), epsilon: Scalar = EPSILON, clip: Scalar = CLIP) -> Moments:
-    """Moments of nothing yet: mean 0, variance 1, number 0."""
+    """Return empty moments: mean 0, variance 1, number 0."""
     epsilon, clip = (jnp.asarray(number, jnp.float32) for number in (epsilon, clip))
     return Moments(
         jnp.zeros(shape, jnp.float32), jnp.ones(shape, jnp.float32), jnp.zeros((), jnp.float32), epsilon, clip
@@ -37,7 +37,7 @@ def init(shape: tuple[int, ...] = (), epsilon: Scalar = EPSILON, clip: Scalar = 
 
 
 def update(moments: Moments, batch: Float[Array, " B *D"]) -> Moments:
-    """The moments of all seen before and of `batch` [B, D...] together.
+    """Return the moments of all batches so far and of `batch` [B, D...].
 
         δ = μ_B - μ,   μ' = μ + δ n_B / (n + n_B),   M' = n σ² + n_B σ_B² + δ² n n_B / (n + n_B)
 

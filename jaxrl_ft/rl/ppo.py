@@ -30,7 +30,7 @@ class Batch(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """What lasts from update to update; leaves [N, ...] but for the statistics."""
+    """State that lasts from update to update; leaves [N, ...] but for the statistics."""
 
     obs: Float[Array, "N O"]
     env_state: EnvState
@@ -91,7 +91,7 @@ class PPO:
     random_action = staticmethod(actor_critic.random_action)
 
     def check(self) -> None:
-        """Refuses a batch that the minibatches do not divide, and minibatches in which every advantage becomes 0.
+        """Refuse a batch that the minibatches do not divide, and minibatches in which every advantage becomes 0.
 
         Raises:
             ValueError: `num_envs` x `num_steps` is not a multiple of `num_minibatches`, or minibatches of one row.
@@ -192,7 +192,7 @@ class PPO:
         obs: Float[Array, "*B O"],
         age: Float[Array, "*B"] | None,
     ) -> Shaped[Array, "..."]:
-        """The quantity of the distribution of whoever acts at obs [..., O] and age [...]."""
+        """Return the quantity of the acting policy's distribution at obs [..., O] and age [...]."""
         own = quantity(self.distribution(policy, obs))
         if guide is None or age is None:
             return own
@@ -248,7 +248,7 @@ class PPO:
         return total, {"loss/policy": policy_loss, "loss/value": value_loss, "policy/entropy": entropy, "kl": kl}
 
     def after_step(self, params: Params, carry: Carry, indices: Int[Array, " B"], metrics: Metrics) -> Carry:
-        """The carry as it is."""
+        """Return the carry unchanged."""
         return carry
 
 

@@ -29,7 +29,7 @@ class Transition(NamedTuple):
 
 
 class Episodes(NamedTuple):
-    """What has been collected in each environment's current episode, [N] each."""
+    """Return and length so far of each environment's current episode, [N] each."""
 
     episode_return: Float[Array, " N"]
     episode_length: Float[Array, " N"]
