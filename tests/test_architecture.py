@@ -12,6 +12,7 @@ from helpers.house_rules import (
     at_most_one_nested_def,
     everything_is_annotated,
     everything_public_has_a_docstring,
+    few_lines_say_any,
     files_are_short,
     functions_are_short,
     no_code_is_commented_out,
@@ -72,6 +73,7 @@ SHOWN_FAILING = {
         ("a.py", "class A:\n    def f(self):\n        def g():\n            def h(): ..."),
     ],
     files_are_short: [("a.py", "\n" * 300)],
+    few_lines_say_any: [("a.py", "x: Any\n" * 151)],
     everything_public_has_a_docstring: [
         ("a.py", "def f(): ..."),
         ("a.py", "class A: ..."),

@@ -85,7 +85,7 @@ def test_what_was_found_runs_on_the_target_with_other_seeds_and_the_report_tells
     out, trained = finished
     target = ft.make_task("CartPole-v1", "long-pole")
     compared = [cell for cell in trained if cell.agents.num_seeds == 4]
-    assert {cell.target.describe() for cell in compared} == {target.describe()}
+    assert {cell.task.describe() for cell in compared} == {target.describe()}
     seeds = {(row["seed"], row["finetune_seed"]) for row in read(out / "runs.csv")}
     assert seeds == {("0", str(2**31))}
     text = (out / "report.md").read_text()

@@ -282,3 +282,9 @@ def private(node: ast.AST) -> Iterator[tuple[str, str]]:
             owner = owner.func if isinstance(owner, ast.Call) else owner.value
         if isinstance(name, str) and re.fullmatch(r"_[a-zA-Z]\w*", name) and name not in NAMED_TUPLE:
             yield getattr(owner, "id", ""), name
+
+
+def few_lines_say_any(tree: list[Source]) -> Iterator[str]:
+    lines = list(lines_with(re.compile(r"\bAny\b"), [source for source in tree if source.path.endswith(".py")]))
+    if len(lines) > 150:
+        yield f"{len(lines)} lines say Any, 150 at most: {lines[-1]}"
