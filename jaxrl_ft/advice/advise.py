@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from jaxrl_ft.advice.choice import Advice, choose
 from jaxrl_ft.advice.evidence import ANCHOR, UNTRAINED, leaderboard
 from jaxrl_ft.advice.signs import examine, most_steps
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import map_fields
-from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.methods.method import Method
@@ -136,7 +136,7 @@ def recipe(name: str) -> Method:
     """
     settings: Mapping[str, float] = leaderboard().settings.get(METHODS.name(name), {})
 
-    def change(path: str, value: Json) -> Json:
+    def change(path: str, value: Any) -> Any:
         return settings.get(path, value)
 
     return map_fields(METHODS[name], change)

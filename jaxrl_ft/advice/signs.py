@@ -8,7 +8,6 @@ import numpy as np
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import as_arrays
-from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.types import PyTree
@@ -82,7 +81,7 @@ def signs(algo: AnyAlgorithm, policy: Policy, task: Task, seeds: Seeds) -> dict[
     carry = algo.init_carry(carry_key, tasks, policy)
     _, data, _, _ = algo.collect(collect_key, tasks, policy, carry)
 
-    def loss(params: Tree) -> tuple[jax.Array, Json]:
+    def loss(params: Tree) -> tuple[jax.Array, PyTree]:
         return algo.loss(policy._replace(params=params), carry, data)
 
     gradient, metrics = jax.grad(loss, has_aux=True)(policy.params)

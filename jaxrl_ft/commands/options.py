@@ -6,7 +6,7 @@ import shutil
 import textwrap
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -15,8 +15,7 @@ from jaxrl_ft.commands.command_line import ALIASES
 from jaxrl_ft.commands.shared_settings import REFERENCES, SharedFlags, name, names
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import map_fields
-from jaxrl_ft.core.files import Json
-from jaxrl_ft.core.table import Table
+from jaxrl_ft.core.table import AnyTable
 from jaxrl_ft.envs.catalogue import TASK_IDS
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.methods.catalogue import AXES, METHODS, RECOMMENDED
@@ -33,7 +32,7 @@ PURPOSE = (
     f"{', '.join(REFERENCES)} always run; without --method, {RECOMMENDED} runs beside them. Names behind several "
     "--method add up; any other flag is given once."
 )
-TABLES: Mapping[str, Table[Json]] = {"shift": SHIFTS, "method": METHODS, "algo": ALGOS, **AXES}
+TABLES: Mapping[str, AnyTable] = {"shift": SHIFTS, "method": METHODS, "algo": ALGOS, **AXES}
 """What the flags of names take."""
 FIRST = {
     "task and method": ("source", "shift", "method", "advise", "agents", "imports", "from_run"),
@@ -100,7 +99,7 @@ class Flags(SharedFlags):
                 raise ValueError(f"keep_source: {self.keep_source!r} is not allowed without --advise")
 
 
-def joined(argv: Sequence[str], flags: type[Json]) -> tuple[str, ...]:
+def joined(argv: Sequence[str], flags: type[Any]) -> tuple[str, ...]:
     """The command line with every flag once; the values of a flag that is repeated are put together.
 
     Args:
@@ -131,7 +130,7 @@ def joined(argv: Sequence[str], flags: type[Json]) -> tuple[str, ...]:
     return tuple(word for words in found.values() for word in words)
 
 
-def _written(flags: type[Json], field: str) -> str:
+def _written(flags: type[Any], field: str) -> str:
     """A field's flag on the command line."""
     found = getattr(typing.get_type_hints(flags, include_extras=True)[field], "__metadata__", ())
     return f"--{next((arg.name for arg in found if getattr(arg, 'name', None)), field).replace('_', '-')}"
@@ -149,7 +148,7 @@ def first_pass(argv: Sequence[str]) -> tuple[Flags, list[str]]:
     return flags, list(rest)
 
 
-def second_pass(argv: Sequence[str], defaults: Mapping[str, Json], help_all: bool = False) -> dict[str, Json]:
+def second_pass(argv: Sequence[str], defaults: Mapping[str, Any], help_all: bool = False) -> dict[str, Any]:
     """The configs by name with the dotted flags of the command line applied; `--help` prints and leaves.
 
     Args:
@@ -166,13 +165,13 @@ def second_pass(argv: Sequence[str], defaults: Mapping[str, Json], help_all: boo
         (f"{name}_config", Annotated[type(default), tyro.conf.arg(name=name)], dataclasses.field(default=default))
         for name, default in defaults.items()
     ]
-    options: Json = dataclasses.make_dataclass("Options", fields, bases=(Flags,), frozen=True)
+    options: Any = dataclasses.make_dataclass("Options", fields, bases=(Flags,), frozen=True)
     args = ["--help"] if help_all else argv
     parsed = tyro.cli(options, args=args, prog=PROGRAM, description=texts(TABLES), config=(tyro.conf.AvoidSubcommands,))
     return {name: getattr(parsed, f"{name}_config") for name in defaults}
 
 
-def listed(tables: Mapping[str, Table[Json]], purpose: str = PURPOSE) -> str:
+def listed(tables: Mapping[str, AnyTable], purpose: str = PURPOSE) -> str:
     """The names that each flag takes, a paragraph for each flag, for the help."""
     lists = {"source": TASK_IDS, **tables}
     wrapped = textwrap.TextWrapper(shutil.get_terminal_size().columns, subsequent_indent="  ", break_on_hyphens=False)
@@ -180,7 +179,7 @@ def listed(tables: Mapping[str, Table[Json]], purpose: str = PURPOSE) -> str:
     return "\n\n".join([purpose, *found])
 
 
-def texts(tables: Mapping[str, Table[Json]], purpose: str = PURPOSE) -> str:
+def texts(tables: Mapping[str, AnyTable], purpose: str = PURPOSE) -> str:
     """The names that each flag takes and what they stand for, a line each, for the help."""
     parts = [purpose, f"source: {', '.join(TASK_IDS)}"]
     for flag, table in tables.items():
@@ -208,7 +207,7 @@ def chosen_methods(flags: Flags, rest: Sequence[str]) -> dict[str, Method]:
     if not axes:
         return {name: METHODS[name] for name in names}
     method = METHODS[names[0]]
-    parts: dict[str, Json] = {axis: AXES[axis][name] for axis, name in axes.items()}
+    parts: dict[str, Any] = {axis: AXES[axis][name] for axis, name in axes.items()}
     found = [name for axis, name in axes.items() if parts[axis] != getattr(method, axis)]
     return {"+".join([names[0], *found]): dataclasses.replace(method, **parts)}
 
@@ -228,23 +227,23 @@ def to_choose_from(flags: Flags, rest: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(METHODS.name(name) for name in flags.method)) or None
 
 
-def renamed(name: str, default: Json, changed: Json) -> str:
+def renamed(name: str, default: Any, changed: Any) -> str:
     """The name of a config with the fields that dotted flags changed, such as `lora+rank=8`."""
     before, after = fields(default), fields(changed)
     return "+".join([name, *(f"{path.split('.')[-1]}={_text(after[path])}" for path in differing(before, after))])
 
 
-def fields(config: Json) -> dict[str, Json]:
+def fields(config: Any) -> dict[str, Any]:
     """Every field of a config and of those inside it, by dotted path."""
-    found: dict[str, Json] = {}
+    found: dict[str, Any] = {}
     map_fields(config, found.setdefault)
     return found
 
 
-def differing(before: Mapping[str, Json], after: Mapping[str, Json]) -> list[str]:
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The names in `after` whose values differ from those in `before`."""
     return [name for name, value in after.items() if value != before.get(name)]
 
 
-def _text(value: Json) -> str:
+def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)

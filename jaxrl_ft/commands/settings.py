@@ -4,6 +4,7 @@ import dataclasses
 import sys
 import types
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -200,11 +201,11 @@ class _Change:
         }
 
 
-def _physics(env_params: Json) -> Json:
+def _physics(env_params: Any) -> Any:
     """The quantities as a dataclass of plain numbers, for the parser; its docstring explains them."""
-    fields: list[tuple[str, Json, Json]] = []
+    fields: list[tuple[str, Any, Any]] = []
     for name, leaf in vars(env_params).items():
-        kind: Json = int if np.issubdtype(leaf.dtype, np.integer) else float
+        kind: Any = int if np.issubdtype(leaf.dtype, np.integer) else float
         # seven digits give a float32 back, and are what a person would write
         entries = tuple(kind(f"{entry:.7g}") for entry in np.ravel(leaf))
         one = leaf.ndim == 0

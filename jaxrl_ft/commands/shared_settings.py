@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -27,17 +27,17 @@ MODULES = tyro.conf.arg(name="import", metavar="MODULE ...", help_behavior_hint=
 SWITCH = tyro.conf.arg(help_behavior_hint="")
 
 
-def directory(default: str = "") -> Json:
+def directory(default: str = "") -> Any:
     """A flag that takes a directory."""
     return tyro.conf.arg(metavar="DIR", help_behavior_hint=f"(default: {default})" if default else "")
 
 
-def name(default: str) -> Json:
+def name(default: str) -> Any:
     """A flag that takes a name."""
     return tyro.conf.arg(metavar="NAME", help_behavior_hint=f"(default: {default})")
 
 
-def names(default: str = "") -> Json:
+def names(default: str = "") -> Any:
     """A flag that takes names."""
     return tyro.conf.arg(metavar="NAME ...", help_behavior_hint=f"(default: {default})" if default else "")
 
@@ -86,7 +86,7 @@ class SharedSettings:
 
     command: Command
     """the command line"""
-    flags: Json
+    flags: Any
     """its flags without a dot, which have those of `SharedFlags`"""
     agents: Agents | None
     """the agents to fine-tune, or None to pretrain them"""

@@ -7,11 +7,9 @@ import itertools
 import textwrap
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import tyro
-
-from jaxrl_ft.core.files import Json
 
 HELP = ("-h", "--help")
 Groups = Mapping[str, Sequence[str]]
@@ -25,7 +23,7 @@ def without(words: Sequence[str]) -> list[str]:
     return [word for word in words if word not in HELP]
 
 
-def show(program: str, description: str, groups: Groups, flags: Json, configs: Mapping[str, Json]) -> NoReturn:
+def show(program: str, description: str, groups: Groups, flags: Any, configs: Mapping[str, Any]) -> NoReturn:
     """Print the flags of the groups, with texts and defaults, and leave.
 
     Args:
@@ -38,18 +36,18 @@ def show(program: str, description: str, groups: Groups, flags: Json, configs: M
     Raises:
         SystemExit: always; its code is 0.
     """
-    fields: list[Json] = []
+    fields: list[Any] = []
     for heading, names in groups.items():
         shown = [_field(name, flags, configs) for name in names if "." not in name or name.split(".")[0] in configs]
         group = dataclasses.make_dataclass(heading.replace(" ", "_"), shown, frozen=True)
-        part: Json = Annotated[group, tyro.conf.arg(name=heading, help=""), tyro.conf.OmitArgPrefixes]
+        part: Any = Annotated[group, tyro.conf.arg(name=heading, help=""), tyro.conf.OmitArgPrefixes]
         fields.append((group.__name__, part, dataclasses.field(default_factory=group)))
     every = dataclasses.make_dataclass("First", fields, frozen=True)
     tyro.cli(every, args=["--help"], prog=program, description=f"{description}\n\n{MORE}")
     raise SystemExit(0)
 
 
-def _field(name: str, flags: Json, configs: Mapping[str, Json]) -> tuple[str, Json, Json]:
+def _field(name: str, flags: Any, configs: Mapping[str, Any]) -> tuple[str, Any, Any]:
     """Name, annotation and default of a flag, for `make_dataclass`."""
     first, *path = name.replace("-", "_").split(".")
     owner = configs[first] if path else flags

@@ -27,7 +27,7 @@ from jaxrl_ft.commands.shared_settings import (
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.files import Json
-from jaxrl_ft.core.table import Table
+from jaxrl_ft.core.table import AnyTable
 from jaxrl_ft.envs.catalogue import held_out_tasks, make_task
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.envs.task import Task
@@ -53,7 +53,7 @@ PURPOSE = (
     f"methods' structures allow, and reports it. {', '.join(REFERENCES)} always run. Values behind several --shifts, "
     f"--methods, --grid or --space add up; any other flag is given once.\n\nsearch: {', '.join(SEARCHES)}"
 )
-TABLES: Mapping[str, Table[Json]] = {"shifts": SHIFTS, "methods": METHODS}
+TABLES: Mapping[str, AnyTable] = {"shifts": SHIFTS, "methods": METHODS}
 FIRST = {
     "task and method": ("source", "shifts", "methods", "grid", "agents", "imports", "from_run"),
     "budget and output": ("seeds", "seed", "pretrain_steps", "steps", "dry_run", "out", "help_all"),
@@ -218,7 +218,7 @@ def _with_cluster(words: Sequence[str]) -> list[str]:
     return [part for word, alone in zip(words, bare) for part in ([word, LOCAL] if alone else [word])]
 
 
-def _chosen(names: Sequence[str], table: Table[Json]) -> list[str]:
+def _chosen(names: Sequence[str], table: AnyTable) -> list[str]:
     """The names as the table writes them, each once; `all` for every one."""
     named = list(dict.fromkeys(table.name(name) for name in names if name != "all"))
     return list(table) if "all" in names else named

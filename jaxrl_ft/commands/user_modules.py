@@ -8,15 +8,14 @@ from pathlib import Path
 from types import ModuleType
 
 from jaxrl_ft.core.config import modules_of
-from jaxrl_ft.core.files import Json
-from jaxrl_ft.core.table import Table
+from jaxrl_ft.core.table import AnyTable
 from jaxrl_ft.envs.shifts import SHIFTS
 from jaxrl_ft.methods.catalogue import AXES, METHODS
 from jaxrl_ft.rl.ppo import ALGOS
 from jaxrl_ft.training import devices
 from jaxrl_ft.training.agents import Agents
 
-TABLES: tuple[Table[Json], ...] = (SHIFTS, METHODS, ALGOS, *AXES.values())
+TABLES: tuple[AnyTable, ...] = (SHIFTS, METHODS, ALGOS, *AXES.values())
 
 
 def load(names: Sequence[str]) -> frozenset[str]:

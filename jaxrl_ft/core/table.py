@@ -3,7 +3,7 @@
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from jaxrl_ft.core import checks
 
@@ -96,3 +96,7 @@ class Table(Mapping[str, T], Generic[T]):
 
     def __len__(self) -> int:
         return len(self._rows)
+
+
+AnyTable: TypeAlias = Table[Any]
+"""A table of rows of any type."""

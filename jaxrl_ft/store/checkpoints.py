@@ -85,12 +85,12 @@ def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Json], path: str
     if metadata.get("kind") != _KIND:
         raise ValueError(f"{path}: holds {metadata.get('kind')!r}, not agents")
     try:
-        configs: dict[str, Json] = {name: from_json(metadata[name]) for name in _CONFIGS}
+        configs: dict[str, PyTree] = {name: from_json(metadata[name]) for name in _CONFIGS}
         fixed = {"trainable": int(metadata["trainable"]), "has_opt_state": bool(metadata["has_opt_state"])}
         # Agents saved before source experience was counted had none.
         fixed["source_steps"] = int(metadata.get("source_steps", 0))
         texts: dict[str, Json] = {name: tuple(str(line) for line in metadata[name]) for name in ("status", "report")}
-        values: dict[str, Json] = {name: arrays[name] for name in _ARRAYS}
+        values: dict[str, PyTree] = {name: arrays[name] for name in _ARRAYS}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: metadata.json lacks or misstates {error}") from None
     except ValueError as error:
@@ -139,15 +139,15 @@ def _check_network(path: str | Path, network: Network, params: Tree) -> None:
             raise ValueError(f"{path}: the hidden layers of {group} have {found} units, but its network says {given}")
 
 
-def _opt_template(method: Method, params: Tree) -> Json:
-    def init(params: Tree) -> Json:
+def _opt_template(method: Method, params: Tree) -> PyTree:
+    def init(params: Tree) -> PyTree:
         delta = method.adapter.init(jax.random.key(0), params)
         return method.training_optimizer().build().init(delta)
 
     return jax.eval_shape(init, tree.take(params, 0))
 
 
-def _leaves(path: str | Path, arrays: dict[str, np.ndarray], name: str, template: PyTree) -> Json:
+def _leaves(path: str | Path, arrays: dict[str, np.ndarray], name: str, template: PyTree) -> PyTree:
     shapes, structure = jax.tree.flatten(template)
     leaves = [leaf for key, leaf in sorted(arrays.items()) if key.startswith(f"{name}/")]
     fits = len(leaves) == len(shapes) and all(

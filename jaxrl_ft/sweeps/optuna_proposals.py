@@ -7,15 +7,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from jaxrl_ft.core.files import Json
 from jaxrl_ft.methods.spaces import Dimension, Point, rounded
 from jaxrl_ft.sweeps.proposals import Proposal, Search, Trial
 
 INDEX = "trial"
 """The attribute of an optuna trial that holds the number of ours"""
+
+Optuna: TypeAlias = Any
+"""The module optuna, which a search imports when it starts, and objects of its classes."""
 
 
 def check() -> None:
@@ -56,13 +59,13 @@ class TPE(Search):
             numbers = range(len(finished) + len(first), len(finished) + num)
             return [*first, *(self._asked(optuna, study, number) for number in numbers)]
 
-    def _asked(self, optuna: Json, study: Json, number: int) -> Point:
+    def _asked(self, optuna: Optuna, study: Optuna, number: int) -> Point:
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         values = study.ask(self._distributions(optuna)).params
         return {path: _shown(values[path], dimension) for path, dimension in self.dimensions.of.items()}
 
-    def _distributions(self, optuna: Json) -> dict[str, Json]:
+    def _distributions(self, optuna: Optuna) -> dict[str, Optuna]:
         kinds = optuna.distributions
         return {
             path: kinds.CategoricalDistribution(dimension)
@@ -73,7 +76,7 @@ class TPE(Search):
             for path, dimension in self.dimensions.of.items()
         }
 
-    def _complete(self, optuna: Json, trial: Trial) -> Json:
+    def _complete(self, optuna: Optuna, trial: Trial) -> Optuna:
         """A finished trial as optuna's; NaN is no value to it, and minus infinity is worse than all."""
         return optuna.trial.create_trial(
             params=trial.proposal.point,
@@ -98,9 +101,9 @@ class TPE(Search):
 
 
 @contextmanager
-def _quiet() -> Iterator[Json]:
+def _quiet() -> Iterator[Optuna]:
     """optuna with its log limited to warnings, and without its warning that a constant liar is experimental."""
-    optuna: Json = importlib.import_module("optuna")
+    optuna: Optuna = importlib.import_module("optuna")
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -111,7 +114,7 @@ def _quiet() -> Iterator[Json]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def _shown(value: Json, dimension: Dimension) -> Json:
+def _shown(value: object, dimension: Dimension) -> object:
     """The value as its name tells it."""
     if not isinstance(value, float) or isinstance(dimension, tuple):
         return value

@@ -11,7 +11,7 @@ import numpy as np
 from jaxrl_ft.analysis.report import files
 from jaxrl_ft.analysis.report.content import About
 from jaxrl_ft.analysis.report.measurements import Measurements
-from jaxrl_ft.analysis.report.summary_table import Summary, dataframe
+from jaxrl_ft.analysis.report.summary_table import DataFrame, Summary, dataframe
 from jaxrl_ft.analysis.statistics.summary import summarise
 from jaxrl_ft.core import checks, machine
 from jaxrl_ft.core.files import Json
@@ -56,7 +56,7 @@ class Comparison:
         )
         return "\n".join(textwrap.fill(line, 120, subsequent_indent="    ", break_on_hyphens=False) for line in lines)
 
-    def dataframe(self) -> Json:
+    def dataframe(self) -> DataFrame:
         """Every run as a row of a `pandas.DataFrame`, with a column for each hyperparameter.
 
         Raises:

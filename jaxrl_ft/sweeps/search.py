@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -140,7 +141,7 @@ def search(
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     budget = Budget(steps, seed, num_evals, eval_episodes)
-    options: dict[str, Json] = {"validation": validation, "held_out": held_out, "storage": storage}
+    options: dict[str, Any] = {"validation": validation, "held_out": held_out, "storage": storage}
     planned = quest(agents, targets, methods, space, kind=kind, trials=trials, seeds=seeds, budget=budget, **options)
     planned = replace(planned, most=cost.most_runs(planned.plan()))
     known = {trial.proposal[:2]: trial for trial in finished}

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
-from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.methods.penalties import Source
@@ -98,7 +97,7 @@ def start(one: Agents, spec: Spec) -> Start:
     return prepare.starting(spec, *tree.zeros(parts, 1))
 
 
-def _learned(given: Given) -> Json:
+def _learned(given: Given) -> PyTree:
     """What one run hands to the program that learns."""
     world, run = given.world, given.run
     carry, memory = jax.eval_shape(enter.one, world, given.policy, given.source)
@@ -114,12 +113,12 @@ def _one_run(agents: Agents) -> Agents:
     return replace(agents, **parts)
 
 
-def _one(runs: PyTree) -> Json:
+def _one(runs: PyTree) -> PyTree:
     """The shapes of one run of many."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), runs)
 
 
-def _outlined(found: Json) -> Hashable:
+def _outlined(found: PyTree) -> Hashable:
     """Structure, shapes and types of a tree."""
     leaves, structure = jax.tree.flatten(found)
     return structure, tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)

@@ -7,7 +7,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -102,10 +102,10 @@ def _differ(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     return ", ".join(f"{name}: {theirs[name]} there, {ours[name]} here" for name in names)
 
 
-_held: dict[Json, Json] = {}
+_held: dict[Any, Any] = {}
 
 
-def remembered(reference: Json, get: Callable[[Json], Json]) -> Json:
+def remembered(reference: Any, get: Callable[[Any], Any]) -> Any:
     """What a reference stands for, the same object as long as the reference is the same.
 
     Args:
