@@ -140,6 +140,6 @@ def flags():
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_the_flags_that_a_page_names_exist(page, flags):
-    for span in re.findall(r"`([^`\n]*--[^`\n]*)`", page.read_text()):
+    for span in re.findall(r"`((?:--|python )[^`\n]*)`", page.read_text()):
         for flag in re.findall(r"--[\w.-]+", span):
             assert flag in flags, flag
