@@ -86,9 +86,7 @@ def _reachable(address: bool | str) -> str:
     name = "ray" if given == address else VARIABLE
     port = re.fullmatch(r"[^:/]+:(\d{1,5})", given)
     if not port or not 0 < int(port[1]) < 2**16:
-        raise ValueError(
-            f"{name}: {given!r} is not allowed; it must be HOST:PORT of a cluster's head, such as host:6379"
-        )
+        raise ValueError(f"{name}: {given!r} is not allowed; it must be HOST:PORT of a cluster's head")
     host = given.partition(":")[0]
     try:
         # Ray itself would try for minutes.
@@ -128,7 +126,9 @@ def _start(address: str) -> None:
             ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"ray: cannot join {address}: {reason}") from None
+        # Ray shows a token to an address only where it is told to.
+        hint = "" if "RAY_AUTH_MODE" in os.environ else "; where the cluster asks for a token, set RAY_AUTH_MODE=token"
+        raise ValueError(f"ray: cannot join {address}: {reason}{hint}") from None
 
 
 @contextmanager

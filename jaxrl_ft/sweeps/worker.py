@@ -64,13 +64,14 @@ def variables(setup: Setup, backend: str) -> dict[str, str]:
 
     Args:
         setup: what it must be like.
-        backend: of its devices; empty for what JAX finds.
+        backend: `cpu`, or empty for what JAX finds.
     """
     found = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
     flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", found.get("XLA_FLAGS", ""))
     digest = hashlib.sha256(repr(setup).encode()).hexdigest()[:12]
     found |= {"XLA_FLAGS": flags.strip(), "JAX_NUM_CPU_DEVICES": str(setup.devices), "JAXRL_FT_SETUP": digest}
-    return found | ({"JAX_PLATFORMS": backend} if backend else {})
+    # XLA reads NPROC; without it each worker has a thread for every core, and workers wait for each other.
+    return found | ({"JAX_PLATFORMS": backend, "NPROC": str(setup.devices)} if backend == "cpu" else {})
 
 
 def prepare(setup: Setup) -> Refusal | None:

@@ -251,4 +251,8 @@ def test_a_worker_has_devices_of_its_own_and_another_setup_another_process(setup
     monkeypatch.setenv("OTHER", "1")
     one = worker.variables(setup._replace(devices=3), "cpu")
     assert (one["XLA_FLAGS"], one["JAX_NUM_CPU_DEVICES"], one["JAX_PLATFORMS"]) == ("--xla_a=1", "3", "cpu")
-    assert "OTHER" not in one and one != worker.variables(setup._replace(devices=3, layout="exact"), "cpu")
+    assert (
+        one["NPROC"] == "3"
+        and "OTHER" not in one
+        and one != worker.variables(setup._replace(devices=3, layout="exact"), "cpu")
+    )
