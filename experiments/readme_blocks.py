@@ -145,7 +145,7 @@ def sweeps() -> str:
         ),
         (
             f"one core against both cores, time, median and range of {len(cores['seconds']['one'])} rounds; two "
-            "processes of a core that share the work",
+            "workers of Ray with a core each that share the work",
             "; ".join(
                 "{median:.2f} times ({min:.2f} to {max:.2f})".format(**cores[name])
                 for name in ("one_core_over_two", "one_core_over_two_processes")
