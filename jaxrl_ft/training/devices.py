@@ -25,7 +25,7 @@ _layout: ContextVar[str] = ContextVar("layout", default="fast")
 _THREADS_FLAG = "--xla_cpu_multi_thread_eigen"
 
 
-def _backend_started() -> bool:
+def backend_started() -> bool:
     """Whether JAX computes already: it then refuses another number of CPU devices."""
     chosen = jax.config.values["jax_num_cpu_devices"]
     try:
@@ -52,7 +52,7 @@ def prepare() -> None:
     _prepare_cache()
     flags = os.environ.get("XLA_FLAGS", "")
     chosen = jax.config.values["jax_num_cpu_devices"] > 0 or "host_platform_device_count" in flags
-    if _backend_started():
+    if backend_started():
         if jax.default_backend() == "cpu" and jax.device_count() == 1 and cores() > 1 and not chosen:
             warnings.warn(
                 f"JAX was started before jaxrl_ft was first used, with one CPU device for {cores()} cores; to use all "

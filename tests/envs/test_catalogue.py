@@ -214,8 +214,8 @@ from jaxrl_ft.envs.catalogue import TASK_IDS, held_out_tasks, make_task
 from jaxrl_ft.envs.shifts import SHIFTS
 tasks = [make_task(id) for id in TASK_IDS] + [t for s in SHIFTS for _, t in held_out_tasks("CartPole-v1", s)]
 facts = [(t.describe(), t.obs_size, t.action_space, t.return_range, t.episode_limit, t.checked()) for t in tasks]
-from jax._src import xla_bridge
-assert not xla_bridge.backends_are_initialized()
+from jaxrl_ft.training.devices import backend_started
+assert not backend_started()
 assert not {"gymnax", "matplotlib", "flax"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
