@@ -64,6 +64,20 @@ def compilations() -> Compilations:
 
 
 @pytest.fixture
+def registries(monkeypatch):
+    """What a test registers by name is forgotten after it."""
+    from jaxrl_ft.commands import user_modules
+    from jaxrl_ft.core import config
+
+    known = [(table, set(table)) for table in user_modules.TABLES]
+    monkeypatch.setattr(config, "CONFIGS", dict(config.CONFIGS))
+    yield
+    for table, names in known:
+        for name in set(table) - names:
+            table.remove(name)
+
+
+@pytest.fixture
 def nothing_runs(monkeypatch):
     """Fails what compiles or runs a program, even one that is compiled already; refusals come before."""
 

@@ -34,17 +34,12 @@ BROKEN = {
 
 
 @pytest.fixture
-def restored(monkeypatch, tmp_path):
-    """What a module registers is forgotten after the test; the working directory is where it lies."""
-    known = [(table, set(table)) for table in user_modules.TABLES]
-    monkeypatch.setattr(config, "CONFIGS", dict(config.CONFIGS))
+def restored(registries, monkeypatch, tmp_path):
+    """The working directory is where a module lies; what it registers is forgotten after the test."""
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     sys.modules.pop("mine", None)
-    for table, names in known:
-        for name in set(table) - names:
-            table.remove(name)
 
 
 @pytest.fixture

@@ -56,8 +56,8 @@ def test_what_is_wrong_is_found(readme, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def small(tiny, monkeypatch, tmp_path):
-    """Runs the calls of the public API at tiny size, in an empty folder, and forgets what they register."""
+def small(registries, tiny, monkeypatch, tmp_path):
+    """Runs the calls of the public API at tiny size, in an empty folder."""
     real = {call: getattr(ft, call) for call in ("pretrain", "finetune", "compare", "evaluate", "search")}
     sizes = {"num_evals": 3, "eval_episodes": 4}
     evaluated = {"episodes": 4, "held_out_episodes": 2}
@@ -82,12 +82,7 @@ def small(tiny, monkeypatch, tmp_path):
     }
     for call, smaller in calls.items():
         monkeypatch.setattr(ft, call, smaller)
-    known = [(table, set(table)) for table in (ft.METHODS, ft.PENALTIES)]
     monkeypatch.chdir(tmp_path)
-    yield
-    for table, names in known:
-        for name in set(table) - names:
-            table.remove(name)
 
 
 def blocks(page, language):
