@@ -11,15 +11,6 @@ SUCCESS, FAILURE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupted(KeyboardInterrupt):
-    """What a signal raises in the main thread, at its next step of Python; `status` is 130 or 143."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.status = 128 + number
-        """as shells report a process that a signal ended"""
-
-
 class Ending:
     """How to report an early end of a command; the command sets both fields as it goes on."""
 
@@ -41,7 +32,7 @@ def run(command: Callable[[Sequence[str] | None, Ending], None], argv: Sequence[
         ValueError: the command raised it after it set `Ending.checked`.
     """
     ending = Ending()
-    with interruptible():
+    with interruptible() as received:
         try:
             command(argv, ending)
         except SystemExit as error:
@@ -52,8 +43,10 @@ def run(command: Callable[[Sequence[str] | None, Ending], None], argv: Sequence[
             return print_line(f"error: {error}", MISTAKE)
         except OSError as error:
             return print_line(f"error: {error}{ending.hint()}", FAILURE)
-        except KeyboardInterrupt as error:
-            return print_line(f"interrupted{ending.hint()}", getattr(error, "status", INTERRUPTED))
+        except KeyboardInterrupt:
+            # A library that was interrupted may raise an exception of its own in the place of ours.
+            status = 128 + received[0] if received else INTERRUPTED
+            return print_line(f"interrupted{ending.hint()}", status)
     return SUCCESS
 
 
@@ -64,20 +57,25 @@ def print_line(text: str, status: int) -> int:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Raise `Interrupted` on SIGINT and SIGTERM while the context lasts; a signal that is ignored stays ignored.
+def interruptible() -> Iterator[list[int]]:
+    """Raise KeyboardInterrupt on SIGINT and SIGTERM while the context lasts; a signal that is ignored stays ignored.
 
     Outside of the main thread the context changes nothing, since Python gives signals to the main thread alone.
+
+    Yields:
+        The numbers of the signals received so far.
     """
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        received.append(number)
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
     with ExitStack() as stack:
         try:
             for number in SIGNALS:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                    stack.callback(signal.signal, number, signal.signal(number, _raise))
+                    stack.callback(signal.signal, number, signal.signal(number, interrupt))
         except ValueError:
             pass
-        yield
-
-
-def _raise(number: int, frame: FrameType | None) -> NoReturn:
-    raise Interrupted(number)
+        yield received

@@ -12,6 +12,7 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft import sweep, train
+from jaxrl_ft.commands import exit_status
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 KEPT = "interrupted; what was finished is in {}"
@@ -124,3 +125,15 @@ def test_a_sweep_on_workers_leaves_no_process(number, saved, tmp_path):
     status, line = stopped(process, number, said)
     assert (status, line) == (STATUS[number], KEPT.format(out) + GOES_ON)
     assert len(started) > 2 and not psutil.wait_procs(started, timeout=30)[1]
+
+
+@pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
+def test_a_library_that_raises_an_interruption_of_its_own_leaves_the_status(number, capsys):
+    def command(argv, ending):
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None
+
+    assert exit_status.run(command, []) == STATUS[number]
+    assert last_line(capsys) == "interrupted"

@@ -10,6 +10,7 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
+from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.penalties import Features
 
@@ -59,7 +60,11 @@ def divergence(tuned, agents):
 def feature_distance(tuned, agents):
     pairs = zip(policies(agents.params, agents), policies(tuned.params, agents))
     return sum(
-        float(Features().loss({"params": base.params, "statistics": {}}, ft.PPO(), now, BATCH, None))
+        float(
+            Features().loss(
+                {"params": base.params, "statistics": {}}, ft.PPO(), now, BATCH, Moment(jnp.float32(0), jnp.int32(0))
+            )
+        )
         for base, now in pairs
     )
 
