@@ -100,7 +100,7 @@ def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float) -
         for cell in study.spread(workers, list(finished), diverged=True):
             sweep_output.keep(settings, study, finished, cell)
         seconds = time.monotonic() - began
-        spent = f"of which {compilation.seconds:.1f} s {compilation.summary()}"
+        spent = f"of which {compilation.seconds:.1f} s tracing and compiling {compilation.summary()}"
         took = f"The runs took {seconds:.1f} s, {spent if workers is None else f'on {workers.workers} workers of Ray'}."
         sweep_output.write_report(settings, finished, took, notes)
         print(f"Took {time.monotonic() - began:.1f} s in all.")

@@ -50,7 +50,6 @@ def main() -> None:
         "seconds": round(seconds, 1),
         "runs": len(METHODS) * len(SHIFTS) * SEEDS,
         "programs_that_learn": int(re.search(r"(\d+) programs that learn", said)[1]),
-        "told": printed.splitlines()[-2].replace(str(cache), "CACHE"),
         "peak_resident_bytes": 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,
     }
     (RESULTS / "sweep_table.json").write_text(json.dumps(result, indent=1) + "\n")
