@@ -28,7 +28,6 @@ import jaxrl_ft as ft
 from jaxrl_ft.analysis.statistics.aggregate import iqm
 from jaxrl_ft.analysis.statistics.intervals import paired_difference
 from jaxrl_ft.analysis.statistics.transfer import area_under_curve
-from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.alignment import Realignment
 from jaxrl_ft.training.preparation import realign
 from jaxrl_ft.training.preparation.look import ON_TARGET, experience_before, look_at
@@ -143,7 +142,7 @@ def judged(found: Realignment, quantities: dict[str, Any]) -> str:
 
 def readings(agents: ft.Agents, worlds: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for each target and length of look: how many runs were read how, and the reasons given."""
-    base, rows = Policy(agents.params, agents.statistics, agents.network), []
+    base, rows = agents.policies, []
     for num_steps in LOOKS:
         method = replace(ft.METHODS["realign"], look=ft.Look(steps=num_steps))
         known = None

@@ -49,9 +49,10 @@ def _dry_run(settings: "SweepSettings") -> None:
     from jaxrl_ft.commands import search_run, sweep_output
     from jaxrl_ft.sweeps import cost
     from jaxrl_ft.training import devices
+    from jaxrl_ft.training.finetune import untrained
 
     devices.prepare()
-    agents = settings.agents or settings.untrained()
+    agents = settings.agents or untrained(settings.pretraining())
     search = _search(settings, agents)
     if search is not None:
         settings = replace(settings, methods=settings.methods | {f"{name}+?": m for name, m in search.methods.items()})
@@ -108,11 +109,10 @@ def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float) -
 
 def _agents(settings: "SweepSettings", workers: "Cluster | None") -> "Agents":
     """The agents to fine-tune: given, pretrained by an earlier call on this directory, or pretrained now."""
-    from jaxrl_ft.commands.output import source_path
-    from jaxrl_ft.store import checkpoints
+    from jaxrl_ft.store import checkpoints, run_directory
     from jaxrl_ft.training.finetune import pretrain
 
-    path, flags = source_path(settings.out), settings.flags
+    path, flags = run_directory.source_path(settings.out), settings.flags
     if settings.agents is not None:
         checkpoints.save(settings.agents, path)
         return settings.agents
@@ -125,8 +125,8 @@ def _agents(settings: "SweepSettings", workers: "Cluster | None") -> "Agents":
     return checkpoints.load(path)
 
 
-def _study(settings: "SweepSettings", agents: "Agents", most: int = 0) -> "Study":
-    """The comparison, in batches of at most so many runs; 0 for what suits the devices."""
+def _study(settings: "SweepSettings", agents: "Agents") -> "Study":
+    """The comparison, in batches of what suits the devices."""
     from jaxrl_ft.commands.shared_settings import EPISODES, HELD_OUT_EPISODES
     from jaxrl_ft.sweeps.compare import study
 
@@ -137,7 +137,6 @@ def _study(settings: "SweepSettings", agents: "Agents", most: int = 0) -> "Study
         **settings.comparison(),
         episodes=EPISODES,
         held_out_episodes=HELD_OUT_EPISODES,
-        most=most,
     )
 
 
@@ -152,7 +151,7 @@ def _search(settings: "SweepSettings", agents: "Agents", workers: "Cluster | Non
     if settings.search is None:
         return None
     found = search_run.planned(settings, settings.search, agents)
-    return search_run.planned(settings, settings.search, agents, most_runs(settings, found.plan(), workers))
+    return found.limited(most_runs(settings, found.plan(), workers))
 
 
 def most_runs(settings: "SweepSettings", plan: "Plan", workers: "Cluster | None" = None) -> int:

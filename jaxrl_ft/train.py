@@ -55,7 +55,7 @@ def run(settings: "Settings", began: float, ending: Ending) -> None:
     from jaxrl_ft.commands import output
     from jaxrl_ft.commands.progress import Compilation, Display
     from jaxrl_ft.commands.settings import followed
-    from jaxrl_ft.store import checkpoints
+    from jaxrl_ft.store import checkpoints, run_directory
     from jaxrl_ft.training import devices
 
     def finished() -> str:
@@ -66,7 +66,7 @@ def run(settings: "Settings", began: float, ending: Ending) -> None:
     with Compilation().listening() as compilation:
         with Display(_stages(settings), Console(stderr=True)) as display:
             agents = settings.agents or _pretrain(settings, display)
-            checkpoints.save(agents, output.source_path(settings.out))
+            checkpoints.save(agents, run_directory.source_path(settings.out))
             if not settings.agents:
                 ending.hint = finished
             advice = _advise(settings, agents) if settings.flags.advise else None
@@ -76,7 +76,7 @@ def run(settings: "Settings", began: float, ending: Ending) -> None:
                 output.write_config(settings)
             comparison = _compare(settings, agents, advice, display)
         for (method, target), tuned in comparison.cells.items():
-            checkpoints.save(tuned, output.agents_path(settings.out, method, target))
+            checkpoints.save(tuned, run_directory.agents_path(settings.out, method, target))
         ending.hint = finished
         _report(settings, comparison, advice, lambda: _took(began, compilation))
 

@@ -34,7 +34,7 @@ def advise(
     """Choose a method, or no training, from a cheap probe and the leaderboard's results on similar targets.
 
     Each agent plays 2 greedy episodes on the target, looks around for 512 steps and collects one rollout, and does the
-    same on its source for comparison; see `engine.examining.examine`. No agent is trained. What to expect of a method
+    same on its source for comparison; see `advice.signs.examine`. No agent is trained. What to expect of a method
     is a mean over its runs on the shifts of the leaderboard, weighted by how alike they are to what was seen; see
     `analysis.evidence.expected`, and for the choice `analysis.advice.choose`.
 

@@ -7,7 +7,6 @@ A directory of results holds `config.json`; `agents/source` and `agents/<target>
 """
 
 import dataclasses
-import re
 import shutil
 import sys
 import textwrap
@@ -28,7 +27,6 @@ from jaxrl_ft.store import bundle, checkpoints, run_directory
 from jaxrl_ft.sweeps.results import Comparison
 from jaxrl_ft.training.agents import Agents
 
-SOURCE = "source"
 NOTES = 4
 """Sentences that are printed besides the findings."""
 
@@ -47,7 +45,7 @@ class SavedAgents(Mapping[tuple[str, str], Agents]):
     def __getitem__(self, cell: tuple[str, str]) -> Agents:
         if cell not in self._cells:
             raise KeyError(cell)
-        return checkpoints.load(agents_path(self._out, *cell))
+        return checkpoints.load(run_directory.agents_path(self._out, *cell))
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._cells)
@@ -59,16 +57,6 @@ class SavedAgents(Mapping[tuple[str, str], Agents]):
 def width() -> int:
     """The characters of a line: those of the terminal, or a fixed number where the output is no terminal."""
     return shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() else WIDTH
-
-
-def agents_path(out: Path, method: str, target: str) -> Path:
-    """Where the agents of a method and a target lie; characters that a file system may refuse become underscores."""
-    return out / "agents" / re.sub(r"[^\w.+=-]", "_", f"{target}+{method}")
-
-
-def source_path(out: Path) -> Path:
-    """Where the pretrained agents lie."""
-    return out / "agents" / SOURCE
 
 
 def write_config(settings: SharedSettings) -> None:

@@ -29,8 +29,8 @@ class Outcome(NamedTuple):
     """sentences on the trials, their cost and the best of each method"""
 
 
-def planned(settings: SweepSettings, search: SearchSettings, agents: Agents, most: int = 0) -> Quest:
-    """The search, ready to run, `most` runs at a time."""
+def planned(settings: SweepSettings, search: SearchSettings, agents: Agents) -> Quest:
+    """The search, ready to run."""
     return quest(
         agents,
         settings.targets,
@@ -43,7 +43,6 @@ def planned(settings: SweepSettings, search: SearchSettings, agents: Agents, mos
         validation=search.validation,
         held_out=settings.held_out,
         storage=directory.study_path(settings.out),
-        most=most,
     )
 
 

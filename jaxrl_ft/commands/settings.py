@@ -30,7 +30,6 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import OPTIMIZERS, Optimizer
-from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.ppo import ALGOS
@@ -38,7 +37,7 @@ from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps import cells
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.finetune import untrained
-from jaxrl_ft.training.spec import Budget, training_spec
+from jaxrl_ft.training.spec import Budget, Spec, pretraining_spec, training_spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +156,7 @@ class _Change:
     def of(cls, flags: Flags, agents: Agents | None, shifted: bool) -> "_Change":
         """The change that the flags ask for; the default shift when `shifted` and none is named."""
         own = agents is not None and flags.source is None
-        id = agents.source.describe().split()[0] if own and agents else flags.source or "CartPole-v1"
+        id = agents.source.id if own and agents else flags.source or "CartPole-v1"
         default, shift = make_task(id), flags.shift
         if shift is None and shifted and id in CARTPOLES:
             shift = DEFAULT_SHIFT
@@ -226,13 +225,18 @@ def budget(settings: Settings, method: Method | None) -> int:
     Raises:
         ValueError: an argument of the training is not allowed.
     """
-    flags, task, steps = settings.flags, settings.target, settings.flags.steps
     if method is None:
-        method = Method(warm_start=Scratch(), optimizer=settings.optimizer)
-        task, steps = settings.source, flags.pretrain_steps
-    configs = (settings.algo, settings.network, method, settings.source, task)
-    spec = training_spec(*configs, flags.seeds, Budget(steps, flags.seed, NUM_EVALS, EVAL_EPISODES))
-    return spec.num_updates * spec.env_steps_per_update * spec.num_runs if method.trains else 0
+        spec = _pretraining_spec(settings)
+    else:
+        configs = (settings.algo, settings.network, method, settings.source, settings.target)
+        spec = training_spec(*configs, settings.flags.seeds, settings.budget)
+    return spec.num_updates * spec.env_steps_per_update * spec.num_runs if spec.trains else 0
+
+
+def _pretraining_spec(settings: Settings) -> Spec:
+    flags = settings.flags
+    budget = Budget(flags.pretrain_steps, flags.seed, NUM_EVALS, EVAL_EPISODES)
+    return pretraining_spec(settings.source, settings.algo, settings.network, settings.optimizer, flags.seeds, budget)
 
 
 def _check(settings: Settings) -> None:
@@ -247,8 +251,7 @@ def _check(settings: Settings) -> None:
         advise.check_environment("advise", settings.source, settings.target, instead)
     if agents is None:
         check_config(settings.optimizer, "optimizer")
-        budget(settings, None)
-        agents = untrained(settings.source, settings.algo, settings.network, settings.optimizer, flags.seeds)
+        agents = untrained(_pretraining_spec(settings))
     cells.checked(
         agents,
         {settings.target_name: settings.target},

@@ -135,7 +135,7 @@ def load_agents(path: str) -> Agents:
     """
     try:
         run = (Path(path) / run_directory.MARKER).exists()
-        agents = checkpoints.load(Path(path) / "agents" / "source" if run else path)
+        agents = checkpoints.load(run_directory.source_path(Path(path)) if run else path)
     except (ValueError, OSError) as error:
         raise ValueError(f"agents: {error}") from None
     failed = [f"{number} ({status})" for number, status in enumerate(agents.status) if status != "ok"]

@@ -16,7 +16,7 @@ from jaxrl_ft.commands.sweep_settings import SweepSettings
 from jaxrl_ft.core.curves import together
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.shifts import SHIFTS
-from jaxrl_ft.store import checkpoints
+from jaxrl_ft.store import checkpoints, run_directory
 from jaxrl_ft.sweeps import directory
 from jaxrl_ft.sweeps.cluster import Cluster
 from jaxrl_ft.sweeps.compare import Finished, Study
@@ -125,7 +125,7 @@ def keep(settings: SweepSettings, study: Study, finished: dict[int, Json], cell:
     """Write a finished cell and its agents, add it to the finished ones, and print a line on it."""
     stored = as_stored(cell)
     stored["rows"] = with_seed(cell.rows, settings.flags.seed)
-    checkpoints.save(cell.agents, output.agents_path(settings.out, cell.method, cell.target))
+    checkpoints.save(cell.agents, run_directory.agents_path(settings.out, cell.method, cell.target))
     directory.write_cell(settings.out, cell.number, stored)
     finished[cell.number] = directory.read_back(stored)
     log_cell(study, stored, len(finished))

@@ -33,19 +33,16 @@ from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
-from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import Adam
-from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.ppo import PPO
 from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps import cells, directory
 from jaxrl_ft.sweeps.cluster import LOCAL
 from jaxrl_ft.sweeps.proposals import MOST_TRIALS, SEARCHES
-from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.devices import LAYOUTS
 from jaxrl_ft.training.finetune import untrained
-from jaxrl_ft.training.spec import Budget, training_spec
+from jaxrl_ft.training.spec import Budget, Spec, pretraining_spec
 
 PROGRAM = "python -m jaxrl_ft.sweep"
 PURPOSE = (
@@ -123,7 +120,7 @@ class SweepSettings(SharedSettings):
     @property
     def hint(self) -> str:
         """What is finished and how to go on, to be printed behind the reason of an early end."""
-        pretrained = self.agents is None and (self.out / "agents" / "source").exists()
+        pretrained = self.agents is None and run_directory.source_path(self.out).exists()
         if self.flags.dry_run or not (pretrained or directory.anything_finished(self.out)):
             return "; nothing was finished"
         return f"; what was finished is in {self.out}, and the same command goes on from there"
@@ -132,9 +129,14 @@ class SweepSettings(SharedSettings):
         """The arguments of `study` beside agents, targets and methods."""
         return {"budget": self.budget, "seeds": self.flags.seeds, "held_out": self.held_out}
 
-    def untrained(self) -> Agents:
-        """Untrained agents of the right shapes, to plan with before pretraining."""
-        return untrained(self.source, PPO(), MLP(), Adam(), self.flags.seeds)
+    def pretraining(self) -> Spec:
+        """The spec of pretraining.
+
+        Raises:
+            ValueError: an argument is not allowed.
+        """
+        budget = Budget(self.flags.pretrain_steps, self.flags.seed, NUM_EVALS, EVAL_EPISODES)
+        return pretraining_spec(self.source, PPO(), MLP(), Adam(), self.flags.seeds, budget)
 
     def plan(self) -> dict[str, Json]:
         """Everything that decides the numbers of a sweep, as JSON; not where it is written and what it may take."""
@@ -175,7 +177,7 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
     if flags.agents is not None and options.given(words, "--pretrain-steps"):
         raise ValueError("pretrain_steps: is not allowed with --agents, whose agents are trained already")
     agents = None if flags.agents is None else load_agents(flags.agents)
-    id = agents.source.describe().split()[0] if agents else flags.source or "CartPole-v1"
+    id = agents.source.id if agents else flags.source or "CartPole-v1"
     source = agents.source if agents else make_task(id)
     shifts = _chosen(flags.shifts or (DEFAULT_SHIFT,), SHIFTS)
     methods = {name: METHODS[name] for name in _chosen(flags.methods or (RECOMMENDED,), METHODS)}
@@ -252,9 +254,7 @@ def _check(settings: SweepSettings) -> None:
     """
     flags, agents, search = settings.flags, settings.agents, settings.search
     if agents is None:
-        pretraining = (PPO(), MLP(), Method(warm_start=Scratch()), settings.source, settings.source)
-        training_spec(*pretraining, flags.seeds, Budget(flags.pretrain_steps, flags.seed, NUM_EVALS, EVAL_EPISODES))
-        agents = settings.untrained()
+        agents = untrained(settings.pretraining())
     cells.checked(agents, settings.targets, settings.methods, **settings.comparison())
     if search is not None:
         seeds = min(search.seeds, flags.seeds)

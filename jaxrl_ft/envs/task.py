@@ -102,6 +102,11 @@ class Task:
         """The environment's id and what differs from its default physics, such as `CartPole-v1 half_length=1.5`."""
         return self._simulator.describe(self.env_params)
 
+    @property
+    def id(self) -> str:
+        """The environment's id, such as `CartPole-v1`."""
+        return self.describe().split()[0]
+
     def __repr__(self) -> str:
         """The description, or the number of tasks that are stacked."""
         try:

@@ -4,10 +4,11 @@ Most rows put one member of one axis in the place of plain fine-tuning's, and ta
 table; the rest are recipes of several parts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxrl_ft.core.table import Table
+from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.methods.adapters import ADAPTERS, Partial
 from jaxrl_ft.methods.alignment import ALIGNMENTS, Realign
 from jaxrl_ft.methods.control import CONTROLS, GapDecay, Strength
@@ -167,3 +168,28 @@ METHODS.add(
     CONTROLS.text("gap_decay"),
 )
 METHODS.add("pbt", Method(penalty=L2SP(coef=1e-4), control=CONTROLS["pbt"]), CONTROLS.text("pbt"))
+
+
+def resolve_method(method: str | Method | None) -> Method:
+    """The method of a name, the method itself, or the recommended one for None.
+
+    Raises:
+        ValueError: no method of this name, or a field of the method is not allowed.
+    """
+    if method is None:
+        method = RECOMMENDED
+    chosen = METHODS[method] if isinstance(method, str) else method
+    check_config(chosen, "method", Method)
+    return chosen
+
+
+def named_methods(methods: Sequence[str] | Mapping[str, Method]) -> dict[str, Method]:
+    """The methods by name: those of these names, or those that are given.
+
+    Raises:
+        ValueError: one name in the place of a sequence, a name that is not known, or a method that is not allowed.
+    """
+    if isinstance(methods, str):
+        raise ValueError(f"methods: {methods!r} is not allowed; it must be a sequence of names")
+    given = methods if isinstance(methods, Mapping) else {METHODS.name(name): METHODS[name] for name in methods}
+    return {name: resolve_method(method) for name, method in given.items()}

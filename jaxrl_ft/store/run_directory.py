@@ -4,6 +4,7 @@ import datetime
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,16 @@ FORMAT = "jaxrl_ft_run"
 DEFAULT_PARENT = "runs"
 # Here the kernel answers that root may write, and then refuses to.
 KERNEL_VIEWS = ("/proc", "/sys")
+
+
+def source_path(out: Path) -> Path:
+    """Where the pretrained agents lie."""
+    return out / "agents" / "source"
+
+
+def agents_path(out: Path, method: str, target: str) -> Path:
+    """Where the agents of a method and a target lie; characters that a file system may refuse become underscores."""
+    return out / "agents" / re.sub(r"[^\w.+=-]", "_", f"{target}+{method}")
 
 
 def prepare(path: str | Path | None) -> Path:

@@ -12,12 +12,12 @@ from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.catalogue import held_out_grid
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
-from jaxrl_ft.methods.catalogue import ALWAYS, METHODS
+from jaxrl_ft.methods.catalogue import ALWAYS, METHODS, named_methods, resolve_method
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import check_sizes
 from jaxrl_ft.training.evaluation.evaluate import episode_returns
-from jaxrl_ft.training.spec import Budget, Spec, check_budget, finetune_spec, named_methods, resolve_method
+from jaxrl_ft.training.spec import Budget, Spec, check_budget, finetune_spec
 
 HeldOut = Sequence[tuple[str, Task]]
 

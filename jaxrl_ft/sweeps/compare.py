@@ -57,9 +57,7 @@ class Study:
     @property
     def agents(self) -> Agents:
         """The agents that the runs of each cell start from."""
-        found = self.plan.specs[0].agents
-        assert found is not None
-        return found
+        return self.plan.specs[0].base_agents
 
     def limited(self, most: int) -> "Study":
         """The same comparison in batches of at most so many runs."""
@@ -77,7 +75,7 @@ class Study:
         Args:
             skip: numbers of cells that are finished already.
             callback: called with every moment of training and after every cell.
-            diverged: measure `kl_from_base` too, as `measuring.divergence` does.
+            diverged: measure `kl_from_base` too, as `diagnostics.divergence` does.
             chosen: numbers of the batches of the plan to run; all of them without it.
         """
         start, seed = self.agents, self.plan.seed
@@ -159,10 +157,9 @@ def study(
     episodes: int = 100,
     held_out_episodes: int = 16,
     held_out: Mapping[str, HeldOut] | None = None,
-    most: int = 0,
     paid: Mapping[str, int] | None = None,
 ) -> Study:
-    """A comparison that is ready to run; the arguments are those of `compare`, and `most` runs train at a time.
+    """A comparison that is ready to run; the arguments are those of `compare`.
 
     Raises:
         ValueError: an argument is not allowed; nothing has been compiled.
@@ -172,7 +169,7 @@ def study(
     names, specs, others = cells.checked(
         agents, targets, methods, budget=budget, grid=grid, seeds=seeds, held_out=held_out, paid=paid
     )
-    return Study(names, make_plan(specs, most), agents.num_seeds, episodes, held_out_episodes, others)
+    return Study(names, make_plan(specs), agents.num_seeds, episodes, held_out_episodes, others)
 
 
 def compare(

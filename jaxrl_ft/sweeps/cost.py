@@ -58,7 +58,7 @@ def _first(plan: Plan) -> dict[int, Batch]:
 
 def _started(plan: Plan, batch: Batch) -> StartedBatch:
     specs = [_without_paying(plan.specs[number]) for number in batch.cells]
-    prepared = [prepare(spec, spec.agents) for spec in specs if spec.agents is not None]
+    prepared = [prepare(spec) for spec in specs]
     runs = tree.concatenate([given(one.spec, one.start) for one in prepared])
     width = max(batch.width, len(runs.run.seed))
     return StartedBatch(*begin(devices.pad(runs, width)), width)

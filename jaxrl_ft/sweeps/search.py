@@ -1,7 +1,7 @@
 """Hyperparameter search that starts from pretrained agents and is scored on tasks that no report uses."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.catalogue import held_out_grid, near, validation_tasks
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids, spaces
+from jaxrl_ft.methods.catalogue import named_methods
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.spaces import Space
 from jaxrl_ft.sweeps import cost, optuna_proposals, proposals
@@ -19,7 +20,7 @@ from jaxrl_ft.sweeps.cells import HeldOut
 from jaxrl_ft.sweeps.proposals import Halving, Search, Trial
 from jaxrl_ft.sweeps.trials import Quest
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.spec import Budget, finetune_spec, named_methods
+from jaxrl_ft.training.spec import Budget, finetune_spec
 
 TrialCallback = Callable[[Trial], None]
 
@@ -60,9 +61,8 @@ def quest(
     validation: Mapping[str, Task] | None = None,
     held_out: Mapping[str, HeldOut] | None = None,
     storage: str | Path | None = None,
-    most: int = 0,
 ) -> Quest:
-    """A search that is ready to run; the arguments are those of `search`, and `most` runs train at a time.
+    """A search that is ready to run; the arguments are those of `search`.
 
     Raises:
         ValueError: an argument is not allowed; nothing has been compiled.
@@ -87,7 +87,7 @@ def quest(
             )
         else:
             searches[name] = {"random": Search, "halving": Halving}[kind](name, own, rounds, budget.seed)
-    return Quest(start, {name: chosen[name] for name in searches}, searches, tasks, budget, most)
+    return Quest(start, {name: chosen[name] for name in searches}, searches, tasks, budget)
 
 
 def search(
@@ -143,7 +143,7 @@ def search(
     budget = Budget(steps, seed, num_evals, eval_episodes)
     options: dict[str, Any] = {"validation": validation, "held_out": held_out, "storage": storage}
     planned = quest(agents, targets, methods, space, kind=kind, trials=trials, seeds=seeds, budget=budget, **options)
-    planned = replace(planned, most=cost.most_runs(planned.plan()))
+    planned = planned.limited(cost.most_runs(planned.plan()))
     known = {trial.proposal[:2]: trial for trial in finished}
     for trial in planned.trials(finished):
         known[trial.proposal[:2]] = trial

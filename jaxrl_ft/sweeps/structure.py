@@ -41,8 +41,7 @@ _KNOWN: dict[Hashable, Outline] = {}
 
 def outline(spec: Spec) -> Outline:
     """The outline of a fine-tune that trains; traced once for equal methods and shapes."""
-    assert spec.agents is not None
-    one = _one_run(spec.agents)
+    one = _one_run(spec.base_agents)
     # Numbers of a method may decide its structure: rates that start late are counted by entry.
     numbers, method = jax.tree.flatten(spec.method)
     known = (

@@ -1,7 +1,7 @@
 """A search as it runs: every trial is a few cells of a sweep, and its score the area under their curves."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -32,6 +32,11 @@ class Quest:
     validation: Mapping[str, Task]
     budget: Budget
     most: int = 0
+    """runs that train at a time; 0 for what suits the devices"""
+
+    def limited(self, most: int) -> "Quest":
+        """The same search in batches of at most so many runs."""
+        return replace(self, most=most)
 
     def trials(self, finished: Sequence[Trial] = (), workers: Cluster | None = None) -> Iterator[Trial]:
         """Every trial that is not finished yet, as it is.

@@ -70,6 +70,11 @@ class Agents:
         """The number of parameters of one agent, policy and critic together."""
         return tree.size(tree.take(self.params, 0))
 
+    @property
+    def policies(self) -> Policy:
+        """The policy of every seed, leaves [S, ...]."""
+        return Policy(self.params, self.statistics, self.network)
+
     def policy(self, seed: int) -> Callable[[PyTree], np.ndarray]:
         """The greedy policy of one seed as a function of observations [..., O] to actions [...], for deployment.
 
@@ -84,7 +89,7 @@ class Agents:
                 another size.
         """
         checks.count("seed", seed, 0, self.num_seeds - 1)
-        policy = tree.take(Policy(self.params, self.statistics, self.network), seed)
+        policy = tree.take(self.policies, seed)
         if not tree.finite_runs((self.params, self.statistics), self.num_seeds)[seed]:
             raise ValueError(f"seed: {seed!r} is not allowed; its parameters or statistics are not finite")
         size, space = self.task.obs_size, self.task.action_space

@@ -9,23 +9,22 @@ import numpy as np
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Network
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.methods.data import Between, Data
+from jaxrl_ft.methods.catalogue import resolve_method
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import Adam, Optimizer
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.ppo import PPO
 from jaxrl_ft.training import loop, status
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.compatibility import fresh_shapes, same_sizes, sizes
+from jaxrl_ft.training.compatibility import fresh_shapes
 from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
 from jaxrl_ft.training.initial_state import Start, fresh_policy
 from jaxrl_ft.training.loop import Callback, Result
-from jaxrl_ft.training.preparation.prepare import networks, prepare
+from jaxrl_ft.training.preparation.prepare import Prepared, networks, prepare
 from jaxrl_ft.training.report import pretraining, transfer, untouched
-from jaxrl_ft.training.spec import Budget, Spec, finetune_spec, resolve_method, training_spec
+from jaxrl_ft.training.spec import Budget, Spec, finetune_spec, pretraining_spec
 
 
 def pretrain(
@@ -61,37 +60,34 @@ def pretrain(
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
-    data = Data() if until is None else Between(spread=1.0)
-    method = Method(warm_start=Scratch(), optimizer=optimizer, data=data)
-    other = source if until is None else until
     budget = Budget(steps, seed, num_evals, eval_episodes)
-    spec = training_spec(algo, network, method, other, source, seeds, budget)
-    if until is not None and not same_sizes(source, until):
-        raise ValueError(f"until: {sizes(until)} do not fit the source's {sizes(source)}")
-    if until is not None:
-        data.check_tasks(until, source)
+    spec = pretraining_spec(source, algo, network, optimizer, seeds, budget, until)
     start = _fresh(spec, source)
     result = loop.train(spec, start, callback)
     earlier = np.zeros(seeds, np.int64)
     return _agents(spec, start, result, source, earlier, 0, pretraining(spec, result, until))
 
 
-def untrained(source: Task, algo: AnyAlgorithm, network: Network, optimizer: Optimizer, seeds: int) -> Agents:
-    """Return agents of the shapes that `pretrain` returns, in zeros, to check and to plan with: no program runs."""
-    method = Method(warm_start=Scratch(), optimizer=optimizer)
-    shapes = fresh_shapes(algo, network, source)
-    opt_state = jax.eval_shape(method.training_optimizer().build().init, shapes[0])
+def untrained(spec: Spec) -> Agents:
+    """Return agents of the shapes that pretraining leaves, in zeros, to check and to plan with: no program runs.
+
+    Args:
+        spec: as `pretraining_spec` makes it.
+    """
+    seeds = spec.num_runs
+    shapes = fresh_shapes(spec.algo, spec.network, spec.task)
+    opt_state = jax.eval_shape(spec.method.training_optimizer().build().init, shapes[0])
     params, statistics, opt_state = tree.zeros((*shapes, opt_state), seeds)
     return Agents(
         params=params,
         statistics=statistics,
         init_params=params,
         opt_state=opt_state,
-        algo=algo,
-        network=network,
-        method=method,
-        source=source,
-        task=source,
+        algo=spec.algo,
+        network=spec.network,
+        method=spec.method,
+        source=spec.task,
+        task=spec.task,
         env_steps=np.zeros(seeds, np.int64),
         curve=np.zeros((seeds, 1)),
         curve_steps=np.zeros((seeds, 1), np.int64),
@@ -147,28 +143,30 @@ def finetune_together(specs: Sequence[Spec], width: int = 0, callback: Callback 
         width: the program's number of runs, if it is to be larger than theirs.
         callback: as in `finetune`, of all together.
     """
-    given = [(spec, spec.agents) for spec in specs if spec.agents is not None]
     if not specs[0].trains:
-        return [_untouched(spec, agents) for spec, agents in given]
-    prepared = [prepare(spec, agents) for spec, agents in given]
+        return [_untouched(spec) for spec in specs]
+    prepared = [prepare(spec) for spec in specs]
     results = loop.train_together([(one.spec, one.start) for one in prepared], width, callback)
-    tuned = []
-    for (spec, agents), one, result in zip(given, prepared, results):
-        report = transfer(spec, agents, one, result)
-        tuned.append(_agents(spec, one.start, result, agents.source, agents.env_steps, one.source_steps, report))
-    return tuned
+    return [_tuned(one, result) for one, result in zip(prepared, results)]
 
 
-def _untouched(spec: Spec, agents: Agents) -> Agents:
+def _tuned(prepared: Prepared, result: Result) -> Agents:
+    """The agents after training, with their transfer report."""
+    spec, agents = prepared.spec, prepared.spec.base_agents
+    spent = agents.env_steps, prepared.source_steps
+    return _agents(spec, prepared.start, result, agents.source, *spent, transfer(prepared, result))
+
+
+def _untouched(spec: Spec) -> Agents:
     """The agents evaluated on the target as they are."""
-    base, _, _ = networks(spec, agents)
+    base, _, _ = networks(spec)
     points = loop.evaluation_updates(spec.num_updates, spec.num_evals)
     tasks = tree.repeat(spec.task, spec.num_runs)
     returns = evaluate_runs(spec.algo, base, tasks, spec.seeds, spec.eval_episodes).episode_return
     curve = np.repeat(returns.mean(axis=1, keepdims=True), len(points), axis=1)
     steps = np.broadcast_to(points * spec.algo.steps_per_update(), curve.shape).copy()
     return replace(
-        agents,
+        spec.base_agents,
         params=base.params,
         statistics=base.statistics,
         method=spec.method,
@@ -178,7 +176,7 @@ def _untouched(spec: Spec, agents: Agents) -> Agents:
         trainable=0,
         source_steps=0,
         status=status.of_policies(base, curve),
-        report=untouched(spec, agents),
+        report=untouched(spec),
     )
 
 

@@ -30,8 +30,9 @@ def per_run(
     """Make a program of a function of one run.
 
     Args:
-        static: names of the arguments that are compiled in.
-        shared: names of the arguments that all runs share; every other one has a leading axis of runs on each leaf.
+        static: names of the arguments that are compiled in, the first ones.
+        shared: names of the arguments that all runs share, the last ones; every argument between static and shared ones
+            has a leading axis of runs on each leaf.
         donate: names of the arguments whose memory the results may take; they cannot be used afterwards.
     """
     return lambda function: Program(function, tuple(static), tuple(shared), tuple(donate))
@@ -50,8 +51,11 @@ class Program:
         self.one = one
         """the function of one run"""
         self.__doc__, self.__name__ = one.__doc__, one.__name__
-        self._names = tuple(inspect.signature(one).parameters)
-        self._static, self._shared, self._donate = static, shared, donate
+        names = tuple(inspect.signature(one).parameters)
+        self._first, self._last = len(static), len(names) - len(shared)
+        if (names[: self._first], names[self._last :]) != (static, shared):
+            raise ValueError(f"{self.__name__}: static arguments must come first and shared ones last, as named")
+        self._donate = tuple(names.index(name) + 1 for name in donate)
         if self.__name__ in PROGRAMS:
             raise ValueError(f"{self.__name__}: is not allowed; another program has this name")
         PROGRAMS[self.__name__] = self
@@ -62,11 +66,9 @@ class Program:
         Args:
             args: as those of the function, each that is neither static nor shared with a leading axis [R].
         """
-        runs = [arg for name, arg in zip(self._names, args) if self._by_run(name)]
+        static, runs, shared = args[: self._first], args[self._first : self._last], args[self._last :]
         num = int(jax.tree.leaves(runs)[0].shape[0])
-        placed = iter(devices.put(runs, num))
-        results = self.placed(*(next(placed) if self._by_run(name) else arg for name, arg in zip(self._names, args)))
-        return devices.trim(results, num)
+        return devices.trim(self.placed(*static, *devices.put(runs, num), *shared), num)
 
     def placed(self, *args: PyTree) -> PyTree:
         """Return the results on the devices, of runs that lie there, as many as `Layout.width` says."""
@@ -80,37 +82,16 @@ class Program:
         """Return the program traced for arguments as `placed` takes them."""
         return self._jitted.trace(devices.layout(), *args)
 
-    def _by_run(self, name: str) -> bool:
-        return name not in self._static and name not in self._shared
-
     @functools.cached_property
     def _jitted(self) -> PyTree:
-        """The jitted function; made at the first call, which is when the backend is known."""
-        options = {"xla_backend_optimization_level": 1} if devices.on_cpu() else None
-        # Layouts are static too, so that every one has programs of its own.
-        static, donated = ([self._names.index(name) + 1 for name in names] for names in (self._static, self._donate))
-        return jax.jit(self._many, static_argnums=(0, *static), donate_argnums=tuple(donated), compiler_options=options)
-
-    @functools.cached_property
-    def _many(self) -> Callable[..., PyTree]:
-        """The function of many runs, under the name of that of one."""
+        """The jitted function of many runs; made at the first call, which is when the backend is known."""
 
         def many(layout: devices.Layout, *args: PyTree) -> PyTree:
-            by_name = dict(zip(self._names, args))
-            static = {name: by_name[name] for name in self._static}
-            runs, shared = (
-                {name: arg for name, arg in by_name.items() if chosen(name)}
-                for chosen in (self._by_run, self._shared.__contains__)
-            )
-            names = (*runs, *shared)
-            one = functools.partial(_by_name, self.one, static, names)
-            return layout.over_runs(one, num_shared=len(shared))(*runs.values(), *shared.values())
+            one = functools.partial(self.one, *args[: self._first])
+            return layout.over_runs(one, num_shared=len(args) - self._last)(*args[self._first :])
 
         many.__name__ = self.__name__
-        return many
-
-
-def _by_name(
-    function: Callable[..., PyTree], static: dict[str, PyTree], names: tuple[str, ...], *args: PyTree
-) -> PyTree:
-    return function(**static, **dict(zip(names, args)))
+        options = {"xla_backend_optimization_level": 1} if devices.on_cpu() else None
+        # The layout is static too, so that every one has programs of its own.
+        static = tuple(range(self._first + 1))
+        return jax.jit(many, static_argnums=static, donate_argnums=self._donate, compiler_options=options)

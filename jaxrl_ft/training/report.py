@@ -21,28 +21,22 @@ from jaxrl_ft.training.spec import Spec
 _GROUPS = {"policy": "actor", "value": "critic"}
 
 
-def transfer(
-    spec: Spec,
-    agents: Agents,
-    prepared: Prepared,
-    result: Result,
-) -> tuple[str, ...]:
+def transfer(prepared: Prepared, result: Result) -> tuple[str, ...]:
     """What a fine-tune carried over, reset, grew, froze and trained, a line each.
 
     Args:
-        spec: what ran.
-        agents: the agents that were fine-tuned.
-        prepared: where training started, and how it came to that.
+        prepared: what ran, where it started, and how it came to that.
         result: what it left.
     """
-    start, fresh = prepared.start, prepared.fresh
+    spec, start, fresh = prepared.spec, prepared.start, prepared.fresh
+    agents = spec.base_agents
     lines = [_axes(spec)]
     if not same_sizes(agents.task, spec.task):
         lines.append(f"sizes: target has {sizes(spec.task)}, the agents {sizes(agents.task)}")
-    lines += [*_realignment(spec, prepared), *_imagination(spec, prepared)]
+    lines += [*_realignment(prepared), *_imagination(prepared)]
     lines += _leaves(spec, agents, fresh, start, result)
     lines += [_optimizer(spec, start), _normaliser(agents, fresh, start), *_rest(spec)]
-    return (*lines, *_counts(spec, agents, prepared, result))
+    return (*lines, *_counts(prepared, result))
 
 
 def pretraining(spec: Spec, result: Result, until: Task | None) -> tuple[str, ...]:
@@ -63,9 +57,9 @@ def _not_finite(result: Result, num: int, runs: str) -> Iterator[str]:
         yield f"rows of experience left out as non-finite: {result.left_out.sum():,} over {num} {runs}"
 
 
-def untouched(spec: Spec, agents: Agents) -> tuple[str, ...]:
+def untouched(spec: Spec) -> tuple[str, ...]:
     """The report of agents that took no update."""
-    kept = "the agents' own, untouched" if same_sizes(agents.task, spec.task) else "carried where shapes agree"
+    kept = "the agents' own, untouched" if same_sizes(spec.before, spec.task) else "carried where shapes agree"
     return (f"actor and critic: {kept}", f"evaluated on {spec.task.describe()} without training")
 
 
@@ -78,9 +72,9 @@ def _axes(spec: Spec) -> str:
     return f"method: {', '.join(shown)}"
 
 
-def _realignment(spec: Spec, prepared: Prepared) -> Iterator[str]:
+def _realignment(prepared: Prepared) -> Iterator[str]:
     changes = prepared.changes
-    if not spec.method.alignment.acts:
+    if not prepared.spec.method.alignment.acts:
         return
     if not changes:
         yield "realigned to the target: not tried, as its observations or actions have other sizes than the agents'"
@@ -92,13 +86,14 @@ def _realignment(spec: Spec, prepared: Prepared) -> Iterator[str]:
     yield f"realigned to the target: {told} of {len(changes)} runs{alone}{untried}"
 
 
-def _imagination(spec: Spec, prepared: Prepared) -> Iterator[str]:
+def _imagination(prepared: Prepared) -> Iterator[str]:
     if prepared.imagined is not None:
+        imagination = prepared.spec.method.imagination
         accuracy, used = prepared.imagined.accuracy, prepared.imagined.used
         yield (
-            f"imagined: {spec.method.imagination.steps:,} steps in a linear model of the target in {int(used.sum())} "
+            f"imagined: {imagination.steps:,} steps in a linear model of the target in {int(used.sum())} "
             f"of {len(used)} runs; it explains {np.median(accuracy):.1%} of held-out change in the median run, "
-            f"{np.min(accuracy):.1%} in the worst, and must explain {spec.method.imagination.accuracy:.0%}"
+            f"{np.min(accuracy):.1%} in the worst, and must explain {imagination.accuracy:.0%}"
         )
         untaught = int((~prepared.imagined.teaches).sum())
         if untaught:
@@ -194,12 +189,12 @@ def _rest(spec: Spec) -> Iterator[str]:
     yield f"replay: {'source experience beside the rollout' if method.data.replays else 'none'}"
 
 
-def _counts(spec: Spec, agents: Agents, prepared: Prepared, result: Result) -> Iterator[str]:
-    start = prepared.start
+def _counts(prepared: Prepared, result: Result) -> Iterator[str]:
+    spec, start = prepared.spec, prepared.start
     total = tree.size(tree.take(result.policy.params, 0))
     share = result.delta_size / total
     yield f"trains {result.delta_size:,} numbers for {total:,} parameters ({share:.1%})"
-    before = int(agents.env_steps[0])
+    before = int(spec.base_agents.env_steps[0])
     total_steps = int(result.curve_steps[0, -1])
     yield (
         f"env steps of each agent: before the target {before:,} | source experience for this method "

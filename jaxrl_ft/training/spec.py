@@ -1,6 +1,5 @@
 """What one call trains: every check of its arguments, before anything compiles, and the spec that comes of them."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -12,8 +11,10 @@ from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
+from jaxrl_ft.methods.data import Between, Data
 from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.optimizers import Optimizer
+from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import check_fits, fresh_shapes, named_part, same_sizes, sizes
@@ -57,6 +58,17 @@ class Spec:
         return seeds_of(self.seed, self.num_runs, numbers=self.first + np.arange(self.num_runs))
 
     @property
+    def base_agents(self) -> Agents:
+        """The agents that are fine-tuned.
+
+        Raises:
+            ValueError: the runs begin with random parameters.
+        """
+        if self.agents is None:
+            raise ValueError("agents: None is not allowed; these runs begin with random parameters")
+        return self.agents
+
+    @property
     def before(self) -> Task:
         """The task that the agents were trained on last."""
         return self.source if self.agents is None else self.agents.task
@@ -94,29 +106,28 @@ class Spec:
         return replace(self, agents=agents, num_runs=num, first=self.first + first)
 
 
-def resolve_method(method: str | Method | None) -> Method:
-    """The method of a name, the method itself, or the recommended one for None.
+def pretraining_spec(
+    source: Task,
+    algo: AnyAlgorithm,
+    network: Network,
+    optimizer: Optimizer,
+    seeds: int,
+    budget: Budget,
+    until: Task | None = None,
+) -> Spec:
+    """The spec of training from random parameters; the arguments are those of `pretrain`.
 
     Raises:
-        ValueError: no method of this name, or a field of the method is not allowed.
+        ValueError: an argument is not allowed.
     """
-    if method is None:
-        method = RECOMMENDED
-    chosen = METHODS[method] if isinstance(method, str) else method
-    check_config(chosen, "method", Method)
-    return chosen
-
-
-def named_methods(methods: Sequence[str] | Mapping[str, Method]) -> dict[str, Method]:
-    """The methods by name: those of these names, or those that are given.
-
-    Raises:
-        ValueError: one name in the place of a sequence, a name that is not known, or a method that is not allowed.
-    """
-    if isinstance(methods, str):
-        raise ValueError(f"methods: {methods!r} is not allowed; it must be a sequence of names")
-    given = methods if isinstance(methods, Mapping) else {METHODS.name(name): METHODS[name] for name in methods}
-    return {name: resolve_method(method) for name, method in given.items()}
+    data = Data() if until is None else Between(spread=1.0)
+    method = Method(warm_start=Scratch(), optimizer=optimizer, data=data)
+    spec = training_spec(algo, network, method, source if until is None else until, source, seeds, budget)
+    if until is not None:
+        if not same_sizes(source, until):
+            raise ValueError(f"until: {sizes(until)} do not fit the source's {sizes(source)}")
+        data.check_tasks(until, source)
+    return spec
 
 
 def finetune_spec(agents: Agents, target: Task, method: Method, budget: Budget, paid: int = 0) -> Spec:

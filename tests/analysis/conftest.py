@@ -16,6 +16,8 @@ def rliable():
         sys.modules.setdefault(name, module)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        library = pytest.importorskip("rliable.library")
+        pytest.importorskip("rliable")
+        from rliable import library
+
         metrics = pytest.importorskip("rliable.metrics")
-    return types.SimpleNamespace(library=library, metrics=metrics)
+    return types.SimpleNamespace(bootstrap=library, metrics=metrics)

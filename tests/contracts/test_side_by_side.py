@@ -14,7 +14,7 @@ from jaxrl_ft.sweeps.structure import outline as outline_of
 from jaxrl_ft.training import finetune
 from jaxrl_ft.training.initial_state import given
 from jaxrl_ft.training.preparation.prepare import prepare
-from jaxrl_ft.training.spec import Budget, finetune_spec
+from jaxrl_ft.training.spec import Budget, finetune_spec, pretraining_spec
 
 BUDGET = Budget(steps=1024, seed=1, num_evals=2, eval_episodes=1)
 REFERENCES = ("scratch", "full")
@@ -44,7 +44,7 @@ def outlined(runs):
 
 def inputs(spec):
     """What the programs of a cell are given, and the policy that is evaluated before its first update."""
-    start = prepare(spec, spec.agents).start
+    start = prepare(spec).start
     return given(spec, start), start.base
 
 
@@ -92,7 +92,9 @@ def test_plans_are_made_with_the_shapes_that_programs_are_given(name, agents, ta
 
 
 def test_agents_yet_to_be_pretrained_have_the_shapes_of_those_that_are(agents, tiny, source):
-    told = finetune.untrained(source, tiny.algo, tiny.network, agents.method.optimizer, tiny.seeds)
+    budget = Budget(tiny.steps, 0, 2, 1)
+    spec = pretraining_spec(source, tiny.algo, tiny.network, agents.method.optimizer, tiny.seeds, budget)
+    told = finetune.untrained(spec)
     for part in ("params", "statistics", "init_params", "opt_state"):
         assert outlined(getattr(told, part)) == outlined(getattr(agents, part)), part
     assert (told.trainable, told.num_parameters) == (agents.trainable, agents.num_parameters)

@@ -10,7 +10,7 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
-from jaxrl_ft.training import spec
+from jaxrl_ft.methods import catalogue
 from jaxrl_ft.training.report import AXES
 
 TRAINED = {
@@ -113,8 +113,8 @@ def test_fine_tuned_agents_can_be_fine_tuned_again_and_the_adapter_replaces_its_
 
 def test_the_recommended_method_is_the_default(agents, target, tiny, monkeypatch, same):
     """Shown with another row in its place: the recommended one trains for long."""
-    assert spec.resolve_method(None) == ft.METHODS[ft.RECOMMENDED]
-    monkeypatch.setattr(spec, "RECOMMENDED", "soften")
+    assert catalogue.resolve_method(None) == ft.METHODS[ft.RECOMMENDED]
+    monkeypatch.setattr(catalogue, "RECOMMENDED", "soften")
     default, named = (ft.finetune(agents, target, method, seed=1, **tiny.budget) for method in (None, "soften"))
     assert default.method == ft.METHODS["soften"] and same(default.params, named.params)
 

@@ -17,11 +17,11 @@ from jaxrl_ft.training.spec import Budget, finetune_spec
 RATE = "optimizer.learning_rate"
 SPACE = {RATE: "1e-4:1e-2:log"}
 BUDGET = Budget(steps=512, seed=4, num_evals=3, eval_episodes=4)
-OPTIONS = {"kind": "random", "trials": 3, "seeds": 2, "budget": BUDGET, "most": 4}
+OPTIONS = {"kind": "random", "trials": 3, "seeds": 2, "budget": BUDGET}
 
 
 def planned(agents, target, space=SPACE, methods=("full", "lora"), **options):
-    return quest(agents, {"long": target}, methods, space, **{**OPTIONS, **options})
+    return quest(agents, {"long": target}, methods, space, **{**OPTIONS, **options}).limited(4)
 
 
 @pytest.fixture(scope="module")

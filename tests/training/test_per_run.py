@@ -66,3 +66,9 @@ def test_the_function_of_one_run_can_be_called(program):
 def test_a_name_belongs_to_one_program(program):
     with pytest.raises(ValueError, match="moments"):
         Program(moments, static=(), shared=(), donate=())
+
+
+@pytest.mark.parametrize("static, shared", [((), ("x",)), (("x",), ()), (("power",), ("x",)), (("power", "x"), ("y",))])
+def test_static_arguments_come_first_and_shared_ones_last(static, shared, program):
+    with pytest.raises(ValueError, match="moments: static arguments must come first and shared ones last"):
+        Program(moments, static=static, shared=shared, donate=())

@@ -64,9 +64,10 @@ def told(agents, fresh, target, method, rests=(), left_out=0, **changes):
         left_out=np.array([left_out]),
         finite={},
     )
-    parts = (changes.pop(name, default) for name, default in DEFAULTS.items())
+    parts = [changes.pop(name, default) for name, default in DEFAULTS.items()]
+    spec = replace(spec, agents=replace(agents, **changes))
     after = Prepared(spec, policy, Policy(new, {}, agents.network), began, 77, *parts)
-    return transfer(spec, replace(agents, **changes), after, result), tree.flatten(ended)
+    return transfer(after, result), tree.flatten(ended)
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +224,7 @@ def test_only_the_axes_that_differ_are_named(agents, fresh, target):
 
 def test_zero_shot_tells_that_nothing_trained(agents, target):
     spec = finetune_spec(agents, target, ft.METHODS["zero_shot"], Budget(4096, 1, 3, 4))
-    lines = untouched(spec, agents)
+    lines = untouched(spec)
     assert lines[0] == "actor and critic: the agents' own, untouched" and target.describe() in lines[1]
 
 

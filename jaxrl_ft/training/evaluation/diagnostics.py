@@ -77,7 +77,7 @@ def divergence(tuned: Agents, base: Agents, task: Task, *, seed: int = 2) -> np.
         raise ValueError(f"base: {base.num_seeds} agents are not allowed; there are {tuned.num_seeds} to compare")
     checks.seed(seed)
     num = tuned.num_seeds
-    found = diverge(type(tuned.algo), NUM_ENVS, NUM_STEPS, _policy(tuned), _policy(base), *_on(task, seed, num))
+    found = diverge(type(tuned.algo), NUM_ENVS, NUM_STEPS, tuned.policies, base.policies, *_on(task, seed, num))
     values = np.asarray(found, np.float64)
     return np.where(np.isfinite(values), values, np.nan)
 
@@ -121,12 +121,8 @@ def record(agents: Agents, task: Task, *, episode: int = 0, max_steps: int = 500
     num, limit = agents.num_seeds, min(max_steps, int(task.episode_limit))
     window = (np.uint32(FINAL_STREAM), np.uint32(episode), np.uint32(episode + 1))
     options = Options._make((np.bool_(True), *window, np.int32(NO_LIMIT)))
-    recording: Recording = record_episodes(type(agents.algo), limit, _policy(agents), *_on(task, seed, num), options)
+    recording: Recording = record_episodes(type(agents.algo), limit, agents.policies, *_on(task, seed, num), options)
     return recording
-
-
-def _policy(agents: Agents) -> Policy:
-    return Policy(agents.params, agents.statistics, agents.network)
 
 
 def _on(task: Task, seed: int, num: int) -> tuple[PyTree, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
-from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.training.agents import Agents
@@ -58,13 +57,12 @@ def episode_returns(
     num_episodes = checks.count("episodes", EPISODES if episodes is None else episodes)
     checks.choice("greedy", greedy, (True, False))
     checks.seed(seed)
-    policy: PyTree = Policy(agents.params, agents.statistics, agents.network)
     seeds, stream = seeds_of(seed, agents.num_seeds), FINAL_STREAM
     if not isinstance(task, Task):
-        outcome = evaluate_each(agents.algo, policy, tree.stack(each), seeds, greedy, stream)
+        outcome = evaluate_each(agents.algo, agents.policies, tree.stack(each), seeds, greedy, stream)
         return np.asarray(outcome.episode_return)
     tasks = tree.repeat(task, agents.num_seeds)
-    outcome = evaluate_runs(agents.algo, policy, tasks, seeds, num_episodes, greedy, stream)
+    outcome = evaluate_runs(agents.algo, agents.policies, tasks, seeds, num_episodes, greedy, stream)
     return np.asarray(outcome.episode_return)
 
 

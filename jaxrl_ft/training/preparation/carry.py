@@ -13,7 +13,7 @@ from jaxrl_ft.training.compatibility import same_sizes
 def carry(agents: Agents, target: Task, fresh: Policy) -> Policy:
     """The agents' policy for a target: theirs, or the fresh one with theirs wherever paths and shapes agree."""
     if same_sizes(agents.task, target):
-        return Policy(agents.params, agents.statistics, agents.network)
+        return agents.policies
     params, statistics = (
         _matching(ours, theirs)
         for ours, theirs in ((agents.params, fresh.params), (agents.statistics, fresh.statistics))

@@ -15,7 +15,6 @@ from jaxrl_ft.methods.alignment import Experience, Realignment
 from jaxrl_ft.methods.alignment.realignment import retold
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.warm_starts import Probe, WarmStart
-from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import same_sizes
 from jaxrl_ft.training.initial_state import Start, fresh_policy
 from jaxrl_ft.training.keys import WARM_START, Seeds
@@ -49,7 +48,7 @@ class Prepared(NamedTuple):
     """whether the look or probe saw no episode end and one reward alone, [R]; the share is then taken to be 1"""
 
 
-def networks(spec: Spec, agents: Agents) -> tuple[Policy, Tree, Policy]:
+def networks(spec: Spec) -> tuple[Policy, Tree, Policy]:
     """Return the networks that a fine-tune may start from, leaves [R, ...].
 
     Returns:
@@ -57,20 +56,16 @@ def networks(spec: Spec, agents: Agents) -> tuple[Policy, Tree, Policy]:
         init_params: the agents' parameters before any training, likewise.
         fresh: networks just initialised.
     """
+    agents = spec.base_agents
     fresh = fresh_policy(spec.algo, spec.network, spec.task, spec.seeds)
     before = carry(replace(agents, params=agents.init_params), spec.task, fresh)
     return carry(agents, spec.task, fresh), before.params, fresh
 
 
-def prepare(spec: Spec, agents: Agents) -> Prepared:
-    """Return where every run starts, after all that the method does before its first update.
-
-    Args:
-        spec: the fine-tune.
-        agents: one for each run.
-    """
-    base, init_params, fresh = networks(spec, agents)
-    old = agents.opt_state if spec.method.keeps else None
+def prepare(spec: Spec) -> Prepared:
+    """Return where every run starts, after all that the method does before its first update."""
+    base, init_params, fresh = networks(spec)
+    old = spec.base_agents.opt_state if spec.method.keeps else None
     method, aligned = spec.method, base
     changes: list[Realignment] = []
     look: Look | None = None

@@ -36,7 +36,7 @@ def test_optimality_gap_has_rliables_gamma(rliable):
 def test_performance_profile_equals_rliable(rliable):
     thresholds = np.linspace(-2.0, 3.0, 11)
     for scores in matrices():
-        expected = rliable.library.score_distributions(scores, thresholds)
+        expected = rliable.bootstrap.score_distributions(scores, thresholds)
         np.testing.assert_allclose(aggregate.performance_profile(scores, thresholds), expected, **EXACT)
 
 

@@ -29,7 +29,7 @@ def test_interval_equals_rliables_on_the_same_resamples(rliable, monkeypatch, st
     for shape in ((10, 3), (7, 1), (4, 5)):
         scores = np.random.default_rng(1).normal(0.5, 1.0, shape)
         drawn.clear()
-        points, ends = rliable.library.get_interval_estimates(
+        points, ends = rliable.bootstrap.get_interval_estimates(
             {"x": scores}, lambda s: np.array([getattr(rliable.metrics, theirs)(s)]), reps=150
         )
         estimate = intervals.stratified_bootstrap(scores, statistic, indices=np.stack(drawn))
@@ -43,7 +43,7 @@ def test_a_hundred_matrices_give_rliables_intervals_on_the_same_resamples(rliabl
         scores = rng.normal(0.5, 1.0, (rng.integers(1, 20), rng.integers(1, 6)))
         scores = np.round(scores) if i % 3 == 0 else scores
         drawn.clear()
-        points, ends = rliable.library.get_interval_estimates(
+        points, ends = rliable.bootstrap.get_interval_estimates(
             {"x": scores}, lambda s: np.array([rliable.metrics.aggregate_iqm(s)]), reps=20
         )
         estimate = intervals.stratified_bootstrap(scores, indices=np.stack(drawn))
@@ -55,7 +55,7 @@ def test_probability_interval_equals_rliables_on_the_same_resamples(rliable, mon
     drawn = recorded(monkeypatch, 1)
     rng = np.random.default_rng(2)
     x, y = np.round(rng.normal(0.5, 1.0, (9, 3)), 1), np.round(rng.normal(0.0, 1.0, (6, 3)), 1)
-    points, ends = rliable.library.get_interval_estimates(
+    points, ends = rliable.bootstrap.get_interval_estimates(
         {"x": (x, y)}, lambda a, b: np.array([rliable.metrics.probability_of_improvement(a, b)]), reps=150
     )
     estimate = intervals.probability_interval(x, y, indices=(np.stack(drawn[::2]), np.stack(drawn[1::2])))

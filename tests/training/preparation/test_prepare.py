@@ -71,7 +71,7 @@ def spec_of(agents, target, method):
 
 
 def prepared(agents, target, method):
-    return prepare.prepare(spec_of(agents, target, method), agents)
+    return prepare.prepare(spec_of(agents, target, method))
 
 
 @pytest.fixture(scope="module")
