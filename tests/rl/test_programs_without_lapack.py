@@ -1,9 +1,13 @@
-"""No LAPACK and no host callback in any training program: the jaxprs of all that the public calls run are walked.
+"""No LAPACK and no host callback in any program that the public calls run, and each can be lowered for CUDA.
 
-The programs are traced, never compiled: in their place stand functions that record the jaxpr and return ones.
+Lowering needs no GPU. The programs are never compiled: in their place stand functions that record and return ones.
 """
 
+import ast
 import dataclasses
+import importlib
+import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -45,11 +49,19 @@ def is_jaxpr(value):
     return hasattr(value, "eqns") or hasattr(getattr(value, "jaxpr", None), "eqns")
 
 
+def custom_calls(traced):
+    """The names of the custom calls of a traced program lowered for CUDA: what a library outside XLA must do."""
+    return set(re.findall(r'custom_call @"?([^"(\s]+)', traced.lower(lowering_platforms=("cuda",)).as_text()))
+
+
 class Recorder:
-    """Stands in for every program; `seen` maps (program, structure) to the names of its primitives."""
+    """Stands in for every program.
+
+    `seen` maps (program, structure) to the names of its primitives, `calls` to those of its custom calls on CUDA.
+    """
 
     def __init__(self, monkeypatch):
-        self.seen, self.shapes = {}, {}
+        self.seen, self.calls, self.shapes = {}, {}, {}
         monkeypatch.setattr(Program, "placed", lambda program, *args: self.call(program, *args))
 
     def call(self, program, *args):
@@ -59,6 +71,7 @@ class Recorder:
         if found not in self.seen:
             traced = program.trace(*args)
             self.seen[found], self.shapes[found] = primitives(traced.jaxpr), traced.out_info
+            self.calls[found] = custom_calls(traced)
         return jax.tree.map(lambda shape: np.ones(shape.shape, shape.dtype), self.shapes[found])
 
     def names(self, program):
@@ -77,10 +90,39 @@ def pretrain(task="CartPole-v1", algo=ALGO, **arguments):
 def assert_clean(recorder):
     for (name, *_), found in recorder.seen.items():
         assert not found & (LAPACK | HOST), f"{name} uses {found & (LAPACK | HOST)}"
+    for (name, *_), found in recorder.calls.items():
+        assert not found, f"{name} on CUDA calls {found}"
+
+
+PACKAGE = pathlib.Path(ft.__file__).parent
+
+
+def decorated(module):
+    """The names of the functions of a module that `per_run` makes programs of."""
+    functions = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.FunctionDef)]
+    return [one.name for one in functions if any("per_run" in ast.unparse(mark) for mark in one.decorator_list)]
 
 
 def test_every_program_is_known():
-    assert sorted(PROGRAMS) == NAMES
+    found = []
+    for file in PACKAGE.rglob("*.py"):
+        if names := decorated(file):
+            importlib.import_module(".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts))
+            found += names
+    assert sorted(found) == sorted(PROGRAMS) == NAMES
+
+
+def test_what_is_jitted_is_a_program_or_a_policy_to_deploy():
+    files = {str(file.relative_to(PACKAGE)) for file in PACKAGE.rglob("*.py") if "jax.jit" in file.read_text()}
+    assert files == {"training/agents.py", "training/per_run.py"}
+
+
+def test_cuda_takes_a_policy_to_deploy(agents, monkeypatch):
+    jit, jitted = jax.jit, []
+    monkeypatch.setattr(jax, "jit", lambda function: jitted.append(jit(function)) or jitted[-1])
+    agents.policy(0)
+    monkeypatch.undo()
+    assert [custom_calls(one.trace(np.zeros(4, np.float32))) for one in jitted] == [set()]
 
 
 def finetune_with(names):
@@ -182,3 +224,30 @@ def test_the_walk_finds_nothing_where_there_is_nothing():
     )
     assert "dot_general" in found
     assert not found & (LAPACK | HOST)
+
+
+@pytest.fixture
+def stray(monkeypatch):
+    """A function from the name of what is forbidden to a traced program that has it."""
+    monkeypatch.setattr("jaxrl_ft.training.per_run.PROGRAMS", {})
+
+    def traced(name):
+        def one(a):
+            return FORBIDDEN[name](a)
+
+        return Program(one, (), (), ()).trace(jnp.stack([jnp.eye(3)] * devices.mesh().size))
+
+    return traced
+
+
+@pytest.mark.parametrize("name", sorted(set(FORBIDDEN) - {"triangular", "print", "callback"}))
+def test_lowering_for_cuda_shows_libraries(name, stray):
+    # XLA itself solves triangular systems on CUDA.
+    found = custom_calls(stray(name))
+    assert found and all(call.startswith("cu") for call in found)
+
+
+@pytest.mark.parametrize("name", ["print", "callback"])
+def test_a_program_that_calls_the_host_is_not_lowered_for_a_platform_that_is_not_there(name, stray):
+    with pytest.raises(ValueError, match="lowering platform cuda"):
+        custom_calls(stray(name))
