@@ -173,6 +173,21 @@ def sweeps() -> str:
     return "\n".join(["| on 2 CPU cores | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)])
 
 
+def gpu_operations() -> str:
+    """What the training programs ask a GPU to do, once a call and once a turn of each loop."""
+    found = read("gpu_operations.json")
+    sizes = ("num_envs", "num_steps", "num_epochs", "num_minibatches")
+    head = "PPO of {} environments x {} steps, {} epochs x {} minibatches:".format(*map(found["sizes"].get, sizes))
+    names = "program | once each | times | operations | matrix products | sorts | custom calls"
+    counts = ("operations", "matrix_products", "sorts", "custom_calls")
+    rows = [
+        f"| `{row['program']}` | {row['each']} | {row['turns'] or 'as asked for'} | "
+        f"{' | '.join(f'{row[name]:,}' for name in counts)} |"
+        for row in found["training"]
+    ]
+    return "\n".join([head, "", f"| {names} |", "|---|---|---|---|---|---|---|", *rows])
+
+
 def generalisation() -> str:
     """The published best, ours that sample as it does, and the controllers, from the experiment after Packer et al."""
     lines = (RESULTS / "packer2018.md").read_text().splitlines()
@@ -234,6 +249,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "findings": findings,
     "fresh": table("fresh_shifts.md"),
     "generalisation": generalisation,
+    "gpu_operations": gpu_operations,
     "leaderboard": table("leaderboard.md"),
     "measurements": measurements,
     "methods": methods,
