@@ -82,24 +82,34 @@ def _count(functions: dict[str, Any], regions: Any, body: Body) -> None:
 
 def turns(loop: Any) -> int | None:
     """How often a loop turns that counts in ones from a constant up to a constant, as `lax.scan` does, or None."""
-    condition = loop.regions[0].blocks[0]
-    compared = condition.operations[len(condition.operations) - 1].operands[0].owner
-    if getattr(compared, "name", "") != "stablehlo.compare" or "LT" not in str(
-        compared.attributes["comparison_direction"]
-    ):
+    condition, body = (region.blocks[0] for region in loop.regions)
+    compared = last_of(condition).operands[0]
+    if made_by(compared) != "stablehlo.compare" or "LT" not in str(compared.owner.attributes["comparison_direction"]):
         return None
-    left, right = compared.operands
-    places = [place for place, argument in enumerate(condition.arguments) if argument == left]
-    first, last = (constant(loop.operands[places[0]]) if places else None), constant(right)
-    return None if first is None or last is None else last - first
+    number, end = compared.owner.operands
+    places = [place for place, argument in enumerate(condition.arguments) if argument == number]
+    if not places:
+        return None
+    added = last_of(body).operands[places[0]]
+    if made_by(added) != "stablehlo.add" or added.owner.operands[0] != body.arguments[places[0]]:
+        return None
+    first, last, step = constant(loop.operands[places[0]]), constant(end), constant(added.owner.operands[1])
+    return None if first is None or last is None or step != 1 else last - first
+
+
+def last_of(block: Any) -> Any:
+    """The operation that ends a block."""
+    return block.operations[len(block.operations) - 1]
+
+
+def made_by(value: Any) -> str:
+    """The name of the operation whose result a value is; empty for the argument of a block."""
+    return getattr(value.owner, "name", "")
 
 
 def constant(value: Any) -> int | None:
     """The whole number that a scalar of a module is, None where it is no constant."""
-    owner = value.owner
-    if getattr(owner, "name", "") != "stablehlo.constant":
-        return None
-    return int(next(iter(owner.attributes["value"])))
+    return int(next(iter(value.owner.attributes["value"]))) if made_by(value) == "stablehlo.constant" else None
 
 
 def lowered() -> dict[str, Any]:

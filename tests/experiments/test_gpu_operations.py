@@ -63,6 +63,14 @@ def test_a_loop_of_traced_bounds_has_no_number_of_turns_and_what_is_in_it_has(co
     assert shape(counted(stretch, X, 2, 9)) == (0, 1, [(1 + TURN, None, [(2 + TURN, 7, [])])])
 
 
+@pytest.mark.parametrize("step, turns", [(1, 6), (2, None)])
+def test_turns_are_known_of_what_counts_in_ones(step, turns, counted):
+    def loop(x):
+        return jax.lax.while_loop(lambda carry: carry[0] < 9, lambda carry: (carry[0] + step, two(carry[1])), (3, x))
+
+    assert shape(counted(loop, X)) == (0, 1, [(2 + TURN, turns, [])])
+
+
 def test_it_counts_within_what_is_split_over_devices(counted):
     split = jax.shard_map(
         lambda x: stretch(x, 2, 9) + seven(x),
