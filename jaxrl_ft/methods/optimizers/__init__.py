@@ -4,15 +4,13 @@
 `optax.contrib` has its name there.
 """
 
-import optax
-
-from jaxrl_ft.core.config import config
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.methods.optimizers.adam import Adam, AdaptiveDecay
 from jaxrl_ft.methods.optimizers.ademamix import AdEMAMix
 from jaxrl_ft.methods.optimizers.adopt import ADOPT
 from jaxrl_ft.methods.optimizers.base import Optimizer, OptState
 from jaxrl_ft.methods.optimizers.dog import DoG, DoWG
+from jaxrl_ft.methods.optimizers.gradient_descent import SGD, RMSProp
 from jaxrl_ft.methods.optimizers.keeping import Keep
 from jaxrl_ft.methods.optimizers.mechanic import Mechanize
 from jaxrl_ft.methods.optimizers.muon import Muon
@@ -39,35 +37,6 @@ __all__ = [
     "RMSProp",
     "ScheduleFree",
 ]
-
-
-@config
-class SGD(Optimizer):
-    """Stochastic gradient descent with momentum."""
-
-    momentum: float = 0.0
-    """decay of the accumulated gradient"""
-    nesterov: bool = False
-    """Nesterov's momentum"""
-
-    def direction(self) -> optax.GradientTransformation:
-        """The accumulated gradient."""
-        return optax.trace(self.momentum, nesterov=self.nesterov)
-
-
-@config
-class RMSProp(Optimizer):
-    """RMSProp (Hinton 2012, lecture 6 of "Neural networks for machine learning")."""
-
-    decay: float = 0.9
-    """decay of the second moment"""
-    eps: float = 1e-5
-    """added to the second moment before the root"""
-
-    def direction(self) -> optax.GradientTransformation:
-        """The gradient over the root of its running mean square."""
-        return optax.scale_by_rms(self.decay, self.eps)
-
 
 OPTIMIZERS: Table[Optimizer] = Table("optimizer")
 OPTIMIZERS.add("adam", Adam(), "Adam (arXiv:1412.6980)")
