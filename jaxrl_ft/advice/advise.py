@@ -76,8 +76,14 @@ def check(
     keep_source: float,
     steps: int,
     seed: int,
+    field: str = "target",
+    instead: str = f"as in ft.compare(agents, {{'target': target}}, {list(INSTEAD)})",
 ) -> list[str]:
     """The methods to choose from, after every check of the arguments, which are those of `advise`.
+
+    Args:
+        field: what the user gave, for the message on an environment that the leaderboard has no runs of.
+        instead: how to compare methods there, to follow the reason.
 
     Raises:
         ValueError: an argument is not allowed.
@@ -85,10 +91,9 @@ def check(
     checks.choice("models", models, (True, False))
     checks.number("keep_source", keep_source, 0.0, 1.0)
     check_sizes(agents, target)
-    instead = f"as in ft.compare(agents, {{'target': target}}, {list(INSTEAD)})"
-    check_environment("target", agents.source, target, instead)
+    _check_environment(field, agents.source, target, instead)
     check_sizes(agents, agents.source)
-    check_steps("steps", steps, agents.algo, target)
+    _check_steps(steps, agents.algo, target)
     names = candidates(methods, models)
     if methods is not None:
         for name in names:
@@ -96,18 +101,7 @@ def check(
     return names
 
 
-def check_environment(field: str, source: Task, target: Task, instead: str) -> None:
-    """Refuses tasks of environments that the leaderboard has no runs of.
-
-    Args:
-        field: what the user gave, for the message.
-        source: what the agents were trained on.
-        target: the task to adapt to.
-        instead: how to compare methods there, to follow the reason.
-
-    Raises:
-        ValueError: source or target is another environment.
-    """
+def _check_environment(field: str, source: Task, target: Task, instead: str) -> None:
     known = leaderboard().environment
     for task in (target, source):
         if task.simulator != known:
@@ -117,15 +111,11 @@ def check_environment(field: str, source: Task, target: Task, instead: str) -> N
             )
 
 
-def check_steps(field: str, steps: int, algo: AnyAlgorithm, target: Task) -> None:
-    """Refuses a budget that the probe alone may take up, in whole updates as it is charged.
-
-    Raises:
-        ValueError: it may.
-    """
+def _check_steps(steps: int, algo: AnyAlgorithm, target: Task) -> None:
+    """Refuse a budget that the probe alone may take up, in whole updates as it is charged."""
     most = charged(most_steps(algo, target), algo, METHODS[ANCHOR])
-    if checks.count(field, steps) <= most:
-        raise ValueError(f"{field}: {steps} is not allowed; the probe that advice rests on may take {most} of them")
+    if checks.count("steps", steps) <= most:
+        raise ValueError(f"steps: {steps} is not allowed; the probe that advice rests on may take {most} of them")
 
 
 def recipe(name: str) -> Method:

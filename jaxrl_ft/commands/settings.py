@@ -246,9 +246,6 @@ def _check(settings: Settings) -> None:
         ValueError: something is not allowed.
     """
     flags, agents = settings.flags, settings.agents
-    if flags.advise:
-        instead = f"as in --method {' '.join(advise.INSTEAD)} without --advise"
-        advise.check_environment("advise", settings.source, settings.target, instead)
     if agents is None:
         check_config(settings.optimizer, "optimizer")
         agents = untrained(_pretraining_spec(settings))
@@ -261,7 +258,13 @@ def _check(settings: Settings) -> None:
         held_out={settings.target_name: settings.held_out},
     )
     if flags.advise:
-        steps, keep_source = flags.steps, flags.keep_source or 0.0
-        advise.check_steps("steps", steps, agents.algo, settings.target)
-        chosen = agents, settings.target, settings.candidates
-        advise.check(*chosen, keep_source=keep_source, steps=steps, seed=settings.probe_seed)
+        advise.check(
+            agents,
+            settings.target,
+            settings.candidates,
+            keep_source=flags.keep_source or 0.0,
+            steps=flags.steps,
+            seed=settings.probe_seed,
+            field="advise",
+            instead=f"as in --method {' '.join(advise.INSTEAD)} without --advise",
+        )
