@@ -120,7 +120,10 @@ def print_results(
     """
     summary, wide, verbose = comparison.summary(), width(), settings.flags.verbose
     shown = notes if verbose else notes[:NOTES]
-    print(f"\n{textwrap.fill(f'{heading} Interquartile means over runs, with 95% intervals.', wide)}\n")
+    means = "Interquartile means over runs, with 95% intervals."
+    if not verbose and len({row["target"] for row in summary.rows}) > 1:
+        means = "Plain means over the targets, without intervals, of interquartile means over runs."
+    print(f"\n{textwrap.fill(f'{heading} {means}', wide)}\n")
     print(summary.text(wide) if verbose else console.table(summary.rows, wide), end="\n\n")
     print("\n".join(console.bullets([*console.sentences(summary.rows), *shown], wide)))
     for (method, target), agents in comparison.cells.items() if verbose else ():

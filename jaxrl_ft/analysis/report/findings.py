@@ -58,7 +58,7 @@ def overall(rows: Sequence[Row]) -> Finding:
     against = f"; beside it {', '.join(beside)}" if beside else ""
     won = (
         f"Over {len(by_target)} targets, `{best}` has the largest {AUC} of {len(tuned)} methods, "
-        f"{format_number(means[best])}{against}."
+        f"{format_number(means[best])} in the plain mean over the targets{against}."
     )
     verdicts = [versus_scratch(of[best]) for of in by_target.values()]
     counts = ", ".join(f"{word} scratch on {verdicts.count(word)}" for word in VERDICTS if word in verdicts)
@@ -69,8 +69,8 @@ def overall(rows: Sequence[Row]) -> Finding:
         return Finding(won, worth, "")
     worst = max(lost, key=lost.__getitem__)
     forgotten = (
-        f"On the source `{best}` loses {format_number(float(np.mean(list(lost.values()))))} of return in the mean, "
-        f"most after `{worst}` ({format_number(lost[worst])})."
+        f"On the source `{best}` loses {format_number(float(np.mean(list(lost.values()))))} of return in the plain "
+        f"mean over the targets, most after `{worst}` ({format_number(lost[worst])})."
     )
     return Finding(won, worth, forgotten)
 

@@ -90,6 +90,8 @@ def test_over_several_targets_the_means_decide(several):
     assert f"`{best}` has the largest" in won and format_number(means[best]) in won and "scratch " in won
     lost = {row["target"]: row["forgetting"] for row in several if row["method"] == best}
     assert format_number(np.mean(list(lost.values()))) in forgotten and f"`{max(lost, key=lost.get)}`" in forgotten
+    assert "in the plain mean over the targets" in won
+    assert "in the plain mean over the targets" in forgotten
     assert "returned at least as much on 0" in worth
 
 
