@@ -7,7 +7,7 @@ import numpy as np
 from jaxrl_ft.analysis.figures.world import World
 from jaxrl_ft.analysis.figures.worlds import WORLDS
 from jaxrl_ft.analysis.report.findings import best_method
-from jaxrl_ft.analysis.report.measurements import Episode, Film, Measurements, PhysicsGrid
+from jaxrl_ft.analysis.report.measurements import Animation, Episode, Measurements, PhysicsGrid
 from jaxrl_ft.core import tree
 from jaxrl_ft.envs.cartpole import QUANTITIES
 from jaxrl_ft.envs.catalogue import grid_axes, physics_grid
@@ -37,7 +37,7 @@ def measure(
         episodes: greedy episodes of each run in each cell of a grid.
     """
     rows, agents = comparison.summary().rows, comparison.cells
-    measured, films = [], []
+    measured, animations = [], []
     for target in targets or dict.fromkeys(target for _, target in agents):
         best = best_method([row for row in rows if row["target"] == target])
         if best is None:
@@ -45,8 +45,8 @@ def measure(
         method = str(best["method"])
         before, after = agents[BASE, target], agents[method, target]
         measured.append(measured_grid(before, after, target, method, seed, episodes) if grids else None)
-        films.append(filmed(before, after, target, method, seed))
-    return Measurements([one for one in measured if one is not None], [one for one in films if one is not None])
+        animations.append(animated(before, after, target, method, seed))
+    return Measurements([one for one in measured if one is not None], [one for one in animations if one is not None])
 
 
 def measured_grid(
@@ -81,7 +81,7 @@ def measured_grid(
     )
 
 
-def filmed(before: Agents, after: Agents, target: str, method: str, seed: int) -> Film | None:
+def animated(before: Agents, after: Agents, target: str, method: str, seed: int) -> Animation | None:
     """The first run that did not fail, before and after fine-tuning.
 
     None where all runs failed, or where there is no drawing of the environment.
@@ -94,7 +94,7 @@ def filmed(before: Agents, after: Agents, target: str, method: str, seed: int) -
     episodes = [
         _episode(tree.take(diagnostics.record(agents, after.task, seed=seed), run), world) for agents in (before, after)
     ]
-    return Film(target, method, run, episodes[0], episodes[1], world)
+    return Animation(target, method, run, episodes[0], episodes[1], world)
 
 
 def _episode(recording: Recording, world: World) -> Episode:

@@ -81,9 +81,9 @@ def swing(steps, growth):
     return measurements.Episode(motion, np.where(np.arange(steps) % 2, 1.0, -1.0))
 
 
-def film(target="long-pole", method="soften_probe"):
+def animated(target="long-pole", method="soften_probe"):
     physics = {"half_length": 1.0, "x_threshold": 2.4, "theta_threshold": 0.2095, "tau": 0.02}
-    return measurements.Film(target, method, 0, swing(12, 1.15), swing(40, 0.9), CartPole(physics))
+    return measurements.Animation(target, method, 0, swing(12, 1.15), swing(40, 0.9), CartPole(physics))
 
 
 def grid(target="long-pole", method="soften_probe"):

@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from jaxrl_ft.analysis.figures.world import Part, World
-from jaxrl_ft.analysis.report.measurements import Episode, Film
+from jaxrl_ft.analysis.report.measurements import Animation, Episode
 from jaxrl_ft.core.curves import Estimate, Floats
 from jaxrl_ft.core.files import Json
 
@@ -18,15 +18,15 @@ LEFT, MARGIN = 62.0, 8.0
 SPEEDS = ((0.25, "¼ ×"), (1.0, "1 ×"), (4.0, "4 ×"))
 
 
-def film_html(film: Film) -> str:
+def animation_html(animation: Animation) -> str:
     """The two scenes, their controls, and the data that the script reads."""
-    episodes = (("Before: pretrained", film.before), (f"After: {film.method}", film.after))
+    episodes = (("Before: pretrained", animation.before), (f"After: {animation.method}", animation.after))
     steps = max(len(episode.push) for _, episode in episodes)
-    scenes = "".join(_scene(film.world, title, episode, steps) for title, episode in episodes)
+    scenes = "".join(_scene(animation.world, title, episode, steps) for title, episode in episodes)
     data = {
-        "tau": film.world.tau,
-        "timed": film.world.timed,
-        "episodes": [_data(film.world, episode, steps) for _, episode in episodes],
+        "tau": animation.world.tau,
+        "timed": animation.world.timed,
+        "episodes": [_data(animation.world, episode, steps) for _, episode in episodes],
     }
     options = "".join(
         f'<option value="{speed}"{" selected" if speed == 1.0 else ""}>{text}</option>' for speed, text in SPEEDS

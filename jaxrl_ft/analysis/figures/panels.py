@@ -26,7 +26,7 @@ MOST_LINES, MOST_SIGNS = 8, 16
 MOST_COLUMNS = 8
 """Most columns of a map that a phone has room for."""
 PROFILE_POINTS = 101
-GRIDS, FILMS = "Returns over physics", "Before and after, in motion"
+GRIDS, ANIMATIONS = "Returns over physics", "Before and after, in motion"
 
 
 def panels(story: Story) -> Iterator[Panel | LeftOut]:
@@ -41,7 +41,7 @@ def panels(story: Story) -> Iterator[Panel | LeftOut]:
     yield _source_target(story, ranking)
     yield _divergence(story, ranking)
     yield from _grids(story)
-    yield from _films(story)
+    yield from _animations(story)
 
 
 def _leaderboard(story: Story, ranking: Sequence[Standing]) -> Panel | LeftOut:
@@ -240,19 +240,20 @@ def _grid(grid: PhysicsGrid, number: int) -> Panel:
     return Panel(f"physics-{number}", GRIDS, f"{grid.method} on {grid.target}", caption, alt, draw)
 
 
-def _films(story: Story) -> Iterator[Panel | LeftOut]:
-    if not story.measurements.films:
-        yield LeftOut(FILMS, "no episodes were recorded")
-    for number, film in enumerate(story.measurements.films, 1):
-        steps = [len(episode.push) for episode in (film.before, film.after)]
-        label = film.world.chart(np.asarray(film.after.motion)).label
+def _animations(story: Story) -> Iterator[Panel | LeftOut]:
+    if not story.measurements.animations:
+        yield LeftOut(ANIMATIONS, "no episodes were recorded")
+    for number, shown in enumerate(story.measurements.animations, 1):
+        steps = [len(episode.push) for episode in (shown.before, shown.after)]
+        label = shown.world.chart(np.asarray(shown.after.motion)).label
         caption = (
-            f"Run {film.run} on `{film.target}`, acting greedily from one start, before fine-tuning and after "
-            f"`{film.method}`: one episode each, chosen by its number and not by its return. Drawn from the recorded "
+            f"Run {shown.run} on `{shown.target}`, acting greedily from one start, before fine-tuning and after "
+            f"`{shown.method}`: one episode each, chosen by its number and not by its return. Drawn from the recorded "
             f"states; below, the {label} over time."
         )
-        alt = f"Two drawings in motion, {film.world.noun}: {steps[0]} steps before fine-tuning, {steps[1]} after"
-        yield Panel(f"film-{number}", FILMS, f"{film.method} on {film.target}", caption, alt, None, film)
+        alt = f"Two drawings in motion, {shown.world.noun}: {steps[0]} steps before fine-tuning, {steps[1]} after"
+        name = f"{shown.method} on {shown.target}"
+        yield Panel(f"animation-{number}", ANIMATIONS, name, caption, alt, None, shown)
 
 
 def _told_cells(cells: Mapping[tuple[str, str], Row], methods: Sequence[str], target: str) -> str:

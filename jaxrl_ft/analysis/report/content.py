@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from jaxrl_ft.analysis.figures.palette import Look, looks
 from jaxrl_ft.analysis.figures.style import Paper
-from jaxrl_ft.analysis.report.measurements import Film, Measurements
+from jaxrl_ft.analysis.report.measurements import Animation, Measurements
 from jaxrl_ft.analysis.report.tables import format_interval, runs_in_words
 from jaxrl_ft.analysis.statistics.resampling import REPETITIONS
 from jaxrl_ft.analysis.statistics.standings import Standing
@@ -63,8 +63,8 @@ class Panel(NamedTuple):
     alt: str
     """what it shows, for those who do not see it"""
     draw: Callable[[Paper], "Figure"] | None
-    """None for a film"""
-    film: Film | None = None
+    """None for an animation"""
+    animation: Animation | None = None
     wide: bool = False
     """whether a phone has to scroll it, for want of room"""
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from numpy.typing import ArrayLike
 
-from jaxrl_ft.analysis.figures.animation import film_html
+from jaxrl_ft.analysis.figures.animation import animation_html
 from jaxrl_ft.analysis.figures.panels import panels
 from jaxrl_ft.analysis.figures.style import PAGE, PHONE
 from jaxrl_ft.analysis.figures.svg import DARK, THEMED, inline_svg, variable
@@ -219,9 +219,9 @@ def _figure(panel: Panel) -> str:
     heading = f"<h3>{escape(panel.title)}</h3>" if panel.title else ""
     caption = f"<figcaption>{prose(panel.caption)}</figcaption>"
     if panel.draw is None:
-        film = film_html(panel.film) if panel.film is not None else ""
-        label = f'class="film" role="group" aria-label="{escape(panel.alt)}"'
-        return f'<figure id="{panel.key}" {label}>{heading}{film}{caption}</figure>'
+        animation = animation_html(panel.animation) if panel.animation is not None else ""
+        label = f'class="animation" role="group" aria-label="{escape(panel.alt)}"'
+        return f'<figure id="{panel.key}" {label}>{heading}{animation}{caption}</figure>'
     sizes = (("fixed", PAGE),) if panel.wide else (("large", PAGE), ("small", PHONE))
     drawings = "".join(inline_svg(panel.draw(paper), f"{panel.key}-{size}", panel.alt, size) for size, paper in sizes)
     drawings = f'<div class="scroll">{drawings}</div>' if panel.wide else drawings

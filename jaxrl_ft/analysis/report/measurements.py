@@ -45,7 +45,7 @@ class Episode(NamedTuple):
     """force or torque of each step, -1 to 1, [T]"""
 
 
-class Film(NamedTuple):
+class Animation(NamedTuple):
     """One run on a target before and after fine-tuning, from the same start."""
 
     target: str
@@ -60,7 +60,7 @@ class Measurements(NamedTuple):
     """What was measured beside the runs; each part may be empty, and its figure is then left out."""
 
     grids: Sequence[PhysicsGrid] = ()
-    films: Sequence[Film] = ()
+    animations: Sequence[Animation] = ()
 
 
 def check(measurements: Measurements) -> Measurements:
@@ -75,14 +75,15 @@ def check(measurements: Measurements) -> Measurements:
             given = np.shape(getattr(grid, name))
             if given != shape:
                 raise ValueError(f"grids.{name}: shape {given} is not allowed; it must be that of the values, {shape}")
-    for film in measurements.films:
+    for animation in measurements.animations:
         for name in ("before", "after"):
-            episode = getattr(film, name)
-            motion, push, columns = np.shape(episode.motion), np.shape(episode.push), film.world.columns
+            episode = getattr(animation, name)
+            motion, push, columns = np.shape(episode.motion), np.shape(episode.push), animation.world.columns
             if len(motion) != 2 or motion[1] != columns or push != (motion[0] - 1,) or not push[0]:
                 raise ValueError(
-                    f"films.{name}: motion {motion} with push {push} is not allowed; give [T + 1, {columns}] and [T]"
+                    f"animations.{name}: motion {motion} with push {push} is not allowed; "
+                    f"give [T + 1, {columns}] and [T]"
                 )
             if not np.isfinite(episode.motion).all():
-                raise ValueError(f"films.{name}.motion: not finite; leave the film out")
+                raise ValueError(f"animations.{name}.motion: not finite; leave the animation out")
     return measurements

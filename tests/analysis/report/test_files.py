@@ -41,7 +41,7 @@ def test_every_run_has_its_divergence(compared):
     assert len(set(scratch)) == 4
 
 
-def test_grids_and_films_are_of_the_best_method_on_every_target(measured, compared):
+def test_grids_and_animations_are_of_the_best_method_on_every_target(measured, compared):
     check(measured)
     assert [(grid.target, grid.method) for grid in measured.grids] == [("long pole/1", "full"), ("flipped", "full")]
     long, flipped = measured.grids
@@ -55,33 +55,33 @@ def test_grids_and_films_are_of_the_best_method_on_every_target(measured, compar
     assert flipped.source is None and flipped.target_cell is not None
 
 
-def test_only_the_targets_that_are_wanted_get_a_grid_and_a_film(compared):
+def test_only_the_targets_that_are_wanted_get_a_grid_and_an_animation(compared):
     found = measurements.measure(compared, 5, ["flipped"], episodes=1)
-    assert [part.target for part in (*found.grids, *found.films)] == ["flipped", "flipped"]
+    assert [part.target for part in (*found.grids, *found.animations)] == ["flipped", "flipped"]
 
 
-def test_a_film_shows_what_evaluation_plays_and_which_way_the_motor_pushes(measured, compared):
-    for film in measured.films:
-        task = compared.agents("full", film.target).task
+def test_an_animation_shows_what_evaluation_plays_and_which_way_the_motor_pushes(measured, compared):
+    for animation in measured.animations:
+        task = compared.agents("full", animation.target).task
         for name, method in (("before", "zero_shot"), ("after", "full")):
-            episode = getattr(film, name)
-            returns = ft.evaluate(compared.agents(method, film.target), task, episodes=1, seed=5)
-            assert len(episode.push) == returns[film.run, 0]
+            episode = getattr(animation, name)
+            returns = ft.evaluate(compared.agents(method, animation.target), task, episodes=1, seed=5)
+            assert len(episode.push) == returns[animation.run, 0]
             speed = np.diff(episode.motion[:, 1])
             pushed = episode.push != 0
             np.testing.assert_array_equal(np.sign(speed[pushed]), episode.push[pushed])
             assert pushed.sum() == max(len(pushed) - int(task.env_params.action_delay), 0)
-        pole = np.diff(film.world.outline(film.after.motion), axis=1)
+        pole = np.diff(animation.world.outline(animation.after.motion), axis=1)
         np.testing.assert_allclose(np.linalg.norm(pole, axis=2), 2.0 * float(task.env_params.half_length))
 
 
-def test_failed_runs_are_neither_filmed_nor_averaged(compared):
+def test_failed_runs_are_neither_animated_nor_averaged(compared):
     before, after = (compared.agents(method, "flipped") for method in ("zero_shot", "full"))
     broken = replace(after, status=("non-finite", "ok", "ok", "ok"))
-    assert measurements.filmed(before, broken, "flipped", "full", 5).run == 1
+    assert measurements.animated(before, broken, "flipped", "full", 5).run == 1
     assert measurements.measured_grid(before, broken, "flipped", "full", 5, 1).runs == 3
     broken = replace(after, status=("non-finite",) * 4)
-    assert measurements.filmed(before, broken, "flipped", "full", 5) is None
+    assert measurements.animated(before, broken, "flipped", "full", 5) is None
     assert measurements.measured_grid(before, broken, "flipped", "full", 5, 1) is None
 
 

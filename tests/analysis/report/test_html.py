@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.pages import assert_sound, film, grid, made, report
+from helpers.pages import animated, assert_sound, grid, made, report
 
 from jaxrl_ft.analysis.figures import animation
 from jaxrl_ft.analysis.report import html, measurements, tables
@@ -32,7 +32,8 @@ def numbers():
 def whole(numbers):
     runs, curves, steps = numbers
     return report(
-        runs, curves, steps, Measurements([grid()], [film()]), title="Two shifts", targets={"long-pole": "a pole <2x>"},
+        runs, curves, steps, Measurements([grid()], [animated()]),
+        title="Two shifts", targets={"long-pole": "a pole <2x>"},
         budgets={"fine-tuning env steps": 20_480}, seeds={"runs": 16}, versions={"jax": "0.10.2"},
         notes=["short", "`full`: " + "long " * 60], files={"runs.csv": "every run"},
     )  # fmt: skip
@@ -65,7 +66,7 @@ def test_captions_say_n_and_how_intervals_were_made(whole):
     assert "160 of 160" in captions["divergence"] and "KL(pretrained ‖ fine-tuned)" in captions["divergence"]
     assert "16 runs, 8 episodes each, in every cell, without intervals" in captions["physics-1"]
     assert "Dashed frame: source; solid frame: target" in captions["physics-1"]
-    assert "Run 0" in captions["film-1"] and "one episode each" in captions["film-1"]
+    assert "Run 0" in captions["animation-1"] and "one episode each" in captions["animation-1"]
 
 
 def test_equal_input_gives_equal_pages():
@@ -116,7 +117,7 @@ def test_nothing_that_is_named_can_become_a_part_of_the_page():
     methods = {HOSTILE: (47, 422, 60), "scratch": (20, 495, 15), "zero_shot": (47, 47, 490)}
     runs, curves, steps = made((HOSTILE, "b"), methods=methods, runs=2, agents=2)
     runs[0]["status"] = HOSTILE
-    measured = Measurements([grid(HOSTILE, HOSTILE)], [film(HOSTILE, HOSTILE)])
+    measured = Measurements([grid(HOSTILE, HOSTILE)], [animated(HOSTILE, HOSTILE)])
     words = dict.fromkeys(("source", "title"), HOSTILE) | {"targets": {HOSTILE: HOSTILE}, "notes": [HOSTILE]}
     text = report(
         runs, curves, steps, measured, **words, versions={HOSTILE: HOSTILE}, seeds={HOSTILE: HOSTILE},
@@ -143,9 +144,9 @@ def test_the_table_is_the_summary_with_numbers_to_sort_by(numbers, whole):
         assert gain == "" if row["method"] == "scratch" else float(gain) == pytest.approx(row["auc_gain"])
 
 
-def test_a_film_is_told_and_its_data_are_its_states():
-    shown = film()
-    text = animation.film_html(shown)
+def test_an_animation_is_told_and_its_data_are_its_states():
+    shown = animated()
+    text = animation.animation_html(shown)
     data = json.loads(re.search(r'json">(.*?)</script>', text, re.DOTALL)[1])
     assert [len(episode["push"]) for episode in data["episodes"]] == [12, 40]
     before, after = (episode["parts"] for episode in data["episodes"])
@@ -165,17 +166,17 @@ def test_json_in_a_page_cannot_end_its_element():
 
 
 def moving(motion, push, moment="after"):
-    return Measurements(films=[film()._replace(**{moment: measurements.Episode(motion, push)})])
+    return Measurements(animations=[animated()._replace(**{moment: measurements.Episode(motion, push)})])
 
 
 @pytest.mark.parametrize(
     ("measured", "message"),
     [
         (Measurements([grid()._replace(before=np.zeros((2, 3)))]), r"grids.before: shape \(2, 3\) is not allowed"),
-        (moving(np.zeros((4, 3)), np.zeros(3)), r"films.after: motion \(4, 3\)"),
-        (moving(np.zeros((3, 4)), np.zeros(3)), r"films.after: motion \(3, 4\) with push \(3,\)"),
-        (moving(np.zeros((1, 4)), np.zeros(0)), "films.after"),
-        (moving(np.full((3, 4), np.nan), np.zeros(2), "before"), "films.before.motion: not finite"),
+        (moving(np.zeros((4, 3)), np.zeros(3)), r"animations.after: motion \(4, 3\)"),
+        (moving(np.zeros((3, 4)), np.zeros(3)), r"animations.after: motion \(3, 4\) with push \(3,\)"),
+        (moving(np.zeros((1, 4)), np.zeros(0)), "animations.after"),
+        (moving(np.full((3, 4), np.nan), np.zeros(2), "before"), "animations.before.motion: not finite"),
     ],
 )
 def test_measurements_of_other_shapes_are_refused(measured, message):

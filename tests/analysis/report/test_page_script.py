@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from helpers.pages import film, grid, made, report
+from helpers.pages import animated, grid, made, report
 
 from jaxrl_ft.analysis.report.html import PARTS
 from jaxrl_ft.analysis.report.measurements import Measurements
@@ -76,7 +76,7 @@ def test_a_browser_sorts_filters_and_plays(tmp_path):
       document.body.append(out);
     """
     runs, curves, curve_steps = made(runs=3, agents=3)
-    page = report(runs, curves, curve_steps, Measurements([grid()], [film()]))
+    page = report(runs, curves, curve_steps, Measurements([grid()], [animated()]))
     watch = "<script>window.failures = []; window.onerror = (message) => window.failures.push(message);</script>"
     page = page.replace("<head>", f"<head>{watch}").replace("</body>", f"<script>{steps}</script></body>")
     (tmp_path / "page.html").write_text(page, encoding="utf-8")

@@ -57,7 +57,7 @@ function makeFilter(card) {
   });
 }
 
-class Film {
+class Animation {
   constructor(figure) {
     const data = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
     this.tau = data.tau;
@@ -127,15 +127,15 @@ class Film {
 function start() {
   document.querySelectorAll("table.sortable").forEach(makeSortable);
   document.querySelectorAll(".filtered").forEach(makeFilter);
-  const films = [...document.querySelectorAll("figure.film")].map((figure) => new Film(figure));
+  const animations = [...document.querySelectorAll("figure.animation")].map((figure) => new Animation(figure));
   const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   const seen = new IntersectionObserver((entries) => {
     for (const entry of entries.filter((one) => one.isIntersecting)) {
       seen.unobserve(entry.target);
-      films.find((film) => film.button === entry.target).toggle(true);
+      animations.find((animation) => animation.button === entry.target).toggle(true);
     }
   });
-  if (!still) films.forEach((film) => seen.observe(film.button));
+  if (!still) animations.forEach((animation) => seen.observe(animation.button));
   window.addEventListener("beforeprint", () => {
     document.querySelectorAll("details").forEach((details) => { details.open = true; });
   });
