@@ -5,7 +5,8 @@ Heavy imports wait until the flags are checked, so that a mistake is answered at
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -42,7 +43,7 @@ def _command(argv: Sequence[str] | None, ending: Ending) -> None:
         if settings.flags.dry_run:
             _dry_run(settings)
         else:
-            _run(settings, began)
+            _run(settings, began, ending)
 
 
 def _dry_run(settings: "SweepSettings") -> None:
@@ -63,7 +64,7 @@ def _dry_run(settings: "SweepSettings") -> None:
         print(search_run.describe(search))
 
 
-def _run(settings: "SweepSettings", began: float) -> None:
+def _run(settings: "SweepSettings", began: float, ending: Ending) -> None:
     from jaxrl_ft.commands import user_modules
     from jaxrl_ft.sweeps import cluster
     from jaxrl_ft.training import devices
@@ -74,40 +75,47 @@ def _run(settings: "SweepSettings", began: float) -> None:
     with cluster.joined(
         flags.ray, cpus=flags.cpus_per_worker, layout=flags.layout, modules=modules, tell=_log
     ) as workers:
-        _sweep(settings, workers, began)
+        _sweep(settings, workers, began, ending)
 
 
 def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float) -> None:
+def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, ending: Ending) -> None:
     from jaxrl_ft.commands import output, search_run, sweep_output
     from jaxrl_ft.commands.progress import Compilation
     from jaxrl_ft.store import run_directory
     from jaxrl_ft.sweeps import directory
 
+    # On workers a run's error is a BatchError; a ValueError there is a worker that differs from this process.
+    running = ending.running if workers is None else nullcontext
     with directory.claimed(run_directory.create(settings.out)) as out, Compilation().listening() as compilation:
         directory.write_plan(out, settings.plan())
         output.write_config(settings)
-        agents = _agents(settings, workers)
+        agents = _agents(settings, workers, running)
         search = _search(settings, agents, workers)
-        found, notes = search_run.Outcome({}, ()) if search is None else search_run.run(search, out, workers)
+        with running():
+            found, notes = search_run.Outcome({}, ()) if search is None else search_run.run(search, out, workers)
         settings = replace(settings, methods=settings.methods | found)
         study, finished = _study(settings, agents), directory.cells(out)
         most = most_runs(settings, study.plan, workers) if len(finished) < len(study.plan.specs) else 0
         study = study.limited(most)
         sweep_output.log_start(study, len(finished), workers)
-        for cell in study.spread(workers, list(finished), diverged=True):
-            sweep_output.keep(settings, study, finished, cell)
+        with running():
+            for cell in study.spread(workers, list(finished), diverged=True):
+                sweep_output.keep(settings, study, finished, cell)
         seconds = time.monotonic() - began
         spent = f"of which {compilation.seconds:.1f} s tracing and compiling {compilation.summary()}"
         took = f"The runs took {seconds:.1f} s, {spent if workers is None else f'on {workers.workers} workers of Ray'}."
-        sweep_output.write_report(settings, finished, took, notes)
+        with ending.running():
+            sweep_output.write_report(settings, finished, took, notes)
         print(f"Took {time.monotonic() - began:.1f} s in all.")
 
 
-def _agents(settings: "SweepSettings", workers: "Cluster | None") -> "Agents":
+def _agents(
+    settings: "SweepSettings", workers: "Cluster | None", running: Callable[[], AbstractContextManager[None]]
+) -> "Agents":
     """The agents to fine-tune: given, pretrained by an earlier call on this directory, or pretrained now."""
     from jaxrl_ft.store import checkpoints, run_directory
     from jaxrl_ft.training.finetune import pretrain
@@ -121,7 +129,8 @@ def _agents(settings: "SweepSettings", workers: "Cluster | None") -> "Agents":
             pretrain, settings.source, seeds=flags.seeds, steps=flags.pretrain_steps, seed=flags.seed, num_evals=2
         )
         # On a worker, whose devices are those that the runs go on with.
-        checkpoints.save(train() if workers is None else workers.call(train), path)
+        with running():
+            checkpoints.save(train() if workers is None else workers.call(train), path)
     return checkpoints.load(path)
 
 

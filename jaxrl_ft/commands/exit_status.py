@@ -20,6 +20,13 @@ class Ending:
         self.checked = False
         """whether a ValueError can no longer be the user's mistake; it is then raised with its traceback"""
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Set `checked` while the context lasts; it stays set after an error, for `run` to read."""
+        before, self.checked = self.checked, True
+        yield
+        self.checked = before
+
 
 def run(command: Callable[[Sequence[str] | None, Ending], None], argv: Sequence[str] | None) -> int:
     """Run a command; returns 0, 1 if files cannot be written, 2 for a mistake, 130 after SIGINT, 143 after SIGTERM.

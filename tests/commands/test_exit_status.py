@@ -62,6 +62,20 @@ def test_pretrained_agents_are_something(interrupt, agents, saved, tmp_path, mon
         assert last_line(capsys) == NOTHING
 
 
+def test_an_error_inside_a_run_is_shown_with_its_traceback(saved, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise ValueError("inside")
+
+    monkeypatch.setattr("jaxrl_ft.sweeps.compare.compare", broken)
+    monkeypatch.setattr("jaxrl_ft.sweeps.compare.Study.spread", broken)
+    monkeypatch.setattr("jaxrl_ft.training.finetune.pretrain", broken)
+    monkeypatch.setattr(sweep, "most_runs", lambda *_: 4)
+    for command in (train, sweep):
+        for flags in ([], ["--agents", str(saved)]):
+            with pytest.raises(ValueError, match="inside"):
+                command.main([*flags, "--out", str(tmp_path / command.__name__ / str(len(flags)))])
+
+
 def test_what_is_ignored_stays_ignored(tmp_path, monkeypatch, capsys):
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
