@@ -5,11 +5,12 @@ from collections.abc import Hashable
 import jax
 
 from jaxrl_ft.core import tree
-from jaxrl_ft.core.policy import Network
-from jaxrl_ft.core.types import PyTree
+from jaxrl_ft.core.policy import Network, Policy
+from jaxrl_ft.core.types import Memory, Params, PyTree, Statistics
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.method import Method
+from jaxrl_ft.methods.penalties import Penalty, Source
 from jaxrl_ft.methods.warm_starts import Probe
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training.agents import Agents
@@ -99,3 +100,38 @@ def sizes(task: Task) -> str:
     space = task.action_space
     actions = f"{space.size} continuous" if isinstance(space, Box) else f"{space.num_actions} discrete"
     return f"{task.obs_size} observations, {actions} actions"
+
+
+def check_first(agents: Agents, penalty: Penalty) -> None:
+    """Refuse a penalty towards the parameters before any training where those have other shapes.
+
+    Raises:
+        ValueError: they have; the first such path is named.
+    """
+    first, now = tree.flatten(agents.init_params), tree.flatten(agents.params)
+    path = next((path for path in first if path in now and first[path].shape != now[path].shape), None)
+    if path is not None and (penalty.needs_init_params or _reads_first(agents, penalty)):
+        raise ValueError(
+            f"method.penalty: {type(penalty).__name__} holds near the parameters before any training, in which "
+            f"{path} has shape {first[path].shape[1:]}, not {now[path].shape[1:]}"
+        )
+
+
+def _reads_first(agents: Agents, penalty: Penalty) -> bool:
+    """Whether what a penalty remembers depends on the parameters before any training, found by tracing its `init`.
+
+    False for a penalty that asks for source experience, of which there is none yet; it must say so itself.
+    """
+    if penalty.source_steps:
+        return False
+    params, statistics = tree.take((agents.params, agents.statistics), 0)
+
+    def remember(first: Params, params: Params, statistics: Statistics) -> Memory:
+        policy = Policy(params, statistics, agents.network)
+        return penalty.init(jax.random.key(0), agents.algo, policy, Source(policy, first))
+
+    # The present parameters stand for the first ones, whose other shapes could end the trace.
+    traced = jax.make_jaxpr(remember)(params, params, statistics).jaxpr
+    firsts = traced.invars[: len(jax.tree.leaves(params))]
+    read = [*traced.outvars, *(variable for step in traced.eqns for variable in step.invars)]
+    return any(variable is one for variable in read for one in firsts)

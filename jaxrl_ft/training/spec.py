@@ -17,7 +17,7 @@ from jaxrl_ft.methods.optimizers import Optimizer
 from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.compatibility import check_fits, fresh_shapes, named_part, same_sizes, sizes
+from jaxrl_ft.training.compatibility import check_first, check_fits, fresh_shapes, named_part, same_sizes, sizes
 from jaxrl_ft.training.keys import Seeds, seeds_of
 
 
@@ -151,7 +151,7 @@ def finetune_spec(agents: Agents, target: Task, method: Method, budget: Budget, 
     budget = budget._replace(steps=budget.steps - paid)
     spec = training_spec(*configs, agents.source, target, agents.num_seeds, budget)
     _check_source(agents, target, method)
-    _check_first(agents, method)
+    check_first(agents, method.penalty)
     _check_keep(agents, target, method)
     shapes, _ = fresh_shapes(agents.algo, agents.network, target)
     check_fits(method, tree.take(agents.params, 0) if same_sizes(agents.task, target) else shapes, shapes)
@@ -180,22 +180,6 @@ def _check_source(agents: Agents, target: Task, method: Method) -> None:
         raise ValueError(f"method.imagination.source_share: imagines the source beside the target, but {reason}")
     if method.data.uses_source:
         raise ValueError(f"method.data: {type(method.data).__name__} mixes source and target, but {reason}")
-
-
-def _check_first(agents: Agents, method: Method) -> None:
-    """Refuse a penalty towards the parameters before any training where those have other shapes.
-
-    Raises:
-        ValueError: they have; the first such path is named.
-    """
-    if not method.penalty.needs_init_params:
-        return
-    first, now = tree.flatten(agents.init_params), tree.flatten(agents.params)
-    for path in (path for path in first if path in now and first[path].shape != now[path].shape):
-        raise ValueError(
-            f"method.penalty: {type(method.penalty).__name__} holds near the parameters before any training, in which "
-            f"{path} has shape {first[path].shape[1:]}, not {now[path].shape[1:]}"
-        )
 
 
 def _check_keep(agents: Agents, target: Task, method: Method) -> None:

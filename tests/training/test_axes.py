@@ -9,6 +9,7 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.config import config
+from jaxrl_ft.training.spec import Budget, finetune_spec
 
 RESTING = ft.Rates(policy_start=1.0, value_start=1.0)
 """Nothing trains, so that an optimizer's state ends as it began."""
@@ -114,7 +115,16 @@ class HeldToFirst(ft.Penalty):
         return self.coef * sum(jax.tree.leaves(distances))
 
 
-@pytest.mark.parametrize("penalty", [ft.L2Init(), ft.InFeR(), HeldToFirst()], ids=["l2init", "infer", "own"])
+@config
+class Unsaid(HeldToFirst):
+    """The same penalty, which does not say what it needs."""
+
+    needs_init_params = False
+
+
+@pytest.mark.parametrize(
+    "penalty", [ft.L2Init(), ft.InFeR(), HeldToFirst(), Unsaid()], ids=["l2init", "infer", "own", "unsaid"]
+)
 def test_what_held_before_the_network_grew_is_refused(penalty, agents, target, nothing_runs):
     """Agents whose networks are wider than they were before any training, as after Net2Wider."""
     narrow = jax.tree.map(lambda leaf: leaf[..., :2], agents.init_params)
@@ -123,6 +133,17 @@ def test_what_held_before_the_network_grew_is_refused(penalty, agents, target, n
         ValueError, match=r"method\.penalty: .* in which policy/dense_0/bias has shape \(2,\), not \(8,\)"
     ):
         ft.finetune(grown, target, ft.Method(penalty=penalty))
+
+
+@pytest.mark.parametrize("name", ft.PENALTIES)
+def test_a_penalty_that_does_not_read_the_first_parameters_is_not_refused_for_them(name, agents, target, nothing_runs):
+    penalty = ft.PENALTIES[name]
+    grown = replace(agents, init_params=jax.tree.map(lambda leaf: leaf[..., :2], agents.init_params))
+    if penalty.needs_init_params:
+        with pytest.raises(ValueError, match="before any training, in which"):
+            finetune_spec(grown, target, ft.Method(penalty=penalty), Budget())
+    else:
+        assert finetune_spec(grown, target, ft.Method(penalty=penalty), Budget()).method.penalty == penalty
 
 
 def test_a_penalty_of_a_users_own_holds_near_the_first_parameters(agents, target, tiny):
