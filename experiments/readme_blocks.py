@@ -55,11 +55,36 @@ def methods() -> str:
     return "\n".join(["| method | what it does |", "|---|---|", *rows])
 
 
+def throughput() -> list[tuple[str, str]]:
+    """Rows on speed and compile time beside other programs, and on one core."""
+    speed = read("throughput.json")
+    conditions = {"idle": "", "busy": ", beside a process that keeps a core busy"}
+    peers = {"rejax": "rejax 0.1.3", "purejaxrl": "PureJaxRL"}
+    rows = []
+    for condition, where in conditions.items():
+        rates = {name: f"{np.median(found):,.0f}" for name, found in speed[condition]["env_steps_per_second"].items()}
+        ratio = speed[condition]["ratio"]
+        ratios = {name: "{median:.2f} ({min:.2f} to {max:.2f})".format(**found) for name, found in ratio.items()}
+        names = [name for name in peers if name in ratios]
+        what = "PPO, 8 seeds x 4 envs x 128 steps, 4 epochs x 4 minibatches, env steps/s"
+        listed = ", ".join(["jaxrl_ft", *(peers[name] for name in names)])
+        rows.append((f"{what}{where}: {listed}", ", ".join(rates[name] for name in ("jaxrl_ft", *names))))
+        rows += [
+            (f"jaxrl_ft over {peers[name]}{where}, round by round: median (min to max)", ratios[name]) for name in names
+        ]
+    two_over_one = speed["idle"]["ratio"]["jaxrl_ft on one core"]
+    rows.append(("jaxrl_ft on two cores over one", "{median:.2f} ({min:.2f} to {max:.2f})".format(**two_over_one)))
+    total = {name: f"{seconds:.1f} s" for name, seconds in speed["compile_total"].items()}
+    names = [name for name in peers if name in total]
+    what = "tracing, lowering and XLA, of all programs of a training by jaxrl_ft, of the one of each other"
+    listed = ", ".join(["jaxrl_ft", *(peers[name] for name in names)])
+    rows.append((f"{what}: {listed}", ", ".join(total[name] for name in ("jaxrl_ft", *names))))
+    return rows
+
+
 def measurements() -> str:
-    solve, speed, job = read("solve.json"), read("throughput.json"), read("main_job.json")["seconds"]
+    solve, job = read("solve.json"), read("main_job.json")["seconds"]
     steps, seeds = solve["steps_to_solve"], solve["seeds"]
-    ours, theirs = (sorted(speed["env_steps_per_second"][name]) for name in ("jaxrl_ft", "rejax"))
-    compiling = speed["compile_total"]
     rows = [
         ("main job from an empty compilation cache, process start to end", f"{job['cold']:.0f} s"),
         ("the same with a warm cache", f"{job['warm']:.0f} s"),
@@ -69,15 +94,7 @@ def measurements() -> str:
             f"{steps['quantile 0.5']:,.0f}, {steps['quantile 0.9']:,.0f}, {steps['quantile 1.0']:,.0f}",
         ),
         ("of these, solved at the end of 40,960 env steps", f"{solve['solved_at_the_end']} of {seeds}"),
-        (
-            "PPO, 8 seeds x 4 envs x 128 steps, 4 epochs x 4 minibatches, env steps/s: jaxrl_ft, rejax 0.1.3",
-            f"{ours[len(ours) // 2]:,}, {theirs[len(theirs) // 2]:,}",
-        ),
-        ("ratio, pair by pair: median (min to max)", "{median:.2f} ({min:.2f} to {max:.2f})".format(**speed["ratio"])),
-        (
-            "compiling that training program (trace, lower, XLA): jaxrl_ft, rejax",
-            f"{compiling['jaxrl_ft']:.1f} s, {compiling['rejax']:.1f} s",
-        ),
+        *throughput(),
     ]
     return "\n".join(["| on 2 CPU cores | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)])
 

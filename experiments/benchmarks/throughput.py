@@ -1,91 +1,144 @@
-"""PPO throughput and compile time beside rejax 0.1.3, with the same settings, alternating in one run.
+"""PPO throughput and compile time beside rejax 0.1.3 and PureJaxRL, and on two cores against one, in one run.
 
-    python experiments/benchmarks/throughput.py --peer PEER/bin/python
+    python experiments/benchmarks/throughput.py --rejax PEER/bin/python --purejaxrl PEER/bin/python CHECKOUT
 
-PEER is an environment made as `peers/rejax_ppo.py` says. Both train 8 seeds x 4 environments x 128 steps, 4 epochs x
-4 minibatches, 2x64 tanh, from initialisation to trained parameters; jaxrl_ft evaluates twice besides, as it always
-does. Compile times are tracing, lowering and XLA of the training program alone, with the persistent cache off and after
-a smaller training has done all imports. The peer runs with the flags of its own choice. Writes
-experiments/results/throughput.json.
+PEER and CHECKOUT are made as `peers/rejax_ppo.py` and `peers/purejaxrl_ppo.py` say; either may be left out. All train 8
+seeds x 4 environments x 128 steps, 4 epochs x 4 minibatches, 2x64 tanh, entropy 0.01, for 200,000 steps a seed from
+initialisation to trained parameters; jaxrl_ft evaluates twice besides, as it always does.
+
+Each is a process that trains only while asked. All train once before anything is timed. A round then asks jaxrl_ft,
+jaxrl_ft on one core, and each peer, one after the other; ratios are of one round. Rounds are repeated beside a process
+that keeps a core busy, without the one of one core. Peers run with XLA flags of their own choice, on all cores.
+
+Compile times are tracing, lowering and XLA with the persistent cache off: of all programs of jaxrl_ft's first
+training, and of the one program of each peer. Writes experiments/results/throughput.json.
 """
 
 import argparse
+import contextlib
+import importlib.metadata
 import json
 import os
 import pathlib
 import subprocess
-import time
+import sys
+from collections.abc import Iterator
 
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+import numpy as np
 
-import jax
-
-import jaxrl_ft as ft
-
-SEEDS, STEPS, ROUNDS = 8, 163_840, 5
-PPO = ft.PPO(num_envs=4, num_steps=128, num_epochs=4, num_minibatches=4, gamma=0.98, gae_lambda=0.9)
+SEEDS, STEPS = 8, 200_000
 RESULTS = pathlib.Path(__file__).parents[1] / "results" / "throughput.json"
-PEER = pathlib.Path(__file__).parent / "peers" / "rejax_ppo.py"
+PEERS = pathlib.Path(__file__).parent / "peers"
+OURS, ONE_CORE = "jaxrl_ft", "jaxrl_ft on one core"
 
 
-class CompileTimes:
-    """Seconds of tracing, lowering and compiling by program, as JAX reports them."""
+class Peer:
+    """A process that trains when asked.
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        jax.monitoring.register_event_duration_secs_listener(self.listen)
+    Args:
+        python: the Python of its environment.
+        script: its file in `peers/`, with its own arguments.
+        cores: the cores it may use; all without.
+    """
 
-    def listen(self, event: str, seconds: float, **details: object) -> None:
-        """Adds one duration."""
-        if event.startswith("/jax/core/compile/"):
-            name = f"{details.get('fun_name', '')} {event.rsplit('/', 1)[1]}"
-            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+    def __init__(self, python: str, *script: str, cores: set[int] | None = None) -> None:
+        arguments = [python, str(PEERS / script[0]), *script[1:], "--seeds", str(SEEDS), "--steps", str(STEPS)]
+        dropped = {"XLA_FLAGS"} if python == sys.executable else {"XLA_FLAGS", "PYTHONPATH"}
+        environment = {name: value for name, value in os.environ.items() if name not in dropped}
+        self.process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment | {"JAX_ENABLE_COMPILATION_CACHE": "false"},
+            # Before JAX is imported, which counts the cores.
+            preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
+        )
+
+    def ask(self, command: str) -> dict[str, float]:
+        """The answer to one command."""
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.process.args} ended at {command!r}; run it by hand to see why")
+        return json.loads(line)
+
+    def rate(self) -> float:
+        """Env steps per second of one training of all seeds."""
+        answer = self.ask("run")
+        return answer["env_steps"] / answer["seconds"]
 
 
-def train(seed: int, seeds: int = SEEDS) -> float:
-    """Env steps per second of one training of all seeds."""
-    start = time.perf_counter()
-    task = ft.make_task("CartPole-v1")
-    ft.pretrain(task, algo=PPO, seeds=seeds, steps=STEPS, seed=seed, num_evals=2, eval_episodes=1)
-    return seeds * STEPS / (time.perf_counter() - start)
+@contextlib.contextmanager
+def busy_core() -> Iterator[None]:
+    """One process that keeps a core busy."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
-def ask(peer: subprocess.Popen, command: str) -> dict:
-    peer.stdin.write(command + "\n")
-    peer.stdin.flush()
-    return json.loads(peer.stdout.readline())
+def spread(values: list[float]) -> dict[str, float]:
+    return {"median": float(np.median(values)), "min": min(values), "max": max(values)}
+
+
+def measure(peers: dict[str, Peer], rounds: int) -> dict[str, dict]:
+    """Env steps per second of each, and of jaxrl_ft over each other, round by round."""
+    rates: dict[str, list[float]] = {name: [] for name in peers}
+    for _ in range(rounds):
+        for name, peer in peers.items():
+            rates[name].append(peer.rate())
+    ratios = {name: [a / b for a, b in zip(rates[OURS], rates[name])] for name in peers if name != OURS}
+    return {
+        "env_steps_per_second": {name: [round(rate) for rate in found] for name, found in rates.items()},
+        "ratio": {name: spread(values) for name, values in ratios.items()},
+    }
+
+
+def settings() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rejax", metavar="PYTHON", help="the Python of the peer's environment")
+    parser.add_argument("--purejaxrl", nargs=2, metavar=("PYTHON", "CHECKOUT"), help="its Python, and its folder")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=pathlib.Path, default=RESULTS)
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", required=True, help="the Python of the peer's environment")
-    arguments = [parser.parse_args().peer, str(PEER), "--seeds", str(SEEDS), "--steps", str(STEPS)]
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    peer = subprocess.Popen(
-        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    )
-    theirs_compile = ask(peer, "compile")
-    train(0, seeds=2)
-    times = CompileTimes()
-    train(0)
-    ours_compile = {name: seconds for name, seconds in times.seconds.items() if name.split()[0] in ("collect", "learn")}
-    ask(peer, "run")
-    ours, theirs = [], []
-    for i in range(ROUNDS):
-        ours.append(train(i + 1))
-        answer = ask(peer, "run")
-        theirs.append(answer["env_steps"] / answer["seconds"])
-    peer.communicate("quit\n")
-    ratios = sorted(a / b for a, b in zip(ours, theirs))
-    result = {
-        "env_steps_per_second": {"jaxrl_ft": [round(x) for x in ours], "rejax": [round(x) for x in theirs]},
-        "ratio": {"min": ratios[0], "median": ratios[len(ratios) // 2], "max": ratios[-1]},
-        "compile_seconds": {"jaxrl_ft": ours_compile, "rejax": theirs_compile},
-        "compile_total": {"jaxrl_ft": sum(ours_compile.values()), "rejax": sum(theirs_compile.values())},
-        "machine": {"cores": os.cpu_count(), "jax": jax.__version__, "device": jax.devices()[0].device_kind},
+    options = settings()
+    peers = {OURS: Peer(sys.executable, "jaxrl_ft_ppo.py")}
+    peers[ONE_CORE] = Peer(sys.executable, "jaxrl_ft_ppo.py", cores={min(os.sched_getaffinity(0))})
+    if options.rejax:
+        peers["rejax"] = Peer(options.rejax, "rejax_ppo.py")
+    if options.purejaxrl:
+        peers["purejaxrl"] = Peer(options.purejaxrl[0], "purejaxrl_ppo.py", options.purejaxrl[1])
+    try:
+        # What one imports would slow what another compiles.
+        for peer in peers.values():
+            peer.ask("ready")
+        devices = {name: peers[name].ask("devices")["devices"] for name in (OURS, ONE_CORE)}
+        compiling = {name: peer.ask("compile") for name, peer in peers.items()}
+        for peer in peers.values():
+            peer.rate()
+        result = {"idle": measure(peers, options.rounds)}
+        with busy_core():
+            both = {name: peer for name, peer in peers.items() if name != ONE_CORE}
+            result["busy"] = measure(both, options.rounds)
+    finally:
+        for peer in peers.values():
+            peer.process.kill()
+            peer.process.communicate()
+    result |= {
+        "compile_seconds": compiling,
+        "compile_total": {name: sum(seconds.values()) for name, seconds in compiling.items()},
+        "machine": {"cores": os.cpu_count(), "jax": importlib.metadata.version("jax"), "devices": devices},
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    options.out.parent.mkdir(exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 

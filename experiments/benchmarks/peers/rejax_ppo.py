@@ -6,12 +6,9 @@ rejax needs gymnax 0.0.9 (it does not run on gymnax 1.x), hence an environment o
     PEER/bin/python -m pip install rejax==0.1.3 gymnax==0.0.9 jax==0.10.2 jaxlib==0.10.2 six "setuptools<81"
     PEER/bin/python experiments/benchmarks/peers/rejax_ppo.py --seeds 8 --steps 40960
 
-Commands, one a line on standard input; each answers with one line of JSON on standard output:
+Commands are those of `protocol.py`, and
 
-    compile    {"trace_s", "compile_s"}: `jit(vmap(train)).lower(keys)`, then `.compile()`
-    run        {"seconds", "env_steps"}: the compiled program once, under new keys, until its result is ready
     evaluate   {"first_return", "last_return"}: mean return over seeds of the last run's policies, untrained and trained
-    quit       ends; so does the end of the input
 
 What is timed is rejax's own `PPO.train` under `jit(vmap(...))`, as its authors document it: building the networks, the
 optimizers and the first environment states, then every iteration. Evaluation is left out in rejax's favour: its
@@ -22,17 +19,13 @@ value loss, and one value bootstrap for both kinds of episode end. Thread and de
 """
 
 import argparse
-import contextlib
-import json
-import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import rejax
 import rejax.evaluate
+from protocol import Program, serve
 
 
 def settings() -> argparse.Namespace:
@@ -56,11 +49,11 @@ def build(options: argparse.Namespace) -> tuple[rejax.PPO, int]:
         num_epochs=4,
         num_minibatches=4,
         learning_rate=2.5e-3,
-        gamma=0.98,
-        gae_lambda=0.9,
+        gamma=0.99,
+        gae_lambda=0.95,
         clip_eps=0.2,
         vf_coef=0.5,
-        ent_coef=0.0,
+        ent_coef=0.01,
         max_grad_norm=0.5,
         total_timesteps=steps,
         eval_freq=steps,
@@ -69,38 +62,12 @@ def build(options: argparse.Namespace) -> tuple[rejax.PPO, int]:
     return algo.replace(eval_callback=lambda algo, state, key: ()), steps
 
 
-class Session:
-    """What the commands share: the compiled program, the keys used so far and the last trained states."""
+class Session(Program):
+    """The compiled program, the keys used so far and the last trained states."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.algo, self.steps = build(options)
-        self.seeds = options.seeds
-        self.runs = 0
-        self.program: Callable[[jax.Array], Any] | None = None
-        self.keys = self.new_keys()
-        self.trained: Any = None
-
-    def new_keys(self) -> jax.Array:
-        """One key per seed, others after each run."""
-        return jax.random.split(jax.random.fold_in(jax.random.PRNGKey(0), self.runs), self.seeds)
-
-    def compile(self) -> dict[str, float]:
-        """Seconds to trace and to compile the whole training."""
-        start = time.perf_counter()
-        lowered = jax.jit(jax.vmap(lambda key: self.algo.train(key)[0])).lower(self.keys)
-        traced = time.perf_counter()
-        self.program = lowered.compile()
-        return {"trace_s": traced - start, "compile_s": time.perf_counter() - traced}
-
-    def run(self) -> dict[str, float]:
-        """Seconds of one training of all seeds, and the environment steps they took together."""
-        if self.program is None:
-            self.compile()
-        self.runs += 1
-        self.keys = jax.block_until_ready(self.new_keys())
-        start = time.perf_counter()
-        self.trained = jax.block_until_ready(self.program(self.keys))
-        return {"seconds": time.perf_counter() - start, "env_steps": self.seeds * self.steps}
+        self.algo, steps = build(options)
+        super().__init__(lambda key: self.algo.train(key)[0], options.seeds, steps)
 
     def evaluate(self) -> dict[str, float]:
         """Mean episode return of 32 episodes per seed, before and after the last run; actions are sampled."""
@@ -118,17 +85,8 @@ class Session:
 
 
 def main() -> None:
-    # Libraries may print while they are imported or traced; standard output is for answers alone.
-    answers = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr):
-        session = Session(settings())
-        commands = {"compile": session.compile, "run": session.run, "evaluate": session.evaluate}
-        for line in sys.stdin:
-            word = line.strip()
-            if word == "quit":
-                break
-            answer = commands[word]() if word in commands else {"error": f"{word!r} is not one of {list(commands)}"}
-            print(json.dumps(answer), file=answers, flush=True)
+    session = Session(settings())
+    serve({"compile": session.compile, "run": session.run, "evaluate": session.evaluate})
 
 
 if __name__ == "__main__":
