@@ -4,21 +4,19 @@ import time
 from dataclasses import replace
 from typing import NamedTuple
 
-import jax
 import numpy as np
 import psutil
 
 from jaxrl_ft.core import tree
-from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.sweeps.cluster import Cluster
 from jaxrl_ft.sweeps.plan import Batch, Plan, make_plan
-from jaxrl_ft.training import devices, loop
-from jaxrl_ft.training.collect import World, collect
-from jaxrl_ft.training.initial_state import Position, begin, given
-from jaxrl_ft.training.per_run import Program
+from jaxrl_ft.training import devices
+from jaxrl_ft.training.collect import World
+from jaxrl_ft.training.initial_state import begin, given
 from jaxrl_ft.training.preparation.prepare import prepare
 from jaxrl_ft.training.spec import Spec
-from jaxrl_ft.training.update import Run, learn
+from jaxrl_ft.training.stretch import advance, stretch
+from jaxrl_ft.training.update import Run, State
 
 SHARE = 0.5
 """Of the memory that is free: what programs may take by default."""
@@ -29,7 +27,7 @@ class StartedBatch(NamedTuple):
 
     world: World
     run: Run
-    position: Position
+    state: State
     width: int
     """runs of the program"""
 
@@ -61,14 +59,15 @@ def _started(plan: Plan, batch: Batch) -> StartedBatch:
     prepared = [prepare(spec) for spec in specs]
     runs = tree.concatenate([given(one.spec, one.start) for one in prepared])
     width = max(batch.width, len(runs.run.seed))
-    return StartedBatch(*begin(devices.pad(runs, width)), width)
+    world, run, state, _ = begin(devices.pad(runs, width))
+    return StartedBatch(world, run, state, width)
 
 
 def _measured(started: StartedBatch) -> Estimate:
-    memory, (world, run, position, width) = _memory(started), started
-    position, _ = loop.advance(world, run, position, 0, 1)
+    memory, (world, run, state, width) = _memory(started), started
+    state, *_ = advance(world, run, state, 0, 1)
     start = time.perf_counter()
-    jax.block_until_ready(loop.advance(world, run, position, 1, 2))
+    advance(world, run, state, 1, 2)
     return Estimate(memory, time.perf_counter() - start, width)
 
 
@@ -78,19 +77,11 @@ def _without_paying(spec: Spec) -> Spec:
 
 
 def _memory(started: StartedBatch) -> int:
-    """Bytes of the larger of the two programs of an update, on all devices."""
-    world, run, position, _ = started
-    index, carry = np.int32(0), position.state.carry
-    collected = (world, position.policy, carry, position.memory, index)
-    rows = collect.placed(*collected)[2]
-    learned = (run, position.state, carry.statistics, rows, index)
-    return max(_bytes(collect, collected), _bytes(learn, learned)) * devices.mesh().size
-
-
-def _bytes(program: Program, args: tuple[PyTree, ...]) -> int:
-    analysis = program.lower(*args).compile().memory_analysis()
+    """Bytes of the program that trains, on all devices."""
+    world, run, state, _ = started
+    analysis = stretch.lower(world, run, state, np.int32(0), np.int32(1)).compile().memory_analysis()
     held = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
-    return int(held + analysis.temp_size_in_bytes)
+    return int(held + analysis.temp_size_in_bytes) * devices.mesh().size
 
 
 def free_memory(processes: int = 1) -> int:

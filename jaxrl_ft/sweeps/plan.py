@@ -28,7 +28,7 @@ class Batch:
     width: int
     """runs of the program, those that fill it up included; 0 where the cell trains by itself"""
     program: int
-    """number of the program that learns; -1 for cells that do not train"""
+    """number of the program that trains; -1 for cells that do not train"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Plan:
 
     @property
     def num_programs(self) -> int:
-        """Programs that learn; each has its own compilation."""
+        """Programs that train; each has its own compilation."""
         return len({batch.program for batch in self.batches} - {-1})
 
     @property
@@ -105,7 +105,7 @@ def make_plan(specs: Sequence[Spec], most: int = 0, wide: int = 0) -> Plan:
         # What is filled up costs a little, and another width costs programs of its own.
         width = wide if given or 4 * natural >= wide else natural
         width, held = (0, 1) if alone else (width, max(1, width // max(num for _, (_, num) in parts)))
-        program = programs.setdefault((outline.learned, width or first.num_members), len(programs))
+        program = programs.setdefault((outline.trained, width or first.num_members), len(programs))
         for i in range(0, len(parts), held):
             chosen = parts[i : i + held]
             batches.append(Batch(tuple(n for n, _ in chosen), tuple(p for _, p in chosen), width, program))

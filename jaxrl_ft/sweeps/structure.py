@@ -14,7 +14,7 @@ from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.warm_starts import Probe
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.collect import collect, enter
+from jaxrl_ft.training.collect import enter
 from jaxrl_ft.training.compatibility import fresh_shapes, same_sizes
 from jaxrl_ft.training.initial_state import Given, Start, first_state, given
 from jaxrl_ft.training.keys import Seeds
@@ -31,8 +31,8 @@ class Outline(NamedTuple):
     """to the programs, before the first update"""
     untouched: Hashable
     """to the evaluation while the method pays for a look"""
-    learned: Hashable
-    """to the program that learns"""
+    trained: Hashable
+    """to the program that trains"""
 
 
 # A sweep asks for the same few of thousands of cells, and tracing one takes tens of milliseconds.
@@ -54,7 +54,7 @@ def outline(spec: Spec) -> Outline:
         spec = replace(spec, num_runs=1)
         begun = start(one, spec)
         runs = _one(given(spec, begun))
-        _KNOWN[known] = Outline(_outlined(runs), _outlined(_one(begun.base)), _outlined(_learned(runs)))
+        _KNOWN[known] = Outline(_outlined(runs), _outlined(_one(begun.base)), _outlined(_trained(runs)))
     return _KNOWN[known]
 
 
@@ -96,14 +96,13 @@ def start(one: Agents, spec: Spec) -> Start:
     return prepare.starting(spec, *tree.zeros(parts, 1))
 
 
-def _learned(given: Given) -> PyTree:
-    """What one run hands to the program that learns."""
+def _trained(given: Given) -> PyTree:
+    """What one run hands to the program that trains."""
     world, run = given.world, given.run
-    carry, memory = jax.eval_shape(enter.one, world, given.policy, given.source)
-    parts = (carry, given.penalty, given.source, given.old, given.keep)
-    frozen, state, policy, _ = jax.eval_shape(first_state.one, run, *parts)
-    _, _, rows, _ = jax.eval_shape(collect.one, world, policy, carry, memory, np.int32(0))
-    return replace(run, base=frozen), state, carry.statistics, rows
+    begun = jax.eval_shape(enter.one, world, given.policy, given.source)
+    parts = (given.penalty, given.source, given.old, given.keep)
+    frozen, state, _ = jax.eval_shape(first_state.one, run, *begun, *parts)
+    return world, replace(run, base=frozen), state
 
 
 def _one_run(agents: Agents) -> Agents:

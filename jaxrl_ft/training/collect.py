@@ -22,7 +22,7 @@ class World:
     """What a run collects in, which never changes; under vmap every leaf has a leading axis of runs.
 
     It holds no adapter, penalty, optimizer or intervention, so that methods that differ in these alone share the
-    program that collects.
+    program that makes their first environments.
     """
 
     algo: AnyAlgorithm
@@ -72,7 +72,6 @@ def enter(world: World, policy: Policy, source: Source) -> tuple[PyTree, Tree]:
     return world.algo.init_carry(carry_key, tasks, policy), world.data.init(data_key, source)
 
 
-@per_run(shared=("index",))
 def collect(
     world: World, policy: Policy, carry: HasStatistics, memory: Tree, index: jax.Array
 ) -> tuple[PyTree, Tree, Rows, Metrics]:

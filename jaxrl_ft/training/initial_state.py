@@ -20,7 +20,7 @@ from jaxrl_ft.training.collect import World, enter
 from jaxrl_ft.training.keys import ADAPTER, FREEZE, INIT, INTERVENTION, MEMBER, PENALTY, Seeds, seeds_of, stream_key
 from jaxrl_ft.training.per_run import per_run
 from jaxrl_ft.training.spec import Spec
-from jaxrl_ft.training.update import Memory, Run, State, evaluated_policy, policy_of, run_key
+from jaxrl_ft.training.update import Memory, Run, State, evaluated_policy, run_key
 
 
 class Start(NamedTuple):
@@ -60,18 +60,6 @@ class Given(NamedTuple):
     source: Source
     old: PyTree
     keep: PyTree
-
-
-class Position(NamedTuple):
-    """The runs between two updates, on the devices."""
-
-    state: State
-    memory: Tree
-    """what the data axis remembers"""
-    policy: Policy
-    """the policy that collects next"""
-    answer: Policy
-    """the policy to evaluate"""
 
 
 @per_run()
@@ -130,23 +118,24 @@ def given(spec: Spec, start: Start) -> Given:
     return Given(world, run, policy, penalty, source, old, keep)
 
 
-def begin(runs: Given) -> tuple[World, Run, Position]:
-    """The runs on the devices, and their state before the first update."""
+def begin(runs: Given) -> tuple[World, Run, State, Policy]:
+    """The runs on the devices, their state before the first update, and the policy to evaluate then."""
     world, run, policy, penalty, source, old, keep = devices.put(runs, len(runs.run.seed))
     carry, memory = enter.placed(world, policy, source)
-    frozen, state, *policies = first_state.placed(run, carry, penalty, source, old, keep)
-    return world, replace(run, base=frozen), Position(state, memory, *policies)
+    frozen, state, answer = first_state.placed(run, carry, memory, penalty, source, old, keep)
+    return world, replace(run, base=frozen), state, answer
 
 
 @per_run()
 def first_state(
-    run: Run, carry: HasStatistics, penalty: Penalty, source: Source, old: PyTree, keep: Keep | None
-) -> tuple[Tree, State, Policy, Policy]:
+    run: Run, carry: HasStatistics, data: Tree, penalty: Penalty, source: Source, old: PyTree, keep: Keep | None
+) -> tuple[Tree, State, Policy]:
     """The state before the first update.
 
     Args:
         run: what the run was given; its base is where training starts.
         carry: fresh environments.
+        data: what the data axis remembers.
         penalty: the method's penalty, whose term the run has.
         source: what may be remembered of the agent that is being fine-tuned.
         old: state of the optimizer that trained the agent, or None.
@@ -155,7 +144,6 @@ def first_state(
     Returns:
         frozen: what the adapter holds fixed.
         state: before the first update.
-        policy: the policy that collects first.
         answer: the policy to evaluate.
     """
     # What an adapter draws is one draw for all members of a population, or their mean would have no meaning.
@@ -164,6 +152,7 @@ def first_state(
     delta = run.adapter.init(adapter_key, frozen)
     policy = Policy(run.adapter.merge(frozen, delta), run.statistics, run.network)
     memory = Memory(
+        data=data,
         penalty=penalty.init(run_key(run, PENALTY), run.algo, policy, source),
         intervention=run.intervention.init(run_key(run, INTERVENTION), run.algo, policy),
     )
@@ -171,7 +160,7 @@ def first_state(
     if keep is not None:
         opt_state = run.optimizer.inherit(opt_state, old, keep)
     state, run = State(delta, opt_state, carry, memory), replace(run, base=frozen)
-    return frozen, state, policy_of(run, state), evaluated_policy(run, state)
+    return frozen, state, evaluated_policy(run, state)
 
 
 def tasks_of(spec: Spec, start: Start) -> Task:

@@ -16,13 +16,14 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.control import Numbers
 from jaxrl_ft.methods.finish import Finish
 from jaxrl_ft.training import control, devices
-from jaxrl_ft.training.collect import World, collect
+from jaxrl_ft.training.collect import World
 from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
-from jaxrl_ft.training.initial_state import Position, Start, begin, given, member_seeds, tasks_of
+from jaxrl_ft.training.initial_state import Start, begin, given, member_seeds, tasks_of
 from jaxrl_ft.training.keys import Seeds, seeds_of
 from jaxrl_ft.training.per_run import per_run
 from jaxrl_ft.training.spec import Spec
-from jaxrl_ft.training.update import Run, learn
+from jaxrl_ft.training.stretch import Pace, Sums, advance
+from jaxrl_ft.training.update import Run, State
 
 
 class Progress(NamedTuple):
@@ -39,12 +40,6 @@ class Progress(NamedTuple):
     metrics: dict[str, np.ndarray]
     """means over the updates since the last moment, by run, [R]; sums of episodes under `rollout/`"""
 
-
-_AHEAD = 32
-"""Updates that may wait for the devices; what they hold of memory is bounded by it"""
-
-Sums = dict[str, np.ndarray]
-"""Metrics summed over updates, by run, [R]"""
 
 Job = tuple[Spec, Start]
 Callback = Callable[[Progress], None]
@@ -96,33 +91,34 @@ def train_together(jobs: Sequence[Job], width: int = 0, callback: Callback | Non
     """
     spec, start = jobs[0]
     _report(callback, jobs, "compiling", 0)
-    world, run, position = begin(_filled(tree.concatenate([given(*job) for job in jobs]), width))
+    world, run, state, answer = begin(_filled(tree.concatenate([given(*job) for job in jobs]), width))
     where = _filled(tree.concatenate([_where(*job) for job in jobs]), width)
     controller = control.Controller(spec.method, spec.num_updates, sum(job.num_members for job, _ in jobs))
     evaluations = evaluation_updates(spec.num_updates, spec.num_evals)
     # A copy, for the state is given away to the first update.
-    first = jax.tree.map(np.array, jax.device_get(position.state.delta))
-    curve, curve_steps, before, paid = [], [], 0, start.probe_steps
+    first = jax.tree.map(np.array, jax.device_get(state.delta))
+    curve, curve_steps, before, paid, pace = [], [], 0, start.probe_steps, Pace()
     if paid and start.base is not None:
         untouched = _filled(tree.concatenate([start.base for _, start in jobs]), width)
         curve.append(_mean_return(spec, untouched, where, 0))
         curve_steps.append(0)
     for point in sorted({*evaluations.tolist(), *controller.points, spec.num_updates}):
-        position, sums = advance(world, run, position, before, point)
+        sums: Sums = {}
+        if point > before:
+            state, answer, sums = advance(world, run, state, before, point, pace)
         controller.record(sums)
-        answer = answer_of(spec, start, position.answer, controller.scores)
+        chosen = answer_of(spec, start, answer, controller.scores)
         if point in evaluations:
-            curve.append(_mean_return(spec, answer, where, point))
+            curve.append(_mean_return(spec, chosen, where, point))
             curve_steps.append(paid + point * spec.env_steps_per_update)
         _report(callback, jobs, "training", point, point - before, sums)
         if point in controller.points:
-            run, position = _act(spec, start, controller, world, run, position)
+            run, state = _act(spec, start, controller, world, run, state, answer)
             paid += spec.method.control.spent() // (spec.method.control.stretches - 1)
         before = point
     ends = np.stack(curve, axis=1) if curve else np.zeros((len(where[1].seeds), 0))
-    state, memory = position.state, (position.state.memory, position.memory)
-    answer, held, opt_state, memory = jax.device_get((answer, state.delta, state.opt_state, memory))
-    end = _End(answer, ends, np.array(curve_steps), first, held, opt_state, memory, controller.left_out)
+    chosen, held, opt_state, memory = jax.device_get((chosen, state.delta, state.opt_state, state.memory))
+    end = _End(chosen, ends, np.array(curve_steps), first, held, opt_state, memory, controller.left_out)
     return _results(jobs, end)
 
 
@@ -185,34 +181,6 @@ def _filled(runs: PyTree, width: int) -> PyTree:
     return devices.pad(runs, max(width, len(jax.tree.leaves(runs)[0])))
 
 
-def advance(world: World, run: Run, position: Position, start: int, stop: int) -> tuple[Position, Sums]:
-    """Updates start, ..., stop - 1 of every run, and their metrics summed; no metrics when the two are equal.
-
-    The host runs ahead of the devices; every `_AHEAD` updates it waits for them, so that a long stretch queues no more.
-
-    Args:
-        world: what the runs collect in.
-        run: what the runs were given.
-        position: of the runs; its state is donated.
-        start: number of the first update.
-        stop: number after the last one.
-    """
-    waiting: list[dict[str, jax.Array]] = []
-    sums: Sums = {}
-    for number in range(start, stop):
-        index, before = np.int32(number), position.state.carry
-        carry, memory, rows, rollout = collect.placed(world, position.policy, before, position.memory, index)
-        state = position.state._replace(carry=carry)
-        state, policy, answer, metrics = learn.placed(run, state, before.statistics, rows, index)
-        position = Position(state, memory, policy, answer)
-        waiting.append({**metrics, **rollout})
-        if len(waiting) == _AHEAD or number == stop - 1:
-            for one in jax.device_get(waiting):
-                sums = {name: sums.get(name, np.float32(0)) + value for name, value in one.items()}
-            waiting = []
-    return position, sums
-
-
 def answer_of(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> Policy:
     """The policy that each run would end with now: the best of a population, or what the finish makes."""
     method, num = spec.method, spec.num_runs
@@ -239,18 +207,18 @@ def finish(part: Finish, base: Tree, members: Tree) -> Tree:
 
 
 def _act(
-    spec: Spec, start: Start, controller: control.Controller, world: World, run: Run, position: Position
-) -> tuple[Run, Position]:
-    """Return the run and the position after the control has acted."""
+    spec: Spec, start: Start, controller: control.Controller, world: World, run: Run, state: State, answer: Policy
+) -> tuple[Run, State]:
+    """Return the run and the state after the control has acted."""
     num = spec.num_members
     numbers = Numbers(*devices.trim((run.optimizer, run.penalty), num))
     (optimizer, penalty), parents = controller.act(
-        spec.algo, position.answer, world, numbers, member_seeds(spec, start), spec.task
+        spec.algo, answer, world, numbers, member_seeds(spec, start), spec.task
     )
     optimizer, penalty = devices.put((optimizer, penalty), num)
     if not np.array_equal(parents, np.arange(num)):
-        position = devices.put(tree.take(devices.trim(position, num), parents), num)
-    return replace(run, optimizer=optimizer, penalty=penalty), position
+        state = devices.put(tree.take(devices.trim(state, num), parents), num)
+    return replace(run, optimizer=optimizer, penalty=penalty), state
 
 
 def mean_return(spec: Spec, start: Start, policy: Policy, point: int) -> np.ndarray:

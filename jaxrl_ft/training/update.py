@@ -1,4 +1,4 @@
-"""The second half of an update as a pure function: gradient steps. Everything that learns goes through here."""
+"""One update as a pure function: experience, then gradient steps. Everything that learns goes through here."""
 
 from typing import NamedTuple
 
@@ -16,17 +16,16 @@ from jaxrl_ft.methods.interventions import Intervention
 from jaxrl_ft.methods.optimizers import Optimizer
 from jaxrl_ft.methods.penalties import Penalty
 from jaxrl_ft.rl.algorithm import AnyAlgorithm, HasStatistics
-from jaxrl_ft.training.collect import Rows
+from jaxrl_ft.training.collect import Rows, World, collect
 from jaxrl_ft.training.keys import STEPS, stream_key
-from jaxrl_ft.training.per_run import per_run
 
 
 @config
 class Run:
     """What a run is given and never changes; under vmap every leaf has a leading axis of runs.
 
-    It has no task, no warm start and of the penalty only its term: methods that differ in where their experience comes
-    from, in where they start or in what they remember share the program.
+    It has no task, no warm start and of the penalty only its term: methods that differ in where they start or in what
+    they remember share the program.
     """
 
     algo: AnyAlgorithm
@@ -50,6 +49,7 @@ class Run:
 class Memory(NamedTuple):
     """What the parts of a method remember."""
 
+    data: Tree
     penalty: Tree
     intervention: Tree
 
@@ -79,10 +79,26 @@ def evaluated_policy(run: Run, state: State) -> Policy:
     return policy_of(run, state._replace(delta=delta))
 
 
-@per_run(shared=("index",), donate=("state",))
-def learn(
-    run: Run, state: State, statistics: Tree, rows: Rows, index: jax.Array
-) -> tuple[State, Policy, Policy, Metrics]:
+def update(world: World, run: Run, state: State, index: jax.Array) -> tuple[State, Metrics]:
+    """Update `index` of a run: experience, then the gradient steps on it.
+
+    Args:
+        world: what the run collects in.
+        run: what the run was given.
+        state: what updates change.
+        index: number of the update, from 0.
+
+    Returns:
+        state: after the update.
+        metrics: means over the gradient steps, and sums over the episodes that ended.
+    """
+    carry, data, rows, collected = collect(world, policy_of(run, state), state.carry, state.memory.data, index)
+    after = state._replace(carry=carry, memory=state.memory._replace(data=data))
+    after, learned = learn(run, after, state.carry.statistics, rows, index)
+    return after, {**learned, **collected}
+
+
+def learn(run: Run, state: State, statistics: Statistics, rows: Rows, index: jax.Array) -> tuple[State, Metrics]:
     """The gradient steps of update `index`.
 
     Args:
@@ -94,8 +110,6 @@ def learn(
 
     Returns:
         state: after the update.
-        policy: the policy that collects next.
-        answer: the policy to evaluate.
         metrics: means over the gradient steps.
     """
     progress = index / run.num_updates
@@ -112,7 +126,7 @@ def learn(
     others = jnp.roll(indices, -1, axis=0) if run.penalty.other_batch else indices
     state, metrics = jax.lax.scan(step, state, (numbers, indices, others))
     state = _after_update(run, state, rows.data, Moment(progress, first + indices.shape[0]))
-    return state, policy_of(run, state), evaluated_policy(run, state), jax.tree.map(jnp.mean, metrics)
+    return state, jax.tree.map(jnp.mean, metrics)
 
 
 def _gradient_step(
