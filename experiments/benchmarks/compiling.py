@@ -52,8 +52,7 @@ def work() -> dict[str, Any]:
     return {
         "methods": len(ft.METHODS),
         "seeds": SEEDS,
-        "training_programs": programs["learn"],
-        "collecting_programs": programs["collect"],
+        "training_programs": programs["stretch"],
         "programs": dict(programs.most_common()),
         "compiling_s": compilation.seconds,
         "parts_s": dict(spent.most_common()),

@@ -22,7 +22,7 @@ from jaxrl_ft.training.per_run import Program
 
 RESULTS = Path(__file__).parents[1] / "results"
 SEEDS = 16
-TRAINING = ("collect", "learn", "stretch")
+TRAINING = ("stretch",)
 """The programs that run at every update, those of them that there are."""
 FREE = {"constant", "reshape", "return", "optimization_barrier", "tuple", "get_tuple_element"}
 """Operations that move and compute no numbers."""

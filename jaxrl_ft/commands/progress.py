@@ -138,7 +138,7 @@ class Compilation:
 
     def summary(self) -> str:
         """How many programs were compiled or read from the cache, in words."""
-        training, others = self.programs["learn"], self.programs.total() - self.programs["learn"]
+        training, others = self.programs["stretch"], self.programs.total() - self.programs["stretch"]
         cache = jax.config.values["jax_compilation_cache_dir"]
         hits = f"; {self.cache_hits} came from the cache in {cache}" if cache else ""
         return f"{training} training program{'s' * (training != 1)} and {others} others{hits}"

@@ -16,9 +16,10 @@ from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.ppo import PPO
-from jaxrl_ft.training import loop, status
+from jaxrl_ft.training import loop
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import fresh_shapes
+from jaxrl_ft.training.evaluation import status
 from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
 from jaxrl_ft.training.initial_state import Start, fresh_policy
 from jaxrl_ft.training.loop import Callback, Result

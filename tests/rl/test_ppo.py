@@ -57,8 +57,8 @@ def one_update(run, state, index, task):
     shared = {name: getattr(run, name) for name in ("algo", "network", "seed", "index", "num_updates")}
     world = collect.World(**shared, data=ft.DATA["target"], source=task, task=task, guide=None)
     policy, statistics = update.policy_of(run, state), state.carry.statistics
-    carry, _, rows, metrics = collect.collect.one(world, policy, state.carry, {}, index)
-    state, *_ = update.learn.one(run, state._replace(carry=carry), statistics, rows, index)
+    carry, _, rows, metrics = collect.collect(world, policy, state.carry, {}, index)
+    state, _ = update.learn(run, state._replace(carry=carry), statistics, rows, index)
     return (carry, rows.data, rows.indices, metrics), state
 
 
@@ -66,7 +66,7 @@ def one_update(run, state, index, task):
 def first_state(run, source):
     tasks = collect.environments(TASK, run.algo.num_envs)
     carry = run.algo.init_carry(jax.random.key(8), tasks, source.policy)
-    return initial_state.first_state.one(run, carry, run.penalty, source, None, None)[1]
+    return initial_state.first_state.one(run, carry, {}, run.penalty, source, None, None)[1]
 
 
 @functools.cache

@@ -27,8 +27,8 @@ LAPACK = {
 }  # fmt: skip
 HOST = {"pure_callback", "io_callback", "debug_callback", "infeed", "outfeed", "ffi_call", "debug_print"}
 NAMES = [
-    "collect", "diverge", "enter", "evaluate_episodes", "evaluate_on_each", "finish", "first_state", "fresh", "gather",
-    "learn", "record_episodes", "signs", "starts", "transitions", "validation_tasks", "warm_start",
+    "diverge", "enter", "evaluate_episodes", "evaluate_on_each", "finish", "first_state", "fresh", "gather",
+    "record_episodes", "signs", "starts", "stretch", "transitions", "validation_tasks", "warm_start",
 ]  # fmt: skip
 ALGO = ft.PPO(num_envs=2, num_steps=4, num_epochs=2, num_minibatches=2)
 
@@ -112,9 +112,9 @@ def test_every_program_is_known():
     assert sorted(found) == sorted(PROGRAMS) == NAMES
 
 
-def test_what_is_jitted_is_a_program_or_a_policy_to_deploy():
+def test_what_is_jitted_is_a_program_a_part_of_one_or_a_policy_to_deploy():
     files = {str(file.relative_to(PACKAGE)) for file in PACKAGE.rglob("*.py") if "jax.jit" in file.read_text()}
-    assert files == {"training/agents.py", "training/per_run.py"}
+    assert files == {"training/agents.py", "training/per_run.py", "training/stretch.py"}
 
 
 def test_cuda_takes_a_policy_to_deploy(agents, monkeypatch):
@@ -163,9 +163,8 @@ def test_no_method_needs_lapack_or_the_host(names, recorder):
         assert recorder.names(name), f"{name} was never traced"
     starts = {jax.tree.structure(ft.METHODS[name].warm_start) for name in names if ft.METHODS[name].trains}
     assert len(recorder.names("warm_start")) == len(starts)
-    assert len(recorder.names("learn")) >= 5
-    training = [found for name in ("collect", "learn") for found in recorder.names(name)]
-    assert all({"shard_map", "scan", "dot_general"} <= found for found in training)
+    assert len(recorder.names("stretch")) >= 5
+    assert all({"shard_map", "while", "scan", "dot_general"} <= found for found in recorder.names("stretch"))
     assert_clean(recorder)
 
 

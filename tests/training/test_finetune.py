@@ -16,7 +16,7 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.training.devices import Layout, pad, trim
 
-PROGRAMS = ("fresh", "enter", "first_state", "collect", "learn", "evaluate_episodes")
+PROGRAMS = ("fresh", "enter", "first_state", "stretch", "evaluate_episodes")
 RESULTS = ("params", "statistics", "init_params", "opt_state", "env_steps", "curve", "curve_steps")
 
 

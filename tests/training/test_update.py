@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 import jaxrl_ft as ft
-from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.training import collect, devices, initial_state, keys, loop, update
-from jaxrl_ft.training.initial_state import Position
+from jaxrl_ft.training import collect, initial_state, keys, update
 
 ALGO = ft.PPO(num_envs=2, num_steps=8, num_epochs=1, num_minibatches=1, normalize_obs=True)
 NETWORK = ft.MLP(width=3, depth=1)
@@ -40,10 +38,7 @@ def once(source):
     """A function from run, state and number of the update to the state after it, and its metrics."""
 
     def take(run, state, index):
-        policy, statistics = update.policy_of(run, state), state.carry.statistics
-        carry, _, rows, _ = collect.collect.one(world_of(run, source), policy, state.carry, {}, index)
-        after, _, _, metrics = update.learn.one(run, state._replace(carry=carry), statistics, rows, index)
-        return after, metrics
+        return update.update(world_of(run, source), run, state, index)
 
     return jax.jit(take)
 
@@ -55,11 +50,11 @@ def whole(run):
 
 @pytest.fixture(scope="module")
 def beginnings(run, source, whole):
-    """What stands before the first update: what is fixed, the state, who collects, whom to evaluate."""
+    """What stands before the first update: what is fixed, the state, whom to evaluate."""
 
     def both(run, source, whole):
-        carry, _ = collect.enter.one(world_of(run, source), whole.policy, whole)
-        return initial_state.first_state.one(run, carry, run.penalty, whole, None, None)
+        begun = collect.enter.one(world_of(run, source), whole.policy, whole)
+        return initial_state.first_state.one(run, *begun, run.penalty, whole, None, None)
 
     return jax.jit(both)(run, source, whole)
 
@@ -93,24 +88,6 @@ def test_what_is_trained_is_the_delta_alone(run, start, once, same):
     assert not same(after.delta, start.delta)
     assert same(after.memory, start.memory)
     assert jax.tree.structure(after) == jax.tree.structure(start)
-
-
-def test_a_stretch_is_its_updates_one_after_the_other(run, source, beginnings, same):
-    many = devices.put(tree.repeat(jax.tree.map(np.asarray, (world_of(run, source), run)), 2), 2)
-
-    def stand():
-        return devices.put(tree.repeat(jax.tree.map(np.asarray, Position(beginnings[1], {}, *beginnings[2:])), 2), 2)
-
-    position, entropy = stand(), np.float32(0)
-    for index in range(3):
-        position, metrics = loop.advance(*many, position, index, index + 1)
-        entropy += metrics["policy/entropy"]
-    together, sums = loop.advance(*many, stand(), 0, 3)
-    assert same(together, position)
-    np.testing.assert_array_equal(sums["policy/entropy"], entropy)
-    assert same(together.policy.params, together.state.delta) and same(together.policy, together.answer)
-    nothing, none = loop.advance(*many, stand(), 2, 2)
-    assert same(nothing, stand()) and none == {}
 
 
 def test_the_streams_of_a_run_are_distinct_from_its_updates():

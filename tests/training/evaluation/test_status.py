@@ -9,7 +9,8 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.training import loop, status
+from jaxrl_ft.training import loop
+from jaxrl_ft.training.evaluation import status
 from jaxrl_ft.training.evaluation.episodes import Outcome, expected_return, possible_share
 from jaxrl_ft.training.initial_state import Start
 from jaxrl_ft.training.loop import Result
