@@ -224,8 +224,7 @@ class PPO:
     def _orders(self, key: Key) -> Int[Array, "G B"]:
         num = self.steps_per_update()
         bits = jax.random.bits(key, (self.num_epochs, num), jnp.uint32)
-        # Ties among 32-bit draws are rare and only make the order of the tied pair the original one.
-        order = jnp.argsort(bits, axis=-1).astype(jnp.int32)
+        order = rollout.order(bits).astype(jnp.int32)
         return order.reshape((self.num_epochs * self.num_minibatches, -1))
 
     def loss(self, policy: Policy, carry: Carry, batch: Batch) -> tuple[Float[Array, ""], Metrics]:

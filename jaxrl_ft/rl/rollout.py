@@ -5,13 +5,17 @@ from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Shaped, UInt32
 
 from jaxrl_ft.core.types import Draws, EnvState, Key
 from jaxrl_ft.envs.task import Task
 
 Age: TypeAlias = Float[Array, " N"] | None
 _Running: TypeAlias = tuple[Float[Array, "N O"], EnvState, Age]
+
+
+_PACKED = 512
+"""Rows at most whose numbers leave enough random bits beside them in 32."""
 
 
 class Transition(NamedTuple):
@@ -100,3 +104,21 @@ def count_episodes(episodes: Episodes, transitions: Transition) -> tuple[Episode
     episodes, (ended, returns, lengths) = jax.lax.scan(step, episodes, (transitions.reward, done))
     sums = {"num": ended.sum(dtype=jnp.float32), "episode_return": returns.sum(), "episode_length": lengths.sum()}
     return episodes, sums
+
+
+def order(bits: UInt32[Array, "*B M"]) -> UInt32[Array, "*B M"]:
+    """The order of the M rows by their random bits: a random permutation along the last axis.
+
+    Of few rows each number is put into the low bits of what it is sorted by, and sorting one array is five times as
+    fast on a CPU as sorting two. Rows whose remaining bits tie, which have a chance below 2^-22 for each pair, keep
+    their order, as do rows of equal bits.
+
+    Args:
+        bits: uniform random, [..., M].
+    """
+    num = bits.shape[-1]
+    if num > _PACKED:
+        return jnp.argsort(bits, axis=-1).astype(jnp.uint32)
+    low = jnp.uint32((1 << (num - 1).bit_length()) - 1)
+    numbers: Array = jax.lax.sort((bits & ~low) | jnp.arange(num, dtype=jnp.uint32)) & low
+    return numbers
