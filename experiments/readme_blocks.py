@@ -138,7 +138,7 @@ def compiling() -> str:
     cold, warm = (read("compiling.json")[state] for state in ("cold", "warm"))
     return (
         f"All {cold['methods']} methods, with {cold['seeds']} agents on one target, run "
-        f"{cold['training_programs']} programs that learn and {cold['collecting_programs']} that collect: "
+        f"{cold['training_programs']} training programs: "
         f"{cold['compiling_s']:.0f} s of tracing and compiling from an empty cache, {warm['compiling_s']:.0f} s with a "
         "warm one (`experiments/benchmarks/compiling.py`)."
     )

@@ -225,7 +225,7 @@ class PPO:
         num = self.steps_per_update()
         bits = jax.random.bits(key, (self.num_epochs, num), jnp.uint32)
         # Fused with what gathers by it, the sums over a batch would be taken in another order: other bits.
-        order = jax.lax.optimization_barrier(rollout.order(bits).astype(jnp.int32))
+        order: Array = jax.lax.optimization_barrier(rollout.order(bits).astype(jnp.int32))
         return order.reshape((self.num_epochs * self.num_minibatches, -1))
 
     def loss(self, policy: Policy, carry: Carry, batch: Batch) -> tuple[Float[Array, ""], Metrics]:
