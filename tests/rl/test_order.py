@@ -19,6 +19,19 @@ def test_rows_come_in_the_order_of_their_bits(num):
     np.testing.assert_array_equal(jax.jit(order)(bits), np.argsort(bits, axis=-1))
 
 
+@pytest.mark.parametrize("num", [2, 256, 512])
+def test_pairs_that_differ_in_their_lowest_bits_alone_are_in_order_too(num):
+    generator = np.random.default_rng(num)
+    pairs = np.tile(np.arange(num // 2, dtype=np.uint32), 2) << 22
+    bits = generator.permuted(np.tile(pairs, (20, 1)), axis=-1) | generator.integers(0, 4, (20, num), dtype=np.uint32)
+    np.testing.assert_array_equal(jax.jit(order)(bits), np.argsort(bits, axis=-1, kind="stable"))
+
+
+def test_rows_of_which_many_tie_stay_a_permutation():
+    bits = np.random.default_rng(0).integers(0, 4, (50, 300), dtype=np.uint32)
+    assert np.all(np.sort(jax.jit(order)(bits), axis=-1) == np.arange(300))
+
+
 @pytest.mark.parametrize("num", [5, 600])
 def test_rows_of_equal_bits_keep_their_order(num):
     np.testing.assert_array_equal(order(jnp.full((num,), 7, jnp.uint32)), np.arange(num))
