@@ -55,42 +55,7 @@ class Adam(Optimizer):
         moments, *rest = state
         anew = pace.begins & (jnp.asarray(self.local_time) > 0.5)
         moments = moments._replace(count=jnp.where(anew, 0, moments.count))
-        if not self._gated:
-            return super()._step(grads, (moments, *rest), group, pace)
-        step, moments = _gated(moments, grads, pace.moves, self)
-        decayed = step + self.weight_decay * tree.ravel(group)
-        return -1.0 * self.learning_rate * decayed * (pace.shape * pace.factor), (moments, *rest)
-
-    def _chosen(self, moves: jax.Array, after: PyTree, before: PyTree) -> PyTree:
-        if not self._gated:
-            return super()._chosen(moves, after, before)
-        moments, *rest = after
-        return (moments._replace(count=jnp.where(moves, moments.count, before[0].count)), *rest)
-
-    @property
-    def _gated(self) -> bool:
-        """Whether the step chooses the moments itself."""
-        return type(self) is Adam and not self.per_entry and not self.cautious
-
-
-def _gated(
-    state: optax.ScaleByAdamState, grads: jax.Array, moves: jax.Array, adam: Adam
-) -> tuple[jax.Array, optax.ScaleByAdamState]:
-    """The step of `optax.scale_by_adam` where the vector moves, and the moments, which stay where it does not.
-
-    The moments are chosen before the step is made of them. So XLA has no use for the old ones any more, writes the new
-    ones in their place in one pass, and need not copy or compute them twice.
-    """
-    mu = optax.tree.update_moment(grads, state.mu, adam.beta1, 1)
-    nu = optax.tree.update_moment(grads, state.nu, adam.beta2, 2)
-    count = cast(jax.Array, optax.safe_increment(state.count))
-    mu, nu = jax.lax.optimization_barrier(tree.where(moves, (mu, nu), (state.mu, state.nu)))
-    mean = optax.tree.bias_correction(mu, adam.beta1, count)
-    if adam.nesterov:
-        ahead = optax.tree.bias_correction(mu, adam.beta1, count + 1)
-        mean = adam.beta1 * ahead + (1 - adam.beta1) * optax.tree.bias_correction(grads, adam.beta1, count)
-    step = mean / (jnp.sqrt(optax.tree.bias_correction(nu, adam.beta2, count)) + adam.eps)
-    return step, optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
+        return super()._step(grads, (moments, *rest), group, pace)
 
 
 def _counted(beta1: float, beta2: float, eps: float, nesterov: bool) -> optax.GradientTransformation:

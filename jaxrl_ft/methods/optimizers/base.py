@@ -57,8 +57,6 @@ class Pace(NamedTuple):
     """factor of every entry [P]"""
     begins: jax.Array
     """whether this is the first step of an update, bool"""
-    moves: jax.Array
-    """which entries move, bool: a scalar, or [P] with `per_entry`"""
 
 
 @config
@@ -184,9 +182,6 @@ class Optimizer:
         step, after = stepped(self._group(group), grads, state, tree.ravel(group))
         return step * (pace.shape * pace.factor), after
 
-    def _chosen(self, moves: jax.Array, after: PyTree, before: PyTree) -> PyTree:
-        return (keeping.choose if self.per_entry else tree.where)(moves, after, before)
-
     def _init(self, params: Tree) -> OptState:
         inner = {name: self._start(group) for name, group in params.items()}
         fresh = {}
@@ -223,11 +218,10 @@ class Optimizer:
                 before = keeping.anchored(before, state.fresh[name], tree.ravel(group))
             factor = tree.ravel(jax.tree.map(lambda f, p: jnp.full(p.shape, f), factors[name], group))
             factor = self.rates.tuned(factor, flat[name], group)
+            step, after = self._step(clipped[name], before, group, Pace(shape, factor, state.progress != progress))
             moves = active[name] & finite & ~stopped
-            pace = Pace(shape, factor, state.progress != progress, moves)
-            step, after = self._step(clipped[name], before, group, pace)
             updates[name] = tree.unravel(jnp.where(moves, step, 0.0), group)
-            inner[name] = self._chosen(moves, after, before)
+            inner[name] = (keeping.choose if self.per_entry else tree.where)(moves, after, before)
         skipped = state.skipped + jnp.where(finite, 0, 1)
         fresh = {name: jnp.zeros_like(entries) for name, entries in state.fresh.items()}
         return updates, OptState(inner, skipped, stopped, jnp.asarray(progress, jnp.float32), multiplier, fresh)
