@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pathlib
 import signal
 import socket
 from contextlib import contextmanager
@@ -42,6 +43,19 @@ def _record(event: str, duration: float, **details: object) -> None:
 
 
 jax.monitoring.register_event_duration_secs_listener(_record)
+
+
+# Linux ends a process of more than 65,530 memory maps, of which every compiled program keeps some.
+_MAPS, _MOST_MAPS = pathlib.Path("/proc/self/maps"), 40_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_memory_maps():
+    """Forget all compiled programs between modules once they keep many memory maps."""
+    yield
+    if _MAPS.exists() and len(_MAPS.read_bytes().splitlines()) > _MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 class Compilations:
