@@ -2,7 +2,6 @@
 
 import gc
 import os
-import pathlib
 import signal
 import socket
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ shape_checks.install()
 from helpers.trees import drawn  # noqa: E402
 
 from jaxrl_ft.training import devices  # noqa: E402
+from jaxrl_ft.training.per_run import forget_when_many  # noqa: E402
 
 if version("jaxlib").startswith("0.10."):
     # Programs of tiny shapes take longer to compile than to run, and so compile faster; XLA ends a process that gets a
@@ -45,17 +45,11 @@ def _record(event: str, duration: float, **details: object) -> None:
 jax.monitoring.register_event_duration_secs_listener(_record)
 
 
-# Linux ends a process of more than 65,530 memory maps, of which every compiled program keeps some.
-_MAPS, _MOST_MAPS = pathlib.Path("/proc/self/maps"), 40_000
-
-
 @pytest.fixture(scope="module", autouse=True)
 def few_memory_maps():
-    """Forget all compiled programs between modules once they keep many memory maps."""
+    """The suite compiles thousands of small programs, most of which no later module needs."""
     yield
-    if _MAPS.exists() and len(_MAPS.read_bytes().splitlines()) > _MOST_MAPS:
-        jax.clear_caches()
-        gc.collect()
+    forget_when_many(share=0.25)
 
 
 class Compilations:

@@ -20,7 +20,7 @@ from jaxrl_ft.training.collect import World
 from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
 from jaxrl_ft.training.initial_state import Start, begin, given, member_seeds, tasks_of
 from jaxrl_ft.training.keys import Seeds, seeds_of
-from jaxrl_ft.training.per_run import per_run
+from jaxrl_ft.training.per_run import forget_when_many, per_run
 from jaxrl_ft.training.spec import Spec
 from jaxrl_ft.training.stretch import Pace, Sums, advance
 from jaxrl_ft.training.update import Run, State
@@ -90,6 +90,7 @@ def train_together(jobs: Sequence[Job], width: int = 0, callback: Callback | Non
         callback: as in `train`, of all groups together.
     """
     spec, start = jobs[0]
+    forget_when_many()
     _report(callback, jobs, "compiling", 0)
     world, run, state, answer = begin(_filled(tree.concatenate([given(*job) for job in jobs]), width))
     where = _filled(tree.concatenate([_where(*job) for job in jobs]), width)

@@ -12,8 +12,10 @@ floats.
 """
 
 import functools
+import gc
 import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import jax
 
@@ -95,3 +97,27 @@ class Program:
         # The layout is static too, so that every one has programs of its own.
         static = tuple(range(self._first + 1))
         return jax.jit(many, static_argnums=static, donate_argnums=self._donate, compiler_options=options)
+
+
+MAPS, ALLOWED = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
+
+
+def forget_when_many(share: float = 0.5) -> bool:
+    """Forget all compiled programs once this process has a large share of the memory maps that Linux allows it.
+
+    Every program on a CPU keeps several hundred of the 65,530 maps that are usual, and a process that needs more ends
+    with a segmentation fault. What is needed again comes from the compilation cache.
+
+    Args:
+        share: of those allowed, above which it is time.
+
+    Returns:
+        forgotten: whether it was time to.
+    """
+    if not (MAPS.exists() and ALLOWED.exists()):
+        return False
+    many = MAPS.read_bytes().count(b"\n") > share * int(ALLOWED.read_text())
+    if many:
+        jax.clear_caches()
+        gc.collect()
+    return many

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxrl_ft as ft
 from jaxrl_ft.training import devices
-from jaxrl_ft.training.per_run import PROGRAMS, Program
+from jaxrl_ft.training.per_run import PROGRAMS, Program, forget_when_many
 
 TRACED = []
 
@@ -72,3 +73,24 @@ def test_a_name_belongs_to_one_program(program):
 def test_static_arguments_come_first_and_shared_ones_last(static, shared, program):
     with pytest.raises(ValueError, match="moments: static arguments must come first and shared ones last"):
         Program(moments, static=static, shared=shared, donate=())
+
+
+@pytest.mark.parametrize("limit, forgotten", [(10, True), (10**9, False)])
+def test_programs_are_forgotten_before_their_memory_maps_are_too_many(limit, forgotten, tmp_path, monkeypatch):
+    maps, allowed = tmp_path / "maps", tmp_path / "allowed"
+    maps.write_text("one map\n" * 6)
+    allowed.write_text(f"{limit}\n")
+    cleared = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
+    monkeypatch.setattr("jaxrl_ft.training.per_run.MAPS", maps)
+    monkeypatch.setattr("jaxrl_ft.training.per_run.ALLOWED", allowed)
+    assert forget_when_many() == forgotten == bool(cleared)
+    allowed.unlink()
+    assert not forget_when_many()
+
+
+def test_forgotten_programs_are_made_again_with_the_same_results(agents, target, tiny):
+    first = ft.finetune(agents, target, "full", **tiny.budget)
+    jax.clear_caches()
+    again = ft.finetune(agents, target, "full", **tiny.budget)
+    np.testing.assert_array_equal(first.curve, again.curve)
