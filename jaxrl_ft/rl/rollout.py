@@ -120,7 +120,7 @@ def order(bits: UInt32[Array, "*B M"]) -> UInt32[Array, "*B M"]:
     if num > _PACKED:
         return jnp.argsort(bits, axis=-1).astype(jnp.uint32)
     low = jnp.uint32((1 << (num - 1).bit_length()) - 1)
-    numbers = jax.lax.sort((bits & ~low) | jnp.arange(num, dtype=jnp.uint32)) & low
+    numbers = jax.lax.sort((bits & ~low) | jax.lax.broadcasted_iota(jnp.uint32, bits.shape, bits.ndim - 1)) & low
     found = jnp.take_along_axis(bits, numbers, axis=-1)
     above = jnp.zeros_like(found[..., :1], bool)
     wrong = jnp.concatenate([found[..., :-1] > found[..., 1:], above], axis=-1)
