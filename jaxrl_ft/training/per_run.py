@@ -15,6 +15,7 @@ import functools
 import gc
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import jax
@@ -74,15 +75,24 @@ class Program:
 
     def placed(self, *args: PyTree) -> PyTree:
         """Return the results on the devices, of runs that lie there, as many as `Layout.width` says."""
-        return self._jitted(devices.layout(), *args)
+        with self._types():
+            return self._jitted(devices.layout(), *args)
 
     def lower(self, *args: PyTree) -> PyTree:
         """Return the program lowered for arguments as `placed` takes them, to be compiled and asked what it needs."""
-        return self._jitted.lower(devices.layout(), *args)
+        with self._types():
+            return self._jitted.lower(devices.layout(), *args)
 
     def trace(self, *args: PyTree) -> PyTree:
         """Return the program traced for arguments as `placed` takes them."""
-        return self._jitted.trace(devices.layout(), *args)
+        with self._types():
+            return self._jitted.trace(devices.layout(), *args)
+
+    @staticmethod
+    def _types() -> AbstractContextManager[None]:
+        """Have indices of 32 bits, whatever the user asks: XLA fuses by their type, and so rounds by it."""
+        off: AbstractContextManager[None] = jax.enable_x64(False)
+        return off
 
     @functools.cached_property
     def _jitted(self) -> PyTree:
