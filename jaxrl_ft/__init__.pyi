@@ -258,8 +258,11 @@ from .methods.warm_starts import (
     WarmStart as WarmStart,
 )
 from .nets.mlp import MLP as MLP
-from .rl.ppo import ALGOS as ALGOS
+from .rl.a2c import A2C as A2C
+from .rl.actor_critic import ActorCritic as ActorCritic
+from .rl.catalogue import ALGOS as ALGOS
 from .rl.ppo import PPO as PPO
+from .rl.reinforce import REINFORCE as REINFORCE
 from .store.checkpoints import load as load
 from .store.checkpoints import save as save
 from .sweeps.compare import compare as compare

@@ -126,7 +126,13 @@ def _agents(
         return settings.agents
     if not path.exists():
         train = partial(
-            pretrain, settings.source, seeds=flags.seeds, steps=flags.pretrain_steps, seed=flags.seed, num_evals=2
+            pretrain,
+            settings.source,
+            algo=settings.algo,
+            seeds=flags.seeds,
+            steps=flags.pretrain_steps,
+            seed=flags.seed,
+            num_evals=2,
         )
         # On a worker, whose devices are those that the runs go on with.
         with running():

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.types import PyTree
@@ -79,7 +80,9 @@ def signs(algo: AnyAlgorithm, policy: Policy, task: Task, seeds: Seeds) -> dict[
     tasks = environments(task, algo.num_envs)
     carry_key, collect_key = jax.random.split(seeds.key(SIGNS))
     carry = algo.init_carry(carry_key, tasks, policy)
-    _, data, _, _ = algo.collect(collect_key, tasks, policy, carry)
+    start = Moment(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
+    _, data, _, _ = algo.collect(collect_key, tasks, policy, carry, start)
+    data = tree.take(data, slice(algo.steps_per_update()))
 
     def loss(params: Tree) -> tuple[jax.Array, PyTree]:
         return algo.loss(policy._replace(params=params), carry, data)

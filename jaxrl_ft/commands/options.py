@@ -20,7 +20,7 @@ from jaxrl_ft.envs.catalogue import TASK_IDS
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.methods.catalogue import AXES, METHODS, RECOMMENDED
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.rl.ppo import ALGOS
+from jaxrl_ft.rl.catalogue import ALGOS
 
 PROGRAM = "python -m jaxrl_ft.train"
 OF_PRETRAINING = ("--algo", "--network", "--optimizer.", "--pretrain-steps")

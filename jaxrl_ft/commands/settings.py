@@ -32,7 +32,7 @@ from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import OPTIMIZERS, Optimizer
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
-from jaxrl_ft.rl.ppo import ALGOS
+from jaxrl_ft.rl.catalogue import ALGOS
 from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps import cells
 from jaxrl_ft.training.agents import Agents

@@ -35,7 +35,8 @@ from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
 from jaxrl_ft.methods.optimizers import Adam
 from jaxrl_ft.nets.mlp import MLP
-from jaxrl_ft.rl.ppo import PPO
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
+from jaxrl_ft.rl.catalogue import ALGOS
 from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps import cells, directory
 from jaxrl_ft.sweeps.cluster import LOCAL
@@ -50,7 +51,7 @@ PURPOSE = (
     f"methods' structures allow, and reports it. {', '.join(REFERENCES)} always run. Values behind several --shifts, "
     f"--methods, --grid or --space add up; any other flag is given once.\n\nsearch: {', '.join(SEARCHES)}"
 )
-TABLES: Mapping[str, AnyTable] = {"shifts": SHIFTS, "methods": METHODS}
+TABLES: Mapping[str, AnyTable] = {"shifts": SHIFTS, "methods": METHODS, "algo": ALGOS}
 FIRST = {
     "task and method": ("source", "shifts", "methods", "grid", "agents", "imports", "from_run"),
     "budget and output": ("seeds", "seed", "pretrain_steps", "steps", "dry_run", "out", "help_all"),
@@ -70,6 +71,8 @@ class SweepFlags(SharedFlags):
     """fine-tuning methods beside zero_shot, scratch and full; `all` for every one"""
     grid: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=V,V ...", help_behavior_hint="")] = ()
     """values of fields of the methods, such as optimizer.learning-rate=1e-4,1e-3; every combination runs"""
+    algo: Annotated[str | None, name("ppo")] = None
+    """algorithm that pretrains and fine-tunes"""
     search: Annotated[str | None, name("none")] = None
     """search the --space of each method on validation tasks, and run the best of each beside it; one of those above"""
     space: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=LOW:HIGH[:log] ...", help_behavior_hint="")] = ()
@@ -129,6 +132,11 @@ class SweepSettings(SharedSettings):
         """The arguments of `study` beside agents, targets and methods."""
         return {"budget": self.budget, "seeds": self.flags.seeds, "held_out": self.held_out}
 
+    @property
+    def algo(self) -> AnyAlgorithm:
+        """The algorithm of pretraining."""
+        return ALGOS[self.flags.algo or "ppo"]
+
     def pretraining(self) -> Spec:
         """The spec of pretraining.
 
@@ -136,7 +144,7 @@ class SweepSettings(SharedSettings):
             ValueError: an argument is not allowed.
         """
         budget = Budget(self.flags.pretrain_steps, self.flags.seed, NUM_EVALS, EVAL_EPISODES)
-        return pretraining_spec(self.source, PPO(), MLP(), Adam(), self.flags.seeds, budget)
+        return pretraining_spec(self.source, self.algo, MLP(), Adam(), self.flags.seeds, budget)
 
     def plan(self) -> dict[str, Json]:
         """Everything that decides the numbers of a sweep, as JSON; not where it is written and what it may take."""
@@ -149,6 +157,7 @@ class SweepSettings(SharedSettings):
             "methods": {name: to_json(method) for name, method in self.methods.items()},
             "held_out": {name: [[kind, to_json(task)] for kind, task in rows] for name, rows in self.held_out.items()},
             **({"pretrain_steps": flags.pretrain_steps} if self.agents is None else {}),
+            **({} if flags.algo is None else {"algo": to_json(ALGOS[flags.algo])}),
             **{name: getattr(flags, name) for name in ("seeds", "seed", "steps", "layout")},
             "num_evals": NUM_EVALS,
             "episodes": [EVAL_EPISODES, EPISODES, HELD_OUT_EPISODES],
@@ -176,6 +185,8 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
         raise ValueError("source: is not allowed with --agents, whose source is known")
     if flags.agents is not None and options.given(words, "--pretrain-steps"):
         raise ValueError("pretrain_steps: is not allowed with --agents, whose agents are trained already")
+    if flags.agents is not None and flags.algo is not None:
+        raise ValueError("algo: is not allowed with --agents, who have theirs")
     agents = None if flags.agents is None else load_agents(flags.agents)
     id = agents.source.id if agents else flags.source or "CartPole-v1"
     source = agents.source if agents else make_task(id)

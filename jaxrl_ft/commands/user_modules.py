@@ -11,7 +11,7 @@ from jaxrl_ft.core.config import modules_of
 from jaxrl_ft.core.table import AnyTable
 from jaxrl_ft.envs.shifts import SHIFTS
 from jaxrl_ft.methods.catalogue import AXES, METHODS
-from jaxrl_ft.rl.ppo import ALGOS
+from jaxrl_ft.rl.catalogue import ALGOS
 from jaxrl_ft.training import devices
 from jaxrl_ft.training.agents import Agents
 

@@ -66,6 +66,12 @@ class Method:
         """Whether any part of the optimizer's state is kept."""
         return any(floats(self.keep).values())
 
+    @property
+    def needs(self) -> dict[str, tuple[str, ...]]:
+        """What its parts ask for of an algorithm, as `rl.Algorithm.lacks` names it, by the name of the part."""
+        parts = {name: getattr(self, name).needs for name in ("warm_start", "optimizer", "intervention")}
+        return {**parts, "ent_coef": () if self.ent_coef is None else ("ent_coef",)}
+
     def spent(self) -> int:
         """Environment steps of each run on the target for look, probe and validation."""
         return self.spent_before() + self.control.spent() if self.trains else 0

@@ -45,5 +45,6 @@ def features(params: Params, network: Network, obs: Float[Array, "*B O"]) -> dic
 
     These are each network's own layers, without those of sub-networks, so that adapted networks compare to plain ones.
     """
-    groups = {group: mlp.apply(params[group], network, obs)[1] for group in ("policy", "value")}
+    present = [group for group in ("policy", "value") if group in params]
+    groups = {group: mlp.apply(params[group], network, obs)[1] for group in present}
     return {f"{group}/dense_{i}": layer for group, layers in groups.items() for i, layer in enumerate(layers)}

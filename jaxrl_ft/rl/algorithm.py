@@ -1,9 +1,11 @@
-"""The protocol of an algorithm."""
+"""The protocol of an algorithm, and what most algorithms share."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from jaxtyping import Array, Float, Int, Shaped
 
+from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.types import Key, Metrics, Params, PyTree, Statistics
 from jaxrl_ft.envs.task import Task
@@ -22,6 +24,7 @@ class HasStatistics(Protocol):
 
 Carry = TypeVar("Carry", bound=HasStatistics)
 Batch = TypeVar("Batch")
+Own = TypeVar("Own")
 
 
 class Guide(NamedTuple):
@@ -34,12 +37,49 @@ class Guide(NamedTuple):
 
 
 @runtime_checkable
+class Actor(Protocol):
+    """How parameters become actions: a config of its own, for evaluation needs nothing else of an algorithm.
+
+    Algorithms that differ in how they learn share the programs that evaluate.
+    """
+
+    def init_statistics(self, task: Task) -> Statistics:
+        """What it keeps of a task among the statistics of the policy, such as the bounds of actions."""
+
+    def distribution(self, policy: Policy, obs: Float[Array, "*B O"]) -> Distribution:
+        """The action distribution at obs [..., O]; its mode is the greedy action."""
+
+    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
+        """Activations of every hidden layer at obs [..., O]."""
+
+    def random_action(self, task: Task, noise: Float[Array, "*B A"]) -> Shaped[Array, "..."]:
+        """Actions [...] uniform over all that a task allows, from `noise` [..., A]."""
+
+    def noise(self, task: Task, key: Key, shape: tuple[int, ...]) -> Float[Array, "*B A"]:
+        """Random numbers for sampling `shape` actions of a task's distribution, from one call."""
+
+
+@runtime_checkable
 class Algorithm(Protocol[Carry, Batch]):
     """A config with a handful of pure methods; training calls them without a case for any algorithm.
 
     An algorithm hands the engine flat `data` and integer `indices` [G, B]; the engine takes G gradient steps, each on
     `data[indices[g]]`. It is generic in its carry, which lasts from update to update, and in its data.
     """
+
+    @property
+    def actor(self) -> Actor:
+        """How parameters become actions."""
+        ...
+
+    @property
+    def lacks(self) -> Mapping[str, str]:
+        """What parts of a method may ask for and this algorithm has not, each with the reason.
+
+        Known are `value` (a critic beside the policy), `ent_coef` (an entropy bonus) and `kl` (a measured divergence
+        from the policy that collected).
+        """
+        ...
 
     @property
     def num_envs(self) -> int:
@@ -58,25 +98,36 @@ class Algorithm(Protocol[Carry, Batch]):
         """Statistics of an empty normaliser; an empty dict without one."""
 
     def init_carry(self, key: Key, tasks: Task, policy: Policy) -> Carry:
-        """The first carry: simulator states, running statistics, replay, target networks."""
+        """The first carry: simulator states, running statistics, an empty replay, target networks."""
+
+    def warm_up(self, key: Key, tasks: Task, policy: Policy, carry: Carry) -> Carry:
+        """The carry after `steps_before()` environment steps; called only where there are any."""
 
     def collect(
-        self, key: Key, tasks: Task, policy: Policy, carry: Carry, guide: Guide | None = None
+        self, key: Key, tasks: Task, policy: Policy, carry: Carry, moment: Moment, guide: Guide | None = None
     ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
         """The new carry, flat data [M, ...], indices [G, B] into it, and metrics of the rollout.
 
-        With a guide, the data tell of whoever acted. Rows that are not finite enter neither the data nor the statistics
-        of the carry; `rollout/left_out` among the metrics counts them.
+        The first `steps_per_update()` rows of the data are those of the rollout; rows of a replay may follow. `moment`
+        is the position of the update: its progress, and its number in the place of a gradient step's. With a guide, the
+        data tell of whoever acted. Rows that are not finite enter neither the data nor the statistics of the carry;
+        `rollout/left_out` among the metrics counts them.
         """
 
     def loss(self, policy: Policy, carry: Carry, batch: Batch) -> tuple[Float[Array, ""], Metrics]:
-        """The scalar loss on a batch [B, ...], and its metrics; `kl` among them drives KL-aware optimizers."""
+        """The scalar loss on a batch [B, ...], and its metrics.
+
+        `kl` among them drives KL-aware optimizers; only an algorithm that `lacks` it has none.
+        """
 
     def after_step(self, params: Params, carry: Carry, indices: Int[Array, " B"], metrics: Metrics) -> Carry:
         """The carry after a gradient step: target networks, priorities; the identity unless needed."""
 
     def steps_per_update(self) -> int:
         """Environment steps that one update consumes."""
+
+    def steps_before(self) -> int:
+        """Environment steps before the first update, which the budget pays for."""
 
     def gradient_steps_per_update(self) -> int:
         """Gradient steps G that one update takes."""
@@ -92,6 +143,70 @@ class Algorithm(Protocol[Carry, Batch]):
 
     def noise(self, task: Task, key: Key, shape: tuple[int, ...]) -> Float[Array, "*B A"]:
         """Random numbers for sampling `shape` actions of a task's distribution, from one call."""
+
+    def finetuned(self: Own) -> Own:
+        """The algorithm with the numbers that it has when it fine-tunes, such as those of exploration."""
+
+    def stored_bytes(self, task: Task) -> int:
+        """Bytes that a run keeps of its experience from update to update."""
+
+    def check_task(self, task: Task) -> None:
+        """Refuse a task in which it cannot act.
+
+        Raises:
+            ValueError: it cannot; says which algorithms can.
+        """
+
+
+class Learner:
+    """What most algorithms share: actions by their actor, no replay, no warm-up, and nothing that they lack."""
+
+    actor: Actor
+    """how parameters become actions"""
+
+    @property
+    def lacks(self) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
+
+    def distribution(self, policy: Policy, obs: Float[Array, "*B O"]) -> Distribution:
+        """The action distribution at obs [..., O]."""
+        return self.actor.distribution(policy, obs)
+
+    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
+        """Activations of every hidden layer at obs [..., O], by path, [..., width] each."""
+        return self.actor.features(policy, obs)
+
+    def random_action(self, task: Task, noise: Float[Array, "*B A"]) -> Shaped[Array, "..."]:
+        """Actions [...] uniform over all that a task allows, from `noise` [..., A]."""
+        return self.actor.random_action(task, noise)
+
+    def noise(self, task: Task, key: Key, shape: tuple[int, ...]) -> Float[Array, "*B A"]:
+        """Random numbers for sampling `shape` actions of a task's distribution, from one call."""
+        return self.actor.noise(task, key, shape)
+
+    def after_step(self, params: Params, carry: PyTree, indices: Int[Array, " B"], metrics: Metrics) -> PyTree:
+        """Return the carry unchanged."""
+        return carry
+
+    def steps_before(self) -> int:
+        """None."""
+        return 0
+
+    def warm_up(self, key: Key, tasks: Task, policy: Policy, carry: PyTree) -> PyTree:
+        """Return the carry unchanged."""
+        return carry
+
+    def finetuned(self: Own) -> Own:
+        """Return the algorithm itself."""
+        return self
+
+    def stored_bytes(self, task: Task) -> int:
+        """None."""
+        return 0
+
+    def check_task(self, task: Task) -> None:
+        """Accept every task."""
 
 
 AnyAlgorithm: TypeAlias = Algorithm[Any, PyTree]

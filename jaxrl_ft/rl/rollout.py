@@ -1,15 +1,18 @@
 """Experience from a batch of environments: a scan whose random numbers were all drawn before it."""
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Shaped, UInt32
+from jaxtyping import Array, Bool, Float, Int, Shaped, UInt32
 
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.tree import map_leaves
 from jaxrl_ft.core.types import Draws, EnvState, Key
 from jaxrl_ft.envs.task import Task
 
+Rows = TypeVar("Rows")
 Age: TypeAlias = Float[Array, " N"] | None
 _Running: TypeAlias = tuple[Float[Array, "N O"], EnvState, Age]
 
@@ -104,6 +107,20 @@ def count_episodes(episodes: Episodes, transitions: Transition) -> tuple[Episode
     episodes, (ended, returns, lengths) = jax.lax.scan(step, episodes, (transitions.reward, done))
     sums = {"num": ended.sum(dtype=jnp.float32), "episode_return": returns.sum(), "episode_length": lengths.sum()}
     return episodes, sums
+
+
+def flat_rows(data: Rows) -> tuple[Rows, Float[Array, ""]]:
+    """The rows [T * N, ...] of data [T, N, ...], those that are not finite replaced, and how many these are."""
+    flat = map_leaves(lambda leaf: leaf.reshape((-1, *leaf.shape[2:])), data)
+    return tree.finite_rows(flat), (~tree.finite_entries(flat)).sum(dtype=jnp.float32)
+
+
+def minibatches(key: Key, num: int, num_epochs: int, num_minibatches: int) -> Int[Array, "G B"]:
+    """Rows of the minibatches of several passes over `num` rows, each pass in an order of its own."""
+    bits = jax.random.bits(key, (num_epochs, num), jnp.uint32)
+    # Fused with what gathers by it, the sums over a batch would be taken in another order: other bits.
+    ordered: Array = jax.lax.optimization_barrier(order(bits).astype(jnp.int32))
+    return ordered.reshape((num_epochs * num_minibatches, -1))
 
 
 def order(bits: UInt32[Array, "*B M"]) -> UInt32[Array, "*B M"]:

@@ -17,7 +17,7 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import catalogue as _methods  # noqa: F401 (makes every method config known)
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.nets import parts as networks
-from jaxrl_ft.rl import ppo  # noqa: F401  importing the algorithm makes its config known
+from jaxrl_ft.rl import catalogue as _algorithms  # noqa: F401 (makes every algorithm's config known)
 from jaxrl_ft.store.bundle import read_bundle, write_bundle
 from jaxrl_ft.training.agents import Agents
 

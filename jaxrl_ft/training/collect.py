@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_ft.core.config import config
+from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.tree import Tree, map_leaves
 from jaxrl_ft.core.types import Leaf, Metrics, PyTree
@@ -46,7 +47,7 @@ class Rows(NamedTuple):
     """What an update learns from."""
 
     data: PyTree
-    """the rollout's flat rows, leaves [M, ...]"""
+    """flat rows, those of the rollout first, leaves [M, ...]"""
     mixed: PyTree
     """these with source rows behind them, leaves [M + K, ...]; None without replay"""
     indices: jax.Array
@@ -60,7 +61,7 @@ def environments(task: Task, num: int) -> Task:
 
 @per_run()
 def enter(world: World, policy: Policy, source: Source) -> tuple[PyTree, Tree]:
-    """Fresh environments, and what the data axis remembers before the first update.
+    """Environments before the first update, and what the data axis remembers then.
 
     Args:
         world: what the run collects in.
@@ -69,7 +70,10 @@ def enter(world: World, policy: Policy, source: Source) -> tuple[PyTree, Tree]:
     """
     tasks_key, carry_key, data_key = (stream_key(world.seed, world.index, s) for s in (TASKS, CARRY, DATA))
     tasks = world.data.tasks(tasks_key, world.source, world.task, jnp.zeros((), jnp.float32), world.algo.num_envs)
-    return world.algo.init_carry(carry_key, tasks, policy), world.data.init(data_key, source)
+    carry = world.algo.init_carry(carry_key, tasks, policy)
+    if world.algo.steps_before():
+        carry = world.algo.warm_up(jax.random.fold_in(carry_key, 1), tasks, policy, carry)
+    return carry, world.data.init(data_key, source)
 
 
 def collect(
@@ -99,7 +103,7 @@ def collect(
     if world.guide is not None:
         guide = {"guide": Guide(world.guide, world.data.horizon(memory, progress))}
     key = stream_key(world.seed, world.index, index)
-    carry, data, indices, metrics = world.algo.collect(key, tasks, policy, carry, **guide)
+    carry, data, indices, metrics = world.algo.collect(key, tasks, policy, carry, Moment(progress, index), **guide)
     mixed = None
     if world.data.replays:
         mixed, indices = world.data.mix(mixing_key, memory, data, indices)

@@ -47,6 +47,31 @@ def check_fits(method: Method, params: tree.Tree, fresh: tree.Tree) -> None:
     _FITTING.add(known)
 
 
+def check_task(algo: AnyAlgorithm, task: Task) -> None:
+    """Refuse a task in which the algorithm cannot act.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    try:
+        algo.check_task(task)
+    except ValueError as error:
+        raise ValueError(f"algo: {error}") from None
+
+
+def check_needs(algo: AnyAlgorithm, method: Method) -> None:
+    """Refuse a method whose parts ask for what the algorithm has not.
+
+    Raises:
+        ValueError: names the part, and the reason.
+    """
+    for field, needs in method.needs.items():
+        for need in (need for need in needs if need in algo.lacks):
+            what = getattr(method, field)
+            named = f"{what:g}" if isinstance(what, float) else type(what).__name__
+            raise ValueError(f"method.{field}: {named} is not allowed; {algo.lacks[need]}")
+
+
 def _shape_of(part: str, function: PyTree, *args: PyTree) -> PyTree:
     return named_part(part, jax.eval_shape, function, *args)
 

@@ -16,7 +16,7 @@ from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.ppo import PPO
-from jaxrl_ft.training import loop
+from jaxrl_ft.training import devices, loop
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import fresh_shapes
 from jaxrl_ft.training.evaluation import status
@@ -63,10 +63,28 @@ def pretrain(
     """
     budget = Budget(steps, seed, num_evals, eval_episodes)
     spec = pretraining_spec(source, algo, network, optimizer, seeds, budget, until)
+    _check_memory(spec)
     start = _fresh(spec, source)
     result = loop.train(spec, start, callback)
     earlier = np.zeros(seeds, np.int64)
     return _agents(spec, start, result, source, earlier, 0, pretraining(spec, result, until))
+
+
+def _check_memory(spec: Spec) -> None:
+    """Refuse runs whose stored experience does not fit into the memory that is free.
+
+    Raises:
+        ValueError: it does not.
+    """
+    each = spec.algo.stored_bytes(spec.task)
+    # A program's first state is a copy of what it was made of.
+    needed = 2 * spec.num_members * each
+    if each and needed > devices.free_memory():
+        raise ValueError(
+            f"algo: {spec.num_members} runs that store {each / 1e6:,.1f} MB of experience each do not fit into "
+            f"the {devices.free_memory() / 1e6:,.0f} MB that are free, twice while they start; give fewer seeds, or a "
+            "smaller replay"
+        )
 
 
 def untrained(spec: Spec) -> Agents:
@@ -101,7 +119,14 @@ def untrained(spec: Spec) -> Agents:
 def _fresh(spec: Spec, source: Task) -> Start:
     """The start of runs that begin with random parameters."""
     policy = fresh_policy(spec.algo, spec.network, source, spec.seeds)
-    return Start(policy, policy.params, Source(policy, policy.params), np.ones(spec.num_runs, np.float32))
+    return Start(
+        policy=policy,
+        init_params=policy.params,
+        source=Source(policy, policy.params),
+        share=np.ones(spec.num_runs, np.float32),
+        probe_steps=spec.steps_before,
+        base=policy,
+    )
 
 
 def finetune(
@@ -133,6 +158,7 @@ def finetune(
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     spec = finetune_spec(agents, target, resolve_method(method), Budget(steps, seed, num_evals, eval_episodes))
+    _check_memory(spec)
     return finetune_together([spec], callback=callback)[0]
 
 

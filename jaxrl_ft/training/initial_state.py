@@ -1,7 +1,7 @@
 """What runs start from: fresh networks, all that every run is given, and the state before the first update."""
 
 from dataclasses import replace
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -35,7 +35,7 @@ class Start(NamedTuple):
     share: np.ndarray
     """as `Probe.share`, [R]; 0 without a probe"""
     probe_steps: int = 0
-    """environment steps of each run that the probe took"""
+    """environment steps of each run before its first update, by look, probe and warm-up"""
     old: PyTree = None
     """state of the optimizer that trained the agents, where something of it is kept"""
     base: Policy | None = None
@@ -86,12 +86,14 @@ def given(spec: Spec, start: Start) -> Given:
         jax.tree.map(lambda leaf: np.concatenate([np.asarray(leaf)] * method.population), part)
         for part in (start.policy, start.source, start.old, start.share, rate, tasks, sources)
     )
-    algo = (
-        spec.algo
-        if method.ent_coef is None
-        else cast(AnyAlgorithm, replace(cast(PyTree, spec.algo), ent_coef=method.ent_coef))
+    each = (
+        spec.training_algo,
+        method.adapter,
+        method.penalty,
+        method.training_optimizer(),
+        method.intervention,
+        method.data,
     )
-    each = (algo, method.adapter, method.penalty, method.training_optimizer(), method.intervention, method.data)
     algo, adapter, penalty, optimizer, intervention, data = tree.repeat(as_arrays(each), num)
     optimizer = replace(optimizer, learning_rate=optimizer.learning_rate * rate)
     if method.control.acts:

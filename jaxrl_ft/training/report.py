@@ -18,6 +18,7 @@ from jaxrl_ft.training.loop import Result
 from jaxrl_ft.training.preparation.prepare import Prepared
 from jaxrl_ft.training.spec import Spec
 
+_NORMALISED = ("obs", "reward")
 _GROUPS = {"policy": "actor", "value": "critic"}
 
 
@@ -165,13 +166,17 @@ def _optimizer(spec: Spec, start: Start) -> str:
 
 
 def _normaliser(agents: Agents, fresh: Policy, start: Start) -> str:
-    if not start.policy.statistics:
+    moments = [
+        {name: part for name, part in policy.statistics.items() if name in _NORMALISED}
+        for policy in (agents.policies, fresh, start.policy)
+    ]
+    if not moments[2]:
         return "normaliser: none"
-    parts = (agents.statistics, fresh.statistics, start.policy.statistics)
+    parts = tuple(moments)
     flat = [np.concatenate([np.ravel(leaf) for leaf in _numbers(part)]) for part in parts]
     theirs, new, begun = flat
     outcome = "kept" if np.array_equal(begun, theirs) else "reset" if np.array_equal(begun, new) else "changed"
-    return f"normaliser ({', '.join(sorted(start.policy.statistics))}): {outcome}, goes on from the target's experience"
+    return f"normaliser ({', '.join(sorted(moments[2]))}): {outcome}, goes on from the target's experience"
 
 
 def _numbers(statistics: Statistics) -> list[PyTree]:
@@ -183,7 +188,8 @@ def _rest(spec: Spec) -> Iterator[str]:
     schedule = method.optimizer.schedule
     yield f"schedule: starts over, to {float(schedule.final):g} of the learning rate at the end of the budget"
     if method.ent_coef is None:
-        yield f"entropy: coefficient {float(getattr(spec.algo, 'ent_coef', 0.0)):g}, the agents' own"
+        own = getattr(spec.algo, "ent_coef", None)
+        yield "entropy: no bonus" if own is None else f"entropy: coefficient {float(own):g}, the agents' own"
     else:
         yield f"entropy: coefficient {float(method.ent_coef):g}, the method's"
     yield f"replay: {'source experience beside the rollout' if method.data.replays else 'none'}"

@@ -1,7 +1,7 @@
 """What one call trains: every check of its arguments, before anything compiles, and the spec that comes of them."""
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Network
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.data import Between, Data
@@ -17,7 +18,16 @@ from jaxrl_ft.methods.optimizers import Optimizer
 from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.compatibility import check_first, check_fits, fresh_shapes, named_part, same_sizes, sizes
+from jaxrl_ft.training.compatibility import (
+    check_first,
+    check_fits,
+    check_needs,
+    check_task,
+    fresh_shapes,
+    named_part,
+    same_sizes,
+    sizes,
+)
 from jaxrl_ft.training.keys import Seeds, seeds_of
 
 
@@ -79,6 +89,24 @@ class Spec:
         return self.num_runs * self.method.population
 
     @property
+    def training_algo(self) -> AnyAlgorithm:
+        """The algorithm as these runs train: with its numbers for fine-tuning, and the method's entropy bonus."""
+        algo = self.algo if self.method.warm_start.from_scratch else self.algo.finetuned()
+        if self.method.ent_coef is None:
+            return algo
+        return cast(AnyAlgorithm, replace(cast(PyTree, algo), ent_coef=self.method.ent_coef))
+
+    @property
+    def warm_up_steps(self) -> int:
+        """Environment steps of all members of one run that the algorithm takes before the first update."""
+        return self.training_algo.steps_before() * self.method.population
+
+    @property
+    def steps_before(self) -> int:
+        """Environment steps on the task of one run before its first update."""
+        return self.paid + self.method.spent_before() + self.warm_up_steps
+
+    @property
     def env_steps_per_update(self) -> int:
         """Environment steps of one update of all members of one run."""
         return int(self.algo.steps_per_update()) * self.method.population
@@ -91,7 +119,8 @@ class Spec:
     @property
     def env_steps(self) -> int:
         """Environment steps on the task of one run, what is paid for before the first update included."""
-        return self.paid + self.method.spent() + self.num_updates * self.env_steps_per_update if self.trains else 0
+        before = self.paid + self.method.spent() + self.warm_up_steps
+        return before + self.num_updates * self.env_steps_per_update if self.trains else 0
 
     @property
     def trains(self) -> bool:
@@ -227,12 +256,16 @@ def training_spec(
     for name, given in (("source", source), ("task", task)):
         if not isinstance(given, Task):
             raise ValueError(f"{name}: {given!r} is not allowed; it must be a Task, as ft.make_task returns")
+        check_task(algo, given)
+    check_needs(algo, method)
     checks.count("seeds", seeds)
     check_budget(budget)
     steps, seed, num_evals, eval_episodes = budget
-    spent = method.spent()
+    spec = Spec(algo, network, method, source, task, seed, seeds, 0, num_evals, eval_episodes)
+    spent = method.spent() + spec.warm_up_steps
     if spent >= steps:
-        raise ValueError(f"steps: {steps} is not allowed; it must exceed the {spent} steps that the method probes")
+        pays = "the method probes" if not spec.warm_up_steps else "the method probes and the algorithm warms up"
+        raise ValueError(f"steps: {steps} is not allowed; it must exceed the {spent} steps that {pays}")
     updates = -(-(steps - spent) // (algo.steps_per_update() * method.population))
     stretches = method.control.stretches
     if method.trains and stretches > updates:
@@ -240,7 +273,7 @@ def training_spec(
             f"steps: {steps} is not allowed; it makes {updates} updates of each member, and the control acts between "
             f"{stretches} stretches of them"
         )
-    return Spec(algo, network, method, source, task, seed, seeds, updates, num_evals, eval_episodes)
+    return replace(spec, num_updates=updates)
 
 
 def charged(paid: int, algo: AnyAlgorithm, method: Method) -> int:

@@ -143,7 +143,7 @@ def _gradient_step(
 
     grads, metrics = jax.grad(objective, has_aux=True)(state.delta)
     updates, opt_state = run.optimizer.build().update(
-        grads, state.opt_state, state.delta, progress=moment.progress, kl=metrics["kl"]
+        grads, state.opt_state, state.delta, progress=moment.progress, kl=metrics.get("kl", 0.0)
     )
     delta = jax.tree.map(jnp.add, state.delta, updates)
     memory = state.memory._replace(penalty=run.penalty.after_step(state.memory.penalty, run.algo, before))

@@ -87,3 +87,9 @@ def test_agents_bring_the_physics_of_their_own_source(agents, tmp_path):
     assert (settings.algo, settings.network) == (agents.algo, agents.network)
     other = resolve(["--agents", str(tmp_path / "saved"), "--source", "CartPole-v1"])
     assert other.target.describe() == "CartPole-v1 flip_actions=1"
+
+
+@pytest.mark.parametrize("name", list(ft.ALGOS))
+def test_an_algorithm_by_name_has_its_own_dotted_flags(name):
+    settings = resolve(["--algo", name, "--algo.gamma", "0.9", "--method", "full"])
+    assert settings.algo == dataclasses.replace(ft.ALGOS[name], gamma=0.9)

@@ -4,13 +4,14 @@ import jax
 import numpy as np
 import pytest
 from helpers.compiling import quick
+from helpers.penalty_worlds import moment
 from helpers.rl_probes import probe
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.rl import actor_critic, rollout
+from jaxrl_ft.rl import actor_critic, on_policy, rollout
 from jaxrl_ft.rl.algorithm import Algorithm, Guide
 
 NETWORK = ft.MLP(width=4, depth=1)
@@ -40,7 +41,7 @@ def twice(algo, tasks, policy, guide):
     """Two rollouts in a row."""
 
     def once(carry, key):
-        outcome = algo.collect(key, tasks, policy, carry, guide)
+        outcome = algo.collect(key, tasks, policy, carry, moment(), guide)
         return outcome[0], outcome
 
     first = algo.init_carry(jax.random.key(1), tasks, policy)
@@ -84,8 +85,8 @@ def test_recorded_log_probabilities_are_those_of_whoever_acted():
 
 @quick
 def action_and_log_prob(policy, guide, obs, age, noise):
-    action = ALGO.of_actor(lambda d: d.sample(noise), policy, guide, obs, age)
-    return action, ALGO.of_actor(lambda d: d.log_prob(action), policy, guide, obs, age)
+    action = on_policy.of_actor(ALGO, lambda d: d.sample(noise), policy, guide, obs, age)
+    return action, on_policy.of_actor(ALGO, lambda d: d.log_prob(action), policy, guide, obs, age)
 
 
 def test_a_guide_of_continuous_actions():
@@ -157,7 +158,8 @@ def test_without_a_guide_nothing_is_counted(random_policies, monkeypatch):
     monkeypatch.setattr(rollout, "rollout", watched)
     carry = jax.eval_shape(lambda: ALGO.init_carry(jax.random.key(1), tasks_of(), policy))
     for other in (None, Guide(guide, np.float32(2.0))):
-        jax.eval_shape(lambda carry, o=other: ALGO.collect(jax.random.key(2), tasks_of(), policy, carry, o), carry)
+        rollouts = (jax.random.key(2), tasks_of(), policy)
+        jax.eval_shape(lambda carry, r=rollouts, o=other: ALGO.collect(*r, carry, moment(), o), carry)
     (before, counted), (guided_before, guided_counted) = seen
     assert before is None and counted is None
     assert guided_before.shape == (3,) and guided_counted.shape == (STEPS, 3)

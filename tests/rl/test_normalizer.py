@@ -20,7 +20,7 @@ ALGO = ft.PPO(
 normalize, scale = quick(normalizer.normalize), quick(normalizer.scale)
 
 
-distribution = quick(ft.PPO.distribution)
+distribution = quick(ft.PPO().distribution)
 
 
 @quick

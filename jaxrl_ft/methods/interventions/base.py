@@ -21,6 +21,11 @@ class Intervention:
     hooks: ClassVar[tuple[str, ...]] = ()
     """which of `after_step` and `after_update` it has"""
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it asks for of an algorithm, as `rl.Algorithm.lacks` names it: a critic, if it acts on that alone."""
+        return ("value",) if getattr(self, "groups", "both") == "value" else ()
+
     def init(self, key: Key, algo: Behaviour, policy: Policy) -> Memory:
         """The memory, a pytree of arrays; `policy` is where training starts, after the warm start."""
         return {}

@@ -103,6 +103,12 @@ class Optimizer:
     INHERITS: ClassVar[bool] = True
     """whether any part of the state means something in another training"""
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it asks for of an algorithm, as `rl.Algorithm.lacks` names it: a measured KL, or a critic to warm up."""
+        kl = ("kl",) if (self.target_kl, self.desired_kl) != (None, None) else ()
+        return (*kl, "value") if self.rates.policy_start > 0 else kl
+
     def direction(self) -> optax.GradientTransformation:
         """The optax transformation from gradients to an unscaled step."""
         raise NotImplementedError

@@ -32,6 +32,11 @@ class WarmStart:
     from_scratch: ClassVar[bool] = False
     """whether training starts without anything of the agents, as a fresh policy does"""
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it asks for of an algorithm, as `rl.Algorithm.lacks` names it."""
+        return ()
+
     def apply(self, key: Key, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The parameters that training starts from.
 

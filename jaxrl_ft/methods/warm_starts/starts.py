@@ -72,6 +72,11 @@ def _scaled(node: Tree, path: list[str], scale: jax.Array) -> Tree:
 class CriticReset(WarmStart):
     """A fresh critic beside the base's policy (Nikishin et al. 2022, arXiv:2205.07802)."""
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """A critic."""
+        return ("value",)
+
     def apply(self, key: Key, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The base with every group but the policy replaced by fresh parameters."""
         return {**fresh, "policy": base["policy"]}
@@ -91,6 +96,11 @@ class HeadReset(WarmStart):
     """whether the policy's are"""
     critic: bool = True
     """whether the critic's are"""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """A critic, where only the critic's layers are reset."""
+        return () if self.policy else ("value",)
 
     def apply(self, key: Key, base: Tree, fresh: Tree, probe: Probe) -> Tree:
         """The base with the last k layers of the chosen groups replaced by fresh ones.

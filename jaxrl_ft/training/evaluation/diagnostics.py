@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
+from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import ActionDistribution, Policy
 from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.rl.algorithm import AnyAlgorithm
+from jaxrl_ft.rl.algorithm import Actor
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import check_sizes
 from jaxrl_ft.training.evaluation.episodes import Options, Recording
@@ -25,34 +26,34 @@ NUM_ENVS, NUM_STEPS = 8, 512
 """Environments and steps of each run whose states the divergence is a mean over."""
 
 
-@per_run(static=("algo", "num_envs", "num_steps"))
+@per_run(static=("num_envs", "num_steps"))
 def diverge(
-    algo: AnyAlgorithm, num_envs: int, num_steps: int, tuned: Policy, base: Policy, task: Task, seeds: Seeds
+    num_envs: int, num_steps: int, actor: Actor, tuned: Policy, base: Policy, task: Task, seeds: Seeds
 ) -> jax.Array:
     """Mean of KL(base ‖ tuned), in nats, over the T N states in which the tuned policy chooses its actions, a scalar.
 
     It acts by samples in N environments that start anew where episodes end.
 
     Args:
-        algo: class of the algorithm; gives the distribution and its noise.
         num_envs: N.
         num_steps: T.
+        actor: the algorithm's; gives the distribution and its noise.
         tuned: the policy that acts.
         base: what it is compared with, in the same states.
         task: where.
         seeds: of the run.
     """
-    _, steps = rollout_of(algo, num_envs, num_steps, tuned, task, seeds.key(DIVERGENCE), jnp.zeros(num_envs, bool))
-    there: ActionDistribution = algo.distribution(base, steps.obs)
-    return there.kl(algo.distribution(tuned, steps.obs)).mean()
+    _, steps = rollout_of(actor, num_envs, num_steps, tuned, task, seeds.key(DIVERGENCE), jnp.zeros(num_envs, bool))
+    there: ActionDistribution = actor.distribution(base, steps.obs)
+    return there.kl(actor.distribution(tuned, steps.obs)).mean()
 
 
-@per_run(static=("algo", "num_steps"), shared=("options",))
+@per_run(static=("num_steps",), shared=("options",))
 def record_episodes(
-    algo: AnyAlgorithm, num_steps: int, policy: Policy, task: Task, seeds: Seeds, options: Options
+    num_steps: int, actor: Actor, policy: Policy, task: Task, seeds: Seeds, options: Options
 ) -> Recording:
     """One episode of a policy on its task, step by step; `evaluate_episodes` gives its outcome."""
-    return record_episode(algo, num_steps, policy, task, seeds.key(EVALUATION), options)
+    return record_episode(actor, num_steps, policy, task, seeds.key(EVALUATION), options)
 
 
 def divergence(tuned: Agents, base: Agents, task: Task, *, seed: int = 2) -> np.ndarray:
@@ -77,7 +78,7 @@ def divergence(tuned: Agents, base: Agents, task: Task, *, seed: int = 2) -> np.
         raise ValueError(f"base: {base.num_seeds} agents are not allowed; there are {tuned.num_seeds} to compare")
     checks.seed(seed)
     num = tuned.num_seeds
-    found = diverge(type(tuned.algo), NUM_ENVS, NUM_STEPS, tuned.policies, base.policies, *_on(task, seed, num))
+    found = diverge(NUM_ENVS, NUM_STEPS, _actors(tuned), tuned.policies, base.policies, *_on(task, seed, num))
     values = np.asarray(found, np.float64)
     return np.where(np.isfinite(values), values, np.nan)
 
@@ -121,8 +122,13 @@ def record(agents: Agents, task: Task, *, episode: int = 0, max_steps: int = 500
     num, limit = agents.num_seeds, min(max_steps, int(task.episode_limit))
     window = (np.uint32(FINAL_STREAM), np.uint32(episode), np.uint32(episode + 1))
     options = Options._make((np.bool_(True), *window, np.int32(NO_LIMIT)))
-    recording: Recording = record_episodes(type(agents.algo), limit, agents.policies, *_on(task, seed, num), options)
+    recording: Recording = record_episodes(limit, _actors(agents), agents.policies, *_on(task, seed, num), options)
     return recording
+
+
+def _actors(agents: Agents) -> PyTree:
+    """The actor of every run."""
+    return tree.repeat(as_arrays(agents.algo.actor), agents.num_seeds)
 
 
 def _on(task: Task, seed: int, num: int) -> tuple[PyTree, ...]:

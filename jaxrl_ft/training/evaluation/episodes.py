@@ -11,7 +11,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.types import EnvState, Leaf, PyTree
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.rl.algorithm import AnyAlgorithm
+from jaxrl_ft.rl.algorithm import Actor
 
 # Steps whose random numbers are drawn in one call: a call a step costs several times what the step does.
 _BLOCK = 50
@@ -66,7 +66,7 @@ class _Playing(NamedTuple):
 
 
 def play(
-    algo: AnyAlgorithm,
+    actor: Actor,
     num_episodes: int,
     policy: Policy,
     task: Task,
@@ -80,7 +80,7 @@ def play(
     all methods and tasks meet the same starts and the same noise.
 
     Args:
-        algo: the algorithm's class; gives the distribution and its noise.
+        actor: the algorithm's; gives the distribution and its noise.
         num_episodes: E.
         policy: the policy that acts.
         task: the task.
@@ -91,19 +91,17 @@ def play(
     keys, start = _start(num_episodes, policy, task, axis, key, options)
 
     def block(now: _Playing) -> _Playing:
-        return _block(algo, task, axis, partial(_step, algo, policy, task, axis, options), keys, now)[0]
+        return _block(actor, task, axis, partial(_step, actor, policy, task, axis, options), keys, now)[0]
 
     return jax.lax.while_loop(lambda now: now.alive.any(), block, start).outcome
 
 
-def record(
-    algo: AnyAlgorithm, num_steps: int, policy: Policy, task: Task, key: jax.Array, options: Options
-) -> Recording:
+def record(actor: Actor, num_steps: int, policy: Policy, task: Task, key: jax.Array, options: Options) -> Recording:
     """The first T steps of episode `first`, as `play` plays it; T is `num_steps` rounded up to whole blocks."""
     keys, start = _start(1, policy, task, None, key, options)
 
     def block(now: _Playing, _: None) -> tuple[_Playing, PyTree]:
-        return _block(algo, task, None, partial(_recorded_step, algo, policy, task, options), keys, now)
+        return _block(actor, task, None, partial(_recorded_step, actor, policy, task, options), keys, now)
 
     end, steps = jax.lax.scan(block, start, None, length=-(-num_steps // _BLOCK))
     after, action, alive = jax.tree.map(lambda leaf: leaf.reshape((-1, *leaf.shape[3:])), steps)
@@ -129,28 +127,28 @@ def _first(task: Task, key: jax.Array) -> tuple[jax.Array, PyTree]:
 
 
 def _block(
-    algo: AnyAlgorithm, task: Task, axis: int | None, step: PyTree, keys: jax.Array, now: _Playing
+    actor: Actor, task: Task, axis: int | None, step: PyTree, keys: jax.Array, now: _Playing
 ) -> tuple[_Playing, PyTree]:
     """The episodes after a block of steps, and what the steps put out."""
-    random = jax.vmap(partial(_draw, algo), in_axes=(axis, 0, None), out_axes=1)(task, keys, now.time)
+    random = jax.vmap(partial(_draw, actor), in_axes=(axis, 0, None), out_axes=1)(task, keys, now.time)
     return jax.lax.scan(step, now, random)
 
 
-def _act(algo: AnyAlgorithm, policy: Policy, options: Options, obs: jax.Array, noise: jax.Array) -> jax.Array:
-    distribution = algo.distribution(policy, obs)
+def _act(actor: Actor, policy: Policy, options: Options, obs: jax.Array, noise: jax.Array) -> jax.Array:
+    distribution = actor.distribution(policy, obs)
     return jnp.where(options.greedy, distribution.mode(), distribution.sample(noise))
 
 
 def _recorded_step(
-    algo: AnyAlgorithm, policy: Policy, task: Task, options: Options, now: _Playing, random: tuple[PyTree, jax.Array]
+    actor: Actor, policy: Policy, task: Task, options: Options, now: _Playing, random: tuple[PyTree, jax.Array]
 ) -> tuple[_Playing, PyTree]:
-    action = _act(algo, policy, options, now.obs, random[1])
+    action = _act(actor, policy, options, now.obs, random[1])
     after = jax.vmap(task.after)(random[0], now.env_state, action)
-    return _step(algo, policy, task, None, options, now, random)[0], (after, action, now.alive)
+    return _step(actor, policy, task, None, options, now, random)[0], (after, action, now.alive)
 
 
 def _step(
-    algo: AnyAlgorithm,
+    actor: Actor,
     policy: Policy,
     task: Task,
     axis: int | None,
@@ -159,7 +157,7 @@ def _step(
     random: tuple[PyTree, jax.Array],
 ) -> tuple[_Playing, None]:
     draws, noise = random
-    action = _act(algo, policy, options, now.obs, noise)
+    action = _act(actor, policy, options, now.obs, noise)
     transition = jax.vmap(Task.transition, in_axes=(axis, 0, 0, 0))
     obs, env_state, reward, terminated, truncated, _ = transition(task, draws, now.env_state, action)
     outcome = Outcome(
@@ -171,9 +169,9 @@ def _step(
     return _Playing(now.time + 1, obs, env_state, alive, outcome), None
 
 
-def _draw(algo: AnyAlgorithm, task: Task, key: jax.Array, time: jax.Array) -> tuple[PyTree, jax.Array]:
+def _draw(actor: Actor, task: Task, key: jax.Array, time: jax.Array) -> tuple[PyTree, jax.Array]:
     draw_key, noise_key = jax.random.split(jax.random.fold_in(key, time + 1))
-    return task.draw(draw_key, (_BLOCK,)), algo.noise(task, noise_key, (_BLOCK,))
+    return task.draw(draw_key, (_BLOCK,)), actor.noise(task, noise_key, (_BLOCK,))
 
 
 def expected_return(outcome: Outcome, task: Task) -> np.ndarray:

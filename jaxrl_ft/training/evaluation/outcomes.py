@@ -4,9 +4,10 @@ import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.rl.algorithm import AnyAlgorithm
+from jaxrl_ft.rl.algorithm import Actor, AnyAlgorithm
 from jaxrl_ft.training import devices
 from jaxrl_ft.training.evaluation.episodes import Options, Outcome, play
 from jaxrl_ft.training.keys import EVALUATION, Seeds
@@ -20,35 +21,35 @@ NO_LIMIT = 2**31 - 1
 """A cut of episodes that cuts none."""
 
 
-@per_run(static=("algo", "num_episodes"), shared=("options",))
+@per_run(static=("num_episodes",), shared=("options",))
 def evaluate_episodes(
-    algo: AnyAlgorithm, num_episodes: int, policy: Policy, task: Task, seeds: Seeds, options: Options
+    num_episodes: int, actor: Actor, policy: Policy, task: Task, seeds: Seeds, options: Options
 ) -> Outcome:
     """The outcomes [E] of episodes of a policy on its task.
 
     Args:
-        algo: class of the algorithm; gives the distribution.
         num_episodes: E, fixed for all calls that are to share the program.
+        actor: the algorithm's; gives the distribution.
         policy: the policy.
         task: the task.
         seeds: of the run.
         options: shared by all runs.
     """
-    return play(algo, num_episodes, policy, task, seeds.key(EVALUATION), options)
+    return play(actor, num_episodes, policy, task, seeds.key(EVALUATION), options)
 
 
-@per_run(static=("algo",), shared=("tasks", "options"))
-def evaluate_on_each(algo: AnyAlgorithm, policy: Policy, seeds: Seeds, tasks: Task, options: Options) -> Outcome:
+@per_run(shared=("tasks", "options"))
+def evaluate_on_each(actor: Actor, policy: Policy, seeds: Seeds, tasks: Task, options: Options) -> Outcome:
     """The outcomes [E] of one episode of a policy on each of E tasks.
 
     Args:
-        algo: class of the algorithm; gives the distribution.
+        actor: the algorithm's; gives the distribution.
         policy: the policy.
         seeds: of the run.
         tasks: [E], shared by all runs.
         options: shared by all runs.
     """
-    return play(algo, len(jax.tree.leaves(tasks)[0]), policy, tasks, seeds.key(EVALUATION), options, axis=0)
+    return play(actor, len(jax.tree.leaves(tasks)[0]), policy, tasks, seeds.key(EVALUATION), options, axis=0)
 
 
 def evaluate_runs(
@@ -64,7 +65,7 @@ def evaluate_runs(
     """The outcomes of every run's episodes, [R, E].
 
     Args:
-        algo: the algorithm; its class gives the distribution.
+        algo: the algorithm; its actor gives the distribution.
         policies: leaves [R, ...].
         tasks: one task a run, leaves [R, ...].
         seeds: of every run.
@@ -74,11 +75,12 @@ def evaluate_runs(
         max_steps: cut of every episode, on top of the task's own limit.
     """
     num_runs = len(seeds.seeds)
-    arguments = devices.put((policies, tasks, seeds), num_runs)
+    actors = tree.repeat(as_arrays(algo.actor), num_runs)
+    arguments = devices.put((actors, policies, tasks, seeds), num_runs)
     blocks = []
     for first in range(0, episodes, EVAL_BLOCK):
         options = _options(greedy, stream, first, episodes, max_steps)
-        blocks.append(evaluate_episodes.placed(type(algo), EVAL_BLOCK, *arguments, options))
+        blocks.append(evaluate_episodes.placed(EVAL_BLOCK, *arguments, options))
     return _joined(blocks, num_runs, episodes)
 
 
@@ -88,7 +90,7 @@ def evaluate_each(
     """The outcomes [R, E] of every run's episode e on task e of E, which meets what it would with E of that task.
 
     Args:
-        algo: the algorithm; its class gives the distribution.
+        algo: the algorithm; its actor gives the distribution.
         policies: leaves [R, ...].
         tasks: leaves [E, ...], shared by all runs.
         seeds: of every run.
@@ -96,12 +98,13 @@ def evaluate_each(
         stream: number of the evaluation; equal numbers meet equal starts and equal noise.
     """
     num_runs, episodes = len(seeds.seeds), len(jax.tree.leaves(tasks)[0])
-    arguments = devices.put((policies, seeds), num_runs)
+    actors = tree.repeat(as_arrays(algo.actor), num_runs)
+    arguments = devices.put((actors, policies, seeds), num_runs)
     blocks = []
     for first in range(0, episodes, EACH_BLOCK):
         block = devices.pad(tree.take(tasks, slice(first, first + EACH_BLOCK)), EACH_BLOCK)
         options = _options(greedy, stream, first, episodes, NO_LIMIT)
-        blocks.append(evaluate_on_each.placed(type(algo), *arguments, block, options))
+        blocks.append(evaluate_on_each.placed(*arguments, block, options))
     return _joined(blocks, num_runs, episodes)
 
 

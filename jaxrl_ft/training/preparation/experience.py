@@ -5,11 +5,12 @@ import jax.numpy as jnp
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
+from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl import rollout
-from jaxrl_ft.rl.algorithm import AnyAlgorithm, HasStatistics
+from jaxrl_ft.rl.algorithm import Actor, AnyAlgorithm, HasStatistics
 from jaxrl_ft.rl.rollout import Transition
 from jaxrl_ft.training.collect import environments
 from jaxrl_ft.training.keys import SOURCE, Seeds
@@ -29,7 +30,7 @@ def source_rows(algo: AnyAlgorithm, policies: Policy, task: Task, seeds: Seeds, 
 
 @per_run(static=("num_rollouts",))
 def gather(num_rollouts: int, algo: AnyAlgorithm, policy: Policy, task: Task, seeds: Seeds) -> PyTree:
-    """The algorithm's flat data of rollouts by a policy that does not learn, rows [M, ...], shuffled.
+    """The algorithm's flat rows of rollouts by a policy that does not learn, [M, ...], shuffled.
 
     Args:
         num_rollouts: rollouts in a row, in environments that are not reset between them.
@@ -42,12 +43,14 @@ def gather(num_rollouts: int, algo: AnyAlgorithm, policy: Policy, task: Task, se
     carry_key, order_key, *keys = jax.random.split(seeds.key(SOURCE), num_rollouts + 2)
     carry = algo.init_carry(carry_key, tasks, policy)
 
-    def rollout(carry: HasStatistics, key: jax.Array) -> tuple[PyTree, PyTree]:
-        after, data, _, _ = algo.collect(key, tasks, policy, carry)
+    def rollout(carry: HasStatistics, inputs: tuple[jax.Array, jax.Array]) -> tuple[PyTree, PyTree]:
+        # Exploration is as it is at the end of training.
+        moment = Moment(jnp.ones((), jnp.float32), inputs[1])
+        after, data, _, _ = algo.collect(inputs[0], tasks, policy, carry, moment)
         # The policy must not change while it is watched, and so neither may its normaliser.
-        return after._replace(statistics=carry.statistics), data
+        return after._replace(statistics=carry.statistics), tree.take(data, slice(algo.steps_per_update()))
 
-    _, data = jax.lax.scan(rollout, carry, jnp.stack(keys))
+    _, data = jax.lax.scan(rollout, carry, (jnp.stack(keys), jnp.arange(num_rollouts, dtype=jnp.int32)))
     rows = jax.tree.map(lambda leaf: leaf.reshape((-1, *leaf.shape[2:])), data)
     order = jax.random.permutation(order_key, jnp.arange(jax.tree.leaves(rows)[0].shape[0], dtype=jnp.int32))
     return jax.tree.map(lambda leaf: leaf[order], rows)
@@ -55,7 +58,7 @@ def gather(num_rollouts: int, algo: AnyAlgorithm, policy: Policy, task: Task, se
 
 @per_run(static=("num_envs", "num_steps"))
 def transitions(
-    num_envs: int, num_steps: int, algo: AnyAlgorithm, policy: Policy, task: Task, seeds: Seeds, number: jax.Array
+    num_envs: int, num_steps: int, actor: Actor, policy: Policy, task: Task, seeds: Seeds, number: jax.Array
 ) -> tuple[jax.Array, Transition]:
     """First observations [N, O] and transitions [T, N, ...] of a policy that does not learn.
 
@@ -65,7 +68,7 @@ def transitions(
     Args:
         num_envs: N.
         num_steps: T.
-        algo: gives the distribution and its noise.
+        actor: the algorithm's; gives the distribution and its noise.
         policy: the policy that acts.
         task: where.
         seeds: of the run.
@@ -73,11 +76,11 @@ def transitions(
     """
     key = jax.random.fold_in(seeds.key(SOURCE), number)
     at_random = jnp.arange(num_envs, dtype=jnp.int32) < num_envs // 2
-    return rollout_of(algo, num_envs, num_steps, policy, task, key, at_random)
+    return rollout_of(actor, num_envs, num_steps, policy, task, key, at_random)
 
 
 def rollout_of(
-    algo: AnyAlgorithm, num_envs: int, num_steps: int, policy: Policy, task: Task, key: jax.Array, at_random: jax.Array
+    actor: Actor, num_envs: int, num_steps: int, policy: Policy, task: Task, key: jax.Array, at_random: jax.Array
 ) -> tuple[jax.Array, Transition]:
     """First observations and transitions; environments `at_random` [N] see actions drawn without the policy."""
     tasks = environments(task, num_envs)
@@ -86,10 +89,10 @@ def rollout_of(
     obs, env_state = rollout.start(start_key, tasks, num_envs)
 
     def act(obs: jax.Array, noise: jax.Array, _: PyTree) -> jax.Array:
-        own, random = algo.distribution(policy, obs).sample(noise), algo.random_action(tasks, noise)
+        own, random = actor.distribution(policy, obs).sample(noise), actor.random_action(tasks, noise)
         return jnp.where(at_random.reshape((-1,) + (1,) * (own.ndim - 1)), random, own)
 
-    draws, noise = tasks.draw(draw_key, shape), algo.noise(tasks, noise_key, shape)
+    draws, noise = tasks.draw(draw_key, shape), actor.noise(tasks, noise_key, shape)
     _, _, steps = rollout.rollout(tasks, act, draws, noise, obs, env_state)
     return obs, steps
 

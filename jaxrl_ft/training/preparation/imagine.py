@@ -18,6 +18,7 @@ from jaxrl_ft.methods.data import Mixture
 from jaxrl_ft.methods.imagination import Model
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.penalties import Source
+from jaxrl_ft.methods.warm_starts import Scratch, WarmStart
 from jaxrl_ft.training import devices, loop
 from jaxrl_ft.training.evaluation.episodes import possible_share
 from jaxrl_ft.training.initial_state import Start
@@ -104,7 +105,13 @@ def _alone(spec: Spec, tasks: Task, sources: Task) -> Spec:
     mixture = Mixture(share=spec.method.imagination.source_share)
     return replace(
         spec,
-        method=Method(optimizer=spec.method.optimizer, ent_coef=spec.method.ent_coef, data=mixture),
+        method=Method(
+            # Where training begins with fresh parameters, exploration begins as in pretraining.
+            warm_start=Scratch() if spec.method.warm_start.from_scratch else WarmStart(),
+            optimizer=spec.method.optimizer,
+            ent_coef=spec.method.ent_coef,
+            data=mixture,
+        ),
         source=tree.take(sources, 0),
         task=tree.take(tasks, 0),
         num_runs=devices.batch(spec.num_runs),

@@ -51,7 +51,7 @@ def look_at(spec: Spec, policy: Policy, task: Task, stream: int) -> Look:
         stream: number of the look.
     """
     num, num_envs, num_steps = spec.num_runs, spec.method.look.NUM_ENVS, spec.method.look.steps
-    each = tree.repeat(as_arrays(spec.algo), num), policy, tree.repeat(task, num)
+    each = tree.repeat(as_arrays(spec.algo.actor), num), policy, tree.repeat(task, num)
     streams = np.full(num, stream, np.uint32)
     first, steps = transitions(num_envs, num_steps, *each, spec.seeds, streams)
     if isinstance(task.action_space, Box):

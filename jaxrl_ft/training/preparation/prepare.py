@@ -105,7 +105,7 @@ def starting(spec: Spec, base: Policy, fresh: Policy, warm: Policy, source: Sour
         init_params=fresh.params if spec.method.warm_start.from_scratch else source.init_params,
         source=source,
         share=probe.share,
-        probe_steps=spec.method.spent_before() + spec.paid,
+        probe_steps=spec.steps_before,
         old=old,
         base=_untouched(spec, base, fresh),
     )

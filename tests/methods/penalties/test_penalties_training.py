@@ -52,7 +52,7 @@ def divergence(tuned, agents):
     """KL between the tuned policies and the base's, summed over agents."""
     pairs = zip(policies(agents.params, agents), policies(tuned.params, agents))
     return sum(
-        float(ft.PPO.distribution(base, BATCH.obs).kl(ft.PPO.distribution(now, BATCH.obs)).mean())
+        float(ft.PPO().distribution(base, BATCH.obs).kl(ft.PPO().distribution(now, BATCH.obs)).mean())
         for base, now in pairs
     )
 

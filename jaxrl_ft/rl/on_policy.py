@@ -1,0 +1,227 @@
+"""What algorithms share that learn from each rollout once: environments, normaliser, guide, advantages."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Shaped
+
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.types import EnvState, Key, Metrics, Scalar, Statistics
+from jaxrl_ft.envs.task import Task
+from jaxrl_ft.rl import actor_critic, normalizer, returns, rollout
+from jaxrl_ft.rl.algorithm import Actor, Guide
+from jaxrl_ft.rl.distributions import Distribution
+
+
+class Carry(NamedTuple):
+    """State that lasts from update to update; leaves [N, ...] but for the statistics."""
+
+    obs: Float[Array, "N O"]
+    env_state: EnvState
+    episodes: rollout.Episodes
+    discounted_return: Float[Array, " N"]
+    statistics: Statistics
+
+
+AnyCarry = TypeVar("AnyCarry", bound=Any)
+
+
+@runtime_checkable
+class Acting(Protocol):
+    """What of an algorithm decides how it acts."""
+
+    def distribution(self, policy: Policy, obs: Float[Array, "*B O"]) -> Distribution:
+        """The action distribution at obs [..., O]."""
+
+    def noise(self, task: Task, key: Key, shape: tuple[int, ...]) -> Float[Array, "*B A"]:
+        """Random numbers for sampling `shape` actions."""
+
+
+@runtime_checkable
+class Collecting(Acting, Protocol):
+    """The fields of an algorithm that its rollouts depend on."""
+
+    @property
+    def actor(self) -> Actor:
+        """How parameters become actions."""
+        ...
+
+    @property
+    def num_envs(self) -> int:
+        """Environments stepped side by side."""
+        ...
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of each environment in a rollout."""
+        ...
+
+    @property
+    def gamma(self) -> float:
+        """The discount per step."""
+        ...
+
+    @property
+    def normalize_obs(self) -> bool:
+        """Whether observations are normalised."""
+        ...
+
+    @property
+    def normalize_reward(self) -> bool:
+        """Whether rewards are scaled."""
+        ...
+
+    @property
+    def obs_epsilon(self) -> float:
+        """Added to the variance of observations."""
+        ...
+
+    @property
+    def obs_clip(self) -> float:
+        """Largest absolute value of a normalised observation."""
+        ...
+
+
+def init_statistics(algo: Collecting, task: Task) -> Statistics:
+    """Empty moments `obs` and `reward`, each only when it is normalised, and what the actor keeps of a task."""
+    statistics: Statistics = algo.actor.init_statistics(task)
+    if algo.normalize_obs:
+        statistics["obs"] = normalizer.init((task.obs_size,), algo.obs_epsilon, algo.obs_clip)
+    if algo.normalize_reward:
+        statistics["reward"] = normalizer.init()
+    return statistics
+
+
+def init_carry(key: Key, tasks: Task, policy: Policy, num_envs: int) -> Carry:
+    """N fresh environments, and the policy's statistics to go on from."""
+    obs, env_state = rollout.start(key, tasks, num_envs)
+    zeros = jnp.zeros((num_envs,), jnp.float32)
+    return Carry(obs, env_state, rollout.Episodes(zeros, zeros), zeros, policy.statistics)
+
+
+def collect(
+    algo: Collecting, keys: Sequence[Key], tasks: Task, policy: Policy, carry: Carry, guide: Guide | None
+) -> tuple[Carry, rollout.Transition, Float[Array, "T N"], Metrics]:
+    """A rollout of T x N steps by samples of the policy, or of a guide while episodes are young.
+
+    Args:
+        algo: says how to act, and what is normalised.
+        keys: two, for the environments and for the actions.
+        tasks: with a leading axis [N].
+        policy: the policy.
+        carry: where the last rollout left the environments.
+        guide: acts while an episode is younger than its horizon; or none.
+
+    Returns:
+        carry: environments where the rollout left them, statistics with the rollout taken in.
+        steps: the transitions.
+        reward: as it is learned from, scaled where rewards are, [T, N].
+        metrics: sums over the episodes that ended, under `rollout/`.
+    """
+    noise = algo.noise(tasks, keys[1], (algo.num_steps, algo.num_envs))
+
+    def act(obs: Array, noise: Array, age: rollout.Age) -> Array:
+        return of_actor(algo, lambda d: d.sample(noise), policy, guide, obs, age)
+
+    return stepped(algo.gamma, act, noise, keys[0], tasks, carry, guide)
+
+
+def stepped(
+    gamma: Scalar,
+    act: Callable[[Array, Array, rollout.Age], Array],
+    noise: Float[Array, "T N _"],
+    key: Key,
+    tasks: Task,
+    carry: AnyCarry,
+    guide: Guide | None,
+) -> tuple[AnyCarry, rollout.Transition, Float[Array, "T N"], Metrics]:
+    """A rollout of T x N steps by any choice of actions.
+
+    Args:
+        gamma: discount per step.
+        act: actions from observations [N, O], noise [N, ...] and ages [N].
+        noise: random numbers for it.
+        key: for the environments.
+        tasks: with a leading axis [N].
+        carry: where the last rollout left the environments; a named tuple with the fields of `Carry`.
+        guide: whether ages are counted; `act` decides who acts.
+
+    Returns:
+        As `collect`.
+    """
+    obs, env_state, steps = rollout.rollout(
+        tasks,
+        act,
+        tasks.draw(key, noise.shape[:2]),
+        noise,
+        carry.obs,
+        carry.env_state,
+        None if guide is None else carry.episodes.episode_length,
+    )
+    episodes, sums = rollout.count_episodes(carry.episodes, steps)
+    reward, discounted, statistics = _normalized(gamma, carry, steps)
+    metrics = {f"rollout/{name}": value for name, value in sums.items()}
+    changes = {"obs": obs, "env_state": env_state, "episodes": episodes, "discounted_return": discounted}
+    return carry._replace(**changes, statistics=statistics), steps, reward, metrics
+
+
+def of_actor(
+    algo: Acting,
+    quantity: Callable[[Distribution], Shaped[Array, "..."]],
+    policy: Policy,
+    guide: Guide | None,
+    obs: Float[Array, "*B O"],
+    age: Float[Array, "*B"] | None,
+) -> Shaped[Array, "..."]:
+    """Return the quantity of the acting policy's distribution at obs [..., O] and age [...]."""
+    own = quantity(algo.distribution(policy, obs))
+    if guide is None or age is None:
+        return own
+    guided = quantity(algo.distribution(guide.policy, obs))
+    young = (age < guide.horizon).reshape(age.shape + (1,) * (own.ndim - age.ndim))
+    return jnp.where(young, guided, own)
+
+
+def advantages(
+    policy: Policy, steps: rollout.Transition, reward: Float[Array, "T N"], gamma: Scalar, gae_lambda: Scalar
+) -> tuple[Float[Array, "T N"], Float[Array, "T N"]]:
+    """Values of a rollout by the critic, in one call, and generalised advantage estimates; [T, N] each."""
+    value, next_value = actor_critic.values(policy, jnp.stack([steps.obs, steps.next_obs]))
+    done = steps.terminated | steps.truncated
+    return value, returns.gae(reward, value, next_value, steps.terminated, done, gamma, gae_lambda)
+
+
+def _normalized(
+    gamma: Scalar, carry: AnyCarry, steps: rollout.Transition
+) -> tuple[Float[Array, "T N"], Float[Array, " N"], Statistics]:
+    statistics = dict(carry.statistics)
+    discounted, reward = carry.discounted_return, steps.reward
+    if "obs" in statistics:
+        flat = steps.obs.reshape((-1, steps.obs.shape[-1]))
+        statistics["obs"] = normalizer.update(statistics["obs"], flat)
+    if "reward" in statistics:
+        done = steps.terminated | steps.truncated
+
+        def step(total: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            total = gamma * total + inputs[0]
+            # What is not finite would stay so until the episode ends.
+            return jnp.where(inputs[1] | ~jnp.isfinite(total), 0.0, total), total
+
+        discounted, totals = jax.lax.scan(step, discounted, (reward, done))
+        statistics["reward"] = normalizer.update(statistics["reward"], totals.reshape(-1))
+        reward = normalizer.scale(statistics["reward"], reward)
+    return reward, discounted, statistics
+
+
+def own_rows(guide: Guide | None, steps: rollout.Transition) -> Float[Array, "T N"]:
+    """1 where the policy itself acted and 0 where a guide did, [T, N]."""
+    if guide is None or steps.age is None:
+        return jnp.ones_like(steps.reward)
+    return (steps.age >= guide.horizon).astype(jnp.float32)
+
+
+def one_batch(num: int) -> Int[Array, "1 {num}"]:
+    """The indices of one gradient step on all rows."""
+    return jnp.arange(num, dtype=jnp.int32)[None]
