@@ -262,6 +262,9 @@ from .rl.a2c import A2C as A2C
 from .rl.actor_critic import ActorCritic as ActorCritic
 from .rl.catalogue import ALGOS as ALGOS
 from .rl.ppo import PPO as PPO
+from .rl.q_learning.dqn import DQN as DQN
+from .rl.q_learning.pqn import PQN as PQN
+from .rl.q_learning.q_values import Boltzmann as Boltzmann
 from .rl.reinforce import REINFORCE as REINFORCE
 from .store.checkpoints import load as load
 from .store.checkpoints import save as save

@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import psutil
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.sweeps.cluster import Cluster
 from jaxrl_ft.sweeps.plan import Batch, Plan, make_plan
+from jaxrl_ft.sweeps.structure import trained
 from jaxrl_ft.training import devices
 from jaxrl_ft.training.collect import World
+from jaxrl_ft.training.devices import free_memory
 from jaxrl_ft.training.initial_state import begin, given
 from jaxrl_ft.training.preparation.prepare import prepare
 from jaxrl_ft.training.spec import Spec
@@ -64,7 +65,8 @@ def _started(plan: Plan, batch: Batch) -> StartedBatch:
 
 
 def _measured(started: StartedBatch) -> Estimate:
-    memory, (world, run, state, width) = _memory(started), started
+    world, run, state, width = started
+    memory = _memory(*started)
     state, *_ = advance(world, run, state, 0, 1)
     start = time.perf_counter()
     advance(world, run, state, 1, 2)
@@ -76,20 +78,19 @@ def _without_paying(spec: Spec) -> Spec:
     return replace(spec, method=spec.method.without_paying())
 
 
-def _memory(started: StartedBatch) -> int:
-    """Bytes of the program that trains, on all devices."""
-    world, run, state, _ = started
+def _outlined(plan: Plan, batch: Batch) -> StartedBatch:
+    """As `_started`, of shapes alone: neither a replay nor anything else is allocated."""
+    specs = [plan.specs[number] for number in batch.cells]
+    width = devices.layout().width(max(batch.width, sum(spec.num_members for spec in specs)))
+    world, run, state = devices.shapes(trained(specs[0]), width)
+    return StartedBatch(world, run, state, width)
+
+
+def _memory(world: World, run: Run, state: State, width: int) -> int:
+    """Bytes of the program that trains so many runs, on all devices; the arguments may be shapes."""
     analysis = stretch.lower(world, run, state, np.int32(0), np.int32(1)).compile().memory_analysis()
     held = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
     return int(held + analysis.temp_size_in_bytes) * devices.mesh().size
-
-
-def free_memory(processes: int = 1) -> int:
-    """Bytes that are free: on the devices together, or for one of so many processes where the CPU computes."""
-    stats = [device.memory_stats() for device in devices.mesh().devices.flat]
-    if all(stats):
-        return sum(int(one["bytes_limit"]) - int(one["bytes_in_use"]) for one in stats if one)
-    return int(psutil.virtual_memory().available) // processes
 
 
 def most_runs(plan: Plan, limit: int = 0, processes: int = 1) -> int:
@@ -126,5 +127,5 @@ def most_on(workers: Cluster | None, plan: Plan, limit: int = 0) -> int:
 
 def memory_of_a_run(plan: Plan) -> int:
     """Bytes of one run of the largest program; 0 where no cell trains."""
-    batches = (_started(plan, batch) for batch in _first(plan).values())
-    return max((-(-_memory(started) // started.width) for started in batches), default=0)
+    outlines = (_outlined(plan, batch) for batch in _first(plan).values())
+    return max((-(-_memory(*outline) // outline.width) for outline in outlines), default=0)

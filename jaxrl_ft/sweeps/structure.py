@@ -14,7 +14,7 @@ from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.warm_starts import Probe
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.collect import enter
+from jaxrl_ft.training.collect import World, enter
 from jaxrl_ft.training.compatibility import fresh_shapes, same_sizes
 from jaxrl_ft.training.initial_state import Given, Start, first_state, given
 from jaxrl_ft.training.keys import Seeds
@@ -22,6 +22,7 @@ from jaxrl_ft.training.preparation import prepare
 from jaxrl_ft.training.preparation.carry import carry
 from jaxrl_ft.training.preparation.experience import gather, num_rollouts
 from jaxrl_ft.training.spec import Spec
+from jaxrl_ft.training.update import Run, State
 
 
 class Outline(NamedTuple):
@@ -51,11 +52,22 @@ def outline(spec: Spec) -> Outline:
         same_sizes(spec.before, spec.task),
     )
     if known not in _KNOWN:
-        spec = replace(spec, num_runs=1)
-        begun = start(one, spec)
-        runs = _one(given(spec, begun))
+        begun, runs = _given(spec)
         _KNOWN[known] = Outline(_outlined(runs), _outlined(_one(begun.base)), _outlined(_trained(runs)))
     return _KNOWN[known]
+
+
+def trained(spec: Spec) -> tuple[World, Run, State]:
+    """The shapes of what one member of a run hands to the program that trains; nothing runs."""
+    _, runs = _given(spec)
+    found: tuple[World, Run, State] = _trained(runs)
+    return found
+
+
+def _given(spec: Spec) -> tuple[Start, Given]:
+    """Where one run starts, and the shapes of what it hands over."""
+    begun = start(_one_run(spec.base_agents), replace(spec, num_runs=1))
+    return begun, _one(given(replace(spec, num_runs=1), begun))
 
 
 def structure(outline: Outline, spec: Spec) -> Hashable:
@@ -66,7 +78,7 @@ def structure(outline: Outline, spec: Spec) -> Hashable:
     method = spec.method
     if method.control.acts or method.finish.acts:
         return None
-    paid = method.spent_before() + spec.paid
+    paid = spec.steps_before
     numbers = spec.num_runs, spec.num_updates, spec.num_evals, spec.eval_episodes, paid
     return outline.given, outline.untouched if paid else None, numbers
 

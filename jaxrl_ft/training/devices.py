@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+import psutil
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxrl_ft.core import checks
@@ -170,6 +171,14 @@ def comfortable() -> int:
     return (8 if on_cpu() else 2048) * mesh().size
 
 
+def free_memory(processes: int = 1) -> int:
+    """Bytes that are free: on the devices together, or for one of so many processes where the CPU computes."""
+    stats = [device.memory_stats() for device in mesh().devices.flat]
+    if all(stats):
+        return sum(int(one["bytes_limit"]) - int(one["bytes_in_use"]) for one in stats if one)
+    return int(psutil.virtual_memory().available) // processes
+
+
 def pad(runs: PyTree, num: int) -> PyTree:
     """The runs with their first ones repeated until the leading axis is `num`."""
 
@@ -186,6 +195,15 @@ def put(runs: PyTree, num: int) -> PyTree:
     """
     sharding = NamedSharding(mesh(), PartitionSpec(_AXIS))
     return jax.device_put(pad(runs, layout().width(num)), sharding)
+
+
+def shapes(one: PyTree, num: int) -> PyTree:
+    """The shapes of `num` runs as they lie on the devices, from those of one run."""
+    sharding = NamedSharding(mesh(), PartitionSpec(_AXIS))
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((num, *leaf.shape), leaf.dtype, sharding=sharding, weak_type=leaf.weak_type),
+        one,
+    )
 
 
 def trim(runs: PyTree, num: int) -> PyTree:
