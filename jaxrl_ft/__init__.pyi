@@ -265,6 +265,8 @@ from .rl.ppo import PPO as PPO
 from .rl.q_learning.dqn import DQN as DQN
 from .rl.q_learning.pqn import PQN as PQN
 from .rl.q_learning.q_values import Boltzmann as Boltzmann
+from .rl.q_learning.sac import SAC as SAC
+from .rl.q_learning.soft_actor import SoftActor as SoftActor
 from .rl.reinforce import REINFORCE as REINFORCE
 from .store.checkpoints import load as load
 from .store.checkpoints import save as save

@@ -10,6 +10,7 @@ tree holds, for hidden layers i = 0, ..., L - 1:
     column              a whole network beside this one, whose outputs take the place of this one's; its layer i also
                         reads the hidden activations h_{i-1} of all earlier columns through `lateral_i`, its head those
                         of the last layer through `lateral_head`
+    twin                another whole network, such as a second critic, whose outputs are read apart from this one's
 
 All but `dense_i` and `head` are optional, and sub-networks may hold parts of their own.
 """
@@ -28,7 +29,7 @@ from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.types import Key, Params
 
 _ACTIVATIONS = {"tanh": jax.nn.tanh, "relu": jax.nn.relu, "swish": jax.nn.swish}
-_ENTRY = re.compile(r"(dense|norm|bottleneck|lateral)_\d+|head|lateral_head|residual|offset|column")
+_ENTRY = re.compile(r"(dense|norm|bottleneck|lateral)_\d+|head|lateral_head|residual|offset|column|twin")
 
 
 @config

@@ -13,7 +13,7 @@ import numpy as np
 from jaxrl_ft.core.types import Key, Params
 from jaxrl_ft.nets import initializers, mlp
 
-SUB_NETWORKS = ("residual", "offset", "column")
+SUB_NETWORKS = ("residual", "offset", "column", "twin")
 """Entries that are whole networks themselves."""
 
 
@@ -42,7 +42,7 @@ def roles(params: Params) -> Roles:
         output = tuple(name for name in ("head", "lateral_head") if name in params)
         reading += output if depth else ()
         observing += () if depth else ("head",)
-    for name in ("residual", "offset"):
+    for name in ("residual", "offset", "twin"):
         if name in params:
             inside = _under(name, roles(params[name]))
             observing, reading, output = (a + b for a, b in zip((observing, reading, output), inside))

@@ -29,10 +29,11 @@ def realigned(params: Tree, statistics: Tree, change: Realignment) -> tuple[Tree
         roles = parts.roles(network)
         for layer in roles.observing:
             _reorder_inputs(flat, f"{group}/{layer}", change, "obs" in statistics)
-        for layer in roles.output if group == "policy" else ():
-            for leaf in ("kernel", "bias"):
-                if f"{group}/{layer}/{leaf}" in flat:
-                    flat[f"{group}/{layer}/{leaf}"] = _reorder_outputs(flat[f"{group}/{layer}/{leaf}"], change)
+        for path in (f"{group}/{layer}/{leaf}" for layer in roles.output for leaf in ("kernel", "bias")):
+            # A critic may have a value for each of the discrete actions.
+            by_action = path in flat and not change.continuous and flat[path].shape[-1] == len(change.actions) > 1
+            if path in flat and (group == "policy" or by_action):
+                flat[path] = _reorder_outputs(flat[path], change)
     return tree.unflatten(flat), _moved(statistics, change)
 
 
@@ -56,19 +57,27 @@ def _reorder_inputs(flat: dict[str, Any], layer: str, change: Realignment, norma
     """
     kernel = flat[f"{layer}/kernel"]
     scale, offset = (np.sign(change.scale), 0.0) if normalized else (change.scale, change.offset)
+    # A critic may read continuous actions behind the observation.
+    kernel, actions = kernel[: len(change.scale)], kernel[len(change.scale) :]
     inner = (kernel / scale[:, None]).astype(kernel.dtype)
     if f"{layer}/bias" in flat:
         bias = flat[f"{layer}/bias"]
         flat[f"{layer}/bias"] = (bias - np.broadcast_to(offset, len(inner)) @ inner).astype(bias.dtype)
-    flat[f"{layer}/kernel"] = np.zeros_like(kernel)
-    flat[f"{layer}/kernel"][change.order] = inner
+    moved = np.zeros_like(kernel)
+    moved[change.order] = inner
+    if len(actions):
+        moved = np.concatenate([moved, (actions * np.reshape(change.actions, (-1, 1))).astype(kernel.dtype)])
+    flat[f"{layer}/kernel"] = moved
 
 
 def _reorder_outputs(leaf: Floats, change: Realignment) -> Floats:
+    # Outputs beyond the actions, such as a dueling network's value or standard deviations, stay where they are.
+    num = len(change.actions)
+    moved = np.array(leaf)
     if change.continuous:
-        return (leaf * change.actions).astype(leaf.dtype)
-    moved = np.zeros_like(leaf)
-    moved[..., change.actions] = leaf
+        moved[..., :num] = (leaf[..., :num] * change.actions).astype(leaf.dtype)
+    else:
+        moved[..., change.actions] = leaf[..., :num]
     return moved
 
 

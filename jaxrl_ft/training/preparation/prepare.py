@@ -159,6 +159,13 @@ def warm_start(warm: WarmStart, seeds: Seeds, base: Policy, fresh: Policy, probe
     return params, warm.statistics(base.statistics, fresh.statistics)
 
 
+def _retold(rows: PyTree, change: Realignment) -> PyTree:
+    """Rows of the source in the target's terms; those of some algorithms hold the observation that follows too."""
+    obs, action = retold(rows.obs, rows.action, change)
+    rest = {"next_obs": retold(rows.next_obs, rows.action, change)[0]} if "next_obs" in rows._fields else {}
+    return rows._replace(obs=obs, action=action, **rest)
+
+
 def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[PyTree, int]:
     """Source experience that the parts of the method ask for, and the steps of each run on earlier tasks in all.
 
@@ -171,6 +178,6 @@ def _source_data(spec: Spec, base: Policy, changes: list[Realignment]) -> tuple[
     data = source_rows(spec.algo, base, spec.source, spec.seeds, spec.method.source_steps)
     collected = steps + data.obs.shape[1]
     if changes:
-        told = [retold(data.obs[i], data.action[i], change) for i, change in enumerate(changes)]
-        data = data._replace(obs=np.stack([row[0] for row in told]), action=np.stack([row[1] for row in told]))
+        told = [_retold(tree.take(data, i), change) for i, change in enumerate(changes)]
+        data = tree.stack(told)
     return data, collected
