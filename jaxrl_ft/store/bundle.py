@@ -5,13 +5,11 @@ gives the format version, size and SHA-256 of the other two, dtype and shape of 
 libraries that wrote it, and a SHA-256 of itself. Equal content gives equal bytes.
 """
 
-import hashlib
+import errno
 import importlib.metadata
-import json
 import math
 import os
 import secrets
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import numpy as np
 import safetensors.numpy
 
 from jaxrl_ft.core.files import Json, sync_directory
+from jaxrl_ft.store.json_files import digest, encoded, parse_json, read_regular, regular_size
 
 FORMAT = "jaxrl_ft_bundle"
 VERSION = 2
@@ -44,12 +43,12 @@ def write_bundle(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: M
 
     Raises:
         ValueError: an array or a value cannot be stored, or `path` is taken or cannot be made.
+        OSError: the disk is full or fails; the error names `path`, where what was there still is.
     """
     target = Path(os.path.abspath(path))
     contents = _contents(_storable(arrays), dict(metadata))
     _check_replaceable(target)
-    suffix = secrets.token_hex(4)
-    temporary, old = target.with_name(f".{target.name}.new-{suffix}"), target.with_name(f".{target.name}.old-{suffix}")
+    temporary = target.with_name(f".{target.name}.new-{secrets.token_hex(4)}")
     try:
         temporary.mkdir(parents=True)
     except OSError as error:
@@ -58,12 +57,15 @@ def write_bundle(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: M
         for name, data in contents.items():
             _write_synced(temporary / name, data)
         sync_directory(temporary)
-        _swap(temporary, target, old)
-    except BaseException:
+        replaced = _swap(temporary, target)
+    except BaseException as error:
         _remove_bundle(temporary)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     sync_directory(target.parent)
-    _remove_bundle(old)
+    for old in replaced:
+        _remove_bundle(old)
 
 
 def read_bundle(path: str | Path) -> tuple[Arrays, dict[str, Json]]:
@@ -81,44 +83,6 @@ def read_bundle(path: str | Path) -> tuple[Arrays, dict[str, Json]]:
     contents = {name: _read_checked(directory / name, manifest["files"][name]) for name in (ARRAYS, METADATA)}
     arrays = _parse_arrays(directory / ARRAYS, contents[ARRAYS], manifest["arrays"])
     return arrays, parse_json(directory / METADATA, contents[METADATA])
-
-
-def parse_json(path: Path, data: bytes) -> dict[str, Json]:
-    """The JSON object in `data`; stricter than the standard library, since a later reader may not be as lenient.
-
-    Raises:
-        ValueError: not UTF-8, not JSON, NaN or Infinity, a number too large, a duplicate key, nested too deeply, or
-            not an object; `path` is named.
-    """
-    try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: a JSON object was expected, not a {type(value).__name__}")
-    return value
-
-
-def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError(f"a key is given twice among {', '.join(sorted(name for name, _ in pairs))}")
-    return dict(pairs)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is not a finite number")
-    return number
-
-
-def encoded(value: Json) -> bytes:
-    """Return a JSON value as bytes, equal for equal values."""
-    return (json.dumps(value, allow_nan=False, sort_keys=True, indent=1) + "\n").encode("ascii")
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _storable(arrays: Mapping[str, np.ndarray]) -> Arrays:
@@ -142,11 +106,11 @@ def _contents(arrays: Arrays, metadata: dict[str, Json]) -> dict[str, bytes]:
     body = {
         "format": FORMAT,
         "version": VERSION,
-        "files": {name: {"size": len(data), "sha256": _digest(data)} for name, data in files.items()},
+        "files": {name: {"size": len(data), "sha256": digest(data)} for name, data in files.items()},
         "arrays": {name: _specification(array) for name, array in arrays.items()},
         "libraries": {name: _installed(name) for name in LIBRARIES},
     }
-    files[MANIFEST] = encoded({**body, "sha256": _digest(encoded(body))})
+    files[MANIFEST] = encoded({**body, "sha256": digest(encoded(body))})
     for name, data in files.items():
         if len(data) > LIMITS[name]:
             raise ValueError(f"{name}: {len(data)} bytes are not allowed; at most {LIMITS[name]}")
@@ -186,7 +150,7 @@ def _check_replaceable(target: Path) -> None:
         if target.is_symlink():
             raise ValueError(f"{target}: is a link")
         _check_listing(target)
-        _parse_manifest(target / MANIFEST, _read_regular(target / MANIFEST))
+        _parse_manifest(target / MANIFEST, read_regular(target / MANIFEST, LIMITS[MANIFEST]))
     except ValueError as error:
         raise ValueError(f"{target}: exists and is not a bundle, so it is not replaced ({error})") from error
 
@@ -198,16 +162,26 @@ def _write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _swap(temporary: Path, target: Path, old: Path) -> None:
-    replacing = target.exists()
-    if replacing:
-        target.rename(old)
-    try:
-        temporary.rename(target)
-    except BaseException:
-        if replacing:
-            old.rename(target)
-        raise
+def _swap(temporary: Path, target: Path) -> list[Path]:
+    """Rename a new bundle to its place; returns where the replaced ones lie now."""
+    replaced: list[Path] = []
+    while True:
+        old = target.with_name(f".{target.name}.old-{secrets.token_hex(4)}")
+        try:
+            target.rename(old)
+            replaced.append(old)
+        except FileNotFoundError:
+            pass
+        try:
+            temporary.rename(target)
+            return replaced
+        except BaseException as error:
+            # Another process may have put its own bundle there in between; the last one stays.
+            if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                continue
+            if replaced:
+                replaced.pop().rename(target)
+            raise
 
 
 def _remove_bundle(directory: Path) -> None:
@@ -229,19 +203,6 @@ def _check_listing(directory: Path) -> None:
         raise ValueError(f"{directory / name}: is not part of a bundle and should not be there")
 
 
-def _read_regular(path: Path) -> bytes:
-    try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{path}: is not a regular file (links are not followed)")
-        if status.st_size > LIMITS[path.name]:
-            raise ValueError(f"{path}: {status.st_size} bytes are more than the {LIMITS[path.name]} allowed")
-        with path.open("rb") as file:
-            return file.read(LIMITS[path.name] + 1)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-
-
 def _parse_manifest(path: Path, data: bytes) -> dict[str, Json]:
     manifest = parse_json(path, data)
     if manifest.get("format") != FORMAT:
@@ -253,10 +214,10 @@ def _parse_manifest(path: Path, data: bytes) -> dict[str, Json]:
 
 
 def _read_manifest(path: Path) -> dict[str, Json]:
-    data = _read_regular(path)
+    data = read_regular(path, LIMITS[path.name])
     manifest = _parse_manifest(path, data)
     body = {key: value for key, value in manifest.items() if key != "sha256"}
-    if encoded({**body, "sha256": _digest(encoded(body))}) != data:
+    if encoded({**body, "sha256": digest(encoded(body))}) != data:
         raise ValueError(f"{path}: is damaged (its SHA-256 is another)")
     for field, names in ((manifest, MANIFEST_FIELDS), (manifest.get("files"), {ARRAYS, METADATA})):
         if not isinstance(field, dict) or set(field) != set(names):
@@ -267,11 +228,13 @@ def _read_manifest(path: Path) -> dict[str, Json]:
 
 
 def _read_checked(path: Path, expected: Json) -> bytes:
-    data = _read_regular(path)
-    if expected != {"size": len(data), "sha256": _digest(data)}:
-        size = expected.get("size") if isinstance(expected, dict) else None
-        cause = "its SHA-256 is another" if size == len(data) else f"{len(data)} bytes where the manifest says {size}"
-        raise ValueError(f"{path}: is damaged ({cause})")
+    size = expected.get("size") if isinstance(expected, dict) else None
+    found = regular_size(path, LIMITS[path.name])
+    if type(size) is not int or size != found:
+        raise ValueError(f"{path}: is damaged ({found} bytes where the manifest says {size})")
+    data = read_regular(path, LIMITS[path.name])
+    if expected != {"size": len(data), "sha256": digest(data)}:
+        raise ValueError(f"{path}: is damaged (its SHA-256 is another)")
     return data
 
 

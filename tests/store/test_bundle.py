@@ -126,8 +126,9 @@ def test_a_failure_while_writing_leaves_the_old_bundle_and_no_rest(tmp_path, mon
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", failing)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         bundle.write_bundle(path, {"new": np.ones(2)}, {})
+    assert caught.value.filename == str(path)
     assert os.listdir(tmp_path) == ["b"]
     assert set(bundle.read_bundle(path)[0]) == {"w", "b"}
 
@@ -151,3 +152,19 @@ def test_a_failing_rename_puts_the_old_bundle_back(tmp_path, monkeypatch):
 def test_reading_and_writing_need_no_jax_and_no_pickle():
     code = "import sys, jaxrl_ft.store.bundle, jaxrl_ft.store.run_directory; print('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_of_two_savers_on_one_path_the_last_one_stays_and_both_return(tmp_path, monkeypatch):
+    path, others = small(tmp_path / "b"), [small(tmp_path / name) for name in ("first", "second")]
+    real = type(path).rename
+
+    def racing(self, to):
+        # Another saver comes in each time that the old bundle has been moved aside, twice.
+        if ".new-" in self.name and others:
+            real(others.pop(), path)
+        return real(self, to)
+
+    monkeypatch.setattr(type(path), "rename", racing)
+    bundle.write_bundle(path, {"new": np.ones(2)}, {})
+    assert not others and set(bundle.read_bundle(path)[0]) == {"new"}
+    assert sorted(os.listdir(tmp_path)) == ["b"]

@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 from helpers.bundles import NAMES, forge, refuses, small
 
-from jaxrl_ft.store import bundle
+from jaxrl_ft.store import bundle, json_files
 
 
 def test_300_random_bit_flips_are_all_seen(tmp_path):
@@ -114,8 +114,8 @@ def test_a_manifest_of_another_kind_is_refused(tmp_path, changes, word):
     path = small(tmp_path / "b")
     manifest = json.loads((path / bundle.MANIFEST).read_bytes()) | changes
     del manifest["sha256"]
-    body = bundle.encoded(manifest)
-    (path / bundle.MANIFEST).write_bytes(bundle.encoded({**manifest, "sha256": hashlib.sha256(body).hexdigest()}))
+    body = json_files.encoded(manifest)
+    (path / bundle.MANIFEST).write_bytes(json_files.encoded({**manifest, "sha256": hashlib.sha256(body).hexdigest()}))
     refuses(path, bundle.MANIFEST, word)
 
 
@@ -176,3 +176,17 @@ def test_a_file_over_its_limit_is_refused_unread(tmp_path, name):
     path = small(tmp_path / "b")
     os.truncate(path / name, bundle.LIMITS[name] + 1)
     refuses(path, name, "more than")
+
+
+def test_a_file_of_another_size_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = small(tmp_path / "b")
+    with (path / bundle.ARRAYS).open("r+b") as file:
+        file.truncate(2**33)
+    real = type(path).open
+
+    def opened(self, *args):
+        assert self.name != bundle.ARRAYS
+        return real(self, *args)
+
+    monkeypatch.setattr(type(path), "open", opened)
+    refuses(path, bundle.ARRAYS, "8589934592 bytes where the manifest says")
