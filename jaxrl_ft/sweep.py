@@ -85,32 +85,46 @@ def _log(line: str) -> None:
 def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, ending: Ending) -> None:
     from jaxrl_ft.commands import output, search_run, sweep_output
     from jaxrl_ft.commands.progress import Compilation
-    from jaxrl_ft.store import run_directory
+    from jaxrl_ft.store import checkpoints, run_directory
     from jaxrl_ft.sweeps import directory
 
     # On workers a run's error is a BatchError; a ValueError there is a worker that differs from this process.
     running = ending.running if workers is None else nullcontext
-    with directory.claimed(run_directory.create(settings.out)) as out, Compilation().listening() as compilation:
+    with run_directory.claimed(run_directory.create(settings.out)) as out, Compilation().listening() as compilation:
         directory.write_plan(out, settings.plan())
+        facts, allow = _facts(workers), settings.flags.allow_changes
+        directory.check_conditions(out, facts, allow)
         output.write_config(settings)
         agents = _agents(settings, workers, running)
+        facts["agents"] = directory.digest(checkpoints.parts(agents)[0])
+        directory.check_conditions(out, facts, allow)
         search = _search(settings, agents, workers)
         with running():
             found, notes = search_run.Outcome({}, ()) if search is None else search_run.run(search, out, workers)
         settings = replace(settings, methods=settings.methods | found)
-        study, finished = _study(settings, agents), directory.cells(out)
+        study, finished = _study(settings, agents), sweep_output.whole_cells(out)
         most = most_runs(settings, study.plan, workers) if len(finished) < len(study.plan.specs) else 0
         study = study.limited(most)
         sweep_output.log_start(study, len(finished), workers)
         with running():
             for cell in study.spread(workers, list(finished), diverged=True):
-                sweep_output.keep(settings, study, finished, cell)
+                sweep_output.keep(settings, study, finished, cell, facts)
         seconds = time.monotonic() - began
         spent = f"of which {compilation.seconds:.1f} s tracing and compiling {compilation.summary()}"
         took = f"The runs took {seconds:.1f} s, {spent if workers is None else f'on {workers.workers} workers of Ray'}."
         with ending.running():
             sweep_output.write_report(settings, finished, took, notes)
         print(f"Took {time.monotonic() - began:.1f} s in all.")
+
+
+def _facts(workers: "Cluster | None") -> dict[str, str]:
+    """What the numbers depend on beside the plan: the versions, and the devices of a process that trains."""
+    from jaxrl_ft.core import machine
+    from jaxrl_ft.training import devices
+
+    mesh = devices.mesh().devices
+    number = mesh.size if workers is None else workers.setup.devices
+    return {**machine.versions(), "devices": f"{number} x {mesh.flat[0].device_kind}"}
 
 
 def _agents(

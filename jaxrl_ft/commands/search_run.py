@@ -58,7 +58,10 @@ def describe(search: Quest) -> str:
 def run(search: Quest, out: Path, workers: Cluster | None = None) -> Outcome:
     """Run the trials that the directory does not have yet and write each to it; returns what the search found."""
     directory.study_path(out).parent.mkdir(exist_ok=True)
-    known = {trial.proposal[:2]: trial for trial in directory.trials(out)}
+    tried, damaged = directory.trials(out)
+    known = {trial.proposal[:2]: trial for trial in tried}
+    for line in damaged:
+        print(f"{line}; its trial runs again", file=sys.stderr, flush=True)
     finished = f" {len(known)} are finished already." if known else ""
     print(describe(search) + finished, file=sys.stderr, flush=True)
     for trial in search.trials(list(known.values()), workers):

@@ -1,7 +1,9 @@
 """What `sweep` prints and writes: the plan, a line for each finished cell, tables, figures and the report."""
 
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from rich import box
@@ -16,7 +18,7 @@ from jaxrl_ft.commands.sweep_settings import SweepSettings
 from jaxrl_ft.core.curves import together
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.shifts import SHIFTS
-from jaxrl_ft.store import checkpoints, run_directory
+from jaxrl_ft.store import bundle, checkpoints, run_directory
 from jaxrl_ft.sweeps import directory
 from jaxrl_ft.sweeps.cluster import Cluster
 from jaxrl_ft.sweeps.compare import Finished, Study
@@ -77,9 +79,27 @@ def log_cell(study: Study, cell: Mapping[str, Json], finished: int) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def as_stored(cell: Finished) -> dict[str, Json]:
-    """A finished cell as the directory keeps it."""
+def whole_cells(out: Path) -> dict[int, Json]:
+    """The finished cells by number whose file and agents are whole; a line on stderr for each of the others."""
+    found, damaged = directory.cells(out)
+    for number, cell in list(found.items()):
+        path = run_directory.agents_path(out, cell["method"], cell["target"])
+        try:
+            bundle.read_bundle(path)
+        except ValueError as error:
+            damaged.append(str(error))
+            del found[number]
+            if path.exists():
+                path.rename(path.with_name(f".{path.name}.damaged-{secrets.token_hex(4)}"))
+    for line in damaged:
+        print(f"{line}; its cell runs again", file=sys.stderr, flush=True)
+    return found
+
+
+def as_stored(cell: Finished, facts: Mapping[str, str]) -> dict[str, Json]:
+    """A finished cell as the directory keeps it, with the conditions that it was made under."""
     return {
+        "made_with": dict(facts),
         "number": cell.number,
         "method": cell.method,
         "target": cell.target,
@@ -105,7 +125,7 @@ def write_report(settings: SweepSettings, cells: Cells, took: str, notes: Sequen
         comparison,
         title=f"Fine-tuning to {len(settings.targets)} targets",
         targets=texts,
-        notes=[*notes, took],
+        notes=[*notes, *directory.mixed([cells[number] for number in sorted(cells)]), took],
         measurements=measurements.measure(comparison, settings.finetune_seed),
     )
     changes = [f"{name} ({text})" for name, text in texts.items()]
@@ -121,9 +141,11 @@ def _comparison(settings: SweepSettings, cells: Cells) -> Comparison:
     return Comparison([row for cell in ordered for row in cell["rows"]], curves, steps, agents)
 
 
-def keep(settings: SweepSettings, study: Study, finished: dict[int, Json], cell: Finished) -> None:
+def keep(
+    settings: SweepSettings, study: Study, finished: dict[int, Json], cell: Finished, facts: Mapping[str, str]
+) -> None:
     """Write a finished cell and its agents, add it to the finished ones, and print a line on it."""
-    stored = as_stored(cell)
+    stored = as_stored(cell, facts)
     stored["rows"] = with_seed(cell.rows, settings.flags.seed)
     checkpoints.save(cell.agents, run_directory.agents_path(settings.out, cell.method, cell.target))
     directory.write_cell(settings.out, cell.number, stored)

@@ -24,7 +24,7 @@ from jaxrl_ft.commands.shared_settings import (
     name,
     names,
 )
-from jaxrl_ft.core import checks, tree
+from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.table import AnyTable
@@ -37,7 +37,7 @@ from jaxrl_ft.methods.optimizers import Adam
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.catalogue import ALGOS
-from jaxrl_ft.store import run_directory
+from jaxrl_ft.store import checkpoints, run_directory
 from jaxrl_ft.sweeps import cells, directory
 from jaxrl_ft.sweeps.cluster import LOCAL
 from jaxrl_ft.sweeps.proposals import MOST_TRIALS, SEARCHES
@@ -85,6 +85,8 @@ class SweepFlags(SharedFlags):
     """how runs lie on the devices; with `exact` the others of a sweep change no bit of a run, and it takes longer"""
     memory_limit: Annotated[str | None, tyro.conf.arg(metavar="BYTES", help_behavior_hint="(default: half)")] = None
     """memory that the programs of a process may take, such as 500M or 4G, instead of half of what is free"""
+    allow_changes: Annotated[bool, SWITCH] = False
+    """go on in --out although versions, devices or pretrained agents are not those of its cells; the report says so"""
     dry_run: Annotated[bool, SWITCH] = False
     """print what would run, what it compiles, and about how long and how much memory it takes, without training"""
     ray: Annotated[str | None, tyro.conf.arg(metavar="[HOST:PORT]", help_behavior_hint="")] = None
@@ -149,7 +151,7 @@ class SweepSettings(SharedSettings):
     def plan(self) -> dict[str, Json]:
         """Everything that decides the numbers of a sweep, as JSON; not where it is written and what it may take."""
         flags = self.flags
-        given = {} if self.agents is None else {"agents": directory.digest(tree.flatten(self.agents.params))}
+        given = {} if self.agents is None else {"agents": directory.digest(checkpoints.parts(self.agents)[0])}
         return {
             **given,
             "source": to_json(self.source),

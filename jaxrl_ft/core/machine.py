@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -16,6 +17,11 @@ CPU_INFO = Path("/proc/cpuinfo")
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+
+
+def differences(theirs: Mapping[str, str], ours: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """The name, their value and our value of all facts that both have and that differ."""
+    return [(name, theirs[name], ours[name]) for name in ours if name in theirs and theirs[name] != ours[name]]
 
 
 def hardware() -> dict[str, str]:

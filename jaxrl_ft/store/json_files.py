@@ -42,7 +42,9 @@ def read_sealed(path: Path) -> Json:
 
 
 def _sealed(content: Json) -> bytes:
-    return encoded({"content": content, "sha256": digest(encoded(content))})
+    # The order of keys is content too: that of a table's columns.
+    body = encoded(content, sort=False)
+    return encoded({"content": content, "sha256": digest(body)}, sort=False)
 
 
 def parse_json(path: Path, data: bytes) -> dict[str, Json]:
@@ -74,9 +76,9 @@ def _finite(text: str) -> float:
     return number
 
 
-def encoded(value: Json) -> bytes:
-    """Return a JSON value as bytes, equal for equal values."""
-    return (json.dumps(value, allow_nan=False, sort_keys=True, indent=1) + "\n").encode("ascii")
+def encoded(value: Json, sort: bool = True) -> bytes:
+    """Return a JSON value as bytes, equal for equal values; without sorting, also of equal order."""
+    return (json.dumps(value, allow_nan=False, sort_keys=sort, indent=1) + "\n").encode("ascii")
 
 
 def digest(data: bytes) -> str:

@@ -5,14 +5,16 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from jaxrl_ft.core.files import Json, write_text
 
-MARKER = "jaxrl_ft_run.json"
+MARKER, LOCK = "jaxrl_ft_run.json", "lock"
 FORMAT = "jaxrl_ft_run"
 DEFAULT_PARENT = "runs"
 # Here the kernel answers that root may write, and then refuses to.
@@ -68,6 +70,24 @@ def create(path: str | Path) -> Path:
     except OSError as error:
         raise _refusal(directory, error.strerror or type(error).__name__) from error
     return directory
+
+
+@contextmanager
+def claimed(directory: Path) -> Iterator[Path]:
+    """The directory, for as long as the context lasts in this process alone; it must exist.
+
+    Raises:
+        ValueError: another process has it.
+    """
+    lock = filelock.FileLock(directory / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise ValueError(f"out: {str(directory)!r} is in use by another process") from error
+    try:
+        yield directory
+    finally:
+        lock.release()
 
 
 def write_json(path: str | Path, value: Json) -> None:

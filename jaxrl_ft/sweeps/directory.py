@@ -1,40 +1,24 @@
-"""Files of a running sweep: its plan, one for each finished cell and trial, and a lock while it runs."""
+"""Files of a running sweep: its plan, what it runs with, and one for each finished cell and trial; all are sealed."""
 
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import filelock
 import numpy as np
 
+from jaxrl_ft.core import machine
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.types import Leaf
 from jaxrl_ft.store import run_directory
+from jaxrl_ft.store.json_files import read_sealed, write_sealed
 from jaxrl_ft.sweeps.proposals import Proposal, Trial
 
-PLAN, CELLS, LOCK = "plan.json", "cells", "lock"
+PLAN, CONDITIONS, CELLS = "plan.json", "conditions.json", "cells"
 SEARCH, STUDY = "search", "optuna.sqlite3"
-
-
-@contextmanager
-def claimed(path: Path) -> Iterator[Path]:
-    """The directory, for as long as the context lasts in this process alone; it must exist.
-
-    Raises:
-        ValueError: another process has it.
-    """
-    lock = filelock.FileLock(path / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise ValueError(f"out: {str(path)!r} is in use by another process") from error
-    try:
-        yield path
-    finally:
-        lock.release()
+ALLOW = "--allow-changes"
+"""The flag with which a sweep goes on under other conditions."""
 
 
 def check_plan(path: Path, plan: Mapping[str, Json]) -> None:
@@ -47,9 +31,9 @@ def check_plan(path: Path, plan: Mapping[str, Json]) -> None:
     if not file.exists():
         return
     try:
-        theirs = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"out: {str(file)!r} cannot be read: {error}") from None
+        theirs = dict(read_sealed(file))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"out: the plan cannot be read: {error}; give another directory") from None
     ours = json.loads(run_directory.as_json(plan))
     for name in [*ours, *(name for name in theirs if name not in ours)]:
         if ours.get(name) != theirs.get(name):
@@ -60,7 +44,47 @@ def write_plan(path: Path, plan: Mapping[str, Json]) -> None:
     """Write the plan into the directory, which must hold no other."""
     check_plan(path, plan)
     (path / CELLS).mkdir(exist_ok=True)
-    run_directory.write_json(path / PLAN, plan)
+    write_sealed(path / PLAN, run_directory.plain(plan))
+
+
+def check_conditions(path: Path, facts: Mapping[str, str], allow: bool = False) -> None:
+    """Refuse to go on under other conditions than those that the directory was begun with; keep the present ones.
+
+    Args:
+        path: the directory.
+        facts: what the numbers depend on beside the plan, by name: versions, devices, a digest of the agents.
+        allow: go on all the same.
+
+    Raises:
+        ValueError: a fact has another value.
+    """
+    file = path / CONDITIONS
+    try:
+        theirs = dict(read_sealed(file)) if file.exists() else {}
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"out: the conditions cannot be read: {error}; give another directory") from None
+    differences = machine.differences(theirs, facts)
+    if differences and not allow:
+        changed = ", ".join(f"{name}: {before} then, {now} now" for name, before, now in differences)
+        raise ValueError(
+            f"out: {str(path)!r} was begun under other conditions ({changed}); give another directory, or {ALLOW} to "
+            "mix them, of which the report tells"
+        )
+    write_sealed(file, {**theirs, **facts})
+
+
+def mixed(cells: Iterable[Mapping[str, Json]]) -> list[str]:
+    """A sentence for each fact that is not the same in all cells."""
+    conditions = [cell["made_with"] for cell in cells]
+    names = dict.fromkeys(name for facts in conditions for name in facts)
+    sentences = []
+    for name in names:
+        values = [facts.get(name, "not known") for facts in conditions]
+        counts = {value: values.count(value) for value in dict.fromkeys(values)}
+        if len(counts) > 1:
+            shares = " and ".join(f"{value} ({count} cells)" for value, count in counts.items())
+            sentences.append(f"The cells were not made under the same conditions; {name}: {shares}.")
+    return sentences
 
 
 def digest(tree_of_arrays: Mapping[str, Leaf]) -> str:
@@ -75,14 +99,30 @@ def digest(tree_of_arrays: Mapping[str, Leaf]) -> str:
 
 def write_cell(path: Path, number: int, cell: Mapping[str, Json]) -> None:
     """Write a finished cell, whole or not at all."""
-    run_directory.write_json(path / CELLS / f"{number:06d}.json", cell)
+    write_sealed(path / CELLS / f"{number:06d}.json", run_directory.plain({**cell, "number": number}))
 
 
-def cells(path: Path) -> dict[int, dict[str, Json]]:
-    """The finished cells by number; a number that was not finite is NaN."""
-    return {
-        int(file.stem): read_back(json.loads(file.read_text())) for file in sorted((path / CELLS).glob("[0-9]*.json"))
-    }
+def cells(path: Path) -> tuple[dict[int, dict[str, Json]], list[str]]:
+    """The finished cells by number, in which a number that was not finite is NaN, and what is wrong with the others."""
+    found, damaged = _readable((path / CELLS).glob("[0-9]*.json"))
+    whole: dict[int, dict[str, Json]] = {}
+    for file, cell in found.items():
+        number = cell.get("number") if isinstance(cell, dict) else None
+        if type(number) is not int or f"{number:06d}" != file.stem:
+            damaged.append(f"{file}: is not the cell of this number")
+        else:
+            whole[number] = read_back(cell)
+    return whole, damaged
+
+
+def _readable(files: Iterable[Path]) -> tuple[dict[Path, Json], list[str]]:
+    found, damaged = {}, []
+    for file in sorted(files):
+        try:
+            found[file] = read_sealed(file)
+        except ValueError as error:
+            damaged.append(str(error))
+    return found, damaged
 
 
 def read_back(cell: dict[str, Json]) -> dict[str, Json]:
@@ -105,16 +145,16 @@ def study_path(path: Path) -> Path:
 def write_trial(path: Path, trial: Trial) -> None:
     """Write a finished trial of a search, whole or not at all."""
     (path / SEARCH).mkdir(exist_ok=True)
-    fields = {**trial._asdict(), "proposal": trial.proposal._asdict()}
-    run_directory.write_json(path / SEARCH / f"{trial.proposal.method}-{trial.proposal.number:06d}.json", fields)
+    fields = run_directory.plain({**trial._asdict(), "proposal": trial.proposal._asdict()})
+    write_sealed(path / SEARCH / f"{trial.proposal.method}-{trial.proposal.number:06d}.json", fields)
 
 
-def trials(path: Path) -> list[Trial]:
-    """The finished trials; a score that was not finite is NaN."""
+def trials(path: Path) -> tuple[list[Trial], list[str]]:
+    """The finished trials, in which a score that was not finite is NaN, and what is wrong with the others."""
+    read, damaged = _readable((path / SEARCH).glob("*-[0-9]*.json"))
     found = []
-    for file in sorted((path / SEARCH).glob("*-[0-9]*.json")):
-        fields = json.loads(file.read_text())
+    for fields in read.values():
         scores = {task: math.nan if score is None else score for task, score in fields["scores"].items()}
         score = math.nan if fields["score"] is None else fields["score"]
         found.append(Trial(**{**fields, "proposal": Proposal(**fields["proposal"]), "score": score, "scores": scores}))
-    return found
+    return found, damaged

@@ -99,8 +99,8 @@ def prepare(setup: Setup) -> Refusal | None:
 
 def _differ(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     """What differs, in words; empty when nothing does."""
-    names = [name for name in ours if name in theirs and ours[name] != theirs[name]]
-    return ", ".join(f"{name}: {theirs[name]} there, {ours[name]} here" for name in names)
+    found = machine.differences(theirs, ours)
+    return ", ".join(f"{name}: {there} there, {here} here" for name, there, here in found)
 
 
 _held: dict[Any, Any] = {}

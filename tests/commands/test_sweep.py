@@ -8,6 +8,7 @@ import pytest
 
 from jaxrl_ft import sweep
 from jaxrl_ft.commands.sweep_settings import resolve
+from jaxrl_ft.core import machine
 from jaxrl_ft.envs.shifts import SHIFTS
 from jaxrl_ft.training import finetune
 
@@ -42,8 +43,8 @@ def test_what_was_finished_is_not_done_again(first, words, undrawn, monkeypatch,
     numbers = sorted((first / "cells").glob("*.json"))
     kept = {file.name: file.read_bytes() for file in numbers}
     before = (first / "runs.csv").read_bytes()
-    for file in numbers[3:5]:
-        file.unlink()
+    numbers[3].write_bytes(numbers[3].read_bytes().replace(b'"auc": ', b'"auc": 1', 1))
+    (first / "agents" / "long-pole+adamw" / "arrays.safetensors").write_bytes(b"")
     trained = []
     together = finetune.finetune_together
 
@@ -58,6 +59,8 @@ def test_what_was_finished_is_not_done_again(first, words, undrawn, monkeypatch,
     assert 0 < sum(trained) < len(numbers)
     said = capsys.readouterr()
     assert "8 cells are finished already" in said.err
+    assert "000003.json: is damaged (its SHA-256 is another); its cell runs again" in said.err
+    assert "arrays.safetensors: is damaged" in said.err
     assert len(said.out.splitlines()) <= 40 and "Over 2 targets, " in said.out
     assert str(first / "report.html") in said.out
     assert {file.name: file.read_bytes() for file in (first / "cells").glob("*.json")} == kept
@@ -143,5 +146,21 @@ def test_a_limit_below_one_run_is_refused(words, tmp_path, capsys):
 
 
 def test_the_plan_is_json_that_tells_the_methods(first):
-    plan = json.loads((first / "plan.json").read_text())
+    plan = json.loads((first / "plan.json").read_text())["content"]
     assert plan["methods"]["adamw+learning_rate=0.001"]["optimizer"]["learning_rate"] == 1e-3
+
+
+def test_other_versions_or_agents_are_refused_or_mixed_and_told(first, words, undrawn, monkeypatch, capsys):
+    cell = sorted((first / "cells").glob("*.json"))[0]
+    kept, versions = cell.read_bytes(), machine.versions()
+    monkeypatch.setattr(machine, "versions", lambda: {**versions, "optax": "9.9.9"})
+    before = {file: file.read_bytes() for file in first.rglob("*") if file.is_file()}
+    assert sweep.main(words[0]) == 2
+    assert f"optax: {versions['optax']} then, 9.9.9 now" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in first.rglob("*") if file.is_file()} == before
+    cell.unlink()
+    with undrawn():
+        assert sweep.main([*words[0], "--allow-changes"]) == 0
+    told = f"optax: 9.9.9 (1 cells) and {versions['optax']} (9 cells)"
+    assert told in (first / "report.md").read_text()
+    cell.write_bytes(kept)
