@@ -90,7 +90,8 @@ def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, e
 
     # On workers a run's error is a BatchError; a ValueError there is a worker that differs from this process.
     running = ending.running if workers is None else nullcontext
-    with run_directory.claimed(run_directory.create(settings.out)) as out, Compilation().listening() as compilation:
+    place = run_directory.create(settings.out, run_directory.SWEEP)
+    with run_directory.claimed(place) as out, Compilation().listening() as compilation:
         directory.write_plan(out, settings.plan())
         facts, allow = _facts(workers), settings.flags.allow_changes
         directory.check_conditions(out, facts, allow)

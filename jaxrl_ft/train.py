@@ -33,13 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(argv: Sequence[str] | None, ending: Ending) -> None:
     began = time.monotonic()
+    from jaxrl_ft.commands.output import remove_results
     from jaxrl_ft.commands.settings import resolve
     from jaxrl_ft.store import run_directory
 
     settings = resolve(argv)
-    run_directory.create(settings.out)
-    ending.hint, ending.checked = (lambda: "; nothing was finished"), True
-    run(settings, began, ending)
+    with run_directory.claimed(run_directory.create(settings.out, run_directory.TRAIN)) as out:
+        remove_results(out)
+        ending.hint, ending.checked = (lambda: "; nothing was finished"), True
+        run(settings, began, ending)
 
 
 def run(settings: "Settings", began: float, ending: Ending) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxrl_ft.advice.choice import Advice
+from jaxrl_ft.analysis.figures.style import VECTORS
 from jaxrl_ft.analysis.report import console
-from jaxrl_ft.analysis.report.files import CSV, HTML, LATEX, MARKDOWN
+from jaxrl_ft.analysis.report.files import CSV, HTML, LATEX, MARKDOWN, PARQUET
 from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.text_tables import WIDTH
 from jaxrl_ft.commands.command_line import CONFIG
@@ -27,6 +28,7 @@ from jaxrl_ft.store import bundle, checkpoints, run_directory
 from jaxrl_ft.sweeps.results import Comparison
 from jaxrl_ft.training.agents import Agents
 
+ADVICE = "advice.json"
 NOTES = 4
 """Sentences that are printed besides the findings."""
 
@@ -59,6 +61,21 @@ def width() -> int:
     return shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() else WIDTH
 
 
+def remove_results(out: Path) -> None:
+    """Remove what an earlier run of `train` left in a directory, and nothing else.
+
+    Raises:
+        OSError: a file cannot be removed, or a directory of agents holds something else.
+    """
+    for name in (CONFIG, ADVICE, HTML, MARKDOWN, LATEX, CSV, PARQUET):
+        (out / name).unlink(missing_ok=True)
+    for path in (out / "curves", *run_directory.source_path(out).parent.glob("*")):
+        bundle.remove_bundle(path)
+    for figure in (out / "figures").glob("*"):
+        if figure.suffix in (".png", *VECTORS):
+            figure.unlink()
+
+
 def write_config(settings: SharedSettings) -> None:
     """Write `config.json`: the command line, what it means, and the versions and the machine it runs with."""
     description = {
@@ -77,7 +94,7 @@ def write_advice(out: Path, advice: Advice) -> None:
     arrays = {name: np.asarray(plain[name]).tolist() for name in ("env_steps", "source_steps")}
     probe = {name: np.asarray(sign).tolist() for name, sign in advice.probe.items()}
     rows = [vars(row) for row in advice.evidence]
-    run_directory.write_json(out / "advice.json", {**plain, **arrays, "probe": probe, "evidence": rows})
+    run_directory.write_json(out / ADVICE, {**plain, **arrays, "probe": probe, "evidence": rows})
 
 
 def write_results(

@@ -113,7 +113,7 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
         network=agents.network if agents else parsed["network"],
         optimizer=agents.method.optimizer if agents else parsed["optimizer"],
         methods={**{name: METHODS[name] for name in REFERENCES}, **chosen},
-        out=run_directory.check(flags.out),
+        out=run_directory.check(flags.out, run_directory.TRAIN),
         candidates=candidates,
     )
     _check(settings)

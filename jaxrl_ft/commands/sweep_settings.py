@@ -211,7 +211,7 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
         },
         search=search_settings.resolve(flags, methods, source, targets, held_out),
         memory_limit=None if flags.memory_limit is None else _bytes(flags.memory_limit),
-        out=run_directory.check(flags.out),
+        out=run_directory.check(flags.out, run_directory.SWEEP),
     )
     _check(settings)
     command_line.check(settings.command, settings.plan())

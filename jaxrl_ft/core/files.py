@@ -4,7 +4,8 @@ import csv
 import io
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,18 +15,24 @@ Json: TypeAlias = Any
 """Content of a JSON file: numbers, text, booleans, None, and lists and dicts of these."""
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a file whole or not at all: to a temporary file first, which is then renamed."""
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path`, whose file is renamed to `path` when the context ends without an error."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with temporary.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file whole or not at all: to a temporary file first, which is then renamed."""
+    with replacing(path) as temporary, temporary.open("x", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync_directory(path: Path) -> None:

@@ -59,13 +59,13 @@ def write_bundle(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: M
         sync_directory(temporary)
         replaced = _swap(temporary, target)
     except BaseException as error:
-        _remove_bundle(temporary)
+        remove_bundle(temporary)
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     sync_directory(target.parent)
     for old in replaced:
-        _remove_bundle(old)
+        remove_bundle(old)
 
 
 def read_bundle(path: str | Path) -> tuple[Arrays, dict[str, Json]]:
@@ -184,7 +184,8 @@ def _swap(temporary: Path, target: Path) -> list[Path]:
             raise
 
 
-def _remove_bundle(directory: Path) -> None:
+def remove_bundle(directory: Path) -> None:
+    """Remove a bundle, whole or damaged; anything else in the directory stays, and is an OSError."""
     # Named files only, never a tree: nothing that someone else put there can be lost.
     if directory.exists():
         for name in LIMITS:

@@ -16,6 +16,8 @@ from jaxrl_ft.core.files import Json, write_text
 
 MARKER, LOCK = "jaxrl_ft_run.json", "lock"
 FORMAT = "jaxrl_ft_run"
+TRAIN, SWEEP = "train", "sweep"
+"""The commands that write a directory; each goes on in, or replaces, its own alone."""
 DEFAULT_PARENT = "runs"
 # Here the kernel answers that root may write, and then refuses to.
 KERNEL_VIEWS = ("/proc", "/sys")
@@ -31,42 +33,48 @@ def agents_path(out: Path, method: str, target: str) -> Path:
     return out / "agents" / re.sub(r"[^\w.+=-]", "_", f"{target}+{method}")
 
 
-def prepare(path: str | Path | None) -> Path:
+def prepare(path: str | Path | None, command: str = "") -> Path:
     """The directory of a command's output, made and marked as ours: `check`, then `create`."""
-    return create(check(path))
+    return create(check(path, command), command)
 
 
-def check(path: str | Path | None) -> Path:
+def check(path: str | Path | None, command: str = "") -> Path:
     """The directory that `create` would make; writes nothing.
 
     Args:
         path: where to write, or None for `runs/<time>`, the first that is free.
+        command: the command that writes there, such as `sweep`; a directory of another one is refused.
 
     Raises:
-        ValueError: the path exists and no earlier run made it, is below a file, or cannot be written; in one line.
+        ValueError: the path exists, is not empty and no earlier run of the command made it, is below a file, or cannot
+            be written; in one line.
     """
     if path is not None and (not str(path) or "\0" in str(path)):
         raise ValueError(f"out: {str(path)!r} is not allowed; it must be the path of a directory, without null bytes")
     directory = Path(path) if path is not None else _free_default()
     try:
         if is_there(directory):
-            _check_ours(directory)
+            _check_ours(directory, command)
         _check_writable(directory)
     except OSError as error:
         raise _refusal(directory, error.strerror or type(error).__name__) from error
     return directory
 
 
-def create(path: str | Path) -> Path:
+def create(path: str | Path, command: str = "") -> Path:
     """The directory, checked again, made with its parents, and marked, so that a later run may write there too.
+
+    Args:
+        path: the directory.
+        command: as in `check`.
 
     Raises:
         ValueError: it is not ours, or cannot be made.
     """
-    directory = check(path)
+    directory = check(path, command)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        write_json(directory / MARKER, {"format": FORMAT})
+        write_json(directory / MARKER, {"format": FORMAT, **({"command": command} if command else {})})
     except OSError as error:
         raise _refusal(directory, error.strerror or type(error).__name__) from error
     return directory
@@ -138,15 +146,20 @@ def is_there(path: Path) -> bool:
     return True
 
 
-def _check_ours(directory: Path) -> None:
+def _check_ours(directory: Path, command: str) -> None:
     if not directory.is_dir():
         raise _refusal(directory, "it exists and is not a directory")
+    if not os.listdir(directory):
+        return
     try:
-        ours = json.loads((directory / MARKER).read_bytes())["format"] == FORMAT
-    except (OSError, ValueError, TypeError, KeyError):
-        ours = False
+        marker = json.loads((directory / MARKER).read_bytes())
+        ours, theirs = marker["format"] == FORMAT, marker.get("command", command)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        ours, theirs = False, ""
     if not ours:
         raise _refusal(directory, f"it exists and no earlier run made it (it has no {MARKER})")
+    if command and theirs != command:
+        raise _refusal(directory, f"it holds a run of {theirs!r}, and this is {command!r}")
 
 
 def _check_writable(directory: Path) -> None:

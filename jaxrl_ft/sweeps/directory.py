@@ -107,8 +107,8 @@ def cells(path: Path) -> tuple[dict[int, dict[str, Json]], list[str]]:
     found, damaged = _readable((path / CELLS).glob("[0-9]*.json"))
     whole: dict[int, dict[str, Json]] = {}
     for file, cell in found.items():
-        number = cell.get("number") if isinstance(cell, dict) else None
-        if type(number) is not int or f"{number:06d}" != file.stem:
+        number = int(file.stem)
+        if not isinstance(cell, dict) or cell.get("number") != number:
             damaged.append(f"{file}: is not the cell of this number")
         else:
             whole[number] = read_back(cell)

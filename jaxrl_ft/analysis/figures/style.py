@@ -14,6 +14,7 @@ from jaxrl_ft.analysis.figures.palette import INK, MUTED
 from jaxrl_ft.analysis.report.tables import format_number, wrapped
 from jaxrl_ft.analysis.statistics.summary import REFERENCES
 from jaxrl_ft.core.curves import Floats
+from jaxrl_ft.core.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -250,8 +251,10 @@ def write_figure(draw: Callable[..., "Figure"], path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     # `savefig` would draw everything twice
-    FigureCanvasAgg(draw(paper=SHEET)).print_png(path)
+    with replacing(path) as png:
+        FigureCanvasAgg(draw(paper=SHEET)).print_png(png)
     printed, pdf, svg = draw(paper=PRINT), path.with_suffix(".pdf"), path.with_suffix(".svg")
-    with matplotlib.rc_context(VECTOR_SETTINGS):
-        FigureCanvasPdf(printed).print_pdf(pdf, metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
-        FigureCanvasSVG(printed).print_svg(svg, metadata=dict.fromkeys(("Date", "Creator")))
+    with matplotlib.rc_context(VECTOR_SETTINGS), replacing(pdf) as file:
+        FigureCanvasPdf(printed).print_pdf(file, metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
+    with matplotlib.rc_context(VECTOR_SETTINGS), replacing(svg) as file:
+        FigureCanvasSVG(printed).print_svg(file, metadata=dict.fromkeys(("Date", "Creator")))

@@ -18,7 +18,7 @@ from jaxrl_ft.analysis.report.markdown import markdown_report
 from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.summary_table import Summary
 from jaxrl_ft.analysis.statistics.summary import Row, best_first, is_ok, ranked
-from jaxrl_ft.core.files import write_csv, write_text
+from jaxrl_ft.core.files import replacing, write_csv, write_text
 
 HTML, MARKDOWN, LATEX, CSV, PARQUET = "report.html", "report.md", "table.tex", "runs.csv", "runs.parquet"
 
@@ -100,7 +100,8 @@ def write_results(directory: Path, runs: Sequence[Row]) -> tuple[list[str], str]
     pyarrow, parquet = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
     names = dict.fromkeys(name for row in flat for name in row)
     columns = {name: [row.get(name) for row in flat] for name in names}
-    parquet.write_table(pyarrow.table(columns), directory / PARQUET)
+    with replacing(directory / PARQUET) as file:
+        parquet.write_table(pyarrow.table(columns), file)
     return [CSV, PARQUET], ""
 
 
