@@ -1,14 +1,17 @@
 """How a command ends: its exit statuses, one line for what went wrong, and SIGINT and SIGTERM as Ctrl-C."""
 
+import _thread
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import NoReturn
 
 SUCCESS, FAILURE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AGAIN = 0.05
+"""Seconds until an interruption that was lost is raised again."""
 
 
 class Ending:
@@ -67,22 +70,58 @@ def print_line(text: str, status: int) -> int:
 def interruptible() -> Iterator[list[int]]:
     """Raise KeyboardInterrupt on SIGINT and SIGTERM while the context lasts; a signal that is ignored stays ignored.
 
-    Outside of the main thread the context changes nothing, since Python gives signals to the main thread alone.
+    Outside of the main thread the context changes nothing, since Python gives signals to the main thread alone. Where
+    the exception is lost, as in a callback of the garbage collector, it is raised again a moment later.
 
     Yields:
         The numbers of the signals received so far.
     """
-    received: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        received.append(number)
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
+    interruption = _Interruption()
     with ExitStack() as stack:
+        stack.callback(setattr, sys, "unraisablehook", sys.unraisablehook)
+        sys.unraisablehook = interruption.lost
         try:
             for number in SIGNALS:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                    stack.callback(signal.signal, number, signal.signal(number, interrupt))
+                    stack.callback(signal.signal, number, signal.signal(number, interruption.interrupt))
         except ValueError:
             pass
-        yield received
+        stack.callback(interruption.end)
+        yield interruption.received
+
+
+class _Interruption:
+    """The signals received, as the handlers of a context."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self._unraisable = sys.unraisablehook
+        self._again, self._over = threading.Timer(0, int), False
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if not self._over:
+            self.received.append(number)
+            raise KeyboardInterrupt(signal.Signals(number).name)
+
+    def end(self) -> None:
+        """Raise nothing any more."""
+        self._over = True
+        self._again.cancel()
+
+    def lost(self, problem: "sys.UnraisableHookArgs") -> None:
+        """Handle an exception that was lost; an interruption is raised again a moment later."""
+        if not self.received or problem.exc_type is not KeyboardInterrupt:
+            self._unraisable(problem)
+            return
+        try:
+            self._raise_again()
+        except KeyboardInterrupt:
+            # What is raised in here would be lost for good.
+            self._raise_again()
+
+    def _raise_again(self) -> None:
+        self._again.cancel()
+        self._again = threading.Timer(AGAIN, _thread.interrupt_main, (self.received[-1],))
+        self._again.daemon = True
+        self._again.start()

@@ -1,10 +1,12 @@
 """SIGINT and SIGTERM end a command alike: in one line, with a status, and a word of what was finished, if anything."""
 
+import gc
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -151,3 +153,25 @@ def test_a_library_that_raises_an_interruption_of_its_own_leaves_the_status(numb
 
     assert exit_status.run(command, []) == STATUS[number]
     assert last_line(capsys) == "interrupted"
+
+
+@pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
+def test_an_interruption_that_a_callback_of_the_collector_loses_ends_the_command_all_the_same(number, capsys):
+    losses: list[str] = []
+
+    def lose(phase, _):
+        if phase == "start" and not losses:
+            losses.append(phase)
+            signal.raise_signal(number)
+
+    def command(*_):
+        gc.collect()
+        for _ in range(2000):
+            time.sleep(0.01)
+
+    gc.callbacks.append(lose)
+    try:
+        assert exit_status.run(command, []) == STATUS[number]
+    finally:
+        gc.callbacks.remove(lose)
+    assert losses and capsys.readouterr().err == "interrupted\n"

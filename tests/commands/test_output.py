@@ -1,6 +1,7 @@
 """A command's directory belongs to one run at a time, and to its newest one alone."""
 
 import jaxrl_ft as ft
+from jaxrl_ft import train
 from jaxrl_ft.commands import output
 from jaxrl_ft.store import run_directory
 
@@ -9,12 +10,10 @@ def test_a_directory_of_a_sweep_or_of_a_run_that_goes_on_is_refused(tmp_path, ca
     run_directory.create(tmp_path / "sweep", run_directory.SWEEP)
     run_directory.create(tmp_path / "busy", run_directory.TRAIN)
     with run_directory.claimed(tmp_path / "busy"):
-        for name, why in (
-            ("sweep", "holds a run of 'sweep', and this is 'train'"),
-            ("busy", "in use by another process"),
-        ):
-            status, _, err = run(*TINY, "--out", str(tmp_path / name))
-            assert status == 2 and why in err and err.count("\n") == 1
+        for name, why in (("sweep", "a run of 'sweep', and this is 'train'"), ("busy", "in use by another process")):
+            assert train.main(["--out", str(tmp_path / name)]) == 2
+            err = capsys.readouterr().err
+            assert why in err and err.count("\n") == 1
 
 
 def test_a_new_run_removes_what_an_earlier_one_left_and_nothing_else(agents, tmp_path):
