@@ -18,11 +18,13 @@ from jaxrl_ft.methods import catalogue as _methods  # noqa: F401 (makes every me
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.nets import parts as networks
 from jaxrl_ft.rl import catalogue as _algorithms  # noqa: F401 (makes every algorithm's config known)
+from jaxrl_ft.rl.algorithm import Algorithm
 from jaxrl_ft.store.bundle import read_bundle, write_bundle
 from jaxrl_ft.training.agents import Agents
 
 _KIND = "agents"
 _CONFIGS = ("algo", "network", "method", "source", "task")
+_KINDS = {"algo": Algorithm, "network": Network, "method": Method}
 _ARRAYS = ("env_steps", "curve", "curve_steps")
 
 
@@ -97,15 +99,19 @@ def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Json], path: str
         raise ValueError(f"{path}: {error}") from None
     for name in ("source", "task"):
         configs[name] = _task(path, configs[name])
-    for name in ("algo", "network", "method"):
+    for name, kind in _KINDS.items():
+        if not isinstance(configs[name], kind):
+            raise ValueError(f"{path}: metadata.json gives {type(configs[name]).__name__} where the {name} belongs")
         check_config(configs[name], f"{path}: {name}")
-    params, init_params = (_part(path, arrays, name) for name in ("params", "init_params"))
+    _check_seeds(path, values, texts["status"])
+    num = len(values["env_steps"])
+    params, init_params = (_part(path, arrays, name, num) for name in ("params", "init_params"))
     _check_network(path, configs["network"], params)
     template = jax.eval_shape(lambda: configs["algo"].init_statistics(configs["source"]))
-    statistics = _leaves(path, arrays, "statistics", template)
+    statistics = _leaves(path, arrays, "statistics", template, num)
     opt_state = None
     if fixed["has_opt_state"]:
-        opt_state = _leaves(path, arrays, "opt_state", _opt_template(configs["method"], params))
+        opt_state = _leaves(path, arrays, "opt_state", _opt_template(configs["method"], params), num)
     return Agents(
         params=params,
         statistics=statistics,
@@ -122,14 +128,36 @@ def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Json], path: str
 def _task(path: str | Path, task: Json) -> Task:
     if not isinstance(task, Task):
         raise ValueError(f"{path}: metadata.json gives no task where one belongs")
-    return task.checked()
+    try:
+        return task.checked()
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"{path}: metadata.json gives a task without its physics: {error}") from None
 
 
-def _part(path: str | Path, arrays: dict[str, np.ndarray], name: str) -> Tree:
+def _check_seeds(path: str | Path, values: dict[str, np.ndarray], status: tuple[str, ...]) -> None:
+    """Refuse arrays that do not tell of the same seeds, one at least."""
+    steps, curve, curve_steps = (values[name] for name in _ARRAYS)
+    if steps.ndim != 1 or not len(steps) or steps.dtype.kind not in "iu":
+        raise ValueError(f"{path}: env_steps {steps.dtype}{list(steps.shape)} must be whole numbers, one for each seed")
+    if len(status) != len(steps):
+        raise ValueError(f"{path}: status is of {len(status)} seeds, and env_steps of {len(steps)}")
+    if curve.ndim != 2 or len(curve) != len(steps) or curve_steps.shape != curve.shape:
+        shapes = f"curve {list(curve.shape)} and curve_steps {list(curve_steps.shape)}"
+        raise ValueError(f"{path}: {shapes} must have a row for each of the {len(steps)} seeds, and equal shapes")
+
+
+def _part(path: str | Path, arrays: dict[str, np.ndarray], name: str, num: int) -> Tree:
     found = {key.removeprefix(f"{name}/"): leaf for key, leaf in arrays.items() if key.startswith(f"{name}/")}
     if not found:
         raise ValueError(f"{path}: holds no {name}")
+    _check_rows(path, name, found, num)
     return tree.unflatten(found)
+
+
+def _check_rows(path: str | Path, name: str, leaves: dict[str, np.ndarray], num: int) -> None:
+    for key, leaf in leaves.items():
+        if leaf.shape[:1] != (num,):
+            raise ValueError(f"{path}: array {key!r} of {name} is {list(leaf.shape)}, but there are {num} seeds")
 
 
 def _check_network(path: str | Path, network: Network, params: Tree) -> None:
@@ -147,9 +175,11 @@ def _opt_template(method: Method, params: Tree) -> PyTree:
     return jax.eval_shape(init, tree.take(params, 0))
 
 
-def _leaves(path: str | Path, arrays: dict[str, np.ndarray], name: str, template: PyTree) -> PyTree:
+def _leaves(path: str | Path, arrays: dict[str, np.ndarray], name: str, template: PyTree, num: int) -> PyTree:
     shapes, structure = jax.tree.flatten(template)
-    leaves = [leaf for key, leaf in sorted(arrays.items()) if key.startswith(f"{name}/")]
+    found = {key: leaf for key, leaf in sorted(arrays.items()) if key.startswith(f"{name}/")}
+    _check_rows(path, name, found, num)
+    leaves = list(found.values())
     fits = len(leaves) == len(shapes) and all(
         leaf.shape[1:] == shape.shape and leaf.dtype == shape.dtype for leaf, shape in zip(leaves, shapes)
     )

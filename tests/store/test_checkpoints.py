@@ -180,6 +180,13 @@ def test_a_bundle_of_another_kind_is_refused(tmp_path):
         ft.load(tmp_path / "other")
 
 
+def shortened(arrays, name, num=3):
+    """Keep so many seeds of the first array whose name begins like this, or of every one without a name."""
+    names = sorted(key for key in arrays if key.startswith(name))
+    for key in names[:1] if name else names:
+        arrays[key] = arrays[key][:num]
+
+
 def rewritten(agents, path, change):
     """A bundle whose checks pass, but whose contents were changed by `change(arrays, metadata)`."""
     from jaxrl_ft.store.bundle import read_bundle
@@ -203,6 +210,16 @@ def rewritten(agents, path, change):
         (lambda arrays, metadata: metadata.update(task=metadata["algo"]), "no task where one belongs"),
         (lambda arrays, metadata: arrays.pop("opt_state/000"), "arrays of opt_state do not fit"),
         (lambda arrays, metadata: arrays.pop("curve"), "lacks or misstates 'curve'"),
+        (lambda arrays, metadata: metadata["task"].update(env_params=None), "a task without its physics"),
+        (lambda arrays, metadata: metadata.update(network=metadata["algo"]), "gives PPO where the network belongs"),
+        (lambda arrays, metadata: metadata.update(method=metadata["algo"]), "gives PPO where the method belongs"),
+        (lambda arrays, metadata: metadata["status"].pop(), "status is of 3 seeds, and env_steps of 4"),
+        (lambda arrays, metadata: shortened(arrays, "env_steps"), "status is of 4 seeds, and env_steps of 3"),
+        (lambda arrays, metadata: shortened(arrays, "curve_steps"), "and equal shapes"),
+        (lambda arrays, metadata: shortened(arrays, "params/"), "of params is .3, .*, but there are 4 seeds"),
+        (lambda arrays, metadata: shortened(arrays, "init_params/"), "of init_params is .3, .*, but there are 4 seeds"),
+        (lambda arrays, metadata: shortened(arrays, "opt_state/"), "of opt_state is .3.*, but there are 4 seeds"),
+        (lambda arrays, metadata: shortened(arrays, "", 0), "one for each seed"),
     ],
 )
 def test_contents_that_do_not_fit_are_refused_and_named(change, message, agents, tmp_path):
