@@ -28,6 +28,8 @@ if version("jaxlib").startswith("0.10."):
     quick = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}".strip()
 devices.prepare()
+# Tests count what is traced.
+os.environ["JAXRL_FT_STORED_PROGRAMS"] = "0"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in the background with SIGINT ignored, and the children of the tests would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)

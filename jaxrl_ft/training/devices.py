@@ -129,6 +129,11 @@ class Layout(NamedTuple):
             return jax.lax.map(lambda run: one(*run, *shared), runs)
         return jax.vmap(lambda *run: one(*run, *shared))(*runs)
 
+    @property
+    def sharding(self) -> NamedSharding:
+        """How the leaves of runs, [R, ...], are split over the devices."""
+        return NamedSharding(self.mesh, PartitionSpec(_AXIS))
+
     def width(self, num_runs: int) -> int:
         """The number of runs with the padding that makes the devices divide it."""
         each = -(-num_runs // self.mesh.size)
@@ -193,8 +198,7 @@ def put(runs: PyTree, num: int) -> PyTree:
 
     A program is compiled anew for every sharding of its arguments, so host and device arrays go through here alike.
     """
-    sharding = NamedSharding(mesh(), PartitionSpec(_AXIS))
-    return jax.device_put(pad(runs, layout().width(num)), sharding)
+    return jax.device_put(pad(runs, layout().width(num)), layout().sharding)
 
 
 def shapes(one: PyTree, num: int) -> PyTree:

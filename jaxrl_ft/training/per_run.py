@@ -8,7 +8,7 @@
     data = gather.one(4, policy, task, seed, index)          # the function itself, to be traced or tested
 
 A second call with the same structure, shapes and static arguments never retraces, whatever the seeds, physics and
-floats.
+floats, and neither does the first call of a later process: see `training/programs`.
 """
 
 import functools
@@ -19,9 +19,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.training import devices
+from jaxrl_ft.training.programs import code, store
+from jaxrl_ft.training.programs.structure import leaf_types
 
 PROGRAMS: dict[str, "Program"] = {}
 """Every compiled program by name."""
@@ -59,6 +62,8 @@ class Program:
         if (names[: self._first], names[self._last :]) != (static, shared):
             raise ValueError(f"{self.__name__}: static arguments must come first and shared ones last, as named")
         self._donate = tuple(names.index(name) + 1 for name in donate)
+        self._own = code.own(one)
+        self._ready: dict[tuple[Path, devices.Layout, store.Form], store.Ready | None] = {}
         if self.__name__ in PROGRAMS:
             raise ValueError(f"{self.__name__}: is not allowed; another program has this name")
         PROGRAMS[self.__name__] = self
@@ -75,8 +80,20 @@ class Program:
 
     def placed(self, *args: PyTree) -> PyTree:
         """Return the results on the devices, of runs that lie there, as many as `Layout.width` says."""
+        layout = devices.layout()
         with self._types():
-            return self._jitted(devices.layout(), *args)
+            folder = store.directory() if self._own else None
+            if folder is None:
+                return self._jitted(layout, *args)
+            leaves, structure = jax.tree.flatten(args[self._first :])
+            types, settings = leaf_types(leaves), code.settings()
+            form = store.Form(self.__name__, layout.exact, args[: self._first], structure, types, settings)
+            place = (folder, layout, form)
+            if place not in self._ready:
+                many = functools.partial(self._many, layout, *args[: self._first])
+                self._ready[place] = store.obtain(folder, form, many, leaves, **self._options(layout, args))
+            ready = self._ready[place]
+            return self._jitted(layout, *args) if ready is None else ready(*leaves)
 
     def lower(self, *args: PyTree) -> PyTree:
         """Return the program lowered for arguments as `placed` takes them, to be compiled and asked what it needs."""
@@ -99,14 +116,32 @@ class Program:
         """The jitted function of many runs; made at the first call, which is when the backend is known."""
 
         def many(layout: devices.Layout, *args: PyTree) -> PyTree:
-            one = functools.partial(self.one, *args[: self._first])
-            return layout.over_runs(one, num_shared=len(args) - self._last)(*args[self._first :])
+            return self._many(layout, *args)
 
         many.__name__ = self.__name__
-        options = {"xla_backend_optimization_level": 1} if devices.on_cpu() else None
         # The layout is static too, so that every one has programs of its own.
         static = tuple(range(self._first + 1))
-        return jax.jit(many, static_argnums=static, donate_argnums=self._donate, compiler_options=options)
+        return jax.jit(many, static_argnums=static, donate_argnums=self._donate, compiler_options=self._compiler())
+
+    def _many(self, layout: devices.Layout, *args: PyTree) -> PyTree:
+        one = functools.partial(self.one, *args[: self._first])
+        return layout.over_runs(one, num_shared=len(args) - self._last)(*args[self._first :])
+
+    @staticmethod
+    def _compiler() -> dict[str, int] | None:
+        return {"xla_backend_optimization_level": 1} if devices.on_cpu() else None
+
+    def _options(self, layout: devices.Layout, args: Sequence[PyTree]) -> dict[str, PyTree]:
+        """The options of `jax.jit` for a function of the leaves of the arguments that are not static."""
+        ends = np.cumsum([len(jax.tree.leaves(arg)) for arg in args[self._first :]]).tolist()
+        spans = [range(start, end) for start, end in zip([0, *ends], ends)]
+        donated = [number for place in self._donate for number in spans[place - 1 - self._first]]
+        # Results that lie as arguments do can be arguments again without another compilation.
+        return {
+            "donate_argnums": donated,
+            "compiler_options": self._compiler(),
+            "out_shardings": layout.sharding,
+        }
 
 
 MAPS, ALLOWED = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")

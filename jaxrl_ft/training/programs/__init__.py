@@ -1,0 +1,1 @@
+"""Lowered programs that outlive their process: a later one with equal code reads them and traces nothing."""

@@ -1,0 +1,177 @@
+"""Lowered programs in files beside JAX's compilation cache.
+
+JAX's cache is keyed by the lowered program, so that every process traces and lowers all programs only to look them up.
+Here the key is what a trace depends on: the code, the machine, JAX's settings, and the structure and types of all
+arguments. A file holds a SHA-256 of the rest, the structure of the results as JSON, and the program as `jax.export`
+serialises it (StableHLO; no Python object). One that is damaged, or that describes what is not here, is ignored and
+written anew. Executables stay in JAX's cache.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import jax
+from jax import export
+
+from jaxrl_ft.core.types import PyTree
+from jaxrl_ft.training.programs import code
+from jaxrl_ft.training.programs.structure import LeafType, UnstorableError, described, rebuilt, value
+
+FOLDER = "programs"
+SWITCH = "JAXRL_FT_STORED_PROGRAMS"
+"""The variable of the environment that turns this off with `0`."""
+VERSIONS_KEPT = 8
+"""Folders of programs, each of one state of the code, that are not removed: those begun or added to last."""
+
+Leaves: TypeAlias = Sequence[PyTree]
+Option: TypeAlias = PyTree
+Ready: TypeAlias = Callable[..., PyTree]
+"""A program as a function of the leaves of its arguments."""
+
+
+class Form(NamedTuple):
+    """All that tells a program from others of the same code."""
+
+    name: str
+    exact: bool
+    """as in `Layout`"""
+    static: tuple[PyTree, ...]
+    """the arguments that are compiled in"""
+    structure: PyTree
+    """of the other arguments"""
+    types: tuple[LeafType, ...]
+    """of their leaves"""
+    settings: tuple[str, ...]
+    """of JAX"""
+
+    def file(self) -> str:
+        """The name of the program's file.
+
+        Raises:
+            UnstorableError: a class is not from this package, or a value is no number, text or None.
+        """
+        parts = [self.name, self.exact, value(self.static), described(self.structure), self.types, self.settings]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+class Known(NamedTuple):
+    """A lowered program of leaves to leaves."""
+
+    program: export.Exported
+    structure: PyTree
+    """of the results"""
+
+
+def directory() -> Path | None:
+    """The folder for programs of this code, or None where there is to be none."""
+    config = jax.config
+    root, on = config.values["jax_compilation_cache_dir"], config.values["jax_enable_compilation_cache"]
+    watched = any(getattr(config, name) for name in ("jax_debug_nans", "jax_debug_infs", "jax_disable_jit"))
+    if not root or "://" in root or not on or watched or os.environ.get(SWITCH) == "0":
+        return None
+    version = code.fingerprint()
+    return None if version is None else Path(root) / FOLDER / version[:32]
+
+
+def obtain(folder: Path, form: Form, many: Callable[..., PyTree], leaves: Leaves, **options: Option) -> Ready | None:
+    """The program of a form, traced by another process or else now; None where no file can hold it.
+
+    Both run the same lowered program, and so have the same bits.
+
+    Args:
+        folder: of the programs of this code.
+        form: of the program.
+        many: the function of the arguments besides static ones.
+        leaves: of these arguments.
+        options: of `jax.jit`.
+    """
+    try:
+        path = folder / form.file()
+        if not code.trustworthy():
+            return None
+        known = read(path)
+        if known is None:
+            known = lowered(form, many, leaves)
+            if code.unchanged():
+                write(path, known)
+    except (UnstorableError, ImportError, NotImplementedError, ValueError):
+        # What JAX cannot export, or not without a library.
+        return None
+    return _ready(form.name, known, **options)
+
+
+def lowered(form: Form, many: Callable[..., PyTree], leaves: Leaves) -> Known:
+    """A program lowered for these leaves, and the structure of its results.
+
+    Raises:
+        UnstorableError: the results have a class from elsewhere.
+        ValueError: it holds what JAX does not export.
+    """
+    structures: list[PyTree] = []
+
+    def flat(*leaves: PyTree) -> list[PyTree]:
+        results, structure = jax.tree.flatten(many(*form.structure.unflatten(leaves)))
+        structures.append(structure)
+        return results
+
+    flat.__name__ = form.name
+    exported = export.export(jax.jit(flat))(*leaves)
+    if rebuilt(described(structures[-1])) != structures[-1]:
+        raise UnstorableError(f"{structures[-1]} is not rebuilt")
+    return Known(exported, structures[-1])
+
+
+def _ready(name: str, known: Known, **options: Option) -> Ready:
+    """The function from the leaves of the arguments to the results."""
+
+    def call(*leaves: PyTree) -> PyTree:
+        return known.structure.unflatten(known.program.call(*leaves))
+
+    call.__name__ = name
+    jitted: Ready = jax.jit(call, **options)
+    return jitted
+
+
+def read(path: Path) -> Known | None:
+    """The program in a file, or None where there is none that runs here."""
+    try:
+        digest, _, rest = path.read_bytes().partition(b"\n")
+        if hashlib.sha256(rest).hexdigest().encode() != digest:
+            return None
+        header, _, packed = rest.partition(b"\n")
+        structure = rebuilt(json.loads(header))
+        return Known(export.deserialize(bytearray(zlib.decompress(packed))), structure)
+    except Exception:
+        # A file that something else wrote can fail in any way, and is then as good as none.
+        return None
+
+
+def write(path: Path, known: Known) -> None:
+    """Write a program, whole or not at all; a disk that takes nothing is no error."""
+    content = json.dumps(described(known.structure)).encode() + b"\n" + zlib.compress(known.program.serialize())
+    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True)
+            _forget(path.parent.parent)
+        temporary.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _forget(root: Path) -> None:
+    """Remove the programs of code to which none has been added for longest."""
+    folders = sorted(root.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for folder in folders[VERSIONS_KEPT:]:
+        for file in folder.iterdir():
+            file.unlink(missing_ok=True)
+        folder.rmdir()
