@@ -9,6 +9,8 @@ import numpy as np
 
 MAX_SEED = 2**32
 T = TypeVar("T")
+_LONGEST = 120
+_MAX_FLOAT = float(np.finfo(np.float32).max)
 
 
 def nearest(name: object, names: Iterable[str]) -> str:
@@ -17,10 +19,20 @@ def nearest(name: object, names: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def shown(value: object) -> str:
+    """Return a value as messages show it: its beginning and its end where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:
+        # Python refuses to write whole numbers of thousands of digits.
+        return f"a {type(value).__name__} of thousands of digits"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 4 :]}"
+
+
 def unknown(field: str, name: object, names: Iterable[str]) -> ValueError:
     """Return the error for a name that is not in a table, with the nearest name and all names."""
     names = list(names)
-    return ValueError(f"{field}: {name!r} is not known{nearest(name, names)} (one of: {', '.join(names)})")
+    return ValueError(f"{field}: {shown(name)} is not known{nearest(name, names)} (one of: {', '.join(names)})")
 
 
 def count(field: str, value: object, minimum: int = 1, maximum: int | None = None) -> int:
@@ -32,7 +44,7 @@ def count(field: str, value: object, minimum: int = 1, maximum: int | None = Non
     whole = int(value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else None
     allowed = f"a whole number of at least {minimum}" + (f" and at most {maximum}" if maximum is not None else "")
     if whole is None or whole < minimum or (maximum is not None and whole > maximum):
-        raise ValueError(f"{field}: {value!r} is not allowed; it must be {allowed}")
+        raise ValueError(f"{field}: {shown(value)} is not allowed; it must be {allowed}")
     return whole
 
 
@@ -49,20 +61,46 @@ def number(field: str, value: object, low: float, high: float, unit: str = "", l
     """Return the value as a finite float in [low, high], or (low, high] when `low_open`.
 
     Raises:
-        ValueError: not a number, NaN, infinite, or outside the range.
+        ValueError: not a number, NaN, infinite also as a float32, or outside the range.
     """
     try:
         result = float(cast(SupportsFloat, value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         result = math.nan
-    inside = math.isfinite(result) and (low < result if low_open else low <= result) and result <= high
+    inside = abs(result) <= _MAX_FLOAT and (low < result if low_open else low <= result) and result <= high
     if not inside or isinstance(value, (bool, str)):
         opening, closing = "(" if low_open else "[", ")" if math.isinf(high) else "]"
-        suffix = f" {unit}" if unit else ""
+        suffix = (f" {unit}" if unit else "") + (", as a 32-bit number" if abs(result) > _MAX_FLOAT else "")
         raise ValueError(
-            f"{field}: {value!r} is not allowed; it must be in {opening}{low:g}, {high:g}{closing}{suffix}"
+            f"{field}: {shown(value)} is not allowed; it must be in {opening}{low:g}, {high:g}{closing}{suffix}"
         )
     return result
+
+
+def kind(field: str, value: object, kind: type | tuple[type, ...], words: str) -> None:
+    """Refuse a value that is not of a class.
+
+    Args:
+        field: what it is called.
+        value: what was given.
+        kind: the class, or several of which one will do.
+        words: what must be given, such as `a Task, as ft.make_task returns`.
+
+    Raises:
+        ValueError: it is of another class.
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f"{field}: {shown(value)} is not allowed; it must be {words}")
+
+
+def callback(value: object, field: str = "callback") -> None:
+    """Refuse a callback that cannot be called; None stands for none.
+
+    Raises:
+        ValueError: it cannot be called.
+    """
+    if value is not None and not callable(value):
+        raise ValueError(f"{field}: {shown(value)} is not allowed; it must be a function, or None")
 
 
 def choice(field: str, value: T, allowed: Iterable[T]) -> T:

@@ -10,7 +10,7 @@ from jaxrl_ft.core import checks
 from jaxrl_ft.envs.cartpole import cartpole_params
 from jaxrl_ft.envs.shifts import EXTRAPOLATION, INTERPOLATION, SHIFTS
 from jaxrl_ft.envs.sisters import SISTERS
-from jaxrl_ft.envs.task import Task
+from jaxrl_ft.envs.task import Task, check_is_task
 
 CARTPOLES = {"CartPole-v1": 500, "CartPole-v0": 200}
 """The episode limit of each CartPole."""
@@ -79,6 +79,8 @@ def held_out_grid(source: Task, target: Task) -> list[tuple[str, Task]]:
     Raises:
         ValueError: the two are different environments.
     """
+    check_is_task("source", source)
+    check_is_task("target", target)
     if source.simulator != target.simulator:
         raise ValueError(f"target: {target.describe()} is not allowed; the source is {source.describe()}")
     found: list[tuple[str, Task]] = []

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.types import Draws, EnvParams, EnvState, Key, Leaf
 from jaxrl_ft.envs import cartpole as _cartpole  # noqa: F401 (a task finds its simulator by name)
@@ -123,3 +124,12 @@ class Task:
 
 def _plain(value: Leaf) -> Plain:
     return value.item() if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 else value
+
+
+def check_is_task(field: str, value: object) -> None:
+    """Refuse what is no task.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    checks.kind(field, value, Task, "a Task, as ft.make_task returns")

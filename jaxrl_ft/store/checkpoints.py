@@ -1,11 +1,12 @@
 """Agents on disk: a bundle of arrays and JSON that `load` turns back into the same agents."""
 
+import os
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from jaxrl_ft.core import tree
+from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.config import from_json, to_json
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.policy import Network
@@ -20,7 +21,7 @@ from jaxrl_ft.nets import parts as networks
 from jaxrl_ft.rl import catalogue as _algorithms  # noqa: F401 (makes every algorithm's config known)
 from jaxrl_ft.rl.algorithm import Algorithm
 from jaxrl_ft.store.bundle import read_bundle, write_bundle
-from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.agents import Agents, check_is_agents
 
 _KIND = "agents"
 _CONFIGS = ("algo", "network", "method", "source", "task")
@@ -38,8 +39,7 @@ def save(agents: Agents, path: str | Path) -> None:
     Raises:
         ValueError: the path is taken by something else or cannot be written.
     """
-    if not isinstance(agents, Agents):
-        raise ValueError(f"agents: {type(agents).__name__} is not allowed; it must be Agents")
+    check_is_agents(agents)
     write_bundle(path, *parts(agents))
 
 
@@ -70,6 +70,7 @@ def load(path: str | Path) -> Agents:
         ValueError: the directory is missing or damaged, holds something else, or holds a method with a class of a
             module that is not imported; the message names it.
     """
+    checks.kind("path", path, (str, os.PathLike), "the path of a directory")
     return restored(*read_bundle(path), path)
 
 

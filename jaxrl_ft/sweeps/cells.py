@@ -14,10 +14,10 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.catalogue import ALWAYS, METHODS, named_methods, resolve_method
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.agents import Agents, check_is_agents
 from jaxrl_ft.training.compatibility import check_sizes
 from jaxrl_ft.training.evaluation.evaluate import episode_returns
-from jaxrl_ft.training.spec import Budget, Spec, check_budget, finetune_spec
+from jaxrl_ft.training.spec import MAX_RUNS, Budget, Spec, check_budget, finetune_spec
 
 HeldOut = Sequence[tuple[str, Task]]
 
@@ -53,10 +53,12 @@ def checked(
         ValueError: an argument is not allowed, or a method cannot fine-tune these agents to a target; nothing has been
             compiled.
     """
+    check_is_agents(agents)
+    checks.kind("targets", targets, Mapping, "tasks by name")
     chosen = _methods(methods, grid or {})
     if not targets:
         raise ValueError("targets: empty; give at least one task by name")
-    num = checks.count("seeds", agents.num_seeds if seeds is None else seeds)
+    num = checks.count("seeds", agents.num_seeds if seeds is None else seeds, 1, MAX_RUNS)
     check_budget(budget)
     for task in targets.values():
         # Every run is evaluated on its source too.

@@ -227,6 +227,7 @@ def compare(
         ChildProcessError: batches failed on workers, three times each.
     """
     checks.choice("layout", layout, devices.LAYOUTS)
+    checks.callback(callback)
     planned = study(
         agents,
         targets,

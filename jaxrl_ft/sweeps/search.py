@@ -19,7 +19,7 @@ from jaxrl_ft.sweeps import cost, optuna_proposals, proposals
 from jaxrl_ft.sweeps.cells import HeldOut
 from jaxrl_ft.sweeps.proposals import Halving, Search, Trial
 from jaxrl_ft.sweeps.trials import Quest
-from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.agents import Agents, check_is_agents
 from jaxrl_ft.training.spec import Budget, finetune_spec
 
 TrialCallback = Callable[[Trial], None]
@@ -67,6 +67,8 @@ def quest(
     Raises:
         ValueError: an argument is not allowed; nothing has been compiled.
     """
+    check_is_agents(agents)
+    checks.kind("targets", targets, Mapping, "tasks by name")
     checks.choice("search", kind, proposals.SEARCHES)
     if kind == "optuna":
         optuna_proposals.check()

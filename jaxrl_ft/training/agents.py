@@ -165,3 +165,12 @@ def join(parts: Sequence[Agents]) -> Agents:
         status=tuple(status for part in parts for status in part.status),
         report=tuple(line for report in reports for line in report),
     )
+
+
+def check_is_agents(value: object) -> None:
+    """Refuse what are no agents.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    checks.kind("agents", value, Agents, "Agents, as ft.pretrain returns")

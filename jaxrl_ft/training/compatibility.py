@@ -5,15 +5,16 @@ from collections.abc import Hashable
 import jax
 
 from jaxrl_ft.core import tree
+from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.types import Memory, Params, PyTree, Statistics
 from jaxrl_ft.envs.simulator import Box
-from jaxrl_ft.envs.task import Task
+from jaxrl_ft.envs.task import Task, check_is_task
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.penalties import Penalty, Source
 from jaxrl_ft.methods.warm_starts import Probe
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
-from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.agents import Agents, check_is_agents
 
 # Tracing the shapes of one method takes tens of milliseconds, and a sweep asks for the same few for thousands of cells.
 _FITTING: set[Hashable] = set()
@@ -100,8 +101,8 @@ def check_sizes(agents: Agents, task: Task) -> None:
     Raises:
         ValueError: they differ.
     """
-    if not isinstance(task, Task):
-        raise ValueError(f"task: {task!r} is not allowed; it must be a Task, as ft.make_task returns")
+    check_is_agents(agents)
+    check_is_task("task", task)
     if not same_sizes(agents.task, task):
         raise ValueError(f"task: {sizes(task)} do not fit agents trained on {sizes(agents.task)}")
 
@@ -160,3 +161,52 @@ def _reads_first(agents: Agents, penalty: Penalty) -> bool:
     firsts = traced.invars[: len(jax.tree.leaves(params))]
     read = [*traced.outvars, *(variable for step in traced.eqns for variable in step.invars)]
     return any(variable is one for variable in read for one in firsts)
+
+
+def check_source(agents: Agents, target: Task, method: Method) -> None:
+    """Refuse what needs the source where the agents' source or last task has other sizes than the target.
+
+    Raises:
+        ValueError: the method needs it.
+    """
+    others = [task for task in (agents.task, agents.source) if not same_sizes(task, target)]
+    if not others:
+        method.data.check_tasks(agents.source, target)
+        return
+    reason = f"the target has other observations or actions ({sizes(target)}) than the agents ({sizes(others[0])})"
+    if method.source_steps:
+        raise ValueError(f"method: asks for source experience, but {reason}")
+    if method.alignment.acts and not method.imagination.acts:
+        raise ValueError(
+            f"method.alignment: {type(method.alignment).__name__} compares sensors and actions with those the agents "
+            f"know, but {reason}"
+        )
+    if method.imagination.source_share:
+        raise ValueError(f"method.imagination.source_share: imagines the source beside the target, but {reason}")
+    if method.data.uses_source:
+        raise ValueError(f"method.data: {type(method.data).__name__} mixes source and target, but {reason}")
+
+
+def check_keep(agents: Agents, target: Task, method: Method) -> None:
+    """Refuse to continue from an optimizer state that the agents do not have, or that does not fit.
+
+    Raises:
+        ValueError: the agents have none that fits.
+    """
+    optimizer, last = method.optimizer, agents.method
+    if not method.keeps:
+        return
+    if agents.opt_state is None:
+        how = f"training with {type(last.adapter).__name__} and {type(last.finish).__name__}, or for wrapped weights"
+        raise ValueError(f"method.keep: there is no optimizer state to keep after {how}")
+    if not optimizer.continues(last.optimizer):
+        theirs, ours = type(last.optimizer).__name__, type(optimizer).__name__
+        raise ValueError(f"method.keep: the agents were trained by {theirs}, whose state {ours} cannot go on from")
+    if not same_sizes(agents.task, target):
+        raise ValueError("method.keep: the target has other observations or actions, and so other parameters")
+    trained = method.training_optimizer()
+    try:
+        fresh = jax.eval_shape(trained.build().init, tree.take(agents.params, 0))
+        jax.eval_shape(trained.inherit, fresh, tree.take(agents.opt_state, 0), as_arrays(method.keep))
+    except ValueError as error:
+        raise ValueError(f"method.keep: {error}") from None

@@ -6,7 +6,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from jaxrl_ft.core import tree
+from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.policy import Network
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import resolve_method
@@ -61,6 +61,7 @@ def pretrain(
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
+    checks.callback(callback)
     budget = Budget(steps, seed, num_evals, eval_episodes)
     spec = pretraining_spec(source, algo, network, optimizer, seeds, budget, until)
     _check_memory(spec)
@@ -157,6 +158,7 @@ def finetune(
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
+    checks.callback(callback)
     spec = finetune_spec(agents, target, resolve_method(method), Budget(steps, seed, num_evals, eval_episodes))
     _check_memory(spec)
     return finetune_together([spec], callback=callback)[0]

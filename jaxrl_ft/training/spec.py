@@ -3,25 +3,25 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
-import jax
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
-from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.envs.task import Task
+from jaxrl_ft.envs.task import Task, check_is_task
 from jaxrl_ft.methods.data import Between, Data
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import Optimizer
 from jaxrl_ft.methods.warm_starts import Scratch
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
-from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.agents import Agents, check_is_agents
 from jaxrl_ft.training.compatibility import (
     check_first,
     check_fits,
+    check_keep,
     check_needs,
+    check_source,
     check_task,
     fresh_shapes,
     named_part,
@@ -29,6 +29,11 @@ from jaxrl_ft.training.compatibility import (
     sizes,
 )
 from jaxrl_ft.training.keys import Seeds, seeds_of
+
+MAX_COUNT = 2**31 - 1
+"""The largest number of updates, of gradient steps, and of env steps of an update, which programs count in int32."""
+MAX_RUNS = 2**20
+"""Runs that train side by side at most."""
 
 
 class Budget(NamedTuple):
@@ -173,67 +178,18 @@ def finetune_spec(agents: Agents, target: Task, method: Method, budget: Budget, 
     Raises:
         ValueError: an argument is not allowed.
     """
-    if not isinstance(target, Task):
-        raise ValueError(f"target: {target!r} is not allowed; it must be a Task, as ft.make_task returns")
+    check_is_agents(agents)
+    check_is_task("target", target)
     paid = charged(paid, agents.algo, method)
     configs = (agents.algo, agents.network, method)
     budget = budget._replace(steps=budget.steps - paid)
     spec = training_spec(*configs, agents.source, target, agents.num_seeds, budget)
-    _check_source(agents, target, method)
+    check_source(agents, target, method)
     check_first(agents, method.penalty)
-    _check_keep(agents, target, method)
+    check_keep(agents, target, method)
     shapes, _ = fresh_shapes(agents.algo, agents.network, target)
     check_fits(method, tree.take(agents.params, 0) if same_sizes(agents.task, target) else shapes, shapes)
     return replace(spec, agents=agents, paid=paid)
-
-
-def _check_source(agents: Agents, target: Task, method: Method) -> None:
-    """Refuse what needs the source where the agents' source or last task has other sizes than the target.
-
-    Raises:
-        ValueError: the method needs it.
-    """
-    others = [task for task in (agents.task, agents.source) if not same_sizes(task, target)]
-    if not others:
-        method.data.check_tasks(agents.source, target)
-        return
-    reason = f"the target has other observations or actions ({sizes(target)}) than the agents ({sizes(others[0])})"
-    if method.source_steps:
-        raise ValueError(f"method: asks for source experience, but {reason}")
-    if method.alignment.acts and not method.imagination.acts:
-        raise ValueError(
-            f"method.alignment: {type(method.alignment).__name__} compares sensors and actions with those the agents "
-            f"know, but {reason}"
-        )
-    if method.imagination.source_share:
-        raise ValueError(f"method.imagination.source_share: imagines the source beside the target, but {reason}")
-    if method.data.uses_source:
-        raise ValueError(f"method.data: {type(method.data).__name__} mixes source and target, but {reason}")
-
-
-def _check_keep(agents: Agents, target: Task, method: Method) -> None:
-    """Refuse to continue from an optimizer state that the agents do not have, or that does not fit.
-
-    Raises:
-        ValueError: the agents have none that fits.
-    """
-    optimizer, last = method.optimizer, agents.method
-    if not method.keeps:
-        return
-    if agents.opt_state is None:
-        how = f"training with {type(last.adapter).__name__} and {type(last.finish).__name__}, or for wrapped weights"
-        raise ValueError(f"method.keep: there is no optimizer state to keep after {how}")
-    if not optimizer.continues(last.optimizer):
-        theirs, ours = type(last.optimizer).__name__, type(optimizer).__name__
-        raise ValueError(f"method.keep: the agents were trained by {theirs}, whose state {ours} cannot go on from")
-    if not same_sizes(agents.task, target):
-        raise ValueError("method.keep: the target has other observations or actions, and so other parameters")
-    trained = method.training_optimizer()
-    try:
-        fresh = jax.eval_shape(trained.build().init, tree.take(agents.params, 0))
-        jax.eval_shape(trained.inherit, fresh, tree.take(agents.opt_state, 0), as_arrays(method.keep))
-    except ValueError as error:
-        raise ValueError(f"method.keep: {error}") from None
 
 
 def training_spec(
@@ -254,11 +210,10 @@ def training_spec(
         check_config(config, name)
     named_part("warm_start", method.warm_start.network, network)
     for name, given in (("source", source), ("task", task)):
-        if not isinstance(given, Task):
-            raise ValueError(f"{name}: {given!r} is not allowed; it must be a Task, as ft.make_task returns")
+        check_is_task(name, given)
         check_task(algo, given)
     check_needs(algo, method)
-    checks.count("seeds", seeds)
+    checks.count("seeds", seeds, 1, MAX_RUNS)
     check_budget(budget)
     steps, seed, num_evals, eval_episodes = budget
     spec = Spec(algo, network, method, source, task, seed, seeds, 0, num_evals, eval_episodes)
@@ -266,7 +221,15 @@ def training_spec(
     if spent >= steps:
         pays = "the method probes" if not spec.warm_up_steps else "the method probes and the algorithm warms up"
         raise ValueError(f"steps: {steps} is not allowed; it must exceed the {spent} steps that {pays}")
-    updates = -(-(steps - spent) // (algo.steps_per_update() * method.population))
+    each = algo.steps_per_update()
+    if each > MAX_COUNT:
+        raise ValueError(f"algo: {each} env steps of one update are not allowed; at most {MAX_COUNT}")
+    updates = -(-(steps - spent) // (each * method.population))
+    if updates * algo.gradient_steps_per_update() > MAX_COUNT:
+        raise ValueError(
+            f"steps: {checks.shown(steps)} is not allowed; it makes more than {MAX_COUNT} gradient steps, which are "
+            "counted in 32 bits"
+        )
     stretches = method.control.stretches
     if method.trains and stretches > updates:
         raise ValueError(

@@ -52,7 +52,9 @@ def test_what_is_no_number_in_range_is_refused(value):
 
 
 def test_open_and_endless_ranges():
-    assert checks.number("x", 1e300, 0.0, math.inf, low_open=True) == 1e300
+    assert checks.number("x", 1e38, 0.0, math.inf, low_open=True) == 1e38
+    with pytest.raises(ValueError, match=r"\(0, inf\), as a 32-bit number"):
+        checks.number("x", 1e39, 0.0, math.inf, low_open=True)
     for value in (0.0, math.inf):
         with pytest.raises(ValueError, match=r"\(0, inf\)"):
             checks.number("x", value, 0.0, math.inf, low_open=True)

@@ -12,7 +12,7 @@ from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs.simulator import Box
-from jaxrl_ft.envs.task import Task
+from jaxrl_ft.envs.task import Task, check_is_task
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.nets import parts
 from jaxrl_ft.nets.mlp import MLP
@@ -72,8 +72,7 @@ def wrap(
         ValueError: a layer is missing, not finite, or of a size that does not fit its neighbours, the task or the
             network; or a dict of layers has no order.
     """
-    if not isinstance(source, Task):
-        raise ValueError(f"source: {source!r} is not allowed; it must be a Task, as ft.make_task returns")
+    check_is_task("source", source)
     checks.seed(seed)
     given = _given(params, source, log_std)
     num = next(iter(tree.flatten(given).values())).shape[0]

@@ -1,0 +1,63 @@
+"""Wrong values at the public door: one ValueError that names the argument, before anything compiles."""
+
+import numpy as np
+import pytest
+
+import jaxrl_ft as ft
+
+SOURCE = ft.make_task("CartPole-v1")
+HUGE = 10**400
+
+
+def pretrain(source=SOURCE, **changes):
+    return lambda agents: ft.pretrain(source, **{"seeds": 2, "steps": 256, **changes})
+
+
+WRONG = {
+    "learning_rate": pretrain(optimizer=ft.Adam(learning_rate=HUGE)),
+    "gamma": pretrain(algo=ft.PPO(gamma=HUGE)),
+    "ent_coef": pretrain(algo=ft.PPO(ent_coef=1e39)),
+    "env steps of one update": pretrain(algo=ft.PPO(num_envs=2**20, num_steps=2**20)),
+    "seeds: 2000000000": pretrain(seeds=2_000_000_000),
+    "seeds: None": pretrain(seeds=None),
+    "gradient steps": pretrain(steps=2**40),
+    "steps: 1000": pretrain(steps=HUGE),
+    "steps: a int of thousands": pretrain(steps=10**5000),
+    "steps: 256.5": pretrain(steps=256.5),
+    "steps: '256'": pretrain(steps="256"),
+    "num_evals": pretrain(num_evals="3"),
+    "callback": pretrain(callback=3),
+    "source: 'CartPole-v1'": pretrain("CartPole-v1"),
+    "source: None": pretrain(None),
+    "algo: 'ppo'": pretrain(algo="ppo"),
+    "network: 'mlp'": pretrain(network="mlp"),
+    "optimizer": pretrain(optimizer=None),
+    "width": pretrain(network=ft.MLP(width="8")),
+    "gravity: 1000": lambda agents: ft.make_task("CartPole-v1", gravity=HUGE),
+    "gravity: {}": lambda agents: ft.make_task("CartPole-v1", gravity={}),
+    "id: None": lambda agents: ft.make_task(None),
+    "id: ''": lambda agents: ft.make_task(""),
+    "shift: 3": lambda agents: ft.make_task("CartPole-v1", shift=3),
+    "shift: ''": lambda agents: ft.make_task("CartPole-v1", shift=""),
+    "agents: {}": lambda agents: ft.finetune({}, SOURCE),
+    "target: 'long'": lambda agents: ft.finetune(agents, "long"),
+    "method: 7": lambda agents: ft.finetune(agents, SOURCE, method=7),
+    "agents: None": lambda agents: ft.evaluate(None, SOURCE),
+    "task: None": lambda agents: ft.evaluate(agents, None),
+    "greedy": lambda agents: ft.evaluate(agents, SOURCE, greedy="no"),
+    "agents: 1": lambda agents: ft.compare(1, {"a": SOURCE}, ["full"]),
+    "targets: ": lambda agents: ft.compare(agents, [SOURCE], ["full"]),
+    "agents: 2": lambda agents: ft.advise(2, SOURCE),
+    "agents: 3": lambda agents: ft.save(3, "anywhere"),
+    "path: 3": lambda agents: ft.load(3),
+    "path: None": lambda agents: ft.load(None),
+    "source: 4": lambda agents: ft.wrap({"w": np.ones(2)}, 4),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_a_wrong_value_is_refused_by_name_before_anything_compiles(message, agents, nothing_runs):
+    with pytest.raises(ValueError) as caught:
+        WRONG[message](agents)
+    text = str(caught.value)
+    assert message in text and "\n" not in text and len(text) < 2000
