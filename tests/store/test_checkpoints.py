@@ -228,7 +228,7 @@ def test_contents_that_do_not_fit_are_refused_and_named(change, message, agents,
 
 
 def test_only_agents_are_saved(tmp_path):
-    with pytest.raises(ValueError, match="agents: {} is not allowed"):
+    with pytest.raises(ValueError, match=r"agents: \{\} is not allowed"):
         ft.save({}, tmp_path / "agents")
 
 
