@@ -8,7 +8,7 @@
     data = gather.one(4, policy, task, seed, index)          # the function itself, to be traced or tested
 
 A second call with the same structure, shapes and static arguments never retraces, whatever the seeds, physics and
-floats, and neither does the first call of a later process: see `training/programs`.
+floats, and where programs are stored (`training/programs`) neither does a later process.
 """
 
 import functools

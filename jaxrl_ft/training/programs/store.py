@@ -26,7 +26,7 @@ from jaxrl_ft.training.programs.structure import LeafType, UnstorableError, desc
 
 FOLDER = "programs"
 SWITCH = "JAXRL_FT_STORED_PROGRAMS"
-"""The variable of the environment that turns this off with `0`."""
+"""The variable of the environment that turns this on with `1`."""
 VERSIONS_KEPT = 8
 """Folders of programs, each of one state of the code, that are not removed: those begun or added to last."""
 
@@ -74,7 +74,7 @@ def directory() -> Path | None:
     config = jax.config
     root, on = config.values["jax_compilation_cache_dir"], config.values["jax_enable_compilation_cache"]
     watched = any(getattr(config, name) for name in ("jax_debug_nans", "jax_debug_infs", "jax_disable_jit"))
-    if not root or "://" in root or not on or watched or os.environ.get(SWITCH) == "0":
+    if not root or "://" in root or not on or watched or os.environ.get(SWITCH) != "1":
         return None
     version = code.fingerprint()
     return None if version is None else Path(root) / FOLDER / version[:32]
