@@ -105,6 +105,8 @@ def _pretrain(settings: "Settings", display: "Display") -> "Agents":
         seed=settings.flags.seed,
         num_evals=NUM_EVALS,
         eval_episodes=EVAL_EPISODES,
+        stop_at=settings.stop_at,
+        keep=settings.flags.pretrain_keep,
         callback=lambda moment: display.update(PRETRAINING, moment),
     )
     display.update(PRETRAINING, None)
@@ -126,7 +128,14 @@ def _advise(settings: "Settings", agents: "Agents") -> "Advice":
 
 
 def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", display: "Display") -> "Comparison":
-    from jaxrl_ft.commands.shared_settings import EPISODES, HELD_OUT_EPISODES, REFERENCES, with_seed
+    from jaxrl_ft.commands.shared_settings import (
+        EPISODES,
+        EVAL_EPISODES,
+        HELD_OUT_EPISODES,
+        NUM_EVALS,
+        REFERENCES,
+        with_seed,
+    )
     from jaxrl_ft.sweeps.compare import compare
 
     advised = set() if advice is None else set(settings.methods) - set(REFERENCES)
@@ -135,7 +144,10 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
         {settings.target_name: settings.target},
         settings.methods,
         seeds=settings.flags.seeds,
-        **settings.budget._asdict(),
+        steps=settings.flags.steps,
+        seed=settings.finetune_seed,
+        num_evals=NUM_EVALS,
+        eval_episodes=EVAL_EPISODES,
         episodes=EPISODES,
         held_out_episodes=HELD_OUT_EPISODES,
         held_out={settings.target_name: settings.held_out},

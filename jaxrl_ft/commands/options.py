@@ -6,7 +6,7 @@ import shutil
 import textwrap
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -21,9 +21,10 @@ from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.methods.catalogue import AXES, METHODS, RECOMMENDED
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.rl.catalogue import ALGOS
+from jaxrl_ft.training.evaluation.stopping import KEPT, check_keep
 
 PROGRAM = "python -m jaxrl_ft.train"
-OF_PRETRAINING = ("--algo", "--network", "--optimizer.", "--pretrain-steps")
+OF_PRETRAINING = ("--algo", "--network", "--optimizer.", "--pretrain-steps", "--pretrain-stop-at", "--pretrain-keep")
 """How the flags of pretraining begin."""
 
 
@@ -42,6 +43,7 @@ FIRST = {
         "method.optimizer.learning-rate",
     ),
     "pretraining": (
+        "pretrain_stop_at",
         *("algo.num-envs", "algo.num-steps", "network.width", "network.activation"),
         "optimizer.learning-rate",
     ),
@@ -63,6 +65,11 @@ class Flags(SharedFlags):
     """with --advise, the share of the source return that the method must be expected to keep, 0 to 1"""
     algo: Annotated[str | None, name("ppo")] = None
     """algorithm"""
+    pretrain_stop_at: float | Literal["highest", "never"] = "highest"
+    """greedy return at which an agent's pretraining ends, once two evaluations in a row reach it; `highest` is the
+    highest that the source allows. Fine-tuning has none: all methods are compared over the whole budget"""
+    pretrain_keep: Annotated[str, tyro.conf.arg(metavar="|".join(KEPT))] = "last"
+    """which policy pretraining returns: the last, or the best of those that it evaluated"""
     optimizer: Annotated[str | None, name("adam, and the method's own")] = None
     """optimizer of pretraining, and of the method"""
     penalty: Annotated[str | None, name("the method's own")] = None
@@ -93,6 +100,7 @@ class Flags(SharedFlags):
             ValueError: names the field, the value and what is allowed.
         """
         super().check()
+        check_keep(self.pretrain_keep, "pretrain_keep")
         if self.keep_source is not None:
             checks.number("keep_source", self.keep_source, 0.0, 1.0)
             if not self.advise:

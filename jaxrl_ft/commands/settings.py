@@ -36,6 +36,7 @@ from jaxrl_ft.rl.catalogue import ALGOS
 from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps import cells
 from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.evaluation.stopping import check_stop_at
 from jaxrl_ft.training.finetune import untrained
 from jaxrl_ft.training.spec import Budget, Spec, pretraining_spec, training_spec
 
@@ -62,11 +63,21 @@ class Settings(SharedSettings):
     candidates: tuple[str, ...] | None = None
     """the methods that advice is to choose from; None for all"""
 
+    @property
+    def stop_at(self) -> float | None:
+        """The greedy return at which pretraining of an agent ends; None to take all steps."""
+        asked, highest = self.flags.pretrain_stop_at, self.source.return_range[1]
+        if asked == "highest":
+            return float(highest) if np.isfinite(highest) else None
+        return None if asked == "never" else float(asked)
+
     def plan(self) -> dict[str, Json]:
         """What the command line means, as JSON."""
+        pretraining = {"pretrain_stop_at": self.stop_at, "pretrain_keep": self.flags.pretrain_keep}
         configs = {name: to_json(getattr(self, name)) for name in ("algo", "network", "optimizer", "source", "target")}
         return {
             **configs,
+            **({} if self.agents else pretraining),
             "methods": {name: to_json(method) for name, method in self.methods.items()},
             "target_name": self.target_name,
             "held_out": [{"kind": kind, "task": to_json(task)} for kind, task in self.held_out],
@@ -235,7 +246,8 @@ def budget(settings: Settings, method: Method | None) -> int:
 
 def _pretraining_spec(settings: Settings) -> Spec:
     flags = settings.flags
-    budget = Budget(flags.pretrain_steps, flags.seed, NUM_EVALS, EVAL_EPISODES)
+    numbers = flags.pretrain_steps, flags.seed, NUM_EVALS, EVAL_EPISODES
+    budget = Budget(*numbers, settings.stop_at, flags.pretrain_keep)
     return pretraining_spec(settings.source, settings.algo, settings.network, settings.optimizer, flags.seeds, budget)
 
 
@@ -248,6 +260,7 @@ def _check(settings: Settings) -> None:
     flags, agents = settings.flags, settings.agents
     if agents is None:
         check_config(settings.optimizer, "optimizer")
+        check_stop_at(settings.stop_at, settings.source, "pretrain_stop_at")
         agents = untrained(_pretraining_spec(settings))
     cells.checked(
         agents,

@@ -26,7 +26,7 @@ from jaxrl_ft.training.agents import Agents, check_is_agents
 _KIND = "agents"
 _CONFIGS = ("algo", "network", "method", "source", "task")
 _KINDS = {"algo": Algorithm, "network": Network, "method": Method}
-_ARRAYS = ("env_steps", "curve", "curve_steps")
+_ARRAYS = ("env_steps", "curve", "curve_steps", "kept_steps")
 
 
 def save(agents: Agents, path: str | Path) -> None:
@@ -93,7 +93,9 @@ def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Json], path: str
         # Agents saved before source experience was counted had none.
         fixed["source_steps"] = int(metadata.get("source_steps", 0))
         texts: dict[str, Json] = {name: tuple(str(line) for line in metadata[name]) for name in ("status", "report")}
-        values: dict[str, PyTree] = {name: arrays[name] for name in _ARRAYS}
+        # Agents saved before there was a choice were taken at the end.
+        older = {} if "kept_steps" in arrays else {"kept_steps": _at_the_end(arrays["curve_steps"])}
+        values: dict[str, PyTree] = {name: (arrays | older)[name] for name in _ARRAYS}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: metadata.json lacks or misstates {error}") from None
     except ValueError as error:
@@ -124,6 +126,12 @@ def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Json], path: str
         **values,
         **texts,
     )
+
+
+def _at_the_end(curve_steps: np.ndarray) -> np.ndarray:
+    """The last step count of each curve, [S], or 0 without one."""
+    last: np.ndarray = np.max(curve_steps, axis=1, initial=0)
+    return last
 
 
 def _task(path: str | Path, task: Json) -> Task:

@@ -196,7 +196,9 @@ def compare(
 
     Run i starts from agent i mod S, and uses the same keys with every method, so that differences are paired.
     `zero_shot` and `scratch` are added when they are not among the methods. Cells whose methods have one structure
-    train side by side where they are small, in batches that take no more than half of the memory that is free.
+    train side by side where they are small, in batches that take no more than half of the memory that is free. No run
+    stops early or keeps another policy than its last: areas are compared over equal budgets, and the evaluations that
+    would decide it are not paid for.
 
     Args:
         agents: S pretrained agents.

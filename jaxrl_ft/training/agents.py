@@ -16,7 +16,7 @@ from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 
-_BY_SEED = ("params", "statistics", "init_params", "opt_state", "env_steps", "curve", "curve_steps")
+_BY_SEED = ("params", "statistics", "init_params", "opt_state", "env_steps", "curve", "curve_steps", "kept_steps")
 """Fields whose arrays have a leading axis of seeds."""
 
 
@@ -34,7 +34,8 @@ class Agents:
     init_params: Tree
     """parameters before any training"""
     opt_state: PyTree
-    """state of the optimizer at the end; None for wrapped weights, and where parameters are not what it moved"""
+    """state of the optimizer when the parameters were taken; None for wrapped weights, and where parameters are not
+    what it moved"""
     algo: AnyAlgorithm
     """the algorithm that trained them"""
     network: Network
@@ -46,11 +47,14 @@ class Agents:
     task: Task
     """the task they were trained on last"""
     env_steps: np.ndarray
-    """environment steps spent in all, [S]"""
+    """environment steps spent in all, [S]; of agents that stopped, up to their stop"""
     curve: np.ndarray
-    """mean greedy return of each evaluation, [S, K]"""
+    """mean greedy return of each evaluation, [S, K]; an agent that stopped repeats its last one"""
     curve_steps: np.ndarray
-    """environment steps spent by each evaluation, [S, K]"""
+    """environment steps spent by each evaluation, [S, K]; an agent that stopped spends no more"""
+    kept_steps: np.ndarray
+    """environment steps of its last training at which each agent's parameters were taken, an entry of `curve_steps`,
+    [S]; 0 without training"""
     trainable: int
     """number of parameters that trained last"""
     status: tuple[str, ...]
@@ -144,13 +148,21 @@ class Agents:
         )
         last = self.curve[:, -1] if self.curve.size else np.zeros(0)
         found = f"{last.mean():.4g} on average, {last.min():.4g} to {last.max():.4g}" if len(last) else "not evaluated"
-        steps = " to ".join(f"{steps:,}" for steps in sorted({self.env_steps.min(), self.env_steps.max()}))
+        steps = span(self.env_steps)
+        spent = self.curve_steps[:, -1] if self.curve_steps.size else self.kept_steps
+        if self.method.trains and np.any(self.kept_steps != spent):
+            found += f"; the policies are those at {span(self.kept_steps)} steps"
         return (
             f"Agents: {self.num_seeds} seeds, {self.num_parameters:,} parameters each, {self.status.count('ok')} ok\n"
             f"  task: {self.task.describe()} (pretrained on {self.source.describe()})\n"
             f"  method: {method}, {steps} environment steps in all\n"
             f"  last greedy return: {found}"
         )
+
+
+def span(numbers: np.ndarray) -> str:
+    """The lowest and the highest of some whole numbers, such as `8,192 to 12,288`, or the one that all are."""
+    return " to ".join(f"{number:,}" for number in sorted({int(numbers.min()), int(numbers.max())}))
 
 
 def join(parts: Sequence[Agents]) -> Agents:

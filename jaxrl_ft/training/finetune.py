@@ -40,6 +40,8 @@ def pretrain(
     seed: int = 0,
     num_evals: int = 21,
     eval_episodes: int = 16,
+    stop_at: float | None = None,
+    keep: str = "last",
     callback: Callback | None = None,
 ) -> Agents:
     """Train agents from random parameters on a task, one for each of `seeds` seeds.
@@ -56,13 +58,18 @@ def pretrain(
         seed: seed i uses `fold_in(key(seed), i)`; 0 <= seed < 2^32.
         num_evals: evaluations over the budget, the first before training and the last after it.
         eval_episodes: greedy episodes of each evaluation.
+        stop_at: a mean greedy return at which an agent is done: it learns no more from the second of two evaluations in
+            a row that reach it, and training ends once all agents have stopped. Evaluations after every update find
+            the moment best; without it all steps are taken.
+        keep: `last`, or `best` for the evaluated policy with the highest mean greedy return, the first of equals. That
+            return is then too high on average, as the best of several; `ft.evaluate` plays fresh episodes.
         callback: called with a `Progress` after compilation and after every chunk of updates.
 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     checks.callback(callback)
-    budget = Budget(steps, seed, num_evals, eval_episodes)
+    budget = Budget(steps, seed, num_evals, eval_episodes, stop_at, keep)
     spec = pretraining_spec(source, algo, network, optimizer, seeds, budget, until)
     _check_memory(spec)
     start = _fresh(spec, source)
@@ -111,6 +118,7 @@ def untrained(spec: Spec) -> Agents:
         env_steps=np.zeros(seeds, np.int64),
         curve=np.zeros((seeds, 1)),
         curve_steps=np.zeros((seeds, 1), np.int64),
+        kept_steps=np.zeros(seeds, np.int64),
         trainable=tree.size(shapes[0]),
         status=("ok",) * seeds,
         report=("untrained",),
@@ -139,6 +147,8 @@ def finetune(
     seed: int = 1,
     num_evals: int = 21,
     eval_episodes: int = 16,
+    stop_at: float | None = None,
+    keep: str = "last",
     callback: Callback | None = None,
 ) -> Agents:
     """The agents after fine-tuning on a target task; the given agents are untouched.
@@ -153,13 +163,16 @@ def finetune(
         seed: as in `pretrain`; one that differs from pretraining's, or the same random numbers come again.
         num_evals: as in `pretrain`.
         eval_episodes: as in `pretrain`.
+        stop_at: as in `pretrain`, on the target.
+        keep: as in `pretrain`; the untouched agents that act while a method looks cannot be kept.
         callback: as in `pretrain`.
 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     checks.callback(callback)
-    spec = finetune_spec(agents, target, resolve_method(method), Budget(steps, seed, num_evals, eval_episodes))
+    budget = Budget(steps, seed, num_evals, eval_episodes, stop_at, keep)
+    spec = finetune_spec(agents, target, resolve_method(method), budget)
     _check_memory(spec)
     return finetune_together([spec], callback=callback)[0]
 
@@ -202,6 +215,7 @@ def _untouched(spec: Spec) -> Agents:
         task=spec.task,
         curve=curve,
         curve_steps=steps,
+        kept_steps=np.zeros_like(steps[:, 0]),
         trainable=0,
         source_steps=0,
         status=status.of_policies(base, curve),
@@ -231,6 +245,7 @@ def _agents(
         env_steps=spent_before + result.curve_steps[:, -1],
         curve=result.curve,
         curve_steps=result.curve_steps,
+        kept_steps=result.kept_steps,
         trainable=result.delta_size,
         source_steps=source_steps,
         status=status.of_training(spec, result),

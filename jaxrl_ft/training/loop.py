@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ from jaxrl_ft.methods.control import Numbers
 from jaxrl_ft.methods.finish import Finish
 from jaxrl_ft.training import control, devices
 from jaxrl_ft.training.collect import World
+from jaxrl_ft.training.evaluation.curves import Curves, Snapshot
 from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
 from jaxrl_ft.training.initial_state import Start, begin, given, member_seeds, tasks_of
 from jaxrl_ft.training.keys import Seeds, seeds_of
@@ -36,7 +38,7 @@ class Progress(NamedTuple):
     num_updates: int
     """updates in all"""
     env_steps: int
-    """environment steps done, all runs together"""
+    """environment steps done, all runs together, also those from which a run that stopped learns nothing"""
     metrics: dict[str, np.ndarray]
     """means over the updates since the last moment, by run, [R]; sums of episodes under `rollout/`"""
 
@@ -63,6 +65,12 @@ class Result(NamedTuple):
     """rows of experience left out as non-finite, of each run, its members together"""
     finite: dict[str, np.ndarray]
     """whether all numbers of a part of the state are finite, bool [R], by the name of the part"""
+    updates: np.ndarray
+    """updates from which each run learned, [R]"""
+    stopped: np.ndarray
+    """whether each run reached `stop_at`, bool [R]"""
+    kept_steps: np.ndarray
+    """environment steps at which each policy was taken, [R]"""
 
 
 def evaluation_updates(num_updates: int, num_evals: int) -> np.ndarray:
@@ -98,77 +106,78 @@ def train_together(jobs: Sequence[Job], width: int = 0, callback: Callback | Non
     evaluations = evaluation_updates(spec.num_updates, spec.num_evals)
     # A copy, for the state is given away to the first update.
     first = jax.tree.map(np.array, jax.device_get(state.delta))
-    curve, curve_steps, before, paid, pace = [], [], 0, start.probe_steps, Pace()
+    curves, before, paid, pace = Curves([job for job, _ in jobs], len(evaluations)), 0, start.probe_steps, Pace()
     if paid and start.base is not None:
         untouched = _filled(tree.concatenate([start.base for _, start in jobs]), width)
-        curve.append(_mean_return(spec, untouched, where, 0))
-        curve_steps.append(0)
+        curves.begin(_mean_return(spec, untouched, where, 0))
     for point in sorted({*evaluations.tolist(), *controller.points, spec.num_updates}):
         sums: Sums = {}
         if point > before:
             state, answer, sums = advance(world, run, state, before, point, pace)
         controller.record(sums)
         chosen = answer_of(spec, start, answer, controller.scores)
+        now = partial(_snapshot, jobs, chosen, state, controller.left_out)
         if point in evaluations:
-            curve.append(_mean_return(spec, chosen, where, point))
-            curve_steps.append(paid + point * spec.env_steps_per_update)
+            spent = paid + point * spec.env_steps_per_update
+            curves.add(_mean_return(spec, chosen, where, point), spent, point, now)
         _report(callback, jobs, "training", point, point - before, sums)
+        if curves.stopped.all():
+            break
         if point in controller.points:
             run, state = _act(spec, start, controller, world, run, state, answer)
             paid += spec.method.control.spent() // (spec.method.control.stretches - 1)
         before = point
-    ends = np.stack(curve, axis=1) if curve else np.zeros((len(where[1].seeds), 0))
-    chosen, held, opt_state, memory = jax.device_get((chosen, state.delta, state.opt_state, state.memory))
-    end = _End(chosen, ends, np.array(curve_steps), first, held, opt_state, memory, controller.left_out)
-    return _results(jobs, end)
+    return _results(jobs, first, curves, now())
 
 
-class _End(NamedTuple):
-    """How training ended, of all runs one after another, those that fill up the program behind them."""
-
-    answer: Policy
-    curve: np.ndarray
-    curve_steps: np.ndarray
-    first: PyTree
-    """what the optimizer held before the first update"""
-    delta: PyTree
-    """what it holds now"""
-    opt_state: PyTree
-    memory: PyTree
-    """what the parts of the method remember"""
-    left_out: np.ndarray
+def _snapshot(jobs: Sequence[Job], answer: Policy, state: State, left_out: np.ndarray) -> Snapshot:
+    """What all runs have, those that fill up the program left out; not a copy, and the state is given away."""
+    runs, members = sum(job.num_runs for job, _ in jobs), sum(job.num_members for job, _ in jobs)
+    delta, opt_state, memory = devices.trim((state.delta, state.opt_state, state.memory), members)
+    return Snapshot(devices.trim(answer, runs), delta, opt_state, memory, left_out)
 
 
-def _results(jobs: Sequence[Job], end: _End) -> list[Result]:
-    """The result of each group."""
-    results, first, first_member = [], 0, 0
+def _results(jobs: Sequence[Job], first: PyTree, curves: Curves, last: Snapshot) -> list[Result]:
+    """The result of each group.
+
+    Args:
+        jobs: the groups.
+        first: what the optimizer held before the first update.
+        curves: the evaluations.
+        last: what all runs have after the last update.
+    """
+    results, run, member = [], 0, 0
+    ended, kept = curves.finished(last)
     for spec, _ in jobs:
-        runs, members = slice(first, first + spec.num_runs), slice(first_member, first_member + spec.num_members)
-        results.append(_result(spec, end, runs, members))
-        first, first_member = runs.stop, members.stop
+        runs, members = slice(run, run + spec.num_runs), slice(member, member + spec.num_members)
+        parts = ended.part(runs, members), kept.part(runs, members)
+        results.append(_result(spec, tree.take(first, members), curves, runs, *parts))
+        run, member = runs.stop, members.stop
     return results
 
 
-def _result(spec: Spec, end: _End, runs: slice, members: slice) -> Result:
-    """The result of a group, whose runs and members are these of all."""
+def _result(spec: Spec, first: PyTree, curves: Curves, runs: slice, ended: Snapshot, kept: Snapshot) -> Result:
+    """The result of a group, whose runs are these of all; `first`, `ended` and `kept` are of this group alone."""
     method, by_member = spec.method, (spec.method.population, spec.num_runs)
     plain = method.adapter.plain and method.population == 1 and not method.finish.acts
-    first, delta, opt_state, memory = tree.take((end.first, end.delta, end.opt_state, end.memory), members)
-    before, after = tree.flatten(first), tree.flatten(delta)
+    before, after = tree.flatten(first), tree.flatten(ended.delta)
     moved = {path: not np.array_equal(before[path], leaf, equal_nan=True) for path, leaf in after.items()}
-    parts = {"optimizer state": opt_state, "memory": memory}
+    parts = {"optimizer state": kept.opt_state, "memory": kept.memory}
     finite = {name: tree.finite_runs(part, spec.num_members).reshape(by_member) for name, part in parts.items()}
     return Result(
-        policy=tree.take(end.answer, runs),
-        opt_state=opt_state if plain else None,
-        curve=end.curve[runs],
-        curve_steps=np.tile(end.curve_steps, (spec.num_runs, 1)),
+        policy=kept.answer,
+        opt_state=kept.opt_state if plain else None,
+        curve=curves.returns[runs],
+        curve_steps=curves.steps[runs],
         delta=moved,
         delta_size=sum(leaf[0].size for path, leaf in after.items() if moved[path]),
-        skipped=opt_state.skipped.reshape(by_member).sum(axis=0),
-        left_out=end.left_out[members].reshape(by_member).sum(axis=0).astype(int),
+        skipped=ended.opt_state.skipped.reshape(by_member).sum(axis=0),
+        left_out=ended.left_out.reshape(by_member).sum(axis=0).astype(int),
         # Of a population one sound member is enough, since the best of them is kept.
         finite={name: np.any(sound, axis=0) for name, sound in finite.items()},
+        updates=curves.updates[runs],
+        stopped=curves.stopped[runs],
+        kept_steps=curves.kept_steps[runs],
     )
 
 

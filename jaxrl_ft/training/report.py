@@ -11,7 +11,7 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.types import PyTree, Statistics
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import AXES
-from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.agents import Agents, span
 from jaxrl_ft.training.compatibility import same_sizes, sizes
 from jaxrl_ft.training.initial_state import Start
 from jaxrl_ft.training.loop import Result
@@ -47,8 +47,22 @@ def pretraining(spec: Spec, result: Result, until: Task | None) -> tuple[str, ..
     return (
         f"pretrained from nothing on {where}",
         f"trains {result.delta_size:,} of {total:,} parameters",
+        *_ending(spec, result, "seeds"),
         *_not_finite(result, spec.num_runs, "seeds"),
     )
+
+
+def _ending(spec: Spec, result: Result, runs: str) -> Iterator[str]:
+    """When runs stopped, and at which step the policies were taken; nothing where all steps were to be taken."""
+    spent, kept = result.curve_steps[:, -1], result.kept_steps
+    if spec.stop_at is not None:
+        at, found = f"stopped at a greedy return of {spec.stop_at:g} twice in a row", result.stopped
+        when = f", after {span(spent[found])} env steps on the task" if found.any() else ""
+        yield f"{at}: {found.sum()} of {len(kept)} {runs}{when}"
+    if spec.keep == "best":
+        yield f"policy kept: the best of its evaluations, taken at {span(kept)} env steps on the task"
+    elif spec.stop_at is not None:
+        yield f"policy kept: the last, taken at {span(kept)} env steps on the task"
 
 
 def _not_finite(result: Result, num: int, runs: str) -> Iterator[str]:
@@ -200,13 +214,13 @@ def _counts(prepared: Prepared, result: Result) -> Iterator[str]:
     total = tree.size(tree.take(result.policy.params, 0))
     share = result.delta_size / total
     yield f"trains {result.delta_size:,} numbers for {total:,} parameters ({share:.1%})"
-    before = int(spec.base_agents.env_steps[0])
-    total_steps = int(result.curve_steps[0, -1])
+    before = span(spec.base_agents.env_steps)
     yield (
-        f"env steps of each agent: before the target {before:,} | source experience for this method "
+        f"env steps of each agent: before the target {before} | source experience for this method "
         f"{prepared.source_steps:,} | target before the first update {start.probe_steps:,} | target in all "
-        f"{total_steps:,}"
+        f"{span(result.curve_steps[:, -1])}"
     )
+    yield from _ending(spec, result, "runs")
     yield from _not_finite(result, spec.num_members, "runs")
     if spec.method.look.measures:
         low, middle, high = np.quantile(np.asarray(start.share), [0.0, 0.5, 1.0])

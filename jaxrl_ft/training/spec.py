@@ -28,6 +28,7 @@ from jaxrl_ft.training.compatibility import (
     same_sizes,
     sizes,
 )
+from jaxrl_ft.training.evaluation.stopping import check_keep, check_stop_at
 from jaxrl_ft.training.keys import Seeds, seeds_of
 
 MAX_COUNT = 2**31 - 1
@@ -43,6 +44,8 @@ class Budget(NamedTuple):
     seed: int = 1
     num_evals: int = 21
     eval_episodes: int = 16
+    stop_at: float | None = None
+    keep: str = "last"
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class Spec:
     """of each member of a population"""
     num_evals: int
     eval_episodes: int
+    stop_at: float | None = None
+    keep: str = "last"
+    """which of its evaluated policies a run returns; when it stops and this are as `finetune` explains them"""
     agents: Agents | None = None
     """those that are fine-tuned, one for each run; None for runs that begin with random parameters"""
     first: int = 0
@@ -115,11 +121,6 @@ class Spec:
     def env_steps_per_update(self) -> int:
         """Environment steps of one update of all members of one run."""
         return int(self.algo.steps_per_update()) * self.method.population
-
-    @property
-    def gradient_steps(self) -> int:
-        """Gradient steps of all members of one run over the whole budget."""
-        return self.num_updates * int(self.algo.gradient_steps_per_update()) * self.method.population
 
     @property
     def env_steps(self) -> int:
@@ -215,8 +216,8 @@ def training_spec(
     check_needs(algo, method)
     checks.count("seeds", seeds, 1, MAX_RUNS)
     check_budget(budget)
-    steps, seed, num_evals, eval_episodes = budget
-    spec = Spec(algo, network, method, source, task, seed, seeds, 0, num_evals, eval_episodes)
+    check_stop_at(budget.stop_at, task)
+    steps, spec = budget.steps, Spec(algo, network, method, source, task, budget.seed, seeds, 0, *budget[2:])
     spent = method.spent() + spec.warm_up_steps
     if spent >= steps:
         pays = "the method probes" if not spec.warm_up_steps else "the method probes and the algorithm warms up"
@@ -258,3 +259,4 @@ def check_budget(budget: Budget) -> None:
     checks.seed(budget.seed)
     checks.count("num_evals", budget.num_evals, 2)
     checks.count("eval_episodes", budget.eval_episodes)
+    check_keep(budget.keep)

@@ -77,6 +77,20 @@ def test_the_target_is_the_shift_with_its_physics_flags(line, target, name):
     assert {kind for kind, _ in settings.held_out} == {"interpolation", "extrapolation"}
 
 
+def test_pretraining_ends_at_the_highest_return_of_the_source_unless_another_is_given(agents, tmp_path):
+    for line, stop_at in (
+        ("", 500.0),
+        ("--source Pendulum-v1 --target.g 15", 0.0),
+        ("--pretrain-stop-at 475", 475.0),
+        ("--pretrain-stop-at never", None),
+    ):
+        settings = resolve(line.split())
+        assert settings.stop_at == stop_at and settings.plan()["pretrain_stop_at"] == stop_at
+        assert settings.budget.stop_at is None, "a comparison needs equal budgets"
+    ft.save(agents, tmp_path / "saved")
+    assert not {"pretrain_stop_at", "pretrain_keep"} & set(resolve(["--agents", str(tmp_path / "saved")]).plan())
+
+
 def test_agents_bring_the_physics_of_their_own_source(agents, tmp_path):
     short = ft.make_task("CartPole-v1", episode_limit=50, gravity=12.0)
     ft.save(dataclasses.replace(agents, source=short, task=short), tmp_path / "saved")

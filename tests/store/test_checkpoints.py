@@ -86,6 +86,14 @@ def test_source_steps_come_back_and_are_none_in_agents_saved_without(agents, tmp
     assert ft.load(older).source_steps == 0
 
 
+def test_the_step_of_the_policy_comes_back_and_is_the_last_in_agents_saved_without(agents, tmp_path, same):
+    best = replace(agents, kept_steps=agents.curve_steps[np.arange(4), [0, 1, 2, 1]])
+    assert_same_agents(best, round_trip(best, tmp_path / "agents"), same)
+    older = rewritten(best, tmp_path, lambda arrays, metadata: arrays.pop("kept_steps"))
+    assert same(ft.load(older).kept_steps, agents.curve_steps[:, -1])
+    assert same(agents.kept_steps, agents.curve_steps[:, -1])
+
+
 LOADING = """
 import sys
 import jaxrl_ft as ft

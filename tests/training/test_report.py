@@ -63,6 +63,9 @@ def told(agents, fresh, target, method, rests=(), left_out=0, **changes):
         skipped=np.array([3]),
         left_out=np.array([left_out]),
         finite={},
+        updates=np.array([64]),
+        stopped=np.array([False]),
+        kept_steps=steps[:, -1],
     )
     parts = [changes.pop(name, default) for name, default in DEFAULTS.items()]
     spec = replace(spec, agents=replace(agents, **changes))

@@ -13,21 +13,21 @@ OK = "ok"
 def of_training(spec: Spec, result: Result) -> tuple[str, ...]:
     """The status of each run of a training.
 
-    A run is `ok` where all numbers that it left are finite, and at most half of its gradient steps were skipped and at
-    most half of its rows left out, as non-finite ones are.
+    A run is `ok` where all numbers that it left are finite, and at most half of the gradient steps up to its stop were
+    skipped and at most half of its rows left out, as non-finite ones are.
 
     Args:
         spec: what ran.
         result: what it left.
     """
-    rows = spec.num_updates * spec.env_steps_per_update
-    statuses = []
+    statuses, gradient_steps = [], int(spec.algo.gradient_steps_per_update()) * spec.method.population
     for i, status in enumerate(of_policies(result.policy, result.curve)):
+        rows, steps = (int(result.updates[i]) * each for each in (spec.env_steps_per_update, gradient_steps))
         wrong = [name for name, finite in result.finite.items() if not finite[i]]
         if status == OK and wrong:
             status = f"non-finite {wrong[0]}"
-        elif status == OK and 2 * result.skipped[i] > spec.gradient_steps:
-            status = f"{result.skipped[i]:,} of {spec.gradient_steps:,} gradient steps skipped"
+        elif status == OK and 2 * result.skipped[i] > steps:
+            status = f"{result.skipped[i]:,} of {steps:,} gradient steps skipped"
         elif status == OK and 2 * result.left_out[i] > rows:
             status = f"{result.left_out[i]:,} of {rows:,} rows not finite"
         statuses.append(status)

@@ -117,6 +117,8 @@ def _alone(spec: Spec, tasks: Task, sources: Task) -> Spec:
         num_runs=devices.batch(spec.num_runs),
         num_updates=-(-spec.method.imagination.steps // spec.algo.steps_per_update()),
         num_evals=2,
+        stop_at=None,
+        keep="last",
         agents=None,
     )
 

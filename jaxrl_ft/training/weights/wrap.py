@@ -95,6 +95,7 @@ def wrap(
         env_steps=np.zeros(num, np.int64),
         curve=np.zeros((num, 0), np.float32),
         curve_steps=np.zeros((num, 0), np.int64),
+        kept_steps=np.zeros(num, np.int64),
         trainable=0,
         status=("ok",) * num,
         report=_report(given, fresh, statistics),

@@ -31,14 +31,15 @@ def broken(agents):
 def result(agents, **changes):
     num = agents.num_seeds
     nothing = {"skipped": np.zeros(num, int), "left_out": np.zeros(num, int), "finite": {}}
+    ended = {"updates": np.full(num, 8), "stopped": np.zeros(num, bool), "kept_steps": agents.kept_steps}
     policy = Policy(agents.params, agents.statistics, agents.network)
     shared = {"opt_state": None, "curve_steps": agents.curve_steps, "delta": {}, "delta_size": 0}
-    return Result(**{"policy": policy, "curve": agents.curve, **shared, **nothing, **changes})
+    return Result(**{"policy": policy, "curve": agents.curve, **shared, **nothing, **ended, **changes})
 
 
 def test_what_makes_a_run_fail_is_said_in_plain_words(agents, broken, target, tiny):
     spec = finetune_spec(agents, target, ft.Method(), Budget(tiny.steps, 1, 3, 4))
-    assert spec.gradient_steps == 32
+    assert spec.num_updates * spec.algo.gradient_steps_per_update() == 32
     infinite = np.array([True, True, False, True])
     curve = np.where(np.arange(4)[:, None] == 2, np.nan, agents.curve)
     statistics = {"obs": np.where(np.arange(4)[:, None] == 2, np.inf, np.ones((4, 4)))}
@@ -46,6 +47,7 @@ def test_what_makes_a_run_fail_is_said_in_plain_words(agents, broken, target, ti
         ({}, "ok"),
         ({"skipped": np.array([0, 0, 16, 0])}, "ok"),
         ({"skipped": np.array([0, 0, 17, 0])}, "17 of 32 gradient steps skipped"),
+        ({"skipped": np.array([4, 0, 5, 0]), "updates": np.array([2, 8, 2, 8])}, "5 of 8 gradient steps skipped"),
         ({"left_out": np.array([0, 0, 256, 0])}, "ok"),
         ({"left_out": np.array([0, 0, 257, 0])}, "257 of 512 rows not finite"),
         ({"finite": {"optimizer state": infinite}}, "non-finite optimizer state"),

@@ -1,0 +1,144 @@
+"""Learning curves while they are made: which runs have stopped, and which policy of each run is kept."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.types import PyTree
+from jaxrl_ft.training.spec import Spec
+
+IN_A_ROW = 2
+"""Evaluations in a row that must reach `stop_at` before a run stops."""
+
+
+class Snapshot(NamedTuple):
+    """What runs have at one moment, on the host: the policies by run, all else by member of their populations."""
+
+    answer: Policy
+    """the policy that each run would end with"""
+    delta: PyTree
+    """what the optimizer holds"""
+    opt_state: PyTree
+    memory: PyTree
+    """what the parts of the method remember"""
+    left_out: np.ndarray
+    """rows of experience left out as non-finite so far"""
+
+    def part(self, runs: slice, members: slice) -> "Snapshot":
+        """What some runs and their members have."""
+        answer, learned = tree.take(self.answer, runs), tree.take(self.by_member, members)
+        return Snapshot(answer, *learned)
+
+    @property
+    def by_member(self) -> tuple[PyTree, PyTree, PyTree, np.ndarray]:
+        """All but the policies."""
+        return self.delta, self.opt_state, self.memory, self.left_out
+
+
+class Curves:
+    """The evaluations of the runs of several groups, one after another, and what follows from them.
+
+    A run has stopped once its mean greedy return was at least `stop_at` at two evaluations in a row. Its program goes
+    on beside the others, whose bits would change in a smaller one, and nothing of it is looked at any more.
+
+    Args:
+        specs: of each group.
+        num_evals: K, of a training in which no run stops.
+    """
+
+    def __init__(self, specs: Sequence[Spec], num_evals: int) -> None:
+        self._stop_at = np.concatenate([np.full(s.num_runs, np.nan if s.stop_at is None else s.stop_at) for s in specs])
+        self._best = np.concatenate([np.full(s.num_runs, s.keep == "best") for s in specs])
+        firsts = np.cumsum([0, *(spec.num_runs for spec in specs)])
+        members = [first + np.tile(np.arange(s.num_runs), s.method.population) for first, s in zip(firsts, specs)]
+        self._run_of = np.concatenate(members)
+        num = len(self._stop_at)
+        self.stopped = np.zeros(num, bool)
+        """whether each run has stopped, [R]"""
+        self.updates = np.zeros(num, int)
+        """updates that each run had taken at its last evaluation, [R]"""
+        self.kept_steps = np.zeros(num, np.int64)
+        """environment steps at which the policy to keep was taken, [R]"""
+        self._num_evals = num_evals
+        self._returns: list[np.ndarray] = []
+        self._steps: list[np.ndarray] = []
+        self._row = np.zeros(num, int)
+        self._highest = np.full(num, -np.inf)
+        self._at_stop: Snapshot | None = None
+        self._at_best: Snapshot | None = None
+
+    def begin(self, returns: np.ndarray) -> None:
+        """Add the return of the untouched policies, at step 0; it neither counts for a stop nor can be kept."""
+        self._num_evals += 1
+        self._add(returns, 0)
+
+    def add(self, returns: np.ndarray, steps: int, updates: int, take: Callable[[], Snapshot]) -> None:
+        """Add an evaluation of all runs.
+
+        Args:
+            returns: mean greedy return of each run, [R].
+            steps: environment steps that a run has spent.
+            updates: updates that it has taken.
+            take: gives what all runs have now; called where something of it is to be kept.
+        """
+        going, returns = ~self.stopped, returns[: len(self.stopped)]
+        self._row = np.where(returns >= self._stop_at, self._row + 1, 0)
+        stops = going & (self._row >= IN_A_ROW)
+        # A return that is not finite is never the highest.
+        better = going & self._best & (returns > self._highest)
+        self._add(returns, steps)
+        self._highest = np.where(better, returns, self._highest)
+        self.updates = np.where(going, updates, self.updates)
+        self.kept_steps = np.where(going & ~self._found | better, steps, self.kept_steps)
+        if stops.any():
+            now = take()
+            self._at_stop = self._choose(stops, now, self._at_stop or now)
+        if better.any():
+            now = take()
+            self._at_best = self._choose(better, now, self._at_best or now)
+        self.stopped = self.stopped | stops
+
+    def finished(self, last: Snapshot) -> tuple[Snapshot, Snapshot]:
+        """What every run had when it learned no more, and at the moment whose policy is kept.
+
+        Args:
+            last: what all runs have after the last update.
+        """
+        ended = last if self._at_stop is None else self._choose(self.stopped, self._at_stop, last)
+        return ended, ended if self._at_best is None else self._choose(self._found, self._at_best, ended)
+
+    @property
+    def returns(self) -> np.ndarray:
+        """Mean greedy returns, [R, K]; behind its stop a run repeats the one that it had there."""
+        return self._filled(self._returns)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Environment steps spent by each evaluation, [R, K]; behind its stop a run spends none."""
+        return self._filled(self._steps)
+
+    def _filled(self, columns: list[np.ndarray]) -> np.ndarray:
+        found = np.stack(columns, axis=1) if columns else np.zeros((len(self.stopped), 0))
+        return found[:, np.minimum(np.arange(self._num_evals), len(columns) - 1)]
+
+    @property
+    def _found(self) -> np.ndarray:
+        """Whether a best policy is kept so far, [R]; without one it is the last."""
+        return self._best & (self._highest > -np.inf)
+
+    def _add(self, returns: np.ndarray, steps: int) -> None:
+        returns = returns[: len(self.stopped)]
+        spent = np.full(len(returns), steps, np.int64)
+        if self._returns:
+            returns = np.where(self.stopped, self._returns[-1], returns)
+            spent = np.where(self.stopped, self._steps[-1], spent)
+        self._returns.append(returns)
+        self._steps.append(spent)
+
+    def _choose(self, runs: np.ndarray, ours: Snapshot, others: Snapshot) -> Snapshot:
+        """Return copies: `ours` of some runs, given as a mask [R], and `others` of the rest."""
+        answer = tree.choose_rows(runs, ours.answer, others.answer)
+        return Snapshot(answer, *tree.choose_rows(runs[self._run_of], ours.by_member, others.by_member))
