@@ -80,7 +80,8 @@ def run(settings: "Settings", began: float, ending: Ending) -> None:
         for (method, target), tuned in comparison.cells.items():
             checkpoints.save(tuned, run_directory.agents_path(settings.out, method, target))
         ending.hint = finished
-        _report(settings, comparison, advice, lambda: _took(began, compilation))
+        before = [] if settings.agents else [f"Pretraining: {'; '.join(agents.report)}."]
+        _report(settings, comparison, advice, before, lambda: _took(began, compilation))
 
 
 def _stages(settings: "Settings") -> dict[str, int]:
@@ -159,7 +160,13 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
     return replace(comparison, runs=with_seed(comparison.runs, settings.flags.seed))
 
 
-def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | None", took: Callable[[], str]) -> None:
+def _report(
+    settings: "Settings",
+    comparison: "Comparison",
+    advice: "Advice | None",
+    before: Sequence[str],
+    took: Callable[[], str],
+) -> None:
     """Write the results and the report, and print what they hold."""
     from jaxrl_ft.advice.choice import outcome
     from jaxrl_ft.commands import measurements, output
@@ -172,7 +179,7 @@ def _report(settings: "Settings", comparison: "Comparison", advice: "Advice | No
         comparison,
         title=f"Fine-tuning to {name}",
         targets={name: settings.target_text},
-        notes=[*notes, *comparison.transfers(), took()],
+        notes=[*notes, *before, *comparison.transfers(), took()],
         measurements=measurements.measure(comparison, settings.finetune_seed, grids=False),
     )
     heading = f"{settings.source.describe()} to {settings.target.describe()} ({settings.target_text})."

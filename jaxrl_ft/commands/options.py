@@ -43,7 +43,6 @@ FIRST = {
         "method.optimizer.learning-rate",
     ),
     "pretraining": (
-        "pretrain_stop_at",
         *("algo.num-envs", "algo.num-steps", "network.width", "network.activation"),
         "optimizer.learning-rate",
     ),

@@ -16,7 +16,7 @@ from jaxrl_ft.analysis.statistics.summary import summarise
 from jaxrl_ft.core import checks, machine
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.methods.catalogue import METHODS
-from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.agents import Agents, span
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,7 +123,7 @@ class Comparison:
             title=title,
             targets=words,
             budgets={
-                "env steps before fine-tuning": int(self.agents("zero_shot", first["target"]).env_steps.max()),
+                "env steps before fine-tuning": span(self.agents("zero_shot", first["target"]).env_steps),
                 "fine-tuning env steps": max(row["env_steps"] for row in self.runs),
             },
             seeds={

@@ -201,7 +201,9 @@ def test_a_run_leaves_everything_that_it_says(finished):
         data = (out / "figures" / f"{name}.png").read_bytes()
         assert data.startswith(PNG) and len(data) > 10_000
     report = (out / "report.md").read_text()
-    for words in (*names, "figures/learning_curves.png", "figures/source_target.png", "a fifth of the force", "Took"):
+    stopped = "Pretraining: pretrained from nothing", "at a greedy return of 500 twice in a row: 0 of 4 seeds"
+    figures = "figures/learning_curves.png", "figures/source_target.png"
+    for words in (*names, *figures, *stopped, "a fifth of the force", "Took"):
         assert words in report
     page = (out / "report.html").read_text()
     for words in (*names, "a fifth of the force", "Learning curves", 'href="runs.csv"', "Before: pretrained"):
