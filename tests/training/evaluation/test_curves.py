@@ -86,8 +86,9 @@ def test_the_untouched_policy_counts_for_nothing():
 
 
 def test_every_member_of_a_population_stops_with_its_run():
-    _, ended, _ = played([group(2, stop_at=5, population=3)], [[5, 5, 1, 1], [1, 1, 1, 1]])
-    assert taken(ended) == ([1, 3], [1, 3, 1, 3, 1, 3])
+    groups = [group(2, stop_at=5, population=3), group(1, stop_at=5)]
+    _, ended, _ = played(groups, [[5, 5, 1, 1], [1, 1, 1, 1], [1, 5, 5, 1]])
+    assert taken(ended) == ([1, 3, 2], [1, 3, 1, 3, 1, 3, 2])
 
 
 def test_groups_side_by_side_stop_by_their_own_return():
