@@ -276,5 +276,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "retention": table("retention.md"),
     "search": table("search.md"),
     "shifts": table("shifts.md"),
+    "stopping": table("stopping.md"),
     "sweeps": sweeps,
 }
