@@ -145,7 +145,7 @@ def _task(path: str | Path, task: Json) -> Task:
 
 def _check_seeds(path: str | Path, values: dict[str, np.ndarray], status: tuple[str, ...]) -> None:
     """Refuse arrays that do not tell of the same seeds, one at least."""
-    steps, curve, curve_steps = (values[name] for name in _ARRAYS)
+    steps, curve, curve_steps, kept_steps = (values[name] for name in _ARRAYS)
     if steps.ndim != 1 or not len(steps) or steps.dtype.kind not in "iu":
         raise ValueError(f"{path}: env_steps {steps.dtype}{list(steps.shape)} must be whole numbers, one for each seed")
     if len(status) != len(steps):
@@ -153,6 +153,9 @@ def _check_seeds(path: str | Path, values: dict[str, np.ndarray], status: tuple[
     if curve.ndim != 2 or len(curve) != len(steps) or curve_steps.shape != curve.shape:
         shapes = f"curve {list(curve.shape)} and curve_steps {list(curve_steps.shape)}"
         raise ValueError(f"{path}: {shapes} must have a row for each of the {len(steps)} seeds, and equal shapes")
+    if kept_steps.shape != steps.shape or kept_steps.dtype.kind not in "iu":
+        told = f"{kept_steps.dtype}{list(kept_steps.shape)}"
+        raise ValueError(f"{path}: kept_steps {told} must be whole numbers, one for each of the {len(steps)} seeds")
 
 
 def _part(path: str | Path, arrays: dict[str, np.ndarray], name: str, num: int) -> Tree:

@@ -224,6 +224,7 @@ def rewritten(agents, path, change):
         (lambda arrays, metadata: metadata["status"].pop(), "status is of 3 seeds, and env_steps of 4"),
         (lambda arrays, metadata: shortened(arrays, "env_steps"), "status is of 4 seeds, and env_steps of 3"),
         (lambda arrays, metadata: shortened(arrays, "curve_steps"), "and equal shapes"),
+        (lambda arrays, metadata: shortened(arrays, "kept_steps"), r"kept_steps int64\[3\] must be whole numbers"),
         (lambda arrays, metadata: shortened(arrays, "params/"), "of params is .3, .*, but there are 4 seeds"),
         (lambda arrays, metadata: shortened(arrays, "init_params/"), "of init_params is .3, .*, but there are 4 seeds"),
         (lambda arrays, metadata: shortened(arrays, "opt_state/"), "of opt_state is .3.*, but there are 4 seeds"),
