@@ -21,7 +21,7 @@ from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.methods.catalogue import AXES, METHODS, RECOMMENDED
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.rl.catalogue import ALGOS
-from jaxrl_ft.training.evaluation.stopping import KEPT, check_keep
+from jaxrl_ft.training.evaluation.stopping import KEPT, check_kept
 
 PROGRAM = "python -m jaxrl_ft.train"
 OF_PRETRAINING = ("--algo", "--network", "--optimizer.", "--pretrain-steps", "--pretrain-stop-at", "--pretrain-keep")
@@ -99,7 +99,7 @@ class Flags(SharedFlags):
             ValueError: names the field, the value and what is allowed.
         """
         super().check()
-        check_keep(self.pretrain_keep, "pretrain_keep")
+        check_kept(self.pretrain_keep, "pretrain_keep")
         if self.keep_source is not None:
             checks.number("keep_source", self.keep_source, 0.0, 1.0)
             if not self.advise:

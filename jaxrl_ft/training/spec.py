@@ -28,7 +28,7 @@ from jaxrl_ft.training.compatibility import (
     same_sizes,
     sizes,
 )
-from jaxrl_ft.training.evaluation.stopping import check_keep, check_stop_at
+from jaxrl_ft.training.evaluation.stopping import check_kept, check_stop_at
 from jaxrl_ft.training.keys import Seeds, seeds_of
 
 MAX_COUNT = 2**31 - 1
@@ -259,4 +259,4 @@ def check_budget(budget: Budget) -> None:
     checks.seed(budget.seed)
     checks.count("num_evals", budget.num_evals, 2)
     checks.count("eval_episodes", budget.eval_episodes)
-    check_keep(budget.keep)
+    check_kept(budget.keep)

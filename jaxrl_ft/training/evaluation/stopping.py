@@ -20,7 +20,7 @@ def check_stop_at(stop_at: float | None, task: Task, field: str = "stop_at") -> 
         checks.number(field, stop_at, *task.return_range)
 
 
-def check_keep(keep: str, field: str = "keep") -> None:
+def check_kept(keep: str, field: str = "keep") -> None:
     """Refuse what is not in `KEPT`.
 
     Raises:
