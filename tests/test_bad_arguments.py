@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import jaxrl_ft as ft
+from jaxrl_ft import sweep, train
 
 SOURCE = ft.make_task("CartPole-v1")
 HUGE = 10**400
@@ -61,3 +62,21 @@ def test_a_wrong_value_is_refused_by_name_before_anything_compiles(message, agen
         WRONG[message](agents)
     text = str(caught.value)
     assert message in text and "\n" not in text and len(text) < 2000
+
+
+EMPTY = ("--source", "--algo", "--agents", "--out")
+
+
+@pytest.mark.parametrize("command", [train, sweep])
+@pytest.mark.parametrize("flag", EMPTY)
+def test_an_empty_value_of_a_flag_is_not_its_default(flag, command, tmp_path, monkeypatch, capsys, nothing_runs):
+    monkeypatch.chdir(tmp_path)
+    assert command.main([flag, ""]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and "''" in err and err.count("\n") == 1
+
+
+def test_a_path_that_is_not_utf8_is_refused_before_training(tmp_path, monkeypatch, capsys, nothing_runs):
+    monkeypatch.chdir(tmp_path)
+    assert train.main(["--out", "caf\udce9"]) == 2
+    assert "in UTF-8" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """How a command ends: its exit statuses, one line for what went wrong, and SIGINT and SIGTERM as Ctrl-C."""
 
 import _thread
+import io
 import signal
 import sys
 import threading
@@ -42,6 +43,10 @@ def run(command: Callable[[Sequence[str] | None, Ending], None], argv: Sequence[
         ValueError: the command raised it after it set `Ending.checked`.
     """
     ending = Ending()
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding shows what it can.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     with interruptible() as received:
         try:
             command(argv, ending)

@@ -58,7 +58,7 @@ class SavedAgents(Mapping[tuple[str, str], Agents]):
 
 def width() -> int:
     """The characters of a line: those of the terminal, or a fixed number where the output is no terminal."""
-    return shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() else WIDTH
+    return shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout and sys.stdout.isatty() else WIDTH
 
 
 def remove_results(out: Path) -> None:

@@ -17,7 +17,9 @@ from jaxrl_ft.commands.shared_settings import (
     EVAL_EPISODES,
     NUM_EVALS,
     REFERENCES,
+    SOURCE,
     SharedSettings,
+    given_or,
     load_agents,
 )
 from jaxrl_ft.core.config import to_json
@@ -139,8 +141,8 @@ def followed(settings: Settings, advice: Advice) -> Settings:
 
 
 def _pretraining(flags: Flags) -> dict[str, Json]:
-    optimizer = OPTIMIZERS[flags.optimizer or "adam"]
-    return {"algo": ALGOS[flags.algo or "ppo"], "network": MLP(), "optimizer": optimizer}
+    optimizer = OPTIMIZERS[given_or(flags.optimizer, "adam")]
+    return {"algo": ALGOS[given_or(flags.algo, "ppo")], "network": MLP(), "optimizer": optimizer}
 
 
 def _load(flags: Flags, words: Sequence[str]) -> Agents | None:
@@ -167,7 +169,7 @@ class _Change:
     def of(cls, flags: Flags, agents: Agents | None, shifted: bool) -> "_Change":
         """The change that the flags ask for; the default shift when `shifted` and none is named."""
         own = agents is not None and flags.source is None
-        id = agents.source.id if own and agents else flags.source or "CartPole-v1"
+        id = agents.source.id if own and agents else given_or(flags.source, SOURCE)
         default, shift = make_task(id), flags.shift
         if shift is None and shifted and id in CARTPOLES:
             shift = DEFAULT_SHIFT

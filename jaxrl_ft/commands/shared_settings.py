@@ -23,8 +23,15 @@ NUM_EVALS, EVAL_EPISODES = 11, 16
 """Evaluations of each learning curve, and greedy episodes of each of them."""
 EPISODES, HELD_OUT_EPISODES = 64, 16
 """Greedy episodes after training on source and target, and on each held-out task."""
+SOURCE = "CartPole-v1"
+"""The environment to pretrain on where none is named."""
 MODULES = tyro.conf.arg(name="import", metavar="MODULE ...", help_behavior_hint="")
 SWITCH = tyro.conf.arg(help_behavior_hint="")
+
+
+def given_or(value: str | None, default: str) -> str:
+    """The value of a flag, or its default where the flag was not given; an empty value is a value."""
+    return default if value is None else value
 
 
 def directory(default: str = "") -> Any:
@@ -133,6 +140,8 @@ def load_agents(path: str) -> Agents:
     Raises:
         ValueError: there are none, or they are damaged, or some of them failed in training.
     """
+    if not path:
+        raise ValueError("agents: '' is not allowed; it must be a directory")
     try:
         run = (Path(path) / run_directory.MARKER).exists()
         agents = checkpoints.load(run_directory.source_path(Path(path)) if run else path)

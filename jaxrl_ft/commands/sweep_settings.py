@@ -17,9 +17,11 @@ from jaxrl_ft.commands.shared_settings import (
     HELD_OUT_EPISODES,
     NUM_EVALS,
     REFERENCES,
+    SOURCE,
     SWITCH,
     SharedFlags,
     SharedSettings,
+    given_or,
     load_agents,
     name,
     names,
@@ -128,7 +130,8 @@ class SweepSettings(SharedSettings):
         pretrained = self.agents is None and run_directory.source_path(self.out).exists()
         if self.flags.dry_run or not (pretrained or directory.anything_finished(self.out)):
             return "; nothing was finished"
-        return f"; what was finished is in {self.out}, and the same command goes on from there"
+        again = "the same command" if self.flags.out is not None else f"the same command with --out {self.out}"
+        return f"; what was finished is in {self.out}, and {again} goes on from there"
 
     def comparison(self) -> dict[str, Json]:
         """The arguments of `study` beside agents, targets and methods."""
@@ -137,7 +140,7 @@ class SweepSettings(SharedSettings):
     @property
     def algo(self) -> AnyAlgorithm:
         """The algorithm of pretraining."""
-        return ALGOS[self.flags.algo or "ppo"]
+        return ALGOS[given_or(self.flags.algo, "ppo")]
 
     def pretraining(self) -> Spec:
         """The spec of pretraining.
@@ -190,7 +193,7 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
     if flags.agents is not None and flags.algo is not None:
         raise ValueError("algo: is not allowed with --agents, who have theirs")
     agents = None if flags.agents is None else load_agents(flags.agents)
-    id = agents.source.id if agents else flags.source or "CartPole-v1"
+    id = agents.source.id if agents else given_or(flags.source, SOURCE)
     source = agents.source if agents else make_task(id)
     shifts = _chosen(flags.shifts or (DEFAULT_SHIFT,), SHIFTS)
     methods = {name: METHODS[name] for name in _chosen(flags.methods or (RECOMMENDED,), METHODS)}

@@ -49,8 +49,11 @@ def check(path: str | Path | None, command: str = "") -> Path:
         ValueError: the path exists, is not empty and no earlier run of the command made it, is below a file, or cannot
             be written; in one line.
     """
-    if path is not None and (not str(path) or "\0" in str(path)):
-        raise ValueError(f"out: {str(path)!r} is not allowed; it must be the path of a directory, without null bytes")
+    text = None if path is None else str(path)
+    if text is not None and (not text or "\0" in text or text.encode(errors="replace") != os.fsencode(text)):
+        raise ValueError(
+            f"out: {text!r} is not allowed; it must be the path of a directory, in UTF-8 and without null bytes"
+        )
     directory = Path(path) if path is not None else _free_default()
     try:
         if is_there(directory):

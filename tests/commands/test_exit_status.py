@@ -175,3 +175,18 @@ def test_an_interruption_that_a_callback_of_the_collector_loses_ends_the_command
     finally:
         gc.callbacks.remove(lose)
     assert losses and capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_what_a_terminal_cannot_show_ends_no_command(closed):
+    """A standard output that is closed, or that has no letter for what is printed."""
+    code = "import sys; from jaxrl_ft.commands import exit_status, output\n"
+    code += "sys.exit(exit_status.run(lambda *_: print('caf\\u00e9', output.width()), []))"
+    command = [sys.executable, "-c", code]
+    if closed:
+        command = [sys.executable, "-c", f"import os; os.close(1); os.execv({command[0]!r}, {command!r})"]
+    paths = os.pathsep.join(sys.path)
+    environment = os.environ | {"PYTHONPATH": paths, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"" if closed else b"caf\\xe9 ")
