@@ -4,8 +4,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.own_worlds import Parted, Point
 
 import jaxrl_ft as ft
 
@@ -47,6 +49,24 @@ def test_continuous_actions_and_normalisers_are_float32(tiny):
         agents = ft.pretrain(task, algo=algo, network=tiny.network, seeds=2, steps=64, num_evals=2, eval_episodes=1)
     leaves = jax.tree.leaves((agents.params, agents.statistics, agents.opt_state))
     assert {leaf.dtype.name for leaf in leaves} == {"float32", "int32", "bool"}
+
+
+@pytest.mark.parametrize("kind", [Point, Parted])
+def test_any_world_with_every_change_steps_in_float32(kind):
+    plain = ft.make_task(kind(), episode_limit=9)
+    changes = {"obs_noise": 0.1, "action_delay": 2, "sticky_actions": 0.1, "frame_skip": 2, "flip_actions": True}
+    task = plain.changed(obs_scale=2.0, reward_scale=3.0, **changes)
+
+    def stepped(key):
+        _, env_state = task.reset(key)
+        action = jnp.zeros(2, jnp.float32) if kind is Point else jnp.int32(1)
+        return env_state, task.step(key, env_state, action)
+
+    with strictest():
+        first, after = jax.eval_shape(stepped, jax.random.key(0))
+    assert after[0].dtype == after[2].dtype == np.float32
+    for ours, theirs in zip(jax.tree.leaves(first), jax.tree.leaves(after[1])):
+        assert (ours.dtype, ours.shape, theirs.weak_type) == (theirs.dtype, theirs.shape, False)
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def animated(before: Agents, after: Agents, target: str, method: str, seed: int)
     run = next((place for place, status in enumerate(after.status) if status == "ok"), None)
     if run is None or after.task.simulator not in WORLDS:
         return None
-    physics = {name: float(leaf) for name, leaf in vars(after.task.env_params).items() if np.ndim(leaf) == 0}
+    physics = {name: float(leaf) for name, leaf in after.task.quantities.items() if np.ndim(leaf) == 0}
     world = WORLDS[after.task.simulator](physics)
     episodes = [
         _episode(tree.take(diagnostics.record(agents, after.task, seed=seed), run), world) for agents in (before, after)

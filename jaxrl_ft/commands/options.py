@@ -16,7 +16,7 @@ from jaxrl_ft.commands.shared_settings import REFERENCES, SharedFlags, name, nam
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import map_fields
 from jaxrl_ft.core.table import AnyTable
-from jaxrl_ft.envs.catalogue import TASK_IDS
+from jaxrl_ft.envs.catalogue import PHYSICS_IDS, TASK_IDS
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.methods.catalogue import AXES, METHODS, RECOMMENDED
 from jaxrl_ft.methods.method import Method
@@ -180,7 +180,7 @@ def second_pass(argv: Sequence[str], defaults: Mapping[str, Any], help_all: bool
 
 def listed(tables: Mapping[str, AnyTable], purpose: str = PURPOSE) -> str:
     """The names that each flag takes, a paragraph for each flag, for the help."""
-    lists = {"source": TASK_IDS, **tables}
+    lists = {"source": (*PHYSICS_IDS, "and every id that gymnax registers"), **tables}
     wrapped = textwrap.TextWrapper(shutil.get_terminal_size().columns, subsequent_indent="  ", break_on_hyphens=False)
     found = [wrapped.fill(f"{flag.replace('_', '-')}: {', '.join(table)}") for flag, table in lists.items()]
     return "\n\n".join([purpose, *found])

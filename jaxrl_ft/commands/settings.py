@@ -2,9 +2,7 @@
 
 import dataclasses
 import sys
-import types
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -19,8 +17,11 @@ from jaxrl_ft.commands.shared_settings import (
     REFERENCES,
     SOURCE,
     SharedSettings,
+    brief,
+    changed_physics,
     given_or,
     load_agents,
+    physics_flags,
 )
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.files import Json
@@ -108,14 +109,13 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
     defaults = {
         **({"method": next(iter(chosen.values()))} if len(chosen) == 1 else {}),
         **({} if agents else _pretraining(flags)),
-        "target": _physics(change.task({}).env_params),
+        "target": physics_flags(change.task({})),
     }
     parsed = options.second_pass(words, defaults, flags.help_all)
     if len(chosen) == 1:
         name, default = next(iter(chosen.items()))
         chosen = {options.renamed(name, default, parsed["method"]): parsed["method"]}
-    before, after = vars(defaults["target"]), vars(parsed["target"])
-    target = change.shifted({name: after[name] for name in options.differing(before, after)})
+    target = change.shifted(changed_physics(change.task({}), defaults["target"], parsed["target"]))
     settings = Settings(
         command=dataclasses.replace(command, lacks=user_modules.unnamed(words, loaded, agents)),
         flags=flags,
@@ -162,31 +162,27 @@ class _Change:
     id: str
     shift: str | None
     source: Task
-    inherited: Mapping[str, Json]
-    """physics of the source that are not the environment's own"""
+    origin: Task
+    """what the shift and the flags change: the agents' own source, or the environment as it is"""
 
     @classmethod
     def of(cls, flags: Flags, agents: Agents | None, shifted: bool) -> "_Change":
         """The change that the flags ask for; the default shift when `shifted` and none is named."""
         own = agents is not None and flags.source is None
         id = agents.source.id if own and agents else given_or(flags.source, SOURCE)
-        default, shift = make_task(id), flags.shift
+        origin, shift = agents.source if own and agents else make_task(id), flags.shift
         if shift is None and shifted and id in CARTPOLES:
             shift = DEFAULT_SHIFT
         if shift is not None:
             make_task(id, shift)
-        source = agents.source if agents else default
-        inherited = {}
-        if own:
-            leaves, usual = vars(source.env_params), vars(default.env_params)
-            inherited = {name: leaf for name, leaf in leaves.items() if np.any(leaf != usual[name])}
-        return cls(id, None if shift is None else SHIFTS.name(shift), source, inherited)
+        source = agents.source if agents else origin
+        return cls(id, None if shift is None else SHIFTS.name(shift), source, origin)
 
     def task(self, changed: Mapping[str, Json]) -> Task:
         """The target with these quantities on top."""
-        physics = {} if self.shift is None else SHIFTS[self.shift].physics
+        moved = {} if self.shift is None else SHIFTS[self.shift].physics
         try:
-            return make_task(self.id, **{**self.inherited, **physics, **changed})
+            return self.origin.changed(**{**moved, **changed})
         except ValueError as error:
             raise ValueError(f"target.{error}") from None
 
@@ -197,13 +193,14 @@ class _Change:
             ValueError: a quantity is out of range, or no flag changes the target.
         """
         if self.shift is None and not changed:
-            quantity = next(iter(vars(self.source.env_params)))
+            quantity = next(iter(self.source.quantities))
             raise ValueError(
                 f"shift: {self.id} has no named shifts; change its physics, as in --target.{quantity.replace('_', '-')}"
             )
         target = self.task(changed)
-        named = [f"{name}={_brief(value)}" for name, value in changed.items()]
-        known = self.shift is not None and not changed and not self.inherited
+        named = [f"{name}={brief(value)}" for name, value in changed.items()]
+        usual = self.origin == make_task(self.id) if self.shift is not None else False
+        known = self.shift is not None and not changed and usual
         held_out = held_out_tasks(self.id, self.shift or "") if known else held_out_grid(self.source, target)
         return {
             "target": target,
@@ -211,25 +208,6 @@ class _Change:
             "target_text": "; ".join([*([SHIFTS.text(self.shift)] if self.shift else []), *named]),
             "held_out": held_out,
         }
-
-
-def _physics(env_params: Any) -> Any:
-    """The quantities as a dataclass of plain numbers, for the parser; its docstring explains them."""
-    fields: list[tuple[str, Any, Any]] = []
-    for name, leaf in vars(env_params).items():
-        kind: Any = int if np.issubdtype(leaf.dtype, np.integer) else float
-        # seven digits give a float32 back, and are what a person would write
-        entries = tuple(kind(f"{entry:.7g}") for entry in np.ravel(leaf))
-        one = leaf.ndim == 0
-        type_ = kind if one else types.GenericAlias(tuple, (kind,) * len(entries))
-        fields.append((name, type_, entries[0] if one else entries))
-    physics = dataclasses.make_dataclass("Physics", fields, frozen=True)
-    physics.__doc__ = type(env_params).__doc__
-    return physics()
-
-
-def _brief(value: Json) -> str:
-    return f"{value:g}" if np.ndim(value) == 0 else "(" + ", ".join(f"{entry:g}" for entry in value) + ")"
 
 
 def budget(settings: Settings, method: Method | None) -> int:

@@ -1,10 +1,13 @@
 """What `train` and `sweep` share: flags with their defaults, numbers that no flag sets, and the settings they make."""
 
 import dataclasses
+import re
+import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import tyro
 
 from jaxrl_ft.commands.command_line import Command
@@ -25,6 +28,8 @@ EPISODES, HELD_OUT_EPISODES = 64, 16
 """Greedy episodes after training on source and target, and on each held-out task."""
 SOURCE = "CartPole-v1"
 """The environment to pretrain on where none is named."""
+_MOST_ENTRIES = 16
+"""Entries at most of an array that a flag takes."""
 MODULES = tyro.conf.arg(name="import", metavar="MODULE ...", help_behavior_hint="")
 SWITCH = tyro.conf.arg(help_behavior_hint="")
 
@@ -151,3 +156,50 @@ def load_agents(path: str) -> Agents:
     if failed:
         raise ValueError(f"agents: {', '.join(failed)} failed in training; they cannot be fine-tuned")
     return agents
+
+
+def physics_flags(task: Task) -> Any:
+    """The quantities as a dataclass of plain numbers, for the parser; its docstring explains them."""
+    fields: list[tuple[str, Any, Any]] = []
+    quantities = task.widened().quantities
+    for flag, name in _flagged(task).items():
+        leaf = np.asarray(quantities[name])
+        kind = {"b": bool, "f": float}.get(leaf.dtype.kind, int)
+        # seven digits give a float32 back, and are what a person would write
+        entries = tuple(kind(entry) if kind is bool else kind(f"{entry:.7g}") for entry in np.ravel(leaf))
+        one = leaf.ndim == 0
+        type_ = kind if one else types.GenericAlias(tuple, (kind,) * len(entries))
+        fields.append((flag, type_, entries[0] if one else entries))
+    found = dataclasses.make_dataclass("Physics", fields, frozen=True)
+    found.__doc__ = type(task.env_params).__doc__
+    return found()
+
+
+def changed_physics(task: Task, before: Any, after: Any) -> dict[str, Json]:
+    """The quantities that the command line changes, by name, in their shapes.
+
+    Args:
+        task: whose they are.
+        before: its flags.
+        after: the flags as parsed.
+    """
+    changed, quantities = {}, task.widened().quantities
+    for flag, name in _flagged(task).items():
+        value, shape = getattr(after, flag), np.shape(quantities[name])
+        if value != getattr(before, flag):
+            changed[name] = value if len(shape) < 2 else np.reshape(value, shape).tolist()
+    return changed
+
+
+def brief(value: Json) -> str:
+    """The value of a quantity as it stands in the name of a target."""
+    return f"{value:g}" if np.ndim(value) == 0 else "(" + ", ".join(f"{entry:g}" for entry in np.ravel(value)) + ")"
+
+
+def _flagged(task: Task) -> dict[str, str]:
+    """The quantities that have a flag, by the name of the flag: a dot inside a name is a line in it.
+
+    Among them are the changes that every task can have, whether this one has any or not.
+    """
+    names = [name for name, leaf in task.widened().quantities.items() if 0 < np.size(leaf) <= _MOST_ENTRIES]
+    return {re.sub(r"\W", "_", name): name for name in names}

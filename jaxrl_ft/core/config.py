@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 CONFIGS: dict[str, type] = {}
 """The class of every config by its name."""
+_DICT = "dict"
 _PACKAGE = __name__.split(".")[0]
 
 
@@ -133,6 +134,8 @@ def to_json(value: object) -> Json:
         return np.asarray(value).tolist()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, dict):
+        return {"type": _DICT, "items": {str(key): to_json(item) for key, item in value.items()}}
     raise TypeError(f"a config holds numbers, strings, tuples and configs, not {type(value).__name__}")
 
 
@@ -162,6 +165,8 @@ def from_json(value: Json) -> Any:
         return tuple(from_json(item) for item in value)
     if not isinstance(value, dict):
         return value
+    if value.get("type") == _DICT:
+        return {key: from_json(item) for key, item in value["items"].items()}
     fields = dict(value)
     told: object = fields.pop("type", None)
     module, _, name = told.rpartition(".") if isinstance(told, str) else ("", "", told)

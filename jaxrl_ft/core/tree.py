@@ -72,6 +72,12 @@ def bits(tree: Tree) -> tuple[Hashable, ...]:
     return (jax.tree.structure(tree), *((array.dtype, array.shape, array.tobytes()) for array in arrays))
 
 
+def same_structure(one: Tree, other: Tree) -> bool:
+    """Whether two trees differ in their leaves alone."""
+    structures: list[Hashable] = [jax.tree.structure(tree) for tree in (one, other)]
+    return structures[0] == structures[1]
+
+
 def ravel(tree: Tree) -> jax.Array:
     """Concatenate all leaves to one vector [P], on which arithmetic needs one loop instead of one a leaf."""
     return jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(tree)])

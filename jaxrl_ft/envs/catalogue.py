@@ -1,23 +1,30 @@
 """Tasks by name: the one place that builds them."""
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.types import EnvParams, PyTree
+from jaxrl_ft.envs.cartpole import NAMES as CARTPOLE_NAMES
 from jaxrl_ft.envs.cartpole import cartpole_params
+from jaxrl_ft.envs.changes.wrapping import QUANTITIES, inside_of
+from jaxrl_ft.envs.gymnax_worlds.registry import GYMNAX_IDS, world_for, world_of
 from jaxrl_ft.envs.shifts import EXTRAPOLATION, INTERPOLATION, SHIFTS
 from jaxrl_ft.envs.sisters import SISTERS
-from jaxrl_ft.envs.task import Task, check_is_task
+from jaxrl_ft.envs.task import Task, check_is_task, check_numbers
 
 CARTPOLES = {"CartPole-v1": 500, "CartPole-v0": 200}
 """The episode limit of each CartPole."""
-TASK_IDS = (*CARTPOLES, *SISTERS)
+PHYSICS_IDS = (*CARTPOLES, *SISTERS)
+"""Environments whose quantities have units and ranges here."""
+TASK_IDS = (*PHYSICS_IDS, *GYMNAX_IDS)
 BETWEEN = (0.25, 0.5, 0.75)
 BEYOND = (1.15, 1.3)
 """Where held-out tasks lie on the way from source (0) to target (1), and further on."""
+STAYING = ("flip_actions", "obs_permutation", "action_permutation", "idle_action", "frame_skip", "episode_limit")
+"""What held-out tasks share with the target, beside everything that is true or false."""
 NEARBY = {INTERPOLATION: (0.8, 1.25), EXTRAPOLATION: (0.6, 1.6)}
 """Factors of the half-length where nothing between or beyond exists, as for a flip."""
 
@@ -32,28 +39,78 @@ GRID_FACTORS = (0.25, 0.5, 2**-0.5, 1.0, 2**0.5, 2.0, 4.0)
 """Quantities of a grid of physics where nothing says which, shares of the way from source to target, and factors."""
 
 
-def make_task(id: str, shift: str | None = None, **physics: object) -> Task:
-    """The task of this id, with a named shift and with physics in SI units; given physics override the shift's.
+def make_task(
+    id: str | PyTree,
+    shift: str | None = None,
+    *,
+    env_params: EnvParams = None,
+    name: str | None = None,
+    return_range: tuple[float, float] | None = None,
+    **physics: object,
+) -> Task:
+    """The task of this id or environment, with a named shift and with physics by name; these override the shift's.
+
+    CartPole, Acrobot, MountainCar and Pendulum have physics in SI units with ranges. Of every other environment that
+    gymnax registers, and of a user's own, every leaf of its params can be changed by name, such as `drag=0.3`, or
+    `**{"motor.gain": 2.0}` inside another; its type and that it is finite are checked, and `episode_limit` is its time
+    limit whatever it is called there. Nothing about a user's environment is saved but its name and these numbers.
 
     Args:
-        id: one of TASK_IDS.
+        id: one of TASK_IDS, what `gymnax.register` was given, the name of an environment that was given here before; or
+            an environment: anything with gymnax's `reset(key, params)` and `step(key, state, action, params)`.
         shift: a name in SHIFTS; CartPole alone has them.
-        **physics: quantities of `CartPoleParams`, or of the other environments' params, by name.
+        env_params: params of the environment, a pytree of numbers; its `default_params` without them. Those of the four
+            above are given by name alone.
+        name: what an environment is called; its own `name`, or that of its class, without it.
+        return_range: the lowest and highest undiscounted return of an episode, if they are known; methods that measure
+            shares of it read them. The four above know theirs.
+        **physics: quantities by name.
 
     Raises:
-        ValueError: unknown id, shift or quantity, a value that is not finite or out of its range, or quantities that
-            together make a task impossible, such as a goal beyond the end of the road.
+        ValueError: unknown id, shift or quantity, a value that is not finite or out of its range, quantities that
+            together make a task impossible, such as a goal beyond the end of the road, or an environment that cannot be
+            stepped: without a time limit, or with shapes, types or numbers that are not allowed.
     """
-    if id not in TASK_IDS:
-        raise checks.unknown("id", id, TASK_IDS)
-    changes = {} if shift is None else dict(SHIFTS[shift].physics)
-    if id in CARTPOLES:
-        return Task(
-            simulator="CartPole", env_params=cartpole_params(**{"episode_limit": CARTPOLES[id], **changes, **physics})
-        )
+    around = {name: value for name, value in physics.items() if name in QUANTITIES}
+    if isinstance(id, str) and id in PHYSICS_IDS:
+        for field, given in (("env_params", env_params), ("name", name), ("return_range", return_range)):
+            if given is not None:
+                raise ValueError(f"{field}: is not allowed for {id}, whose quantities are given by name")
+        return _known_task(id, shift, physics, around)
     if shift is not None:
-        raise ValueError(f"shift: {shift!r} is not allowed for {id}; shifts change {' and '.join(CARTPOLES)} alone")
-    return Task(simulator=id, env_params=SISTERS[id].params(**physics))
+        raise _no_shifts(shift, str(id) if isinstance(id, str) else type(id).__name__)
+    if isinstance(id, str):
+        if name is not None:
+            raise ValueError(f"name: {name!r} is not allowed for {id}, which has one")
+        world = world_of(id, TASK_IDS)
+    else:
+        world = world_for(id, env_params, name, TASK_IDS)
+    around = {name: value for name, value in around.items() if name not in world.usual}
+    inside = {name: value for name, value in physics.items() if name not in around}
+    task = Task(simulator=world.id, env_params=world.params(env_params, return_range, **inside))
+    task = task.changed(**around) if around else task
+    if not isinstance(id, str):
+        check_numbers(task)
+    return task
+
+
+def _known_task(id: str, shift: str | None, physics: Mapping[str, object], around: Mapping[str, object]) -> Task:
+    changes = {} if shift is None else dict(SHIFTS[shift].physics)
+    if shift is not None and id not in CARTPOLES:
+        raise _no_shifts(shift, id)
+    own = CARTPOLE_NAMES if id in CARTPOLES else ()
+    around = {name: value for name, value in around.items() if name not in own}
+    inside = {name: value for name, value in physics.items() if name not in around}
+    if id in CARTPOLES:
+        quantities = {"episode_limit": CARTPOLES[id], **changes, **inside}
+        task = Task(simulator="CartPole", env_params=cartpole_params(**quantities))
+    else:
+        task = Task(simulator=id, env_params=SISTERS[id].params(**inside))
+    return task.changed(**around) if around else task
+
+
+def _no_shifts(shift: str, id: str) -> ValueError:
+    return ValueError(f"shift: {shift!r} is not allowed for {id}; shifts change {' and '.join(CARTPOLES)} alone")
 
 
 def held_out_tasks(id: str, shift: str) -> list[tuple[str, Task]]:
@@ -66,7 +123,7 @@ def held_out_tasks(id: str, shift: str) -> list[tuple[str, Task]]:
     listed = SHIFTS[shift].held_out
     if listed is None:
         return held_out_grid(make_task(id), target)
-    return [(kind, make_task(id, shift, **physics)) for kind, physics in listed]
+    return [(kind, target.changed(**physics)) for kind, physics in listed]
 
 
 def held_out_grid(source: Task, target: Task) -> list[tuple[str, Task]]:
@@ -81,12 +138,13 @@ def held_out_grid(source: Task, target: Task) -> list[tuple[str, Task]]:
     """
     check_is_task("source", source)
     check_is_task("target", target)
-    if source.simulator != target.simulator:
+    if inside_of(source.simulator) != inside_of(target.simulator):
         raise ValueError(f"target: {target.describe()} is not allowed; the source is {source.describe()}")
+    source, target = source.alike(target)
     found: list[tuple[str, Task]] = []
     for kind, shares in ((INTERPOLATION, BETWEEN), (EXTRAPOLATION, BEYOND)):
         points = _distinct([_moved(source, target, share) for share in shares], source, target, found)
-        if not points and hasattr(target.env_params, "half_length"):
+        if not points and "half_length" in target.quantities:
             points = _distinct([_stretched(target, factor) for factor in NEARBY[kind]], source, target, found)
         found += [(kind, task) for task in points]
     return found
@@ -114,8 +172,8 @@ def validation_tasks(
     reported = [source, *targets.values(), *(task for rows in held_out.values() for _, task in rows)]
     found: dict[str, Task] = {}
     for name, target in targets.items():
-        places = {f"{name}@{share:g}": _moved(source, target, share) for share in VALIDATION_SHARES}
-        if hasattr(target.env_params, "half_length"):
+        places = {f"{name}@{share:g}": _moved(*source.alike(target), share) for share in VALIDATION_SHARES}
+        if "half_length" in target.quantities:
             places |= {f"{name}@half_length*{by:g}": _stretched(target, by) for by in VALIDATION_FACTORS}
         own: dict[str, Task] = {}
         for place, task in places.items():
@@ -130,9 +188,11 @@ def validation_tasks(
 
 def near(one: Task, other: Task, apart: float = APART) -> bool:
     """Whether two tasks are of one environment and differ in no quantity by more than a share of the larger value."""
-    if one.simulator != other.simulator:
+    if inside_of(one.simulator) != inside_of(other.simulator):
         return False
-    pairs = zip(vars(one.env_params).values(), vars(other.env_params).values())
+    one, other = one.alike(other)
+    leaves = (task.quantities.values() for task in (one, other))
+    pairs = ((np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in zip(*leaves))
     return all(np.all(np.abs(a - b) <= apart * np.maximum(np.abs(a), np.abs(b))) for a, b in pairs)
 
 
@@ -148,14 +208,13 @@ def physics_grid(task: Task, axes: Mapping[str, Sequence[float]]) -> list[list[T
     """
     if len(axes) != 2:
         raise ValueError(f"axes: {list(axes)} is not allowed; give two quantities")
-    known = vars(task.env_params)
+    known = task.quantities
     for name in axes:
         checks.choice("axes", name, known)
     (down, rows), (across, columns) = axes.items()
 
     def at(row: float, column: float) -> Task:
-        changed = {name: np.asarray(value, known[name].dtype) for name, value in ((down, row), (across, column))}
-        return dataclasses.replace(task, env_params=dataclasses.replace(task.env_params, **changed)).checked()
+        return task.changed(**{n: np.asarray(value, known[n].dtype) for n, value in ((down, row), (across, column))})
 
     return [[at(row, column) for column in columns] for row in rows]
 
@@ -167,14 +226,14 @@ def grid_axes(source: Task, target: Task) -> dict[str, list[float]]:
     half-length and force, or what the environment has, by factors of the target's. Only single positive real numbers
     are taken, and values that are not accepted, alone or beside those of the other axis, are left out.
     """
-    fields = vars(target.env_params)
+    before, fields = (task.quantities for task in source.alike(target))
     plain = [name for name, leaf in fields.items() if leaf.ndim == 0 and leaf.dtype.kind == "f" and leaf > 0]
-    plain = [name for name in plain if float(getattr(source.env_params, name)) > 0]
-    moved = [name for name in plain if getattr(source.env_params, name) != fields[name]]
+    plain = [name for name in plain if float(before[name]) > 0]
+    moved = [name for name in plain if before[name] != fields[name]]
     usual = [name for name in GRID_AXES if name in plain]
     axes: dict[str, list[float]] = {}
     for name in list(dict.fromkeys([*moved, *usual, *plain]))[:2]:
-        end, start = float(fields[name]), float(getattr(source.env_params, name))
+        end, start = float(fields[name]), float(before[name])
         values = [start * (end / start) ** share for share in GRID_SHARES] if name in moved else []
         values = values or [end * factor for factor in GRID_FACTORS]
         others = [dict(zip(axes, cell)) for cell in itertools.product(*axes.values())]
@@ -186,11 +245,11 @@ def grid_axes(source: Task, target: Task) -> dict[str, list[float]]:
 
 def _moved(source: Task, target: Task, share: float) -> Task | None:
     """The task at this share of the way, or None when its physics are not accepted."""
-    changed = {}
-    for field in dataclasses.fields(target.env_params):
-        start, end = (np.asarray(getattr(task.env_params, field.name)) for task in (source, target))
-        if field.name not in ("flip_actions", "obs_permutation", "episode_limit") and np.any(start != end):
-            changed[field.name] = _between(start, end, share)
+    before, changed = source.quantities, {}
+    for name, leaf in target.quantities.items():
+        start, end = np.asarray(before[name]), np.asarray(leaf)
+        if name not in STAYING and end.dtype.kind != "b" and np.any(start != end):
+            changed[name] = _between(start, end, share)
     return _accepted(target, changed)
 
 
@@ -202,12 +261,12 @@ def _between(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
 
 
 def _stretched(target: Task, factor: float) -> Task | None:
-    return _accepted(target, {"half_length": target.env_params.half_length * np.float32(factor)})
+    return _accepted(target, {"half_length": target.quantities["half_length"] * np.float32(factor)})
 
 
 def _accepted(target: Task, changed: Mapping[str, object]) -> Task | None:
     try:
-        return dataclasses.replace(target, env_params=dataclasses.replace(target.env_params, **changed)).checked()
+        return target.changed(**changed)
     except ValueError:
         return None
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.types import Key, Leaf
-from jaxrl_ft.envs.simulator import SIMULATORS, ActionSpace, Box, Discrete, register_simulator
+from jaxrl_ft.envs.simulator import SIMULATORS, ActionSpace, Box, Discrete, PlainPhysics, register_simulator
 
 
 @config
@@ -29,7 +29,7 @@ class ImaginedParams:
         episode_limit: steps (int32).
         lowest_return: of an episode.
         highest_return: of an episode.
-        action_low: lowest continuous action.
+        action_low: [A], lowest continuous actions; a scalar where actions are discrete.
         action_high: highest.
     """
 
@@ -68,7 +68,7 @@ class ImaginedDraws(NamedTuple):
     error: jax.Array
 
 
-class ImaginedSimulator:
+class ImaginedSimulator(PlainPhysics):
     """The learned model for one size of observation and one of actions; see `Simulator`.
 
     Args:

@@ -7,6 +7,7 @@ from typing import SupportsFloat
 import numpy as np
 
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.types import Leaf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,3 +68,38 @@ def check_order(
     if low > high or (low == high and not equal):
         allowed = "at most" if equal else "less than"
         raise ValueError(f"{lower}: {low:g} is not allowed; it must be {allowed} {upper} ({high:g}), or {otherwise}")
+
+
+def permutation(field: str, value: object, size: int) -> np.ndarray:
+    """The numbers from 0 to `size` - 1 in some order, int32.
+
+    Raises:
+        ValueError: not each of them once.
+    """
+    entries = entries_of(value)
+    if sorted(map(str, entries)) != sorted(map(str, range(size))):
+        names = f"{', '.join(map(str, range(size - 1)))} and {size - 1}" if 1 < size < 9 else f"0 to {size - 1}"
+        raise ValueError(f"{field}: {value!r} is not allowed; it must hold {names} once each")
+    return np.array(entries, np.int32)
+
+
+def switch(field: str, value: object) -> np.ndarray:
+    """1 or 0, float32.
+
+    Raises:
+        ValueError: neither true nor false.
+    """
+    entries = entries_of(value)
+    if len(entries) != 1 or not isinstance(entries[0], (bool, int, float)) or entries[0] not in (0, 1):
+        raise ValueError(f"{field}: {value!r} is not allowed; it must be True or False")
+    return np.asarray(entries[0], np.float32)
+
+
+def text(leaf: Leaf | int) -> str:
+    """The leaf in few letters, such as `0.3` or `(1, 2)`; one number where all entries are equal."""
+    entries = np.asarray(leaf)
+    if entries.ndim and np.all(entries == entries.flat[0]):
+        entries = entries.flat[0]
+    if entries.size > 16:
+        return f"[{entries.size} numbers]"
+    return f"{entries:g}" if np.ndim(entries) == 0 else "(" + ", ".join(f"{e:g}" for e in entries) + ")"

@@ -1,12 +1,16 @@
 """The interface between a task and the library that simulates it, and the table of simulators."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Protocol
 
 import jax
+import numpy as np
 
+from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.table import Table
-from jaxrl_ft.core.types import Draws, EnvParams, EnvState, Key, Leaf
+from jaxrl_ft.core.types import Draws, EnvParams, EnvState, Key, Leaf, PyTree
 
 
 @config
@@ -18,11 +22,11 @@ class Discrete:
 
 @config
 class Box:
-    """The actions [size] with every entry in [low, high]; the bounds are leaves, for they may depend on the physics."""
+    """The actions [size], each entry within its own bounds: leaves [size], for they may depend on the physics."""
 
     size: int
-    low: float | Leaf
-    high: float | Leaf
+    low: Leaf
+    high: Leaf
 
 
 ActionSpace = Discrete | Box
@@ -37,6 +41,15 @@ class Simulator(Protocol):
     @property
     def obs_size(self) -> int:
         """The number of entries of an observation."""
+        ...
+
+    @property
+    def obs_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The parts of an observation by name, in the order in which they lie in it, with their shapes."""
+        ...
+
+    def flatten(self, obs: PyTree) -> Leaf:
+        """An observation as the environment itself gives it as the vector [obs_size] that `observe` makes of it."""
         ...
 
     def action_space(self, env_params: EnvParams) -> ActionSpace:
@@ -73,6 +86,18 @@ class Simulator(Protocol):
         """The lowest and the highest undiscounted episode return that the rewards allow."""
         ...
 
+    def quantities(self, env_params: EnvParams) -> dict[str, Leaf]:
+        """Every number of the physics by name."""
+        ...
+
+    def changed(self, env_params: EnvParams, changes: Mapping[str, object]) -> EnvParams:
+        """The physics with some quantities changed, derived ones recomputed, and all checked.
+
+        Raises:
+            ValueError: an unknown quantity, or a value that is not allowed.
+        """
+        ...
+
     def checked(self, env_params: EnvParams) -> EnvParams:
         """The same physics with NumPy leaves of the declared types, as it must be after reading it from a file.
 
@@ -84,6 +109,40 @@ class Simulator(Protocol):
     def describe(self, env_params: EnvParams) -> str:
         """The environment's id and what differs from its default physics."""
         ...
+
+
+class PlainPhysics:
+    """What simulators share whose env_params are one config, a field for each quantity, and whose obs is one vector."""
+
+    obs_size: int
+
+    @property
+    def obs_shapes(self) -> dict[str, tuple[int, ...]]:
+        """One part, `obs`."""
+        return {"obs": (self.obs_size,)}
+
+    def flatten(self, obs: PyTree) -> Leaf:
+        """The observation, which is a vector."""
+        return np.asarray(obs, np.float32)
+
+    def quantities(self, env_params: EnvParams) -> dict[str, Leaf]:
+        """The fields of the config."""
+        return dict(vars(env_params))
+
+    def changed(self, env_params: EnvParams, changes: Mapping[str, object]) -> EnvParams:
+        """The config with some fields replaced, checked anew.
+
+        Raises:
+            ValueError: an unknown quantity, or a value that is not allowed.
+        """
+        for name in changes:
+            if name not in vars(env_params):
+                raise checks.unknown("quantity", name, vars(env_params))
+        return self.checked(dataclasses.replace(env_params, **changes))
+
+    def checked(self, env_params: EnvParams) -> EnvParams:
+        """The same physics, checked anew."""
+        raise NotImplementedError
 
 
 SIMULATORS: Table[Simulator] = Table("simulator", separator="-")

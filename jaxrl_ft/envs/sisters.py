@@ -19,7 +19,7 @@ from jaxrl_ft.core.jax_settings import foreign
 from jaxrl_ft.core.types import EnvParams, EnvState, Key, Leaf, PyTree
 from jaxrl_ft.envs import reaching
 from jaxrl_ft.envs.quantities import Quantity, check_order
-from jaxrl_ft.envs.simulator import ActionSpace, Box, Discrete, register_simulator
+from jaxrl_ft.envs.simulator import ActionSpace, Box, Discrete, PlainPhysics, register_simulator
 
 
 @config
@@ -172,7 +172,7 @@ def _changed(quantities: Mapping[str, Quantity], physics: Mapping[str, float]) -
 
 
 @dataclasses.dataclass(frozen=True)
-class GymnaxSimulator:
+class GymnaxSimulator(PlainPhysics):
     """A gymnax environment whose action is what gymnax takes; see `Simulator`.
 
     Attributes:
@@ -180,7 +180,7 @@ class GymnaxSimulator:
         obs_size: entries of an observation.
         num_actions: number of actions; 0 when the action is one number within plus or minus `max_torque`.
         params_type: the config of its physics.
-        quantities: the default, the range and the unit of each of them; the defaults are gymnax's.
+        table: the default, the range and the unit of each of them; the defaults are gymnax's.
         check: refuses physics, with floats by name and a number of steps, in which the task is impossible.
     """
 
@@ -188,7 +188,7 @@ class GymnaxSimulator:
     obs_size: int
     num_actions: int
     params_type: type[EnvParams]
-    quantities: Mapping[str, Quantity]
+    table: Mapping[str, Quantity]
     check: Callable[[Mapping[str, float], int], None]
 
     def params(self, **physics: object) -> EnvParams:
@@ -198,10 +198,10 @@ class GymnaxSimulator:
             ValueError: an unknown quantity, a value that is not finite or out of its range, or an impossible task.
         """
         for name in physics:
-            if name not in self.quantities:
-                raise checks.unknown(f"{self.id} quantity", name, self.quantities)
-        leaves = {name: one.leaf(name, physics.get(name, one.default)) for name, one in self.quantities.items()}
-        steps = max(int(leaves["episode_limit"]), int(self.quantities["episode_limit"].default))
+            if name not in self.table:
+                raise checks.unknown(f"{self.id} quantity", name, self.table)
+        leaves = {name: one.leaf(name, physics.get(name, one.default)) for name, one in self.table.items()}
+        steps = max(int(leaves["episode_limit"]), int(self.table["episode_limit"].default))
         self.check({name: float(leaf) for name, leaf in leaves.items()}, steps)
         return self.params_type(**leaves)
 
@@ -209,7 +209,7 @@ class GymnaxSimulator:
         """The discrete actions, or one torque within the physics' bounds."""
         if self.num_actions:
             return Discrete(num_actions=self.num_actions)
-        torque = env_params.max_torque
+        torque = env_params.max_torque[..., None]
         return Box(size=1, low=-torque, high=torque)
 
     def draw(self, key: Key, shape: tuple[int, ...]) -> jax.Array:
@@ -264,7 +264,7 @@ class GymnaxSimulator:
 
     def describe(self, env_params: EnvParams) -> str:
         """Return a text such as `Pendulum-v1 g=15`."""
-        return " ".join([self.id, *_changed(self.quantities, vars(env_params))])
+        return " ".join([self.id, *_changed(self.table, vars(env_params))])
 
     @foreign
     def _gymnax_params(self, env_params: EnvParams) -> PyTree:

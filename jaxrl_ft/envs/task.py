@@ -8,10 +8,12 @@ import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import config
-from jaxrl_ft.core.types import Draws, EnvParams, EnvState, Key, Leaf
+from jaxrl_ft.core.types import Draws, EnvParams, EnvState, Key, Leaf, PyTree
 from jaxrl_ft.envs import cartpole as _cartpole  # noqa: F401 (a task finds its simulator by name)
 from jaxrl_ft.envs import sisters as _sisters  # noqa: F401
-from jaxrl_ft.envs.simulator import SIMULATORS, ActionSpace, Simulator
+from jaxrl_ft.envs.changes import wrapping
+from jaxrl_ft.envs.gymnax_worlds import registry as _registry  # noqa: F401
+from jaxrl_ft.envs.simulator import SIMULATORS, ActionSpace, Box, Simulator
 
 Plain: TypeAlias = Any
 """A Python number, or an array or tracer where tasks are stacked or traced."""
@@ -76,8 +78,40 @@ class Task:
         return self._simulator.obs_size
 
     @property
+    def obs_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The parts of an observation by name, in the order in which they lie in it, with their shapes.
+
+        An image is a part with more than one axis: `obs[..., i:j].reshape(*obs.shape[:-1], *shape)` restores it.
+        """
+        return self._simulator.obs_shapes
+
+    def flatten(self, obs: PyTree) -> Leaf:
+        """An observation of the environment's own as the vector [O] that policies read, for use outside of training."""
+        return self._simulator.flatten(obs)
+
+    @property
+    def quantities(self) -> dict[str, Leaf]:
+        """Every number of the physics by name, such as `half_length`."""
+        return self._simulator.quantities(self.env_params)
+
+    def changed(self, **quantities: object) -> "Task":
+        """The task with these quantities changed, the derived ones recomputed.
+
+        Beside those of the environment these are the changes that every task can have, such as `obs_noise`,
+        `action_delay` or `frame_skip`: see `Changes`.
+
+        Raises:
+            ValueError: an unknown quantity, or a value that is not allowed.
+        """
+        return Task(**dict(zip(("simulator", "env_params"), wrapping.changed(*self._parts, quantities))))
+
+    def widened(self) -> "Task":
+        """The same task, with changes around it that change nothing where it has none."""
+        return Task(**dict(zip(("simulator", "env_params"), wrapping.widened(*self._parts))))
+
+    @property
     def action_space(self) -> ActionSpace:
-        """`Discrete(num_actions)` or `Box(size, low, high)`."""
+        """`Discrete(num_actions)`, or `Box(size, low, high)` with bounds [size]."""
         return self._simulator.action_space(self.env_params)
 
     @property
@@ -87,9 +121,20 @@ class Task:
 
     @property
     def return_range(self) -> tuple[Plain, Plain]:
-        """The lowest and highest undiscounted episode return: floats, or arrays or tracers when the physics is."""
+        """The lowest and highest undiscounted episode return: floats, or arrays or tracers when the physics is.
+
+        Infinite where they are not known. What is measured in shares of the way between them is then taken to be at
+        its beginning.
+        """
         low, high = self._simulator.return_range(self.env_params)
         return _plain(low), _plain(high)
+
+    def alike(self, other: "Task") -> tuple["Task", "Task"]:
+        """Both tasks as they can be combined: of one environment, both with changes around them where one has them."""
+        inside = {wrapping.inside_of(task.simulator) for task in (self, other)}
+        if self.simulator == other.simulator or len(inside) > 1:
+            return self, other
+        return self.widened(), other.widened()
 
     def checked(self) -> "Task":
         """The same task with NumPy leaves of the declared types, as it must be after reading it from a file.
@@ -118,6 +163,10 @@ class Task:
             return f"<Task of {self.simulator}>"
 
     @property
+    def _parts(self) -> tuple[str, EnvParams]:
+        return self.simulator, self.env_params
+
+    @property
     def _simulator(self) -> Simulator:
         return SIMULATORS[self.simulator]
 
@@ -133,3 +182,27 @@ def check_is_task(field: str, value: object) -> None:
         ValueError: it is something else.
     """
     checks.kind(field, value, Task, "a Task, as ft.make_task returns")
+
+
+def check_numbers(task: Task) -> None:
+    """Refuse a task whose first observations, or rewards of a first step, are not finite.
+
+    Raises:
+        ValueError: names what is not finite.
+    """
+    found = jax.device_get(_first_numbers(task, jax.random.key(0)))
+    for what, numbers in found.items():
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"env: {what} of {task.describe()} is not finite: {numbers.tolist()}")
+
+
+@jax.jit
+def _first_numbers(task: Task, key: Key) -> dict[str, jax.Array]:
+    space, draws = task.action_space, task.draw(key, (2,))
+    if isinstance(space, Box):
+        action = jnp.asarray(0.5 * (space.low + space.high))
+    else:
+        action = jnp.int32(0)
+    obs, env_state = task.initial(draws[0])
+    after = task.transition(draws[1], env_state, action)
+    return {"the first observation": obs, "the observation after a step": after[5], "the reward of a step": after[2]}

@@ -51,12 +51,12 @@ def random_action(task: Task, noise: Float[Array, "*B A"]) -> Shaped[Array, "...
     """Actions [...] that are uniform over all that a task allows, from `noise` [..., A] as for samples.
 
     Args:
-        task: its bounds of continuous actions are scalars, or have the leading axes of the noise.
+        task: its bounds of continuous actions are [A], or have the last of the leading axes of the noise before it.
         noise: random numbers.
     """
     space = task.action_space
     if isinstance(space, Box):
-        low, high = (jnp.asarray(bound)[..., None] for bound in (space.low, space.high))
+        low, high = (jax.lax.broadcast_to_rank(jnp.asarray(bound), noise.ndim) for bound in (space.low, space.high))
         return low + (high - low) * jax.scipy.stats.norm.cdf(noise)
     return Categorical(jnp.zeros_like(noise)).sample(noise)
 

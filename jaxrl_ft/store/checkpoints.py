@@ -1,6 +1,7 @@
 """Agents on disk: a bundle of arrays and JSON that `load` turns back into the same agents."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -14,7 +15,9 @@ from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs import catalogue as _tasks  # noqa: F401 (makes every task config known)
-from jaxrl_ft.envs.task import Task
+from jaxrl_ft.envs.changes.wrapping import inside_of, with_inside
+from jaxrl_ft.envs.gymnax_worlds.registry import is_known
+from jaxrl_ft.envs.task import Task, check_is_task
 from jaxrl_ft.methods import catalogue as _methods  # noqa: F401 (makes every method config known)
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.nets import parts as networks
@@ -63,24 +66,36 @@ def parts(agents: Agents) -> tuple[dict[str, np.ndarray], dict[str, Json]]:
     return arrays, metadata
 
 
-def load(path: str | Path) -> Agents:
+def load(path: str | Path, task: Task | None = None) -> Agents:
     """The agents that `save` wrote to `path`, bit for bit. No module is imported for them.
 
+    Of a user's environment a file has the name and the numbers alone. It must be known here by that name, as after
+    `make_task(MyEnv())`, or be given as `task`.
+
+    Args:
+        path: the directory.
+        task: any task of the user's environment that the agents were trained in, whatever its physics.
+
     Raises:
-        ValueError: the directory is missing or damaged, holds something else, or holds a method with a class of a
-            module that is not imported; the message names it.
+        ValueError: the directory is missing or damaged, holds something else, holds a method with a class of a module
+            that is not imported, or agents of an environment that is not known here; the message names it.
     """
     checks.kind("path", path, (str, os.PathLike), "the path of a directory")
-    return restored(*read_bundle(path), path)
+    if task is not None:
+        check_is_task("task", task)
+    return restored(*read_bundle(path), path, task)
 
 
-def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Json], path: str | Path) -> Agents:
+def restored(
+    arrays: dict[str, np.ndarray], metadata: dict[str, Json], path: str | Path, task: Task | None = None
+) -> Agents:
     """The agents that `parts` took apart.
 
     Args:
         arrays: by name.
         metadata: JSON values.
         path: where they come from, for messages.
+        task: as in `load`.
 
     Raises:
         ValueError: they are something else.
@@ -101,7 +116,7 @@ def restored(arrays: dict[str, np.ndarray], metadata: dict[str, Json], path: str
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     for name in ("source", "task"):
-        configs[name] = _task(path, configs[name])
+        configs[name] = _task(path, configs[name], task)
     for name, kind in _KINDS.items():
         if not isinstance(configs[name], kind):
             raise ValueError(f"{path}: metadata.json gives {type(configs[name]).__name__} where the {name} belongs")
@@ -134,11 +149,21 @@ def _at_the_end(curve_steps: np.ndarray) -> np.ndarray:
     return last
 
 
-def _task(path: str | Path, task: Json) -> Task:
-    if not isinstance(task, Task):
+def _task(path: str | Path, saved: Json, given: Task | None) -> Task:
+    """The saved task, stepped by the environment of the given one where that has its name or it is not known here."""
+    if not isinstance(saved, Task):
         raise ValueError(f"{path}: metadata.json gives no task where one belongs")
+    simulator, name = saved.simulator, inside_of(saved.simulator)
+    own = name if given is None else inside_of(given.simulator)
+    if is_known(name) and name.split("~")[0] != own.split("~")[0]:
+        raise ValueError(f"task: {own} is not allowed; {path} holds agents of {name}")
+    if given is None and not is_known(name):
+        raise ValueError(
+            f"{path}: holds agents of the environment {name!r}, which is not known here; call make_task with it first, "
+            "or give load(path, task=...)"
+        )
     try:
-        return task.checked()
+        return replace(saved, simulator=with_inside(simulator, own)).checked()
     except (AttributeError, TypeError) as error:
         raise ValueError(f"{path}: metadata.json gives a task without its physics: {error}") from None
 

@@ -3,6 +3,7 @@
 from collections.abc import Hashable
 
 import jax
+import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
@@ -60,8 +61,8 @@ def check_task(algo: AnyAlgorithm, task: Task) -> None:
         raise ValueError(f"algo: {error}") from None
 
 
-def check_needs(algo: AnyAlgorithm, method: Method) -> None:
-    """Refuse a method whose parts ask for what the algorithm has not.
+def check_needs(algo: AnyAlgorithm, method: Method, task: Task) -> None:
+    """Refuse a method whose parts ask for what the algorithm has not, or the task does not state.
 
     Raises:
         ValueError: names the part, and the reason.
@@ -71,6 +72,11 @@ def check_needs(algo: AnyAlgorithm, method: Method) -> None:
             what = getattr(method, field)
             named = f"{what:g}" if isinstance(what, float) else type(what).__name__
             raise ValueError(f"method.{field}: {named} is not allowed; {algo.lacks[need]}")
+    if method.control.needs_return_range and not np.isfinite(task.return_range).all():
+        raise ValueError(
+            f"method.control: {type(method.control).__name__} compares shares of the range of returns, which "
+            f"{task.id} does not state; give return_range=(low, high) to make_task"
+        )
 
 
 def _shape_of(part: str, function: PyTree, *args: PyTree) -> PyTree:
@@ -171,7 +177,7 @@ def check_source(agents: Agents, target: Task, method: Method) -> None:
     """
     others = [task for task in (agents.task, agents.source) if not same_sizes(task, target)]
     if not others:
-        method.data.check_tasks(agents.source, target)
+        method.data.check_tasks(*agents.source.alike(target))
         return
     reason = f"the target has other observations or actions ({sizes(target)}) than the agents ({sizes(others[0])})"
     if method.source_steps:

@@ -70,7 +70,10 @@ class Controller:
         self._times_acted += 1
         ended, total = self._sums
         low, high = task.return_range
-        training_share = np.where(ended > 0, (total / np.maximum(ended, 1) - low) / (high - low), np.nan)
+        mean = total / np.maximum(ended, 1)
+        # Where the range is not known the return itself is left, which ranks members as well.
+        measured = (mean - low) / (high - low) if np.isfinite(high - low) else mean
+        training_share = np.where(ended > 0, measured, np.nan)
         self._sums = np.zeros_like(self._sums)
         # The return of a policy whose parameters are not finite is not counted.
         members = devices.trim((policy.params, policy.statistics), len(training_share))

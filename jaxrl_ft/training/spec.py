@@ -161,7 +161,7 @@ def pretraining_spec(
     if until is not None:
         if not same_sizes(source, until):
             raise ValueError(f"until: {sizes(until)} do not fit the source's {sizes(source)}")
-        data.check_tasks(until, source)
+        data.check_tasks(*until.alike(source))
     return spec
 
 
@@ -213,10 +213,11 @@ def training_spec(
     for name, given in (("source", source), ("task", task)):
         check_is_task(name, given)
         check_task(algo, given)
-    check_needs(algo, method)
+    check_needs(algo, method, task)
     checks.count("seeds", seeds, 1, MAX_RUNS)
     check_budget(budget)
     check_stop_at(budget.stop_at, task)
+    source, task = source.alike(task) if method.data.uses_source else (source, task)
     steps, spec = budget.steps, Spec(algo, network, method, source, task, budget.seed, seeds, 0, *budget[2:])
     spent = method.spent() + spec.warm_up_steps
     if spent >= steps:

@@ -69,6 +69,12 @@ def test_an_axis_that_is_the_methods_own_already_makes_no_other_method():
         ("--target.gravity 20", "CartPole-v1 gravity=20", "gravity=20"),
         ("--target.obs-offset 1 0 0 0", "CartPole-v1 obs_offset=(1, 0, 0, 0)", "obs_offset=(1, 0, 0, 0)"),
         ("--source Pendulum-v1 --target.g 15", "Pendulum-v1 g=15", "g=15"),
+        ("--source Pendulum-v1 --target.obs-noise 0.1", "Pendulum-v1 obs_noise=0.1", "obs_noise=0.1"),
+        (
+            "--source MountainCarContinuous-v0 --target.power 0.002",
+            "MountainCarContinuous-v0 power=0.002",
+            "power=0.002",
+        ),
     ],
 )
 def test_the_target_is_the_shift_with_its_physics_flags(line, target, name):

@@ -26,7 +26,10 @@ class Numbers(NamedTuple):
 
 
 class Measures(NamedTuple):
-    """Measurements of a stretch of training, as shares of the return range, [R] each; NaN where no episode ended."""
+    """Measurements of a stretch of training, as shares of the return range, [R] each; NaN where no episode ended.
+
+    Of a task that does not state its range, `training` is the return itself and `validation` 0.
+    """
 
     training: np.ndarray
     """mean return of the episodes that ended while training"""
@@ -58,6 +61,8 @@ class Control:
     """whether `begin` reads the share, which a look or a probe measures"""
     needs_range: ClassVar[bool] = False
     """whether it validates on tasks drawn from a range, which the data must give"""
+    needs_return_range: ClassVar[bool] = False
+    """whether it compares shares of the return range, which the target must then state"""
 
     @property
     def acts(self) -> bool:

@@ -32,6 +32,7 @@ class GapDecay(Control):
     """largest decay"""
 
     needs_range: ClassVar[bool] = True
+    needs_return_range: ClassVar[bool] = True
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         **Control.BOUNDS,
         "factor": (1.0, 100.0),

@@ -194,13 +194,15 @@ def expected_return(outcome: Outcome, task: Task) -> np.ndarray:
 def possible_share(returns: np.ndarray, lowest: PyTree, highest: PyTree) -> np.ndarray:
     """Returns [R] as a share of the way from the lowest to the highest, 0 to 1; 1 where there is no way to go.
 
-    A return that is not finite is the lowest.
+    A return that is not finite is the lowest, and so is every one where the range is not known.
 
     With a random policy's return as the lowest it is the normalised score of Mnih et al. (2015,
     doi:10.1038/nature14236), with the best possible return in the place of a human's.
     """
     way = np.asarray(highest - lowest)
-    return np.where(way > 0, np.nan_to_num(np.clip((returns - lowest) / np.where(way > 0, way, 1.0), 0.0, 1.0)), 1.0)
+    known, lowest = np.isfinite(way), np.nan_to_num(lowest, neginf=0.0)
+    share = np.clip((returns - lowest) / np.where((way > 0) & known, way, 1.0), 0.0, 1.0)
+    return np.where(way > 0, np.where(known, np.nan_to_num(share), 0.0), 1.0)
 
 
 def tells_apart(*outcomes: Outcome) -> np.ndarray:

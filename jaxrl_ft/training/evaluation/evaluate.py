@@ -76,6 +76,9 @@ def _checked(agents: Agents, given: PyTree, episodes: int | None) -> list[Task]:
     tasks = list(given) if sequence else [given]
     for task in tasks:
         check_sizes(agents, task)
+    if len({task.simulator for task in tasks}) > 1:
+        widened = [task.widened() for task in tasks]
+        tasks = widened if len({task.simulator for task in widened}) == 1 else tasks
     simulators = sorted({task.simulator for task in tasks})
     if len(simulators) != 1:
         found = f"those of {' and '.join(simulators)}" if simulators else "an empty sequence"

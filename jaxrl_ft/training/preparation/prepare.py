@@ -140,10 +140,10 @@ def _compares(spec: Spec) -> bool:
 
 
 def _widest(spec: Spec) -> np.ndarray:
-    """Standard deviation of an action that is uniform within its bounds, [R]; infinite of discrete actions."""
+    """Standard deviation of actions that are uniform within their bounds, [R, A]; [R], infinite, of discrete ones."""
     space = spec.task.action_space
-    widest = (space.high - space.low) / np.sqrt(12.0) if isinstance(space, Box) else np.inf
-    return np.full(spec.num_runs, widest, np.float32)
+    widest = np.asarray((space.high - space.low) / np.sqrt(12.0) if isinstance(space, Box) else np.inf, np.float32)
+    return np.broadcast_to(widest, (spec.num_runs, *widest.shape))
 
 
 def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy:
