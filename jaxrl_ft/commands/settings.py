@@ -33,7 +33,6 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import OPTIMIZERS, Optimizer
-from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.catalogue import ALGOS
 from jaxrl_ft.store import run_directory
@@ -141,8 +140,8 @@ def followed(settings: Settings, advice: Advice) -> Settings:
 
 
 def _pretraining(flags: Flags) -> dict[str, Json]:
-    optimizer = OPTIMIZERS[given_or(flags.optimizer, "adam")]
-    return {"algo": ALGOS[given_or(flags.algo, "ppo")], "network": MLP(), "optimizer": optimizer}
+    algo, optimizer = ALGOS[given_or(flags.algo, "ppo")], OPTIMIZERS[given_or(flags.optimizer, "adam")]
+    return {"algo": algo, "network": algo.usual_network(), "optimizer": optimizer}
 
 
 def _load(flags: Flags, words: Sequence[str]) -> Agents | None:

@@ -36,7 +36,6 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
 from jaxrl_ft.methods.optimizers import Adam
-from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.catalogue import ALGOS
 from jaxrl_ft.store import checkpoints, run_directory
@@ -149,7 +148,7 @@ class SweepSettings(SharedSettings):
             ValueError: an argument is not allowed.
         """
         budget = Budget(self.flags.pretrain_steps, self.flags.seed, NUM_EVALS, EVAL_EPISODES)
-        return pretraining_spec(self.source, self.algo, MLP(), Adam(), self.flags.seeds, budget)
+        return pretraining_spec(self.source, self.algo, self.algo.usual_network(), Adam(), self.flags.seeds, budget)
 
     def plan(self) -> dict[str, Json]:
         """Everything that decides the numbers of a sweep, as JSON; not where it is written and what it may take."""

@@ -9,6 +9,7 @@ from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.types import Key, Metrics, Params, PyTree, Statistics
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.distributions import Distribution
 
 
@@ -91,6 +92,9 @@ class Algorithm(Protocol[Carry, Batch]):
         """The discount per step."""
         ...
 
+    def usual_network(self) -> Network:
+        """The network that pretraining has where none is chosen."""
+
     def init_params(self, key: Key, task: Task, network: Network) -> Params:
         """Fresh parameters of every network, in groups."""
 
@@ -168,6 +172,10 @@ class Learner:
     def lacks(self) -> Mapping[str, str]:
         """Nothing."""
         return {}
+
+    def usual_network(self) -> Network:
+        """Two layers of 64 tanh units."""
+        return MLP()
 
     def distribution(self, policy: Policy, obs: Float[Array, "*B O"]) -> Distribution:
         """The action distribution at obs [..., O]."""

@@ -8,12 +8,12 @@ import numpy as np
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.policy import Network
+from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import resolve_method
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import Adam, Optimizer
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.ppo import PPO
 from jaxrl_ft.training import devices, loop
@@ -33,7 +33,7 @@ def pretrain(
     *,
     until: Task | None = None,
     algo: AnyAlgorithm = PPO(),
-    network: Network = MLP(),
+    network: Network | None = None,
     optimizer: Optimizer = Adam(),
     seeds: int = 16,
     steps: int = 40_960,
@@ -51,7 +51,8 @@ def pretrain(
         until: for domain randomisation (Tobin et al. 2017, arXiv:1703.06907): every environment's physics are drawn
             anew in each update, uniformly in the box between `source` and this task; evaluated on `source`.
         algo: the algorithm, such as `ft.PPO(gamma=0.99)`.
-        network: the network, such as `ft.MLP(width=128)`, or `ft.MLP(policy=(64, 64), value=(256, 256))`.
+        network: the network, such as `ft.MLP(width=128)`, or `ft.MLP(policy=(64, 64), value=(256, 256))`; without it
+            the algorithm's usual one.
         optimizer: the optimizer, such as `ft.Adam(learning_rate=1e-3)` or a row of `ft.OPTIMIZERS`.
         seeds: number of agents S, trained side by side.
         steps: environment steps of each agent, rounded up to whole updates.
@@ -69,8 +70,10 @@ def pretrain(
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     checks.callback(callback)
+    check_config(algo, "algo")
     budget = Budget(steps, seed, num_evals, eval_episodes, stop_at, keep)
-    spec = pretraining_spec(source, algo, network, optimizer, seeds, budget, until)
+    chosen = algo.usual_network() if network is None else network
+    spec = pretraining_spec(source, algo, chosen, optimizer, seeds, budget, until)
     _check_memory(spec)
     start = _fresh(spec, source)
     result = loop.train(spec, start, callback)

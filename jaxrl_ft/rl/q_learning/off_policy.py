@@ -9,10 +9,11 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.moment import Moment
-from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.types import EnvState, Key, Metrics, Params, Scalar, Statistics
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl import on_policy, replay, returns, rollout
 from jaxrl_ft.rl.algorithm import Guide, Learner
 from jaxrl_ft.rl.replay import Replay
@@ -111,6 +112,10 @@ class OffPolicy(Learner):
     def loss_noise(self, key: Key, tasks: Task, num: int) -> Float[Array, "{num} _"] | None:
         """The random numbers that the loss needs for each row, [num, ...]; none."""
         return None
+
+    def usual_network(self) -> Network:
+        """Two layers of 64 relu units with layer norm."""
+        return MLP(activation="relu", layer_norm=True)
 
     def check(self) -> None:
         """Refuse a replay that is smaller than a batch or what comes before learning, and returns beyond a rollout.

@@ -12,6 +12,7 @@ from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.types import Key, Metrics, Params, Statistics
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl import losses, normalizer, on_policy, returns, rollout
 from jaxrl_ft.rl.algorithm import Guide, Learner
 from jaxrl_ft.rl.on_policy import Carry
@@ -32,7 +33,7 @@ class PQN(Learner):
     """Q-learning on parallel environments without replay and target network (Gallici et al. 2024, arXiv:2407.04811).
 
     Each rollout is learned from in epochs of minibatches, towards λ-returns of the network that collected it. What
-    makes it stable is layer norm: give it `ft.MLP(layer_norm=True)`.
+    makes it stable is layer norm, which its usual network has.
 
     When it fine-tunes, exploration begins at `finetune_epsilon`; there is no replay and no target to keep.
     """
@@ -111,6 +112,10 @@ class PQN(Learner):
     def gradient_steps_per_update(self) -> int:
         """Minibatches of all passes over a rollout."""
         return self.num_epochs * self.num_minibatches
+
+    def usual_network(self) -> Network:
+        """Two layers of 64 relu units with layer norm."""
+        return MLP(activation="relu", layer_norm=True)
 
     def init_params(self, key: Key, task: Task, network: Network) -> Params:
         """Fresh parameters of the Q-network, in the group `policy`."""
