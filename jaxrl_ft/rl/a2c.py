@@ -38,7 +38,7 @@ class A2C(Learner):
 
     num_envs: int = 8
     """environments stepped side by side"""
-    num_steps: int = 8
+    num_steps: int = 16
     """steps of each environment in a rollout"""
     gamma: float = 0.99
     """discount per step"""

@@ -105,7 +105,11 @@ def most_runs(plan: Plan, limit: int = 0, processes: int = 1) -> int:
 
     Returns:
         The number; 0 when not even one run keeps to the limit.
+
+    Raises:
+        ValueError: the experience that one run stores does not fit into the memory that is free.
     """
+    devices.check_memory(1, max((spec.stored_bytes for spec in plan.specs), default=0), processes)
     each = memory_of_a_run(plan)
     allowed = limit or max(int(SHARE * free_memory(processes)), each)
     return min(devices.comfortable(), allowed // max(each, 1))

@@ -184,6 +184,27 @@ def free_memory(processes: int = 1) -> int:
     return int(psutil.virtual_memory().available) // processes
 
 
+def check_memory(num: int, each: int, processes: int = 1) -> None:
+    """Refuse runs whose stored experience does not fit into the memory that is free.
+
+    Args:
+        num: runs side by side.
+        each: bytes that one of them stores; 0 for none, and then nothing is asked.
+        processes: as in `free_memory`.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    # A program's first state is a copy of what it was made of.
+    if each and 2 * num * each > free_memory(processes):
+        runs, do = ("a run that stores", "does") if num == 1 else (f"{num} runs that store", "do")
+        raise ValueError(
+            f"algo: {runs} {each / 1e6:,.1f} MB of experience{' each' if num > 1 else ''} {do} not fit into the "
+            f"{free_memory(processes) / 1e6:,.0f} MB that are free, twice while they start; give "
+            f"{'fewer seeds, or ' if num > 1 else ''}a smaller replay"
+        )
+
+
 def pad(runs: PyTree, num: int) -> PyTree:
     """The runs with their first ones repeated until the leading axis is `num`."""
 

@@ -74,28 +74,11 @@ def pretrain(
     budget = Budget(steps, seed, num_evals, eval_episodes, stop_at, keep)
     chosen = algo.usual_network() if network is None else network
     spec = pretraining_spec(source, algo, chosen, optimizer, seeds, budget, until)
-    _check_memory(spec)
+    devices.check_memory(spec.num_runs, spec.stored_bytes)
     start = _fresh(spec, source)
     result = loop.train(spec, start, callback)
     earlier = np.zeros(seeds, np.int64)
     return _agents(spec, start, result, source, earlier, 0, pretraining(spec, result, until))
-
-
-def _check_memory(spec: Spec) -> None:
-    """Refuse runs whose stored experience does not fit into the memory that is free.
-
-    Raises:
-        ValueError: it does not.
-    """
-    each = spec.algo.stored_bytes(spec.task)
-    # A program's first state is a copy of what it was made of.
-    needed = 2 * spec.num_members * each
-    if each and needed > devices.free_memory():
-        raise ValueError(
-            f"algo: {spec.num_members} runs that store {each / 1e6:,.1f} MB of experience each do not fit into "
-            f"the {devices.free_memory() / 1e6:,.0f} MB that are free, twice while they start; give fewer seeds, or a "
-            "smaller replay"
-        )
 
 
 def untrained(spec: Spec) -> Agents:
@@ -176,7 +159,7 @@ def finetune(
     checks.callback(callback)
     budget = Budget(steps, seed, num_evals, eval_episodes, stop_at, keep)
     spec = finetune_spec(agents, target, resolve_method(method), budget)
-    _check_memory(spec)
+    devices.check_memory(spec.num_runs, spec.stored_bytes)
     return finetune_together([spec], callback=callback)[0]
 
 

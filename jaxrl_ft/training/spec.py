@@ -108,6 +108,11 @@ class Spec:
         return cast(AnyAlgorithm, replace(cast(PyTree, algo), ent_coef=self.method.ent_coef))
 
     @property
+    def stored_bytes(self) -> int:
+        """Bytes of experience that all members of one run keep from update to update."""
+        return self.algo.stored_bytes(self.task) * self.method.population if self.trains else 0
+
+    @property
     def warm_up_steps(self) -> int:
         """Environment steps of all members of one run that the algorithm takes before the first update."""
         return self.training_algo.steps_before() * self.method.population

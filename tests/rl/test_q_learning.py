@@ -73,9 +73,11 @@ def test_loss_and_gradient_equal_the_reference(name):
 LENGTH, GAMMA = 4, 0.9
 TASK = probe(LENGTH, each=0.1, by_both=1.0, last=1.0, random_signal=1.0)
 LEARNERS = {
-    "dqn": ft.DQN(num_envs=8, num_steps=8, gradient_steps=8, gamma=GAMMA, huber=None, tau=0.05, epsilon_end=1.0),
-    "dqn, three steps": ft.DQN(
-        num_envs=8, num_steps=8, gradient_steps=8, gamma=GAMMA, huber=None, target_update="periodic",
+    "dqn": ft.DQN(
+        num_envs=8, num_steps=8, gradient_steps=8, gamma=GAMMA, num_returns=1, huber=None, tau=0.05, epsilon_end=1.0
+    ),
+    "dqn, the other choices": ft.DQN(
+        num_envs=8, num_steps=8, gradient_steps=8, gamma=GAMMA, num_returns=1, huber=None, target_update="periodic",
         target_period=40, prioritized=True, actor=DUELING, epsilon_end=0.5
     ),
     "pqn": ft.PQN(num_envs=8, num_steps=16, gamma=GAMMA, q_lambda=0.0, epsilon_end=1.0),

@@ -46,13 +46,13 @@ class DQN(OffPolicy):
     """environment steps before the first update, rounded up to whole rollouts"""
     gamma: float = 0.99
     """discount per step"""
-    num_returns: int = 1
+    num_returns: int = 4
     """steps n of which rewards are summed before the value of what follows"""
     double: bool = True
     """whether the network itself chooses the action whose value the target network tells"""
     target_update: Literal["polyak", "periodic"] = "polyak"
     """target network: follows at every gradient step, or is replaced every `target_period`"""
-    tau: float = 0.01
+    tau: float = 0.02
     """share by which a target network that follows does so"""
     target_period: int = 200
     """gradient steps between replacements of one that is replaced"""

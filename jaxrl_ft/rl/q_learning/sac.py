@@ -52,11 +52,11 @@ class SAC(OffPolicy):
     """the same when fine-tuning"""
     gamma: float = 0.99
     """discount per step"""
-    num_returns: int = 1
+    num_returns: int = 4
     """steps n of which rewards are summed before the value of what follows"""
     target_update: Literal["polyak", "periodic"] = "polyak"
     """target critics: follow at every gradient step, or are replaced every `target_period`"""
-    tau: float = 0.01
+    tau: float = 0.02
     """share by which target critics that follow do so"""
     target_period: int = 200
     """gradient steps between replacements of those that are replaced"""
