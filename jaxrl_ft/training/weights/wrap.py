@@ -20,6 +20,7 @@ from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.normalizer import Moments
 from jaxrl_ft.rl.ppo import PPO
 from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.compatibility import check_task, fresh_shapes
 from jaxrl_ft.training.initial_state import fresh_policy
 from jaxrl_ft.training.keys import seeds_of
 from jaxrl_ft.training.weights import foreign_layers
@@ -81,6 +82,8 @@ def wrap(
     network = _network(given, MLP() if network is None else network)
     numbers = {"obs_count": obs_count, "obs_epsilon": obs_epsilon, "obs_clip": obs_clip}
     algo, statistics = _normalizer(algo, source, num, obs_mean, obs_variance, numbers)
+    check_task(algo, source)
+    _check_whole(algo, given, fresh_shapes(algo, network, source)[0])
     fresh, empty, _ = fresh_policy(algo, network, source, seeds_of(seed, num))
     return Agents(
         params={**fresh, **given, "policy": {**fresh["policy"], **given["policy"]}},
@@ -128,6 +131,24 @@ def _given(params: Mapping[str, foreign_layers.Layers], source: Task, log_std: P
     # One spread for all agents is allowed, since papers state it once.
     given["policy"]["log_std"] = np.repeat(spread, num, axis=0) if len(spread) == 1 else spread
     return given
+
+
+def _check_whole(algo: AnyAlgorithm, given: Tree, fresh: Tree) -> None:
+    """Refuse networks that are not those of the algorithm, which may have another head, or a critic of its own kind.
+
+    Raises:
+        ValueError: names the first leaf.
+    """
+    ours = {path: leaf.shape[1:] for path, leaf in tree.flatten(given).items()}
+    theirs = {path: leaf.shape for path, leaf in tree.flatten(fresh).items()}
+    # A critic comes as a whole; what of the policy is missing, as a spread, is fresh.
+    wanted = {
+        path: shape for path, shape in theirs.items() if path in ours or path.split("/")[0] in set(given) - {"policy"}
+    }
+    path = next((path for path in sorted(ours.keys() | wanted.keys()) if ours.get(path) != wanted.get(path)), None)
+    if path is not None:
+        found, has = (shapes.get(path, "none") for shapes in (ours, wanted))
+        raise ValueError(f"params: {path} of shape {found} makes no agent of {type(algo).__name__}, which has {has}")
 
 
 def _network(given: Tree, network: Network) -> MLP:

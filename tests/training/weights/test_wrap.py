@@ -234,3 +234,23 @@ def test_square_kernels_are_taken_as_they_are():
         tree, log_std = foreign_layers.network("policy", given, 4, 4)
         np.testing.assert_array_equal(tree["head"]["kernel"][0], given[1][0].astype(np.float32))
         assert log_std is None
+
+
+def test_the_weights_of_a_q_network_act_by_its_highest_value(given, source):
+    wrapped = ft.wrap({"policy": given}, source, algo=ft.DQN())
+    assert set(wrapped.params) == {"policy"}
+    np.testing.assert_array_equal(wrapped.policy(1)(OBS), expected(given, 1))
+
+
+@pytest.mark.parametrize(
+    ("algo", "groups", "message"),
+    [
+        (ft.DQN(), ("policy", "value"), r"value/dense_0/bias of shape \(8,\) makes no agent of DQN, which has none"),
+        (ft.SAC(), ("policy", "value"), r"value/head/bias of shape \(1,\) makes no agent of SAC, which has \(2,\)"),
+        (ft.DQN(actor=ft.Boltzmann(dueling=True)), ("policy",), r"policy/head/bias of shape \(2,\) makes no agent"),
+    ],
+)
+def test_networks_that_are_not_the_algorithms_are_refused(algo, groups, message, given, source, nothing_runs):
+    params = {"policy": given, "value": layers((4, 8, 8, 1), (4,))}
+    with pytest.raises(ValueError, match=message):
+        ft.wrap({group: params[group] for group in groups}, source, algo=algo)
