@@ -151,6 +151,9 @@ class Algorithm(Protocol[Carry, Batch]):
     def finetuned(self: Own) -> Own:
         """The algorithm with the numbers that it has when it fine-tunes, such as those of exploration."""
 
+    def beginnings(self) -> tuple[str, ...]:
+        """How its replay, target networks and exploration begin, a line each for the report."""
+
     def stored_bytes(self, task: Task) -> int:
         """Bytes that a run keeps of its experience from update to update."""
 
@@ -208,6 +211,10 @@ class Learner:
     def finetuned(self: Own) -> Own:
         """Return the algorithm itself."""
         return self
+
+    def beginnings(self) -> tuple[str, ...]:
+        """No lines."""
+        return ()
 
     def stored_bytes(self, task: Task) -> int:
         """None."""

@@ -207,6 +207,7 @@ def _rest(spec: Spec) -> Iterator[str]:
     else:
         yield f"entropy: coefficient {float(method.ent_coef):g}, the method's"
     yield f"replay: {'source experience beside the rollout' if method.data.replays else 'none'}"
+    yield from spec.training_algo.beginnings()
 
 
 def _counts(prepared: Prepared, result: Result) -> Iterator[str]:

@@ -104,7 +104,8 @@ def test_a_fine_tune_ends_well_within_its_budget(name, row, learned, rows, targe
     assert np.all(np.diff(tuned.curve_steps) > 0)
     before, after = tree.flatten(agents.params), tree.flatten(tuned.params)
     assert any(path not in before or not np.array_equal(before[path], leaf) for path, leaf in after.items())
-    assert any(line.startswith("actor:") for line in tuned.report)
+    begun = algo if method.warm_start.from_scratch else algo.finetuned()
+    assert any(line.startswith("actor:") for line in tuned.report) and set(begun.beginnings()) <= set(tuned.report)
 
 
 @pytest.mark.parametrize("name", ALGOS)

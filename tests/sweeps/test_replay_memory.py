@@ -33,8 +33,9 @@ def test_a_plan_has_each_replay_in_it_once(prioritized, source, target, monkeypa
     assert 0.99 < (memory[1] - memory[0]) / (stored[1] - stored[0]) < 1.25
 
 
-def test_what_does_not_fit_is_refused_before_anything_runs(source, target, monkeypatch, nothing_runs):
+def test_what_does_not_fit_is_refused_before_anything_runs(source, target, monkeypatch):
     monkeypatch.setattr(devices, "free_memory", lambda *_: 100_000)
+    monkeypatch.setattr(devices, "put", lambda *_: pytest.fail("a program was about to run"))
     message = "algo: 2 runs that store 11.5 MB of experience each do not fit into the 0 MB that are free"
     algo = replace(ALGO, replay_size=2**18)
     with pytest.raises(ValueError, match=message):

@@ -112,6 +112,10 @@ class DQN(OffPolicy):
         """Fresh parameters of the Q-network, in the group `policy`."""
         return self.actor.init_params(key, task, network)
 
+    def beginnings(self) -> tuple[str, ...]:
+        """Of replay, target network and exploration."""
+        return (*super().beginnings(), q_values.told(self.epsilon_start, self.epsilon_end, self.exploration_share))
+
     def explorer(self, tasks: Task, policy: Policy, guide: Guide | None, progress: Scalar, warming: bool) -> Act:
         """The ε-greedy choice."""
         epsilon = q_values.annealed(self.epsilon_start, self.epsilon_end, self.exploration_share, progress)

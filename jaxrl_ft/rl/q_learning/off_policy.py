@@ -146,6 +146,15 @@ class OffPolicy(Learner):
         """`learning_starts` in whole rollouts."""
         return -(-self.learning_starts // self.steps_per_update()) * self.steps_per_update()
 
+    def beginnings(self) -> tuple[str, ...]:
+        """Of the replay and the target networks."""
+        steps = self.steps_before()
+        begins = f"begins with {steps:,} env steps of this training" if steps else "begins empty"
+        return (
+            f"replay of the algorithm: {begins}, holds {self._capacity():,}",
+            "target networks: equal to those that training starts from",
+        )
+
     def stored_bytes(self, task: Task) -> int:
         """Bytes of the replay, priorities included."""
         return 4 * self._capacity() * (_width(task) + self.prioritized)

@@ -105,6 +105,10 @@ class PQN(Learner):
         """The algorithm with exploration as in fine-tuning."""
         return replace(self, epsilon_start=self.finetune_epsilon)
 
+    def beginnings(self) -> tuple[str, ...]:
+        """Of exploration."""
+        return (q_values.told(self.epsilon_start, self.epsilon_end, self.exploration_share),)
+
     def steps_per_update(self) -> int:
         """Environment steps in a rollout."""
         return self.num_envs * self.num_steps

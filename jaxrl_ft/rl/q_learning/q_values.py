@@ -108,3 +108,8 @@ def exploring(
 def annealed(start: Scalar, end: Scalar, share: Scalar, progress: Scalar) -> Scalar:
     """A number that goes linearly from `start` to `end` over the first `share` of the budget, and stays."""
     return start + (end - start) * jnp.clip(progress / jnp.maximum(share, 1e-9), 0.0, 1.0)
+
+
+def told(start: float, end: float, share: float) -> str:
+    """The schedule of random actions in words."""
+    return f"exploration: a random action with chance {start:g}, falling to {end:g} over {share:.0%} of the budget"
