@@ -35,7 +35,7 @@ def discrete(params, fixed, target, batch, algo, alpha):
     policy = np.sum(np.exp(now) * (alpha * now - lowest), axis=1)
     after = np.sum(np.exp(there) * (follows - alpha * there), axis=1)
     values = [taken(value, batch["action"]) for value in twin(params["value"], batch["obs"])]
-    return policy, -np.sum(np.exp(before) * before, axis=1), 0.5 * np.log(now.shape[1]), after, values
+    return policy, -np.sum(np.exp(before) * before, axis=1), algo.entropy_share * np.log(now.shape[1]), after, values
 
 
 def drawn(group, obs, noise):

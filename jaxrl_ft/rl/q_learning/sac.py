@@ -38,7 +38,7 @@ class SAC(OffPolicy):
     """environments stepped side by side"""
     num_steps: int = 8
     """steps of each environment between updates"""
-    gradient_steps: int = 16
+    gradient_steps: int = 32
     """gradient steps in each update"""
     batch_size: int = 64
     """rows of a gradient step"""
@@ -63,7 +63,7 @@ class SAC(OffPolicy):
     target_entropy: float | None = None
     """entropy that the temperature holds, in nats; by default minus the number of continuous actions, measured in
     bounds from -1 to 1, or a share `entropy_share` of the highest that discrete ones have"""
-    entropy_share: float = 0.5
+    entropy_share: float = 0.2
     """that share"""
     prioritized: bool = False
     """draw rows in proportion to a power of their error instead of uniformly"""
