@@ -85,19 +85,21 @@ def _log(line: str) -> None:
 def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, ending: Ending) -> None:
     from jaxrl_ft.commands import output, search_run, sweep_output
     from jaxrl_ft.commands.progress import Compilation
+    from jaxrl_ft.core import bundle
+    from jaxrl_ft.core.files import claimed
     from jaxrl_ft.store import checkpoints, run_directory
     from jaxrl_ft.sweeps import directory
 
     # On workers a run's error is a BatchError; a ValueError there is a worker that differs from this process.
     running = ending.running if workers is None else nullcontext
     place = run_directory.create(settings.out, run_directory.SWEEP)
-    with run_directory.claimed(place) as out, Compilation().listening() as compilation:
+    with claimed(place) as out, Compilation().listening() as compilation:
         directory.write_plan(out, settings.plan())
         facts, allow = _facts(workers), settings.flags.allow_changes
         directory.check_conditions(out, facts, allow)
         output.write_config(settings)
         agents = _agents(settings, workers, running)
-        facts["agents"] = directory.digest(checkpoints.parts(agents)[0])
+        facts["agents"] = bundle.arrays_digest(checkpoints.parts(agents)[0])
         directory.check_conditions(out, facts, allow)
         search = _search(settings, agents, workers)
         with running():

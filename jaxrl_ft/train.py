@@ -35,10 +35,11 @@ def _command(argv: Sequence[str] | None, ending: Ending) -> None:
     began = time.monotonic()
     from jaxrl_ft.commands.output import remove_results
     from jaxrl_ft.commands.settings import resolve
+    from jaxrl_ft.core.files import claimed
     from jaxrl_ft.store import run_directory
 
     settings = resolve(argv)
-    with run_directory.claimed(run_directory.create(settings.out, run_directory.TRAIN)) as out:
+    with claimed(run_directory.create(settings.out, run_directory.TRAIN)) as out:
         remove_results(out)
         ending.hint, ending.checked = (lambda: "; nothing was finished"), True
         run(settings, began, ending)

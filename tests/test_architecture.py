@@ -52,7 +52,7 @@ SHOWN_FAILING = {
         ("analysis/a.py", "def f():\n    import jax.numpy"),
         ("analysis/a.py", "from flax import struct"),
         ("__init__.py", "import jax"),
-        ("store/bundle.py", "if True:\n    import jax"),
+        ("core/bundle.py", "if True:\n    import jax"),
         ("analysis/a.py", "if TYPE_CHECKING:\n    import jax"),
         ("analysis/a.py", "from jaxrl_ft.core.deep import c"),
         ("__init__.py", "from jaxrl_ft.core import deep"),
@@ -189,7 +189,7 @@ def test_tests_and_experiments_are_short_too(rule):
         "from jaxrl_ft.training import loop\nloop._answer()",
         "import jaxrl_ft as ft\nft.METHODS._rows.pop('x')",
         "def test_it(agents, monkeypatch):\n    monkeypatch.setattr(agents, '_params', 1)",
-        "from jaxrl_ft.store.bundle import _encode",
+        "from jaxrl_ft.core.bundle import _encode",
         "def test_it(agents):\n    assert agents.task._simulator",
     ],
 )

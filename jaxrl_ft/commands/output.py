@@ -23,8 +23,8 @@ from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.text_tables import WIDTH
 from jaxrl_ft.commands.command_line import CONFIG
 from jaxrl_ft.commands.shared_settings import SharedSettings
-from jaxrl_ft.core import machine
-from jaxrl_ft.store import bundle, checkpoints, run_directory
+from jaxrl_ft.core import bundle, machine
+from jaxrl_ft.store import checkpoints, run_directory
 from jaxrl_ft.sweeps.results import Comparison
 from jaxrl_ft.training.agents import Agents
 

@@ -15,10 +15,11 @@ from jaxrl_ft.commands import measurements, output
 from jaxrl_ft.commands.output import SavedAgents
 from jaxrl_ft.commands.shared_settings import with_seed
 from jaxrl_ft.commands.sweep_settings import SweepSettings
+from jaxrl_ft.core import bundle
 from jaxrl_ft.core.curves import together
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.shifts import SHIFTS
-from jaxrl_ft.store import bundle, checkpoints, run_directory
+from jaxrl_ft.store import checkpoints, run_directory
 from jaxrl_ft.sweeps import directory
 from jaxrl_ft.sweeps.cluster import Cluster
 from jaxrl_ft.sweeps.compare import Finished, Study

@@ -9,10 +9,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import filelock
 import numpy as np
 
+LOCK = "lock"
 Json: TypeAlias = Any
 """Content of a JSON file: numbers, text, booleans, None, and lists and dicts of these."""
+
+
+@contextmanager
+def claimed(directory: Path, field: str = "out") -> Iterator[Path]:
+    """The directory, for as long as the context lasts in this process alone; it must exist.
+
+    Args:
+        directory: to claim; the file `lock` in it stays behind.
+        field: what the user calls it.
+
+    Raises:
+        ValueError: another process has it.
+    """
+    lock = filelock.FileLock(directory / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise ValueError(f"{field}: {str(directory)!r} is in use by another process") from error
+    try:
+        yield directory
+    finally:
+        lock.release()
 
 
 @contextmanager

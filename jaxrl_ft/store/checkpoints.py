@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
+from jaxrl_ft.core.bundle import read_bundle, write_bundle
 from jaxrl_ft.core.config import from_json, to_json
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.policy import Network
@@ -23,7 +24,6 @@ from jaxrl_ft.methods.method import Method
 from jaxrl_ft.nets import parts as networks
 from jaxrl_ft.rl import catalogue as _algorithms  # noqa: F401 (makes every algorithm's config known)
 from jaxrl_ft.rl.algorithm import Algorithm
-from jaxrl_ft.store.bundle import read_bundle, write_bundle
 from jaxrl_ft.training.agents import Agents, check_is_agents
 
 _KIND = "agents"

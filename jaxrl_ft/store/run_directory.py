@@ -5,16 +5,14 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
-import filelock
 import numpy as np
 
 from jaxrl_ft.core.files import Json, write_text
 
-MARKER, LOCK = "jaxrl_ft_run.json", "lock"
+MARKER = "jaxrl_ft_run.json"
 FORMAT = "jaxrl_ft_run"
 TRAIN, SWEEP = "train", "sweep"
 """The commands that write a directory; each goes on in, or replaces, its own alone."""
@@ -81,24 +79,6 @@ def create(path: str | Path, command: str = "") -> Path:
     except OSError as error:
         raise _refusal(directory, error.strerror or type(error).__name__) from error
     return directory
-
-
-@contextmanager
-def claimed(directory: Path) -> Iterator[Path]:
-    """The directory, for as long as the context lasts in this process alone; it must exist.
-
-    Raises:
-        ValueError: another process has it.
-    """
-    lock = filelock.FileLock(directory / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise ValueError(f"out: {str(directory)!r} is in use by another process") from error
-    try:
-        yield directory
-    finally:
-        lock.release()
 
 
 def write_json(path: str | Path, value: Json) -> None:

@@ -1,18 +1,14 @@
 """Files of a running sweep: its plan, what it runs with, and one for each finished cell and trial; all are sealed."""
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
-
 from jaxrl_ft.core import machine
 from jaxrl_ft.core.files import Json
-from jaxrl_ft.core.types import Leaf
+from jaxrl_ft.core.json_files import read_sealed, write_sealed
 from jaxrl_ft.store import run_directory
-from jaxrl_ft.store.json_files import read_sealed, write_sealed
 from jaxrl_ft.sweeps.proposals import Proposal, Trial
 
 PLAN, CONDITIONS, CELLS = "plan.json", "conditions.json", "cells"
@@ -85,16 +81,6 @@ def mixed(cells: Iterable[Mapping[str, Json]]) -> list[str]:
             shares = " and ".join(f"{value} ({count} cells)" for value, count in counts.items())
             sentences.append(f"The cells were not made under the same conditions; {name}: {shares}.")
     return sentences
-
-
-def digest(tree_of_arrays: Mapping[str, Leaf]) -> str:
-    """The SHA-256 of arrays by name: equal for equal names, shapes, types and bits alone."""
-    found = hashlib.sha256()
-    for name in sorted(tree_of_arrays):
-        leaf = np.ascontiguousarray(tree_of_arrays[name])
-        found.update(f"{name} {leaf.shape} {leaf.dtype} ".encode())
-        found.update(leaf.tobytes())
-    return found.hexdigest()
 
 
 def write_cell(path: Path, number: int, cell: Mapping[str, Json]) -> None:

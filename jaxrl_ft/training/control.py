@@ -45,6 +45,17 @@ class Controller:
         self._sums = np.zeros((2, num_members))
         self._times_acted = 0
 
+    @property
+    def measured(self) -> dict[str, np.ndarray]:
+        """All that was measured so far, for `go_on`."""
+        acted = np.array(self._times_acted)
+        return {"scores": self.scores, "left_out": self.left_out, "sums": self._sums, "times_acted": acted}
+
+    def go_on(self, measured: dict[str, np.ndarray]) -> None:
+        """Go on from what another controller of the same training had `measured`."""
+        self.scores, self.left_out, self._sums = (measured[name] for name in ("scores", "left_out", "sums"))
+        self._times_acted = int(measured["times_acted"])
+
     def record(self, sums: dict[str, np.ndarray]) -> None:
         """Add the summed metrics of some updates; an empty dict adds none."""
         if sums:

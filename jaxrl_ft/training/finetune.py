@@ -1,7 +1,9 @@
 """Pretraining and fine-tuning: the same call with other arguments."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -25,6 +27,9 @@ from jaxrl_ft.training.initial_state import Start, fresh_policy
 from jaxrl_ft.training.loop import Callback, Result
 from jaxrl_ft.training.preparation.prepare import Prepared, networks, prepare
 from jaxrl_ft.training.report import pretraining, transfer, untouched
+from jaxrl_ft.training.resume import checkpoint as resume
+from jaxrl_ft.training.resume.checkpoint import EVERY, Checkpoint
+from jaxrl_ft.training.resume.held import identity
 from jaxrl_ft.training.spec import Budget, Spec, finetune_spec, pretraining_spec
 
 
@@ -42,6 +47,8 @@ def pretrain(
     eval_episodes: int = 16,
     stop_at: float | None = None,
     keep: str = "last",
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = EVERY,
     callback: Callback | None = None,
 ) -> Agents:
     """Train agents from random parameters on a task, one for each of `seeds` seeds.
@@ -64,6 +71,10 @@ def pretrain(
             the moment best; without it all steps are taken.
         keep: `last`, or `best` for the evaluated policy with the highest mean greedy return, the first of equals. That
             return is then too high on average, as the best of several; `ft.evaluate` plays fresh episodes.
+        checkpoint: a directory to write checkpoints to. A call with equal arguments goes on from the newest one there,
+            and ends with the bits of a call that was never interrupted; another call, other versions and other devices
+            are refused.
+        checkpoint_every: seconds between two checkpoints.
         callback: called with a `Progress` after compilation and after every chunk of updates.
 
     Raises:
@@ -71,14 +82,21 @@ def pretrain(
     """
     checks.callback(callback)
     check_config(algo, "algo")
+    resume.check(checkpoint, checkpoint_every)
     budget = Budget(steps, seed, num_evals, eval_episodes, stop_at, keep)
     chosen = algo.usual_network() if network is None else network
     spec = pretraining_spec(source, algo, chosen, optimizer, seeds, budget, until)
     devices.check_memory(spec.num_runs, spec.stored_bytes)
-    start = _fresh(spec, source)
-    result = loop.train(spec, start, callback)
+    with _opened(checkpoint, checkpoint_every, spec) as saved:
+        start = _fresh(spec, source)
+        result = loop.train(spec, start, callback, saved)
     earlier = np.zeros(seeds, np.int64)
     return _agents(spec, start, result, source, earlier, 0, pretraining(spec, result, until))
+
+
+def _opened(path: str | Path | None, every: float, spec: Spec) -> AbstractContextManager[Checkpoint | None]:
+    """The checkpoint of a call, if it has one."""
+    return nullcontext() if path is None else resume.opened(path, every, identity(spec))
 
 
 def untrained(spec: Spec) -> Agents:
@@ -135,6 +153,8 @@ def finetune(
     eval_episodes: int = 16,
     stop_at: float | None = None,
     keep: str = "last",
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = EVERY,
     callback: Callback | None = None,
 ) -> Agents:
     """The agents after fine-tuning on a target task; the given agents are untouched.
@@ -151,30 +171,38 @@ def finetune(
         eval_episodes: as in `pretrain`.
         stop_at: as in `pretrain`, on the target.
         keep: as in `pretrain`; the untouched agents that act while a method looks cannot be kept.
+        checkpoint: as in `pretrain`. What a method does before the first update, such as looking and training in a
+            model, is done again.
+        checkpoint_every: as in `pretrain`.
         callback: as in `pretrain`.
 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     checks.callback(callback)
+    resume.check(checkpoint, checkpoint_every)
     budget = Budget(steps, seed, num_evals, eval_episodes, stop_at, keep)
     spec = finetune_spec(agents, target, resolve_method(method), budget)
     devices.check_memory(spec.num_runs, spec.stored_bytes)
-    return finetune_together([spec], callback=callback)[0]
+    with _opened(checkpoint, checkpoint_every, spec) as saved:
+        return finetune_together([spec], callback=callback, checkpoint=saved)[0]
 
 
-def finetune_together(specs: Sequence[Spec], width: int = 0, callback: Callback | None = None) -> list[Agents]:
+def finetune_together(
+    specs: Sequence[Spec], width: int = 0, callback: Callback | None = None, checkpoint: Checkpoint | None = None
+) -> list[Agents]:
     """Return the agents of every fine-tune, as `finetune` would, trained side by side.
 
     Args:
         specs: of one `sweeps.structure`, or one by itself.
         width: the program's number of runs, if it is to be larger than theirs.
         callback: as in `finetune`, of all together.
+        checkpoint: of this training, to go on from and to write.
     """
     if not specs[0].trains:
         return [_untouched(spec) for spec in specs]
     prepared = [prepare(spec) for spec in specs]
-    results = loop.train_together([(one.spec, one.start) for one in prepared], width, callback)
+    results = loop.train_together([(one.spec, one.start) for one in prepared], width, callback, checkpoint)
     return [_tuned(one, result) for one, result in zip(prepared, results)]
 
 

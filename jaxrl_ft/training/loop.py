@@ -23,6 +23,8 @@ from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
 from jaxrl_ft.training.initial_state import Start, begin, given, member_seeds, tasks_of
 from jaxrl_ft.training.keys import Seeds, seeds_of
 from jaxrl_ft.training.per_run import forget_when_many, per_run
+from jaxrl_ft.training.resume.checkpoint import Checkpoint
+from jaxrl_ft.training.resume.saving import Place, Saving
 from jaxrl_ft.training.spec import Spec
 from jaxrl_ft.training.stretch import Pace, Sums, advance
 from jaxrl_ft.training.update import Run, State
@@ -78,24 +80,28 @@ def evaluation_updates(num_updates: int, num_evals: int) -> np.ndarray:
     return np.round(np.linspace(0, num_updates, min(num_evals, num_updates + 1))).astype(int)
 
 
-def train(spec: Spec, start: Start, callback: Callback | None = None) -> Result:
+def train(spec: Spec, start: Start, callback: Callback | None = None, checkpoint: Checkpoint | None = None) -> Result:
     """What training every run of a group from its base leaves; it is evaluated on the way.
 
     Args:
         spec: what the runs share.
         start: where they start.
         callback: called before compilation and after every stretch of updates.
+        checkpoint: to go on from and to write.
     """
-    return train_together([(spec, start)], callback=callback)[0]
+    return train_together([(spec, start)], callback=callback, checkpoint=checkpoint)[0]
 
 
-def train_together(jobs: Sequence[Job], width: int = 0, callback: Callback | None = None) -> list[Result]:
+def train_together(
+    jobs: Sequence[Job], width: int = 0, callback: Callback | None = None, checkpoint: Checkpoint | None = None
+) -> list[Result]:
     """The results of groups of one `sweeps.structure`, trained side by side; a group without one comes by itself.
 
     Args:
         jobs: what the runs of each group share, and where they start.
         width: the program's number of runs; filled up with repeated ones, whose results are dropped.
         callback: as in `train`, of all groups together.
+        checkpoint: as in `train`.
     """
     spec, start = jobs[0]
     forget_when_many()
@@ -106,27 +112,35 @@ def train_together(jobs: Sequence[Job], width: int = 0, callback: Callback | Non
     evaluations = evaluation_updates(spec.num_updates, spec.num_evals)
     # A copy, for the state is given away to the first update.
     first = jax.tree.map(np.array, jax.device_get(state.delta))
-    curves, before, paid, pace = Curves([job for job, _ in jobs], len(evaluations)), 0, start.probe_steps, Pace()
-    if paid and start.base is not None:
+    curves, pace = Curves([job for job, _ in jobs], len(evaluations)), Pace()
+    saving = Saving(checkpoint, controller, curves)
+    place, sums = Place(-1, 0, start.probe_steps), Sums()
+    if saving.resumes:
+        chosen = answer_of(spec, start, answer, controller.scores)
+        run, state, place, sums = saving.read(run, state, _snapshot(jobs, chosen, state, controller.left_out))
+    elif place.paid and start.base is not None:
         untouched = _filled(tree.concatenate([start.base for _, start in jobs]), width)
         curves.begin(_mean_return(spec, untouched, where, 0))
-    for point in sorted({*evaluations.tolist(), *controller.points, spec.num_updates}):
-        sums: Sums = {}
-        if point > before:
-            state, answer, sums = advance(world, run, state, before, point, pace)
+    points = sorted({*evaluations.tolist(), *controller.points, spec.num_updates})
+    for point in (point for point in points if point > place.finished):
+        if point > place.at:
+            save = partial(saving.write, run, place)
+            state, answer, sums = advance(world, run, state, place.at, point, pace, sums, save)
         controller.record(sums)
         chosen = answer_of(spec, start, answer, controller.scores)
         now = partial(_snapshot, jobs, chosen, state, controller.left_out)
         if point in evaluations:
-            spent = paid + point * spec.env_steps_per_update
+            spent = place.paid + point * spec.env_steps_per_update
             curves.add(_mean_return(spec, chosen, where, point), spent, point, now)
-        _report(callback, jobs, "training", point, point - before, sums)
+        _report(callback, jobs, "training", point, point - max(place.finished, 0), sums)
         if curves.stopped.all():
             break
         if point in controller.points:
             run, state = _act(spec, start, controller, world, run, state, answer)
-            paid += spec.method.control.spent() // (spec.method.control.stretches - 1)
-        before = point
+            place = place._replace(paid=place.paid + spec.method.control.spent() // (spec.method.control.stretches - 1))
+        place, sums = place._replace(finished=point, at=point), {}
+        if point < points[-1]:
+            saving.write(run, place, state, point, sums)
     return _results(jobs, first, curves, now())
 
 

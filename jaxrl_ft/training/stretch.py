@@ -1,6 +1,7 @@
 """Stretches of updates: one compiled program runs any number of them, so that the host and the devices meet rarely."""
 
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,14 @@ class Pace:
 
 
 def advance(
-    world: World, run: Run, state: State, start: int, stop: int, pace: Pace | None = None
+    world: World,
+    run: Run,
+    state: State,
+    start: int,
+    stop: int,
+    pace: Pace | None = None,
+    sums: Sums | None = None,
+    after: Callable[[State, int, Sums], None] | None = None,
 ) -> tuple[State, Policy, Sums]:
     """Updates start, ..., stop - 1 of every run, at least one.
 
@@ -78,13 +86,16 @@ def advance(
         start: number of the first update.
         stop: number after the last one.
         pace: of a training that goes on; the sizes of calls change no bit of the results.
+        sums: of the metrics over updates before these, to add to.
+        after: called after every call but the last with the state, which it must not keep, the number of updates done,
+            and the sums.
 
     Returns:
         state: after the last of them.
         answer: the policy to evaluate.
         sums: of the metrics over the updates.
     """
-    pace, sums = pace or Pace(), Sums()
+    pace, sums = pace or Pace(), dict(sums or {})
     while start < stop:
         last, began = min(start + pace.updates, stop), time.perf_counter()
         state, answer, metrics = stretch.placed(world, run, state, np.int32(start), np.int32(last))
@@ -94,4 +105,6 @@ def advance(
             sums[name] = np.cumsum(np.column_stack([before, values[:, : last - start]]), axis=1)[:, -1]
         pace.took(last - start, time.perf_counter() - began)
         start = last
+        if after is not None and start < stop:
+            after(state, start, sums)
     return state, answer, sums

@@ -3,13 +3,14 @@
 import jaxrl_ft as ft
 from jaxrl_ft import train
 from jaxrl_ft.commands import output
+from jaxrl_ft.core.files import claimed
 from jaxrl_ft.store import run_directory
 
 
 def test_a_directory_of_a_sweep_or_of_a_run_that_goes_on_is_refused(tmp_path, capsys, nothing_runs):
     run_directory.create(tmp_path / "sweep", run_directory.SWEEP)
     run_directory.create(tmp_path / "busy", run_directory.TRAIN)
-    with run_directory.claimed(tmp_path / "busy"):
+    with claimed(tmp_path / "busy"):
         for name, why in (("sweep", "a run of 'sweep', and this is 'train'"), ("busy", "in use by another process")):
             assert train.main(["--out", str(tmp_path / name)]) == 2
             err = capsys.readouterr().err

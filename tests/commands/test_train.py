@@ -20,8 +20,8 @@ from jaxrl_ft import train
 from jaxrl_ft.analysis.report.text_tables import BRIEF, TABLES, WIDTH
 from jaxrl_ft.analysis.statistics.transfer import area_under_curve
 from jaxrl_ft.commands.settings import resolve
+from jaxrl_ft.core import bundle
 from jaxrl_ft.core.config import from_json
-from jaxrl_ft.store import bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 RECOMMENDED = ft.RECOMMENDED

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.algorithms import SMALL
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
@@ -15,17 +16,6 @@ from jaxrl_ft.rl.algorithm import Algorithm
 from jaxrl_ft.training.finetune import untrained
 from jaxrl_ft.training.spec import Budget, finetune_spec, pretraining_spec
 
-SMALL = {
-    "ppo": {"num_envs": 4, "num_steps": 16, "num_epochs": 2, "num_minibatches": 2},
-    "a2c": {"num_envs": 4, "num_steps": 16},
-    "reinforce": {"num_envs": 2},
-    "dqn": {"num_envs": 4, "num_steps": 16, "gradient_steps": 4, "batch_size": 16, "replay_size": 512,
-            "learning_starts": 64},
-    "sac": {"num_envs": 4, "num_steps": 16, "gradient_steps": 4, "batch_size": 16, "replay_size": 512,
-            "learning_starts": 64},
-    "pqn": {"num_envs": 4, "num_steps": 16, "num_minibatches": 2},
-}  # fmt: skip
-"""Fields with which each algorithm is quick."""
 ALGOS = [name for name in ft.ALGOS if name != "ppo"]
 QUICK = ["full", "lora"]
 """One row by default of each algorithm, the others in the slow tests; PPO has tests of its own."""

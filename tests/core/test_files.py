@@ -1,10 +1,13 @@
 """Tables as files: every column, every digit, and nothing that is no cell."""
 
 import csv
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from jaxrl_ft.core import files
 from jaxrl_ft.core.files import write_csv
 
 
@@ -29,3 +32,15 @@ def test_csv_refuses_what_is_no_cell(tmp_path):
         write_csv(tmp_path / "a.csv", [{"a": [1]}])
     write_csv(tmp_path / "a.csv", [])
     assert (tmp_path / "a.csv").read_text() == ""
+
+
+def test_one_process_at_a_time(tmp_path):
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom jaxrl_ft.core import files\n"
+        "try:\n    with files.claimed(Path(sys.argv[1])):\n        print('claimed')\n"
+        "except ValueError as error:\n    print(error)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with files.claimed(tmp_path):
+        assert "is in use by another process" in subprocess.run(command, capture_output=True, text=True).stdout
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "claimed\n"

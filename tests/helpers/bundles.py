@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxrl_ft.store import bundle
+from jaxrl_ft.core import bundle
 
 NAMES = (bundle.ARRAYS, bundle.MANIFEST, bundle.METADATA)
 

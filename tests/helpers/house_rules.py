@@ -13,7 +13,7 @@ RANKS = {"core": 0, "envs": 1, "nets": 1, "analysis": 1, "rl": 2, "methods": 2, 
          "advice": 6, "commands": 7}  # fmt: skip
 DOORS = {"gymnax": "envs", "flax": "nets", "optax": "methods", "optuna": "sweeps", "ray": "sweeps"}
 ARRAYS_ON_DEVICES = {"jax", "jaxlib", "flax", "optax", "chex", "gymnax", "orbax"}
-WITHOUT_JAX = ("jaxrl_ft", "jaxrl_ft.store.bundle", "jaxrl_ft.store.run_directory")
+WITHOUT_JAX = ("jaxrl_ft", "jaxrl_ft.core.bundle", "jaxrl_ft.store.run_directory")
 EXECUTABLE_FORMATS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torch"}
 PHYSICS = {"gravity", "masscart", "masspole", "total_mass", "length", "polemass_length", "force_mag", "tau",
            "theta_threshold_radians", "x_threshold", "max_steps_in_episode"}  # fmt: skip

@@ -13,8 +13,8 @@ import pytest
 from helpers.bundles import forge
 
 import jaxrl_ft as ft
+from jaxrl_ft.core.bundle import METADATA, write_bundle
 from jaxrl_ft.core.config import from_json, to_json
-from jaxrl_ft.store.bundle import METADATA, write_bundle
 
 FIELDS = [field.name for field in dataclasses.fields(ft.Agents)]
 CONFIGS = ("algo", "network", "method", "source", "task")
@@ -197,7 +197,7 @@ def shortened(arrays, name, num=3):
 
 def rewritten(agents, path, change):
     """A bundle whose checks pass, but whose contents were changed by `change(arrays, metadata)`."""
-    from jaxrl_ft.store.bundle import read_bundle
+    from jaxrl_ft.core.bundle import read_bundle
 
     ft.save(agents, path / "good")
     arrays, metadata = read_bundle(path / "good")

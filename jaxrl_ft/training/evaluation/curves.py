@@ -1,6 +1,6 @@
 """Learning curves while they are made: which runs have stopped, and which policy of each run is kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,9 @@ from jaxrl_ft.training.spec import Spec
 
 IN_A_ROW = 2
 """Evaluations in a row that must reach `stop_at` before a run stops."""
+
+
+_ARRAYS = ("stopped", "updates", "kept_steps", "_row", "_highest")
 
 
 class Snapshot(NamedTuple):
@@ -69,6 +72,31 @@ class Curves:
         self._highest = np.full(num, -np.inf)
         self._at_stop: Snapshot | None = None
         self._at_best: Snapshot | None = None
+
+    @property
+    def made(self) -> dict[str, PyTree]:
+        """All that is known so far, for `go_on`; a snapshot that there is none of is left out."""
+        columns = [np.zeros((0, len(self.stopped)), kind) for kind in (float, np.int64)]
+        rows = [np.stack(found) if found else none for found, none in zip((self._returns, self._steps), columns)]
+        plain = [getattr(self, name) for name in _ARRAYS]
+        known = dict(zip(("returns", "steps", *_ARRAYS), (*rows, *plain))) | {"num_evals": np.array(self._num_evals)}
+        return known | {name: now for name, now in self._snapshots.items() if now is not None}
+
+    @property
+    def _snapshots(self) -> dict[str, Snapshot | None]:
+        return {"at_stop": self._at_stop, "at_best": self._at_best}
+
+    def like(self, names: Collection[str], now: Snapshot) -> dict[str, PyTree]:
+        """What `made` looks like where it has these snapshots, which look like this one."""
+        return self.made | {name: now for name in self._snapshots if name in names}
+
+    def go_on(self, made: dict[str, PyTree]) -> None:
+        """Go on from what another object of the same training had `made`."""
+        self._returns, self._steps = list(made["returns"]), list(made["steps"])
+        for name in _ARRAYS:
+            setattr(self, name, made[name])
+        self._num_evals = int(made["num_evals"])
+        self._at_stop, self._at_best = (made.get(name) for name in self._snapshots)
 
     def begin(self, returns: np.ndarray) -> None:
         """Add the return of the untouched policies, at step 0; it neither counts for a stop nor can be kept."""

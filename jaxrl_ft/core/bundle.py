@@ -6,6 +6,7 @@ libraries that wrote it, and a SHA-256 of itself. Equal content gives equal byte
 """
 
 import errno
+import hashlib
 import importlib.metadata
 import math
 import os
@@ -17,7 +18,7 @@ import numpy as np
 import safetensors.numpy
 
 from jaxrl_ft.core.files import Json, sync_directory
-from jaxrl_ft.store.json_files import digest, encoded, parse_json, read_regular, regular_size
+from jaxrl_ft.core.json_files import digest, encoded, parse_json, read_regular, regular_size
 
 FORMAT = "jaxrl_ft_bundle"
 VERSION = 2
@@ -83,6 +84,16 @@ def read_bundle(path: str | Path) -> tuple[Arrays, dict[str, Json]]:
     contents = {name: _read_checked(directory / name, manifest["files"][name]) for name in (ARRAYS, METADATA)}
     arrays = _parse_arrays(directory / ARRAYS, contents[ARRAYS], manifest["arrays"])
     return arrays, parse_json(directory / METADATA, contents[METADATA])
+
+
+def arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of arrays by name: equal for equal names, shapes, types and bits alone."""
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        leaf = np.ascontiguousarray(arrays[name])
+        found.update(f"{name} {leaf.shape} {leaf.dtype} ".encode())
+        found.update(leaf.tobytes())
+    return found.hexdigest()
 
 
 def _storable(arrays: Mapping[str, np.ndarray]) -> Arrays:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jaxrl_ft.store import json_files
+from jaxrl_ft.core import json_files
 
 CONTENT = {"text": 'é "\n', "numbers": [1, -2.5, 5e-324, 2**70], "none": None, "deep": {"a": {}}}
 

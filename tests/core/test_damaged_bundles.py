@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 from helpers.bundles import NAMES, forge, refuses, small
 
-from jaxrl_ft.store import bundle, json_files
+from jaxrl_ft.core import bundle, json_files
 
 
 def test_300_random_bit_flips_are_all_seen(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.bundles import NAMES, small
 
-from jaxrl_ft.store import bundle
+from jaxrl_ft.core import bundle
 
 KINDS = ("bool", "int8", "uint8", "int16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64")
 
@@ -150,7 +150,7 @@ def test_a_failing_rename_puts_the_old_bundle_back(tmp_path, monkeypatch):
 
 
 def test_reading_and_writing_need_no_jax_and_no_pickle():
-    code = "import sys, jaxrl_ft.store.bundle, jaxrl_ft.store.run_directory; print('jax' in sys.modules)"
+    code = "import sys, jaxrl_ft.core.bundle, jaxrl_ft.store.run_directory; print('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
@@ -168,3 +168,16 @@ def test_of_two_savers_on_one_path_the_last_one_stays_and_both_return(tmp_path, 
     bundle.write_bundle(path, {"new": np.ones(2)}, {})
     assert not others and set(bundle.read_bundle(path)[0]) == {"new"}
     assert sorted(os.listdir(tmp_path)) == ["b"]
+
+
+def test_a_digest_is_of_names_shapes_types_and_bits():
+    arrays = {"a": np.arange(4.0), "b": np.ones((2, 2), np.float32)}
+    same = {"b": arrays["b"].copy(), "a": arrays["a"].copy()}
+    assert bundle.arrays_digest(arrays) == bundle.arrays_digest(same)
+    others = [
+        {**arrays, "a": arrays["a"].reshape(2, 2)},
+        {**arrays, "a": arrays["a"].astype(np.float32)},
+        {**arrays, "a": -arrays["a"]},
+        {"c": arrays["a"], "b": arrays["b"]},
+    ]
+    assert len({bundle.arrays_digest(one) for one in [arrays, *others]}) == 5

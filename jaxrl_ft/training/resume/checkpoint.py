@@ -1,0 +1,126 @@
+"""Checkpoints of one training in a directory of bundles: the newest whole one is where a call goes on.
+
+A checkpoint is a folder named by the updates done. The last two are kept, so that one that is damaged leaves another.
+"""
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from jaxrl_ft.core import checks
+from jaxrl_ft.core.bundle import Arrays, read_bundle, remove_bundle, write_bundle
+from jaxrl_ft.core.files import Json, claimed
+
+KEPT = 2
+"""Checkpoints that are kept, the newest ones."""
+EVERY = 10.0
+"""Seconds between two checkpoints by default."""
+_KIND = "training"
+
+
+class Checkpoint:
+    """Where a training writes how far it is.
+
+    Args:
+        path: of a directory that exists.
+        every: seconds between two checkpoints.
+        identity: all that decides the numbers of the training, as JSON.
+    """
+
+    def __init__(self, path: Path, every: float, identity: Mapping[str, Json]) -> None:
+        self._path, self._every, self._identity = path, every, dict(identity)
+        self._last = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether the last checkpoint, or the start, is long enough ago."""
+        return time.monotonic() - self._last >= self._every
+
+    def write(self, arrays: Mapping[str, np.ndarray], position: Mapping[str, int]) -> None:
+        """Write a checkpoint, and remove those before the last one.
+
+        Args:
+            arrays: all that the rest of the training reads, by name.
+            position: where it is; `at` is the number of updates done.
+        """
+        metadata = {"kind": _KIND, "identity": self._identity, "position": dict(position)}
+        write_bundle(self._path / f"{position['at']:010d}", arrays, metadata)
+        for old in self._folders()[KEPT:]:
+            remove_bundle(old)
+        self._last = time.monotonic()
+
+    def newest(self) -> tuple[Arrays, dict[str, int]] | None:
+        """The arrays and the position of the newest checkpoint that is whole; None where there is none.
+
+        Raises:
+            ValueError: it is of another training; the first part that differs is named.
+        """
+        for folder in self._folders():
+            try:
+                arrays, metadata = read_bundle(folder)
+            except ValueError as error:
+                warnings.warn(f"checkpoint: {error}; an earlier one is taken, if there is one", stacklevel=2)
+                continue
+            if metadata.get("kind") != _KIND:
+                raise ValueError(f"checkpoint: {str(folder)!r} holds {metadata.get('kind')!r}, not a training")
+            differs = _difference(metadata["identity"], self._identity)
+            if differs:
+                raise ValueError(
+                    f"checkpoint: {str(self._path)!r} is of another training, which differs in {differs}; give "
+                    "another path"
+                )
+            return arrays, metadata["position"]
+        return None
+
+    def _folders(self) -> list[Path]:
+        """The folders of checkpoints, the newest first."""
+        return sorted(self._path.glob("[0-9]*"), reverse=True)
+
+
+@contextmanager
+def opened(path: str | Path, every: float, identity: Mapping[str, Json]) -> Iterator[Checkpoint]:
+    """The checkpoint of a call for as long as the context lasts, in this process alone.
+
+    Args:
+        path: the directory, which is made where it is not there.
+        every: as in `Checkpoint`.
+        identity: as in `Checkpoint`.
+
+    Raises:
+        ValueError: it is not a directory, cannot be made, or is in use by another process.
+    """
+    directory = Path(path)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"checkpoint: {str(path)!r} cannot be used: {error.strerror}") from error
+    with claimed(directory, "checkpoint"):
+        yield Checkpoint(directory, every, identity)
+
+
+def check(path: object, every: object) -> None:
+    """Refuse a checkpoint that is no path, and an interval that is no number of seconds.
+
+    Raises:
+        ValueError: one of them is.
+    """
+    if path is not None:
+        checks.kind("checkpoint", path, (str, Path), "the path of a directory, or None")
+        if not str(path):
+            raise ValueError("checkpoint: '' is not allowed; it must be the path of a directory, or None")
+    checks.number("checkpoint_every", every, 0.0, 1e9, "s")
+
+
+def _difference(theirs: Json, ours: Json, name: str = "") -> str:
+    """The dotted name of the first part that differs, with both values; empty where none does."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for key in dict.fromkeys([*ours, *theirs]):
+            found = _difference(theirs.get(key), ours.get(key), f"{name}.{key}".lstrip("."))
+            if found:
+                return found
+        return ""
+    return "" if theirs == ours else f"{name} ({checks.shown(theirs)} there, {checks.shown(ours)} here)"

@@ -1,0 +1,82 @@
+"""Laws of a checkpoint's directory: the newest whole one is taken, of the same training alone, by one process."""
+
+import numpy as np
+import pytest
+
+import jaxrl_ft as ft
+from jaxrl_ft.training.resume.checkpoint import KEPT, Checkpoint, opened
+
+IDENTITY = {"algo": {"gamma": 0.99}, "seed": 0, "versions": {"jax": "1"}}
+
+
+def written(path, numbers, identity=IDENTITY):
+    path.mkdir(exist_ok=True)
+    checkpoint = Checkpoint(path, 0.0, identity)
+    for at in numbers:
+        checkpoint.write({"x": np.full(3, at)}, {"at": at, "finished": at - 1, "paid": 0})
+    return checkpoint
+
+
+def test_the_newest_comes_back_and_few_are_kept(tmp_path):
+    checkpoint = written(tmp_path / "c", [9, 10, 100])
+    arrays, position = checkpoint.newest()
+    assert arrays["x"].tolist() == [100] * 3 and position == {"at": 100, "finished": 99, "paid": 0}
+    assert len(list((tmp_path / "c").iterdir())) == KEPT
+    assert Checkpoint(tmp_path, 0.0, IDENTITY).newest() is None
+
+
+def test_of_a_damaged_one_the_one_before_is_taken_and_it_is_named(tmp_path):
+    checkpoint = written(tmp_path / "c", [1, 2])
+    newest = max((tmp_path / "c").iterdir())
+    data = bytearray((newest / "arrays.safetensors").read_bytes())
+    data[-1] ^= 1
+    (newest / "arrays.safetensors").write_bytes(data)
+    with pytest.warns(UserWarning, match="0000000002.*is damaged"):
+        assert checkpoint.newest()[1]["at"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"algo": {"gamma": 0.9}}, r"algo\.gamma \(0\.99 there, 0\.9 here\)"),
+        ({"seed": 1}, "seed"),
+        ({"versions": {"jax": "2"}}, r"versions\.jax"),
+        ({"new": 1}, "new"),
+    ],
+)
+def test_another_training_is_refused_by_what_differs(change, name, tmp_path):
+    written(tmp_path / "c", [1])
+    with pytest.raises(ValueError, match=f"is of another training, which differs in {name}"):
+        Checkpoint(tmp_path / "c", 0.0, IDENTITY | change).newest()
+
+
+def test_it_is_due_after_its_seconds(tmp_path):
+    assert written(tmp_path / "a", []).due
+    assert not Checkpoint(tmp_path, 1e6, IDENTITY).due
+
+
+def test_one_process_at_a_time(tmp_path):
+    first, second = (opened(tmp_path / "c", 0.0, IDENTITY) for _ in range(2))
+    with first, pytest.raises(ValueError, match=r"checkpoint: .* in use by another"), second:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"checkpoint": 3}, "checkpoint: 3 is not allowed"),
+        ({"checkpoint": ""}, "checkpoint: '' is not allowed"),
+        ({"checkpoint_every": -1.0}, "checkpoint_every: -1.0 is not allowed"),
+        ({"checkpoint_every": float("nan")}, "checkpoint_every: nan is not allowed"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(arguments, message, source, nothing_runs):
+    with pytest.raises(ValueError, match=message):
+        ft.pretrain(source, **arguments)
+
+
+def test_a_path_below_a_file_is_refused(source, tmp_path, nothing_runs):
+    (tmp_path / "file").write_text("mine")
+    refused = pytest.raises(ValueError, match=r"checkpoint: .* cannot be used: Not a directory")
+    with refused, opened(tmp_path / "file" / "c", 0.0, IDENTITY):
+        pass
