@@ -11,7 +11,7 @@ import sys
 import jax
 import jax.numpy as jnp
 from flax import struct
-from gymnax.environments import spaces
+from gymnasium import spaces
 
 import jaxrl_ft as ft
 
