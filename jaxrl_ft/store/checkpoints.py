@@ -155,8 +155,8 @@ def _task(path: str | Path, saved: Json, given: Task | None) -> Task:
         raise ValueError(f"{path}: metadata.json gives no task where one belongs")
     simulator, name = saved.simulator, inside_of(saved.simulator)
     own = name if given is None else inside_of(given.simulator)
-    if is_known(name) and name.split("~")[0] != own.split("~")[0]:
-        raise ValueError(f"task: {own} is not allowed; {path} holds agents of {name}")
+    if given is not None and is_known(name) and name.split("~")[0] != own.split("~")[0]:
+        raise ValueError(f"task: {given.describe()} is not allowed; {path} holds agents of {name}")
     if given is None and not is_known(name):
         raise ValueError(
             f"{path}: holds agents of the environment {name!r}, which is not known here; call make_task with it first, "
