@@ -278,4 +278,5 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "shifts": table("shifts.md"),
     "stopping": table("stopping.md"),
     "sweeps": sweeps,
+    "worlds": table("worlds.md"),
 }
