@@ -119,7 +119,7 @@ def test_an_agent_is_saved_without_its_environment(tmp_path):
     assert loaded == ft.load(tmp_path / "agents", task=ft.make_task("Saved"))
     assert loaded.policy(0)(np.zeros(8)).shape == (2,)
     unknown = tmp_path / "unknown"
-    from jaxrl_ft.store.bundle import read_bundle, write_bundle
+    from jaxrl_ft.core.bundle import read_bundle, write_bundle
 
     arrays, metadata = read_bundle(tmp_path / "agents")
     for place in ("source", "task"):
