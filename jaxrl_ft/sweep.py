@@ -89,6 +89,7 @@ def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, e
     from jaxrl_ft.core.files import claimed
     from jaxrl_ft.store import checkpoints, run_directory
     from jaxrl_ft.sweeps import directory
+    from jaxrl_ft.training.resume.checkpoint import EVERY
 
     # On workers a run's error is a BatchError; a ValueError there is a worker that differs from this process.
     running = ending.running if workers is None else nullcontext
@@ -110,13 +111,15 @@ def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, e
         study = study.limited(most)
         sweep_output.log_start(study, len(finished), workers)
         with running():
-            for cell in study.spread(workers, list(finished), diverged=True):
+            saving = (out / output.CHECKPOINTS / "batches", EVERY)
+            for cell in study.spread(workers, list(finished), diverged=True, saving=saving):
                 sweep_output.keep(settings, study, finished, cell, facts)
         seconds = time.monotonic() - began
         spent = f"of which {compilation.seconds:.1f} s tracing and compiling {compilation.summary()}"
         took = f"The runs took {seconds:.1f} s, {spent if workers is None else f'on {workers.workers} workers of Ray'}."
         with ending.running():
             sweep_output.write_report(settings, finished, took, notes)
+            output.remove_checkpoints(out)
         print(f"Took {time.monotonic() - began:.1f} s in all.")
 
 
@@ -134,6 +137,7 @@ def _agents(
     settings: "SweepSettings", workers: "Cluster | None", running: Callable[[], AbstractContextManager[None]]
 ) -> "Agents":
     """The agents to fine-tune: given, pretrained by an earlier call on this directory, or pretrained now."""
+    from jaxrl_ft.commands.output import CHECKPOINTS
     from jaxrl_ft.store import checkpoints, run_directory
     from jaxrl_ft.training.finetune import pretrain
 
@@ -150,6 +154,8 @@ def _agents(
             steps=flags.pretrain_steps,
             seed=flags.seed,
             num_evals=2,
+            # A worker may be on another machine.
+            checkpoint=None if workers else settings.out / CHECKPOINTS / "pretraining",
         )
         # On a worker, whose devices are those that the runs go on with.
         with running():

@@ -40,8 +40,9 @@ def _command(argv: Sequence[str] | None, ending: Ending) -> None:
 
     settings = resolve(argv)
     with claimed(run_directory.create(settings.out, run_directory.TRAIN)) as out:
-        remove_results(out)
-        ending.hint, ending.checked = (lambda: "; nothing was finished"), True
+        if not settings.command.resumed:
+            remove_results(out)
+        ending.hint, ending.checked = (lambda: _hint(settings)), True
         run(settings, began, ending)
 
 
@@ -61,17 +62,12 @@ def run(settings: "Settings", began: float, ending: Ending) -> None:
     from jaxrl_ft.store import checkpoints, run_directory
     from jaxrl_ft.training import devices
 
-    def finished() -> str:
-        return f"; what was finished is in {settings.out}"
-
     devices.prepare()
     output.write_config(settings)
     with Compilation().listening() as compilation:
         with Display(_stages(settings), Console(stderr=True)) as display:
             agents = settings.agents or _pretrain(settings, display)
             checkpoints.save(agents, run_directory.source_path(settings.out))
-            if not settings.agents:
-                ending.hint = finished
             advice = _advise(settings, agents) if settings.flags.advise else None
             if advice is not None:
                 settings = followed(settings, advice)
@@ -80,9 +76,22 @@ def run(settings: "Settings", began: float, ending: Ending) -> None:
             comparison = _compare(settings, agents, advice, display)
         for (method, target), tuned in comparison.cells.items():
             checkpoints.save(tuned, run_directory.agents_path(settings.out, method, target))
-        ending.hint = finished
         before = [] if settings.agents else [f"Pretraining: {'; '.join(agents.report)}."]
         _report(settings, comparison, advice, before, lambda: _took(began, compilation))
+        output.remove_checkpoints(settings.out)
+
+
+def _hint(settings: "Settings") -> str:
+    """What is finished and how to go on, to be printed behind the reason of an early end."""
+    from jaxrl_ft.commands.output import CHECKPOINTS
+    from jaxrl_ft.store import run_directory
+
+    out = settings.out
+    kept = [*(out / CHECKPOINTS).glob("*/[0-9]*"), *(out / CHECKPOINTS).glob("comparison/cells/[0-9]*")]
+    pretrained = settings.agents is None and run_directory.source_path(out).exists()
+    if not (kept or pretrained):
+        return "; nothing was finished"
+    return f"; what was finished is in {out}, and `{settings.command.resuming(out)}` goes on from there"
 
 
 def _stages(settings: "Settings") -> dict[str, int]:
@@ -94,9 +103,15 @@ def _stages(settings: "Settings") -> dict[str, int]:
 
 
 def _pretrain(settings: "Settings", display: "Display") -> "Agents":
+    from jaxrl_ft.commands.output import CHECKPOINTS
     from jaxrl_ft.commands.shared_settings import EVAL_EPISODES, NUM_EVALS
+    from jaxrl_ft.store import checkpoints, run_directory
     from jaxrl_ft.training.finetune import pretrain
 
+    path = run_directory.source_path(settings.out)
+    if settings.command.resumed and path.exists():
+        display.update(PRETRAINING, None)
+        return checkpoints.load(path)
     agents = pretrain(
         settings.source,
         algo=settings.algo,
@@ -109,6 +124,7 @@ def _pretrain(settings: "Settings", display: "Display") -> "Agents":
         eval_episodes=EVAL_EPISODES,
         stop_at=settings.stop_at,
         keep=settings.flags.pretrain_keep,
+        checkpoint=settings.out / CHECKPOINTS / PRETRAINING,
         callback=lambda moment: display.update(PRETRAINING, moment),
     )
     display.update(PRETRAINING, None)
@@ -130,6 +146,7 @@ def _advise(settings: "Settings", agents: "Agents") -> "Advice":
 
 
 def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", display: "Display") -> "Comparison":
+    from jaxrl_ft.commands.output import CHECKPOINTS
     from jaxrl_ft.commands.shared_settings import (
         EPISODES,
         EVAL_EPISODES,
@@ -154,6 +171,7 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
         held_out_episodes=HELD_OUT_EPISODES,
         held_out={settings.target_name: settings.held_out},
         paid={name: int(advice.env_steps.max()) for name in advised if advice},
+        checkpoint=settings.out / CHECKPOINTS / "comparison",
         callback=lambda method, _, moment: display.update(ADVISED if method in advised else method, moment),
     )
     if advice is not None and not advised:

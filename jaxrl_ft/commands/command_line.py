@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxrl_ft.core import machine
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.store import run_directory
 
 CONFIG = "config.json"
-FROM_RUN, AGENTS = "--from-run", "--agents"
+FROM_RUN, RESUME, AGENTS = "--from-run", "--resume", "--agents"
 GONE = ("--distributed", "--coordinator", "--num-processes", "--process-id")
 """Flags of earlier versions, which a run that is repeated may have had."""
 PLACES = ("--out", FROM_RUN, "--ray", "--cpus-per-worker", *GONE)
@@ -34,6 +35,8 @@ class Command:
     """variables of JAX and XLA that were set"""
     repeated: Path | None = None
     """the directory of the run that is repeated without changes"""
+    resumed: bool = False
+    """whether that run goes on, in its own directory"""
     lacks: tuple[str, ...] = ()
     """modules that were imported from Python, and that the words do not import"""
 
@@ -45,6 +48,10 @@ class Command:
     def description(self) -> dict[str, Json]:
         """The command line as `config.json` holds it."""
         return {"program": self.program, "command": list(self.words), "environment": dict(self.environment)}
+
+    def resuming(self, out: Path) -> str:
+        """The line for a shell that goes on with the run in `out`."""
+        return f"{self.program} {RESUME} {shlex.quote(str(out))}"
 
     def notes(self, out: Path) -> list[str]:
         """Sentences for the report on how to repeat the run whose results are in `out`."""
@@ -78,6 +85,8 @@ def command(program: str, words: Sequence[str]) -> Command:
         if name.startswith(VARIABLES) and not any(part in name for part in STORES)
     }
     given = _flags(words)
+    if RESUME in [name for name, _ in given]:
+        return _resumed(program, given, variables)
     directory = next((values[0] for name, values in given if name == FROM_RUN and values), None)
     if directory is None:
         return Command(program, tuple(words), variables)
@@ -92,6 +101,23 @@ def command(program: str, words: Sequence[str]) -> Command:
     return Command(program, (*kept, *new), variables, None if names - set(PLACES) else Path(directory))
 
 
+def _resumed(program: str, given: list[tuple[str, list[str]]], variables: Mapping[str, str]) -> Command:
+    """The command line of a run that goes on in its own directory."""
+    (_, values), *others = given
+    if others or len(values) != 1:
+        raise ValueError(
+            f"resume: takes one directory and no other flag, as in {RESUME} DIR; a run goes on as it began"
+        )
+    directory = values[0]
+    kept = [
+        word
+        for name, theirs in _flags(_config(program, directory, "resume")["command"])
+        if name not in ("--out", FROM_RUN)
+        for word in ([name] * bool(name) + theirs)
+    ]
+    return Command(program, (*kept, "--out", directory), variables, Path(directory), resumed=True)
+
+
 def check(command: Command, plan: Mapping[str, Json]) -> None:
     """Refuse to repeat a run if its command line now means something else, as after a default has changed.
 
@@ -104,7 +130,14 @@ def check(command: Command, plan: Mapping[str, Json]) -> None:
     """
     if command.repeated is None:
         return
-    recorded = _config(command.program, command.repeated)
+    field = "resume" if command.resumed else "from_run"
+    recorded = _config(command.program, command.repeated, field)
+    changed = machine.differences(recorded.get("versions", {}), machine.versions()) if command.resumed else []
+    if changed:
+        name, before, now = changed[0]
+        raise ValueError(
+            f"resume: {str(command.repeated)!r} was begun with {name} {before}, and this is {now}; use {FROM_RUN}"
+        )
     for name, ours in json.loads(run_directory.as_json(plan)).items():
         theirs = recorded.get(name)
         if name == "methods":
@@ -113,20 +146,20 @@ def check(command: Command, plan: Mapping[str, Json]) -> None:
         if ours != theirs:
             version = recorded.get("versions", {}).get("jaxrl-ft")
             raise ValueError(
-                f"from_run: {str(command.repeated)!r} cannot be repeated: its command line gives another {name!r} "
+                f"{field}: {str(command.repeated)!r} cannot be repeated: its command line gives another {name!r} "
                 f"here; it ran with jaxrl-ft {version}"
             )
 
 
-def _config(program: str, directory: str | Path) -> dict[str, Json]:
+def _config(program: str, directory: str | Path, field: str = "from_run") -> dict[str, Json]:
     """The `config.json` of a run."""
     try:
         config: dict[str, Json] = json.loads((Path(directory) / CONFIG).read_bytes())
         own = config["program"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(f"from_run: {str(directory)!r} is not the directory of a run") from None
+        raise ValueError(f"{field}: {str(directory)!r} is not the directory of a run") from None
     if own != program:
-        raise ValueError(f"from_run: {str(directory)!r} is not allowed; {own} made it, and this is {program}")
+        raise ValueError(f"{field}: {str(directory)!r} is not allowed; {own} made it, and this is {program}")
     return config
 
 

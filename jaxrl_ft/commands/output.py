@@ -28,7 +28,7 @@ from jaxrl_ft.store import checkpoints, run_directory
 from jaxrl_ft.sweeps.results import Comparison
 from jaxrl_ft.training.agents import Agents
 
-ADVICE = "advice.json"
+ADVICE, CHECKPOINTS = "advice.json", "checkpoints"
 NOTES = 4
 """Sentences that are printed besides the findings."""
 
@@ -71,9 +71,16 @@ def remove_results(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
     for path in (out / "curves", *run_directory.source_path(out).parent.glob("*")):
         bundle.remove_bundle(path)
+    remove_checkpoints(out)
     for figure in (out / "figures").glob("*"):
         if figure.suffix in (".png", *VECTORS):
             figure.unlink()
+
+
+def remove_checkpoints(out: Path) -> None:
+    """Remove what a run of `train` needs only as long as it is not finished."""
+    if (out / CHECKPOINTS).exists():
+        shutil.rmtree(out / CHECKPOINTS)
 
 
 def write_config(settings: SharedSettings) -> None:

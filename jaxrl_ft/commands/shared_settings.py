@@ -60,6 +60,8 @@ class SharedFlags:
 
     imports: Annotated[tuple[str, ...], MODULES] = ()
     """modules, or paths of .py files, that are imported first, so that what they register can be named"""
+    resume: Annotated[str | None, directory()] = None
+    """go on with the run in this directory where it was cut off, as it was begun; takes no other flag"""
     from_run: Annotated[str | None, directory()] = None
     """repeat the run whose results are in this directory; other flags override its own"""
     agents: Annotated[str | None, directory("pretrain")] = None

@@ -1,6 +1,5 @@
 """What `sweep` prints and writes: the plan, a line for each finished cell, tables, figures and the report."""
 
-import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,15 +14,14 @@ from jaxrl_ft.commands import measurements, output
 from jaxrl_ft.commands.output import SavedAgents
 from jaxrl_ft.commands.shared_settings import with_seed
 from jaxrl_ft.commands.sweep_settings import SweepSettings
-from jaxrl_ft.core import bundle
 from jaxrl_ft.core.curves import together
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.shifts import SHIFTS
-from jaxrl_ft.store import checkpoints, run_directory
 from jaxrl_ft.sweeps import directory
 from jaxrl_ft.sweeps.cluster import Cluster
-from jaxrl_ft.sweeps.compare import Finished, Study
+from jaxrl_ft.sweeps.compare import Study
 from jaxrl_ft.sweeps.cost import Estimate
+from jaxrl_ft.sweeps.directory import Finished
 from jaxrl_ft.sweeps.results import Comparison
 
 SHOWN = 3
@@ -81,34 +79,11 @@ def log_cell(study: Study, cell: Mapping[str, Json], finished: int) -> None:
 
 
 def whole_cells(out: Path) -> dict[int, Json]:
-    """The finished cells by number whose file and agents are whole; a line on stderr for each of the others."""
-    found, damaged = directory.cells(out)
-    for number, cell in list(found.items()):
-        path = run_directory.agents_path(out, cell["method"], cell["target"])
-        try:
-            bundle.read_bundle(path)
-        except ValueError as error:
-            damaged.append(str(error))
-            del found[number]
-            if path.exists():
-                path.rename(path.with_name(f".{path.name}.damaged-{secrets.token_hex(4)}"))
+    """The finished cells by number that are whole; a line on stderr for each of the others."""
+    found, damaged = directory.whole_cells(out)
     for line in damaged:
         print(f"{line}; its cell runs again", file=sys.stderr, flush=True)
     return found
-
-
-def as_stored(cell: Finished, facts: Mapping[str, str]) -> dict[str, Json]:
-    """A finished cell as the directory keeps it, with the conditions that it was made under."""
-    return {
-        "made_with": dict(facts),
-        "number": cell.number,
-        "method": cell.method,
-        "target": cell.target,
-        "rows": cell.rows,
-        "curve": cell.agents.curve,
-        "curve_steps": cell.agents.curve_steps,
-        "report": list(cell.agents.report),
-    }
 
 
 def write_report(settings: SweepSettings, cells: Cells, took: str, notes: Sequence[str] = ()) -> None:
@@ -146,9 +121,7 @@ def keep(
     settings: SweepSettings, study: Study, finished: dict[int, Json], cell: Finished, facts: Mapping[str, str]
 ) -> None:
     """Write a finished cell and its agents, add it to the finished ones, and print a line on it."""
-    stored = as_stored(cell, facts)
-    stored["rows"] = with_seed(cell.rows, settings.flags.seed)
-    checkpoints.save(cell.agents, run_directory.agents_path(settings.out, cell.method, cell.target))
-    directory.write_cell(settings.out, cell.number, stored)
-    finished[cell.number] = directory.read_back(stored)
-    log_cell(study, stored, len(finished))
+    finished[cell.number] = directory.keep(
+        settings.out, cell._replace(rows=with_seed(cell.rows, settings.flags.seed)), facts
+    )
+    log_cell(study, finished[cell.number], len(finished))

@@ -54,7 +54,7 @@ PURPOSE = (
 )
 TABLES: Mapping[str, AnyTable] = {"shifts": SHIFTS, "methods": METHODS, "algo": ALGOS}
 FIRST = {
-    "task and method": ("source", "shifts", "methods", "grid", "agents", "imports", "from_run"),
+    "task and method": ("source", "shifts", "methods", "grid", "agents", "imports", "resume"),
     "budget and output": ("seeds", "seed", "pretrain_steps", "steps", "dry_run", "out", "help_all"),
     "search": ("search", "space", "trials"),
 }
@@ -129,8 +129,7 @@ class SweepSettings(SharedSettings):
         pretrained = self.agents is None and run_directory.source_path(self.out).exists()
         if self.flags.dry_run or not (pretrained or directory.anything_finished(self.out)):
             return "; nothing was finished"
-        again = "the same command" if self.flags.out is not None else f"the same command with --out {self.out}"
-        return f"; what was finished is in {self.out}, and {again} goes on from there"
+        return f"; what was finished is in {self.out}, and `{self.command.resuming(self.out)}` goes on from there"
 
     def comparison(self) -> dict[str, Json]:
         """The arguments of `study` beside agents, targets and methods."""

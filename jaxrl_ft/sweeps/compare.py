@@ -1,45 +1,40 @@
 """Comparisons: methods x targets x seeds, with zero-shot and scratch always among them."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import NamedTuple
+from pathlib import Path
 
 import numpy as np
 
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.curves import together
-from jaxrl_ft.core.files import Json
+from jaxrl_ft.core.files import Json, claimed
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.sweeps import cells, cluster, cost
+from jaxrl_ft.sweeps import cells, cluster, cost, directory
 from jaxrl_ft.sweeps.cells import HeldOut
 from jaxrl_ft.sweeps.cluster import Cluster
 from jaxrl_ft.sweeps.dealing import Share, shares
-from jaxrl_ft.sweeps.plan import Plan, make_plan, run_plan
+from jaxrl_ft.sweeps.directory import Finished
+from jaxrl_ft.sweeps.plan import Plan, Saving, make_plan, run_plan
 from jaxrl_ft.sweeps.results import Comparison
 from jaxrl_ft.training import devices
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.evaluation.diagnostics import divergence
 from jaxrl_ft.training.evaluation.evaluate import episode_returns
 from jaxrl_ft.training.loop import Progress
+from jaxrl_ft.training.resume import checkpoint as resume
+from jaxrl_ft.training.resume.checkpoint import EVERY
+from jaxrl_ft.training.resume.held import identity
 from jaxrl_ft.training.spec import Budget
 
 _CURVES = ("curve", "curve_steps")
 CellCallback = Callable[[str, str, Progress | None], None]
 """Called with method, target and a moment of training, or None once the cell is evaluated."""
-
-
-class Finished(NamedTuple):
-    """A cell that has been trained and evaluated."""
-
-    number: int
-    method: str
-    target: str
-    agents: Agents
-    rows: list[dict[str, Json]]
-    """as in `Comparison.runs`"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +64,7 @@ class Study:
         callback: CellCallback | None = None,
         diverged: bool = False,
         chosen: Iterable[int] | None = None,
+        saving: Saving | None = None,
     ) -> Iterator[Finished]:
         """Every cell as it is finished, in the order of training.
 
@@ -77,10 +73,11 @@ class Study:
             callback: called with every moment of training and after every cell.
             diverged: measure `kl_from_base` too, as `diagnostics.divergence` does.
             chosen: numbers of the batches of the plan to run; all of them without it.
+            saving: as in `run_plan`.
         """
         start, seed = self.agents, self.plan.seed
         report = None if callback is None else partial(self._report, callback)
-        for number, tuned in run_plan(self.plan, skip, report, chosen):
+        for number, tuned in run_plan(self.plan, skip, report, chosen, saving):
             name, target = self.names[number]
             spec = self.plan.specs[number]
             columns = {
@@ -101,6 +98,7 @@ class Study:
         skip: Sequence[int] = (),
         callback: CellCallback | None = None,
         diverged: bool = False,
+        saving: Saving | None = None,
     ) -> Iterator[Finished]:
         """Every cell as it is finished on the workers of a cluster, in any order; without a cluster, as `cells` does.
 
@@ -108,9 +106,10 @@ class Study:
             workers: of the cluster.
             skip: as in `cells`, as `diverged` is.
             callback: called after every cell alone.
+            saving: as in `run_plan`; workers write none.
         """
         if workers is None:
-            yield from self.cells(skip, callback, diverged)
+            yield from self.cells(skip, callback, diverged, saving=saving)
             return
         function = partial(_trained, skip=tuple(skip), diverged=diverged)
         for finished in workers.run(function, self, shares(self.plan, skip), self._named):
@@ -188,6 +187,8 @@ def compare(
     held_out: Mapping[str, HeldOut] | None = None,
     layout: str = "fast",
     paid: Mapping[str, int] | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = EVERY,
     callback: CellCallback | None = None,
     ray: bool | str = False,
     cpus_per_worker: int = 1,
@@ -219,6 +220,9 @@ def compare(
             are, and which takes longer.
         paid: environment steps on the target by method that went into choosing it, as `advise` tells; its budget pays
             for them, rounded up to whole updates, so that all methods have the same number of steps.
+        checkpoint: a directory for every finished cell and for checkpoints of what trains; a call with equal arguments
+            goes on from there, as in `ft.pretrain`. On a cluster only finished cells are kept.
+        checkpoint_every: seconds between two checkpoints of what trains.
         callback: called with every moment of training and after every cell; on a cluster after every cell alone.
         ray: train on the workers of a Ray cluster: True for the one that RAY_ADDRESS names, or else one on this machine
             alone; or `HOST:PORT` of a cluster's head.
@@ -230,6 +234,7 @@ def compare(
     """
     checks.choice("layout", layout, devices.LAYOUTS)
     checks.callback(callback)
+    resume.check(checkpoint, checkpoint_every)
     planned = study(
         agents,
         targets,
@@ -244,7 +249,37 @@ def compare(
     )
     with devices.laid_out(layout), cluster.joined(ray, cpus=cpus_per_worker, layout=layout) as workers:
         limited = planned.limited(cost.most_on(workers, planned.plan))
-        return gathered(limited.spread(workers, callback=callback))
+        if checkpoint is None:
+            return gathered(limited.spread(workers, callback=callback))
+        return gathered(_kept(limited, workers, callback, resume.made(checkpoint), checkpoint_every))
+
+
+def _kept(
+    study: Study, workers: Cluster | None, callback: CellCallback | None, path: Path, every: float
+) -> Iterator[Finished]:
+    """Every cell, those that the directory has first; the others are written to it."""
+    with claimed(path, "checkpoint"):
+        directory.write_plan(path, _decided(study), "checkpoint")
+        stored, damaged = directory.whole_cells(path)
+        for line in damaged:
+            warnings.warn(f"checkpoint: {line}; its cell runs again", stacklevel=2)
+        for cell in stored.values():
+            yield directory.finished_cell(path, cell)
+        for finished in study.spread(workers, list(stored), callback, saving=(path / "batches", every)):
+            directory.keep(path, finished, {})
+            yield finished
+
+
+def _decided(study: Study) -> dict[str, Json]:
+    """All that decides the numbers of a comparison, as JSON."""
+    held_out = {name: [[kind, to_json(task)] for kind, task in rows] for name, rows in study.held_out.items()}
+    return {
+        "cells": study.names,
+        "specs": [identity(spec) for spec in study.plan.specs],
+        "episodes": [study.episodes, study.held_out_episodes],
+        "agents": study.num_agents,
+        "held_out": held_out,
+    }
 
 
 def gathered(finished: Iterable[Finished]) -> Comparison:

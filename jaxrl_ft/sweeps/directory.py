@@ -2,14 +2,17 @@
 
 import json
 import math
+import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-from jaxrl_ft.core import machine
+from jaxrl_ft.core import bundle, machine
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.json_files import read_sealed, write_sealed
-from jaxrl_ft.store import run_directory
+from jaxrl_ft.store import checkpoints, run_directory
 from jaxrl_ft.sweeps.proposals import Proposal, Trial
+from jaxrl_ft.training.agents import Agents
 
 PLAN, CONDITIONS, CELLS = "plan.json", "conditions.json", "cells"
 SEARCH, STUDY = "search", "optuna.sqlite3"
@@ -17,8 +20,24 @@ ALLOW = "--allow-changes"
 """The flag with which a sweep goes on under other conditions."""
 
 
-def check_plan(path: Path, plan: Mapping[str, Json]) -> None:
+class Finished(NamedTuple):
+    """A cell that has been trained and evaluated."""
+
+    number: int
+    method: str
+    target: str
+    agents: Agents
+    rows: list[dict[str, Json]]
+    """as in `Comparison.runs`"""
+
+
+def check_plan(path: Path, plan: Mapping[str, Json], field: str = "out") -> None:
     """Refuse a directory that holds another plan; write no file.
+
+    Args:
+        path: the directory.
+        plan: everything that decides the numbers.
+        field: what the user calls the directory.
 
     Raises:
         ValueError: it does; the first part that differs is named.
@@ -29,16 +48,16 @@ def check_plan(path: Path, plan: Mapping[str, Json]) -> None:
     try:
         theirs = dict(read_sealed(file))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"out: the plan cannot be read: {error}; give another directory") from None
+        raise ValueError(f"{field}: the plan cannot be read: {error}; give another directory") from None
     ours = json.loads(run_directory.as_json(plan))
     for name in [*ours, *(name for name in theirs if name not in ours)]:
         if ours.get(name) != theirs.get(name):
-            raise ValueError(f"out: {str(path)!r} holds another plan, which differs in {name!r}; give another one")
+            raise ValueError(f"{field}: {str(path)!r} holds another plan, which differs in {name!r}; give another one")
 
 
-def write_plan(path: Path, plan: Mapping[str, Json]) -> None:
-    """Write the plan into the directory, which must hold no other."""
-    check_plan(path, plan)
+def write_plan(path: Path, plan: Mapping[str, Json], field: str = "out") -> None:
+    """Write the plan into the directory, which must hold no other; the arguments are those of `check_plan`."""
+    check_plan(path, plan, field)
     (path / CELLS).mkdir(exist_ok=True)
     write_sealed(path / PLAN, run_directory.plain(plan))
 
@@ -81,6 +100,54 @@ def mixed(cells: Iterable[Mapping[str, Json]]) -> list[str]:
             shares = " and ".join(f"{value} ({count} cells)" for value, count in counts.items())
             sentences.append(f"The cells were not made under the same conditions; {name}: {shares}.")
     return sentences
+
+
+def keep(path: Path, cell: Finished, facts: Mapping[str, str]) -> dict[str, Json]:
+    """Write a finished cell and its agents; returns the cell as the directory has it.
+
+    Args:
+        path: the directory.
+        cell: the cell.
+        facts: the conditions that it was made under.
+    """
+    stored = {
+        "made_with": dict(facts),
+        "number": cell.number,
+        "method": cell.method,
+        "target": cell.target,
+        "rows": cell.rows,
+        "curve": cell.agents.curve,
+        "curve_steps": cell.agents.curve_steps,
+        "report": list(cell.agents.report),
+    }
+    checkpoints.save(cell.agents, run_directory.agents_path(path, cell.method, cell.target))
+    write_cell(path, cell.number, stored)
+    return read_back(stored)
+
+
+def whole_cells(path: Path) -> tuple[dict[int, dict[str, Json]], list[str]]:
+    """The finished cells by number whose file and agents are whole, and what is wrong with the others.
+
+    Damaged agents are moved aside, so that the cell can be written again.
+    """
+    found, damaged = cells(path)
+    for number, cell in list(found.items()):
+        agents = run_directory.agents_path(path, cell["method"], cell["target"])
+        try:
+            bundle.read_bundle(agents)
+        except ValueError as error:
+            damaged.append(str(error))
+            del found[number]
+            if agents.exists():
+                agents.rename(agents.with_name(f".{agents.name}.damaged-{secrets.token_hex(4)}"))
+    return found, damaged
+
+
+def finished_cell(path: Path, cell: Mapping[str, Json]) -> Finished:
+    """A cell that the directory has, with its agents."""
+    number, method, target = (cell[name] for name in ("number", "method", "target"))
+    agents = checkpoints.load(run_directory.agents_path(path, method, target))
+    return Finished(number, method, target, agents, cell["rows"])
 
 
 def write_cell(path: Path, number: int, cell: Mapping[str, Json]) -> None:

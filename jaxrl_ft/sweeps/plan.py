@@ -1,18 +1,25 @@
 """Many fine-tunes with few programs: cells of one structure share a batch, whose width is the same throughout."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from jaxrl_ft.core import checks
+from jaxrl_ft.core.json_files import digest, encoded
 from jaxrl_ft.sweeps.structure import outline as outline_of
 from jaxrl_ft.sweeps.structure import structure as structure_of
 from jaxrl_ft.training import agents as agents_module
 from jaxrl_ft.training import devices, finetune
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.loop import Progress
+from jaxrl_ft.training.resume.checkpoint import Checkpoint, opened
+from jaxrl_ft.training.resume.held import identity
 from jaxrl_ft.training.spec import Spec
 
+Saving = tuple[Path, float]
+"""A directory for the checkpoints of the batches, and the seconds between two of them."""
 BatchCallback = Callable[[tuple[int, ...], Progress], None]
 """Called with the numbers of the cells of a batch and a moment of their training."""
 
@@ -132,8 +139,27 @@ def _parts(runs: int, most: int) -> list[tuple[int, int]]:
     return [(first, min(size, runs - first)) for first in range(0, runs, size)]
 
 
+def saved(saving: Saving | None, specs: Sequence[Spec], width: int) -> AbstractContextManager[Checkpoint | None]:
+    """The checkpoint of a batch, if it has one, in a folder that no other batch has.
+
+    Args:
+        saving: as in `run_plan`.
+        specs: of its cells.
+        width: runs of its program.
+    """
+    if saving is None:
+        return nullcontext()
+    path, every = saving
+    decided = {"width": width, "specs": [identity(spec) for spec in specs]}
+    return opened(path / digest(encoded(decided))[:16], every, decided)
+
+
 def run_plan(
-    plan: Plan, skip: Sequence[int] = (), callback: BatchCallback | None = None, chosen: Iterable[int] | None = None
+    plan: Plan,
+    skip: Sequence[int] = (),
+    callback: BatchCallback | None = None,
+    chosen: Iterable[int] | None = None,
+    saving: Saving | None = None,
 ) -> Iterator[tuple[int, Agents]]:
     """The number of each cell and its agents after fine-tuning, as they are finished.
 
@@ -142,17 +168,17 @@ def run_plan(
         skip: numbers of cells that are finished already; batches of nothing else are left out.
         callback: called with every moment of training.
         chosen: numbers of the batches to run, taken one at a time when it is their turn; all of them without it.
+        saving: where each batch has a checkpoint, and how often.
     """
     waiting: dict[int, list[Agents]] = {}
     finished = set(skip)
     for batch in plan.batches if chosen is None else (plan.batches[number] for number in chosen):
         if finished.issuperset(batch.cells):
             continue
-        tuned = finetune.finetune_together(
-            [plan.specs[number].part(*part) for number, part in zip(batch.cells, batch.parts)],
-            batch.width,
-            None if callback is None else partial(callback, batch.cells),
-        )
+        specs = [plan.specs[number].part(*part) for number, part in zip(batch.cells, batch.parts)]
+        report = None if callback is None else partial(callback, batch.cells)
+        with saved(saving, specs, batch.width) as checkpoint:
+            tuned = finetune.finetune_together(specs, batch.width, report, checkpoint)
         for number, agents in zip(batch.cells, tuned):
             parts = waiting.setdefault(number, [])
             parts.append(agents)

@@ -17,8 +17,7 @@ from jaxrl_ft import sweep, train
 from jaxrl_ft.commands import exit_status
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
-KEPT = "interrupted; what was finished is in {}"
-GOES_ON = ", and the same command goes on from there"
+KEPT = "interrupted; what was finished is in {0}, and `python -m jaxrl_ft.{1} --resume {0}` goes on from there"
 NOTHING = "interrupted; nothing was finished"
 
 
@@ -54,10 +53,10 @@ def test_pretrained_agents_are_something(interrupt, agents, saved, tmp_path, mon
     monkeypatch.setattr("jaxrl_ft.sweeps.compare.compare", send)
     monkeypatch.setattr("jaxrl_ft.sweeps.compare.Study.spread", send)
     monkeypatch.setattr(sweep, "most_runs", lambda *_: 4)
-    for command, rest in ((train, ""), (sweep, GOES_ON)):
+    for command in (train, sweep):
         out = tmp_path / command.__name__
         assert command.main(["--out", str(out)]) == status
-        assert last_line(capsys) == KEPT.format(out) + rest
+        assert last_line(capsys) == KEPT.format(out, command.__name__.split(".")[1])
         assert ft.load(out / "agents" / "source").num_seeds == 4
         again = tmp_path / f"{command.__name__} of given agents"
         assert command.main(["--out", str(again), "--agents", str(saved)]) == status
@@ -95,8 +94,8 @@ SEARCH = f"{SWEEP} --search random --trials 8 --search-seeds 2 --space optimizer
 MOMENTS = {
     "compiling": ("train", TINY, "pretraining: compiling", NOTHING),
     "pretraining": ("train", TINY, "pretraining: training", NOTHING),
-    "sweep": ("sweep", SWEEP, r"\[1/", KEPT + GOES_ON),
-    "search": ("sweep", SEARCH, r"\[search 1/", KEPT + GOES_ON),
+    "sweep": ("sweep", SWEEP, r"\[1/", KEPT),
+    "search": ("sweep", SEARCH, r"\[search 1/", KEPT),
 }
 
 
@@ -124,7 +123,7 @@ def test_a_process_ends_in_one_line_wherever_it_is(moment, number, saved, tmp_pa
     command, flags, said, line = MOMENTS[moment]
     out = tmp_path / "out"
     process = start(command, flags.format(saved).split(), out)
-    assert stopped(process, number, said) == (STATUS[number], line.format(out))
+    assert stopped(process, number, said) == (STATUS[number], line.format(out, command))
 
 
 @pytest.mark.slow
@@ -139,7 +138,7 @@ def test_a_sweep_on_workers_leaves_no_process(number, saved, tmp_path):
         return re.match(r"\[1/", line)
 
     status, line = stopped(process, number, said)
-    assert (status, line) == (STATUS[number], KEPT.format(out) + GOES_ON)
+    assert (status, line) == (STATUS[number], KEPT.format(out, "sweep"))
     assert len(started) > 2 and not psutil.wait_procs(started, timeout=30)[1]
 
 

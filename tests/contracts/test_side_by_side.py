@@ -117,7 +117,11 @@ def test_agents_of_any_network_are_compared_saved_and_tuned_again(name, finetune
     # The first parameters of a wider network have other shapes, and so there is no distance from them.
     anchored = [] if name == "net2wider" else ["l2init"]
     methods = ["full", "head_reset", "soften", *anchored, "lora", "jump_start"]
-    budget = {**BUDGET._asdict(), "episodes": 1, "held_out_episodes": 1}
+    budget = {
+        **dict(zip(("steps", "seed", "num_evals", "eval_episodes"), BUDGET)),
+        "episodes": 1,
+        "held_out_episodes": 1,
+    }
     result = ft.compare(loaded, {"long": target}, methods, seeds=2, **budget)
     assert {row["status"] for row in result.runs} == {"ok"}
     again = ft.finetune(result.agents("full", "long"), target, "full", **BUDGET._asdict())

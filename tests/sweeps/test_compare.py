@@ -1,9 +1,12 @@
 """Laws of comparisons: every run a row, paired by agent and seed, with zero-shot and scratch always among them."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import jaxrl_ft as ft
+from jaxrl_ft.sweeps import directory
 from jaxrl_ft.training import devices
 
 TINY = {"steps": 512, "num_evals": 3, "eval_episodes": 4, "episodes": 4, "held_out_episodes": 2}
@@ -139,3 +142,25 @@ def test_given_held_out_tasks_take_the_place_of_the_grid_and_watchers_hear_of_ev
 def test_bad_arguments_are_refused_before_anything_compiles(changes, message, agents, target, nothing_runs):
     with pytest.raises(ValueError, match=message):
         ft.compare(agents, **{"targets": {"long": target}, "methods": ["full"], **changes})
+
+
+def test_a_comparison_goes_on_from_its_finished_cells(agents, target, tiny, tmp_path, monkeypatch, same):
+    budget = {**tiny.budget, "episodes": 2, "held_out_episodes": 1, "seed": 3}
+    whole = ft.compare(agents, {"long": target}, ["full"], **budget)
+    call = partial(ft.compare, agents, {"long": target}, ["full"], **budget, checkpoint=tmp_path / "c")
+    keep, kept = directory.keep, []
+
+    def cut_off(*args):
+        kept.append(keep(*args))
+        if len(kept) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(directory, "keep", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    again = call()
+    assert again.runs == whole.runs and same(again.curves, whole.curves)
+    assert all(again.cells[cell] == whole.cells[cell] for cell in whole.cells)
+    with pytest.raises(ValueError, match=r"checkpoint: .* holds another plan, which differs in 'specs'"):
+        call(steps=576)

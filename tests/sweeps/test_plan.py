@@ -15,6 +15,8 @@ from jaxrl_ft.training import devices, finetune
 from jaxrl_ft.training.spec import Budget, finetune_spec
 
 BUDGET = Budget(steps=512, seed=1, num_evals=3, eval_episodes=4)
+EQUAL = dict(zip(("steps", "seed", "num_evals", "eval_episodes"), BUDGET))
+"""What a comparison takes of it."""
 SHIFTS = ("long-pole", "weak-motor")
 
 
@@ -176,10 +178,10 @@ def test_a_comparison_keeps_to_the_memory_that_is_free(agents, target, monkeypat
         "jaxrl_ft.sweeps.compare.run_plan", lambda plan, *rest: seen.append(plan) or run_plan(plan, *rest)
     )
     monkeypatch.setattr(cost, "free_memory", lambda _: 0)
-    tight = ft.compare(agents, {"long": target}, ["full"], **BUDGET._asdict(), episodes=2, held_out_episodes=1)
+    tight = ft.compare(agents, {"long": target}, ["full"], **EQUAL, episodes=2, held_out_episodes=1)
     assert {num for batch in seen[0].batches if batch.width for _, num in batch.parts} == {1}
     monkeypatch.undo()
-    free = ft.compare(agents, {"long": target}, ["full"], **BUDGET._asdict(), episodes=2, held_out_episodes=1)
+    free = ft.compare(agents, {"long": target}, ["full"], **EQUAL, episodes=2, held_out_episodes=1)
     assert [row["status"] for row in tight.runs] == ["ok"] * len(free.runs)
     np.testing.assert_array_equal(tight.curves[:, 0], free.curves[:, 0])
 

@@ -3,6 +3,7 @@
 A checkpoint is a folder named by the updates done. The last two are kept, so that one that is damaged leaves another.
 """
 
+import json
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -32,7 +33,8 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, every: float, identity: Mapping[str, Json]) -> None:
-        self._path, self._every, self._identity = path, every, dict(identity)
+        # As JSON gives it back, with lists in the place of tuples.
+        self._path, self._every, self._identity = path, every, json.loads(json.dumps(dict(identity)))
         self._last = time.monotonic()
 
     @property
@@ -93,13 +95,23 @@ def opened(path: str | Path, every: float, identity: Mapping[str, Json]) -> Iter
     Raises:
         ValueError: it is not a directory, cannot be made, or is in use by another process.
     """
+    directory = made(path)
+    with claimed(directory, "checkpoint"):
+        yield Checkpoint(directory, every, identity)
+
+
+def made(path: str | Path) -> Path:
+    """The directory, made where it is not there.
+
+    Raises:
+        ValueError: it is not a directory, or cannot be made.
+    """
     directory = Path(path)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"checkpoint: {str(path)!r} cannot be used: {error.strerror}") from error
-    with claimed(directory, "checkpoint"):
-        yield Checkpoint(directory, every, identity)
+    return directory
 
 
 def check(path: object, every: object) -> None:
@@ -117,6 +129,9 @@ def check(path: object, every: object) -> None:
 
 def _difference(theirs: Json, ours: Json, name: str = "") -> str:
     """The dotted name of the first part that differs, with both values; empty where none does."""
+    if isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
+        pairs = [_difference(*pair, f"{name}[{i}]") for i, pair in enumerate(zip(theirs, ours))]
+        return next(filter(None, pairs), "")
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key in dict.fromkeys([*ours, *theirs]):
             found = _difference(theirs.get(key), ours.get(key), f"{name}.{key}".lstrip("."))

@@ -1,0 +1,87 @@
+"""`--resume` goes on with a run where it was cut off, and ends with the files of one that was not."""
+
+import json
+
+import pytest
+
+from jaxrl_ft import sweep, train
+from jaxrl_ft.commands import output
+from jaxrl_ft.commands.settings import resolve
+from jaxrl_ft.core import machine
+from jaxrl_ft.sweeps import directory
+
+COMMANDS = {
+    "train": (train, ["--shift", "long-pole", "--method", "adamw", "--steps", "512"]),
+    "sweep": (sweep, ["--shifts", "long-pole", "--methods", "adamw", "--seeds", "4", "--steps", "512"]),
+}
+
+
+def interrupted_after(number, monkeypatch):
+    """Ctrl-C comes once so many cells are finished."""
+    keep, kept = directory.keep, []
+
+    def kept_and_interrupted(*args):
+        kept.append(keep(*args))
+        if len(kept) == number:
+            raise KeyboardInterrupt
+        return kept[-1]
+
+    monkeypatch.setattr(directory, "keep", kept_and_interrupted)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_run_goes_on_to_the_files_of_one_that_was_not_cut_off(name, saved, undrawn, tmp_path, capsys, monkeypatch):
+    command, flags = COMMANDS[name]
+    flags = [*flags, "--seeds", "4", "--agents", str(saved)] if name == "train" else [*flags, "--agents", str(saved)]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    with undrawn():
+        assert command.main([*flags, "--out", str(whole)]) == 0
+        with monkeypatch.context() as patch:
+            interrupted_after(2, patch)
+            assert command.main([*flags, "--out", str(cut)]) == 130
+        assert f"--resume {cut}` goes on from there" in capsys.readouterr().err
+        assert command.main(["--resume", str(cut)]) == 0
+    assert (cut / "runs.csv").read_bytes() == (whole / "runs.csv").read_bytes()
+    for agents in (whole / "agents").iterdir():
+        for file in agents.iterdir():
+            assert (cut / "agents" / agents.name / file.name).read_bytes() == file.read_bytes()
+    assert not (cut / output.CHECKPOINTS).exists()
+
+
+def begun(tmp_path):
+    """A directory in which `train` was called and did nothing yet."""
+    out = tmp_path / "begun"
+    settings = resolve(["--seeds", "3", "--out", str(out)])
+    output.run_directory.create(out, "train")
+    output.write_config(settings)
+    return out
+
+
+def test_a_resumed_run_has_the_settings_of_its_beginning(tmp_path):
+    out = begun(tmp_path)
+    settings = resolve(["--resume", str(out)])
+    assert settings.command.resumed and settings.out == out and settings.flags.seeds == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--resume", "{}", "--seeds", "4"], "resume: takes one directory and no other flag"),
+        (["--resume"], "resume: takes one directory"),
+        (["--resume", "nowhere"], "resume: 'nowhere' is not the directory of a run"),
+    ],
+)
+def test_what_cannot_go_on_is_refused(words, message, tmp_path, capsys, nothing_runs):
+    out = begun(tmp_path)
+    assert train.main([word.format(out) for word in words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_other_versions_and_other_programs_are_refused(tmp_path, capsys, monkeypatch, nothing_runs):
+    out, versions = begun(tmp_path), machine.versions()
+    assert sweep.main(["--resume", str(out)]) == 2
+    assert "python -m jaxrl_ft.train made it" in capsys.readouterr().err
+    monkeypatch.setattr(machine, "versions", lambda: {**versions, "flax": "9"})
+    assert train.main(["--resume", str(out)]) == 2
+    assert f"was begun with flax {versions['flax']}, and this is 9" in capsys.readouterr().err
+    assert json.loads((out / "config.json").read_text())["flags"]["seeds"] == 3
