@@ -128,8 +128,9 @@ def flags():
 
     scripts = "".join(path.read_text() for path in (ROOT / "experiments").glob("*.py"))
     with contextlib.redirect_stdout(io.StringIO()) as shown:
-        for command in (train, sweep):
-            command.main(["--help-all"])
+        for algo in ft.ALGOS:
+            train.main(["--algo", algo, "--help-all"])
+        sweep.main(["--help-all"])
     return shown.getvalue() + scripts
 
 
