@@ -260,6 +260,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "advice_findings": advice,
     "advice_left_out": table("advise_left_out.md"),
     "advice_unseen": table("advise_unseen.md"),
+    "algorithms": table("algorithms.md"),
     "axes": axes,
     "compiling": compiling,
     "extent": extent,

@@ -107,6 +107,9 @@ class Algorithm(Protocol[Carry, Batch]):
     def warm_up(self, key: Key, tasks: Task, policy: Policy, carry: Carry) -> Carry:
         """The carry after `steps_before()` environment steps; called only where there are any."""
 
+    def begin(self, policy: Policy, carry: Carry) -> Carry:
+        """The carry with target networks equal to those that train, parts that an adapter adds included."""
+
     def collect(
         self, key: Key, tasks: Task, policy: Policy, carry: Carry, moment: Moment, guide: Guide | None = None
     ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
@@ -205,6 +208,10 @@ class Learner:
         return 0
 
     def warm_up(self, key: Key, tasks: Task, policy: Policy, carry: PyTree) -> PyTree:
+        """Return the carry unchanged."""
+        return carry
+
+    def begin(self, policy: Policy, carry: PyTree) -> PyTree:
         """Return the carry unchanged."""
         return carry
 

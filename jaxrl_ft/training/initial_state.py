@@ -153,6 +153,7 @@ def first_state(
     frozen = run.adapter.freeze(freeze_key, run.base)
     delta = run.adapter.init(adapter_key, frozen)
     policy = Policy(run.adapter.merge(frozen, delta), run.statistics, run.network)
+    carry = run.algo.begin(policy, carry)
     memory = Memory(
         data=data,
         penalty=penalty.init(run_key(run, PENALTY), run.algo, policy, source),

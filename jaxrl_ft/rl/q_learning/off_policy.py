@@ -190,6 +190,10 @@ class OffPolicy(Learner):
         warm = jnp.full((), self.steps_before(), jnp.int32)
         return carry._replace(replay=carry.replay._replace(warm=warm))
 
+    def begin(self, policy: Policy, carry: Carry) -> Carry:
+        """The carry with target networks equal to those that train."""
+        return carry._replace(target={group: policy.params[group] for group in self.TARGETS})
+
     def collect(
         self, key: Key, tasks: Task, policy: Policy, carry: Carry, moment: Moment, guide: Guide | None = None
     ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
