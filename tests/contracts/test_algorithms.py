@@ -23,6 +23,17 @@ ROWS = [name for name in ft.METHODS if ft.METHODS[name].trains]
 FEWEST = 40
 
 
+def pairs():
+    """Every algorithm with every row: few by default, each row with one algorithm when slow, all when exhaustive."""
+    for number, row in enumerate(ROWS):
+        for place, name in enumerate(ALGOS):
+            slow = pytest.mark.slow if number % len(ALGOS) == place else pytest.mark.exhaustive
+            yield pytest.param(name, row, marks=() if row in QUICK else slow)
+
+
+PAIRS = list(pairs())
+
+
 def small(name):
     return replace(ft.ALGOS[name], **SMALL[name])
 
@@ -76,8 +87,7 @@ def test_most_rows_run_and_the_others_are_refused_with_the_reason(name, source, 
     assert bool(lacking) is bool(algo.lacks)
 
 
-@pytest.mark.parametrize("name", ALGOS)
-@pytest.mark.parametrize("row", [*QUICK, *(pytest.param(r, marks=pytest.mark.slow) for r in ROWS if r not in QUICK)])
+@pytest.mark.parametrize(("name", "row"), PAIRS)
 def test_a_fine_tune_ends_well_within_its_budget(name, row, learned, rows, target):
     agents, method = learned(name), rows(row)
     algo, budget = agents.algo, budget_of(agents.algo, method)
