@@ -80,30 +80,39 @@ class Program:
 
     def placed(self, *args: PyTree) -> PyTree:
         """Return the results on the devices, of runs that lie there, as many as `Layout.width` says."""
-        layout = devices.layout()
         with self._types():
-            folder = store.directory() if self._own else None
-            if folder is None:
-                return self._jitted(layout, *args)
-            leaves, structure = jax.tree.flatten(args[self._first :])
-            types, settings = leaf_types(leaves), code.settings()
-            form = store.Form(self.__name__, layout.exact, args[: self._first], structure, types, settings)
-            place = (folder, layout, form)
-            if place not in self._ready:
-                many = functools.partial(self._many, layout, *args[: self._first])
-                self._ready[place] = store.obtain(folder, form, many, leaves, **self._options(layout, args))
-            ready = self._ready[place]
-            return self._jitted(layout, *args) if ready is None else ready(*leaves)
+            function, taken = self._chosen(args)
+            return function(*taken)
 
     def lower(self, *args: PyTree) -> PyTree:
-        """Return the program lowered for arguments as `placed` takes them, to be compiled and asked what it needs."""
+        """Return the program lowered for arguments as `placed` takes them, to be compiled and asked what it needs.
+
+        It is the program that `placed` runs, which is then not compiled again; the arguments may be shapes.
+        """
         with self._types():
-            return self._jitted.lower(devices.layout(), *args)
+            function, taken = self._chosen(args)
+            return function.lower(*taken)
 
     def trace(self, *args: PyTree) -> PyTree:
         """Return the program traced for arguments as `placed` takes them."""
         with self._types():
             return self._jitted.trace(devices.layout(), *args)
+
+    def _chosen(self, args: Sequence[PyTree]) -> tuple[PyTree, Sequence[PyTree]]:
+        """The jitted function to call for these arguments, stored or not, and what it takes."""
+        layout = devices.layout()
+        folder = store.directory() if self._own else None
+        if folder is None:
+            return self._jitted, (layout, *args)
+        leaves, structure = jax.tree.flatten(args[self._first :])
+        types, settings = leaf_types(leaves), code.settings()
+        form = store.Form(self.__name__, layout.exact, tuple(args[: self._first]), structure, types, settings)
+        place = (folder, layout, form)
+        if place not in self._ready:
+            many = functools.partial(self._many, layout, *args[: self._first])
+            self._ready[place] = store.obtain(folder, form, many, leaves, **self._options(layout, args))
+        ready = self._ready[place]
+        return (self._jitted, (layout, *args)) if ready is None else (ready, leaves)
 
     @staticmethod
     def _types() -> AbstractContextManager[None]:

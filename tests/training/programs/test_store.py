@@ -42,6 +42,20 @@ def process(tmp_path, monkeypatch):
     jax.config.update("jax_compilation_cache_dir", before)
 
 
+@pytest.fixture
+def cache_hits():
+    """One item for each executable found in JAX's compilation cache."""
+    found = []
+
+    def note(event, **_):
+        if event.endswith("compilation_cache/cache_hits"):
+            found.append(event)
+
+    jax.monitoring.register_event_listener(note)
+    yield found
+    jax.monitoring.unregister_event_listener(note)
+
+
 def files(tmp_path):
     return sorted(path for path in tmp_path.glob(f"{store.FOLDER}/*/*"))
 
@@ -86,6 +100,24 @@ def test_results_that_are_arguments_again_need_no_other_program(process, compila
             found = program.placed(2, x, unused, y, np.float32(0.5))
             x = {"a": found["row"]}
         assert compilations.names == ["moments"]
+
+
+def test_a_program_asked_what_it_needs_is_the_one_that_runs(process, compilations, cache_hits):
+    widths = [devices.layout().width(num) for num in (1, 5, 9)]
+    for number in range(2):
+        program = process()
+        jax.clear_caches()
+        compilations.reset()
+        cache_hits.clear()
+        for width in widths:
+            args = devices.put(runs(width), width)
+            like = devices.shapes(jax.tree.map(lambda leaf: jax.typeof(leaf[0]), args), width)
+            assert program.lower(2, *like, np.float32(0.5)).compile().memory_analysis()
+            program.placed(2, *args, np.float32(0.5))
+        names = [name for name in compilations.names if name == "moments"]
+        assert len(names) == len(set(widths))
+        assert len(TRACED) == (len(names) if number == 0 else 0)
+    assert len(cache_hits) == len(compilations.names)
 
 
 @pytest.mark.parametrize("change", ["power", "size", "layout", "setting", "code"])
