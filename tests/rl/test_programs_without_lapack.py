@@ -112,9 +112,10 @@ def test_every_program_is_known():
     assert sorted(found) == sorted(PROGRAMS) == NAMES
 
 
-def test_what_is_jitted_is_a_program_a_part_of_one_or_a_policy_to_deploy():
+def test_what_is_jitted_is_a_program_a_part_of_one_a_check_of_a_task_or_a_policy_to_deploy():
     files = {str(file.relative_to(PACKAGE)) for file in PACKAGE.rglob("*.py") if "jax.jit" in file.read_text()}
-    assert files == {"training/agents.py", "training/per_run.py", "training/stretch.py"}
+    programs = {"training/per_run.py", "training/programs/store.py", "training/stretch.py"}
+    assert files == {*programs, "envs/task.py", "training/agents.py"}
 
 
 def test_cuda_takes_a_policy_to_deploy(agents, monkeypatch):
