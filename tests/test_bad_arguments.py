@@ -36,7 +36,7 @@ WRONG = {
     "width": pretrain(network=ft.MLP(width="8")),
     "gravity: 1000": lambda agents: ft.make_task("CartPole-v1", gravity=HUGE),
     "gravity: {}": lambda agents: ft.make_task("CartPole-v1", gravity={}),
-    "id: None": lambda agents: ft.make_task(None),
+    "env: NoneType": lambda agents: ft.make_task(None),
     "id: ''": lambda agents: ft.make_task(""),
     "shift: 3": lambda agents: ft.make_task("CartPole-v1", shift=3),
     "shift: ''": lambda agents: ft.make_task("CartPole-v1", shift=""),

@@ -17,7 +17,7 @@ from jaxrl_ft.training.finetune import untrained
 from jaxrl_ft.training.spec import Budget, finetune_spec, pretraining_spec
 
 ALGOS = [name for name in ft.ALGOS if name != "ppo"]
-QUICK = ["full", "lora"]
+QUICK = ["full"]
 """One row by default of each algorithm, the others in the slow tests; PPO has tests of its own."""
 ROWS = [name for name in ft.METHODS if ft.METHODS[name].trains]
 FEWEST = 40

@@ -103,7 +103,11 @@ def test_the_code_of_a_page_runs(page, small, undrawn):
         exec("\n".join(blocks(page, "python")), {"__name__": "__main__"})
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=name)
+@pytest.mark.parametrize(
+    "example",
+    [pytest.param(path, marks=pytest.mark.slow) if path.stem == "point_mass" else path for path in EXAMPLES],
+    ids=name,
+)
 def test_an_example_runs(example, small, undrawn, capsys):
     with undrawn():
         runpy.run_path(str(example), run_name="__main__")

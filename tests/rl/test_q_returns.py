@@ -16,7 +16,7 @@ def cases(seed=0):
     return reward, next_value, terminated, terminated | truncated
 
 
-@pytest.mark.parametrize("num", [1, 2, 3, 5, 24])
+@pytest.mark.parametrize("num", [3, *(pytest.param(num, marks=pytest.mark.slow) for num in (1, 2, 5, 24))])
 def test_n_step_sums_stop_at_n_at_endings_and_at_the_edge(num):
     reward, _, terminated, done = cases()
     gamma = 0.9

@@ -68,6 +68,7 @@ GAMMA = 0.9
 BANDIT = probe(1, by_action=1.0)
 
 
+@pytest.mark.slow
 def test_a_bandit_has_the_soft_optimal_policy_at_the_wanted_entropy():
     """Rewards of -1 and 1 make both critics' values; the temperature makes the policy's entropy what is wanted."""
     algo = ft.SAC(
@@ -89,6 +90,7 @@ def test_a_bandit_has_the_soft_optimal_policy_at_the_wanted_entropy():
         np.testing.assert_allclose(np.stack(values), np.broadcast_to([[[-1.0, 1.0]]], (2, 1, 2)), atol=0.1)
 
 
+@pytest.mark.slow
 def test_pendulum_runs_within_its_bounds_and_fine_tunes():
     task = TASKS["continuous"]
     algo = ft.SAC(num_envs=2, num_steps=8, gradient_steps=2, batch_size=16, replay_size=256, learning_starts=32)

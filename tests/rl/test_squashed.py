@@ -84,6 +84,7 @@ def test_standard_deviations_are_bounded_and_can_come_back():
     np.testing.assert_array_equal(slope, 1.0)
 
 
+@pytest.mark.slow
 def test_a_squashed_policy_acts_within_the_bounds_of_its_task_and_learns():
     task = ft.make_task("Pendulum-v1")
     actor = ft.ActorCritic(squash=True, min_log_std=-2.0, max_log_std=0.5)

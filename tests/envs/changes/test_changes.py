@@ -181,6 +181,7 @@ def test_bad_changes_are_refused(id, changes, message):
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_agents_learn_and_are_combined_across_a_change():
     algo = ft.PPO(num_envs=2, num_steps=4, num_minibatches=2)
     source = ft.make_task(Count())

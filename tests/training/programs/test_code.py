@@ -83,6 +83,7 @@ def test_the_whole_package_is_trusted_and_what_somebody_puts_into_it_is_not(copy
     assert len(found) == 7
 
 
+@pytest.mark.slow
 def test_edited_code_has_another_hash_and_code_edited_since_the_start_has_none(copy):
     show = "print(json.dumps([code.fingerprint(), code.unchanged()]))"
     before = run(BEGIN + show, copy)
