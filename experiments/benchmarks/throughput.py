@@ -6,6 +6,9 @@ PEER and CHECKOUT are made as `peers/rejax_ppo.py` and `peers/purejaxrl_ppo.py` 
 seeds x 4 environments x 128 steps, 4 epochs x 4 minibatches, 2x64 tanh, entropy 0.01, for 200,000 steps a seed from
 initialisation to trained parameters; jaxrl_ft evaluates twice besides, as it always does.
 
+PureJaxRL's orthogonal initialisation is a QR decomposition under vmap, which now and then deadlocks jaxlib 0.10.2 on
+two cores: where no process uses a core any more, end this one and start again.
+
 Each is a process that trains only while asked. All train once before anything is timed. A round then asks jaxrl_ft,
 jaxrl_ft on one core, and each peer, one after the other; ratios are of one round. Rounds are repeated beside a process
 that keeps a core busy, without the one of one core. Peers run with XLA flags of their own choice, on all cores.

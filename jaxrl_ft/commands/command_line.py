@@ -15,7 +15,8 @@ CONFIG = "config.json"
 FROM_RUN, RESUME, AGENTS = "--from-run", "--resume", "--agents"
 GONE = ("--distributed", "--coordinator", "--num-processes", "--process-id")
 """Flags of earlier versions, which a run that is repeated may have had."""
-PLACES = ("--out", FROM_RUN, "--ray", "--cpus-per-worker", *GONE)
+WORKERS = ("--ray", "--cpus-per-worker")
+PLACES = ("--out", FROM_RUN, *WORKERS, *GONE)
 """Flags for where a run is written and computed, which change no result."""
 ALIASES = {"--finetune-steps": "--steps"}
 """Flags by other names for them."""
@@ -103,19 +104,22 @@ def command(program: str, words: Sequence[str]) -> Command:
 
 def _resumed(program: str, given: list[tuple[str, list[str]]], variables: Mapping[str, str]) -> Command:
     """The command line of a run that goes on in its own directory."""
-    (_, values), *others = given
-    if others or len(values) != 1:
+    values = next(values for name, values in given if name == RESUME)
+    others = {name: values for name, values in given if name != RESUME}
+    if len(values) != 1 or others.keys() - set(WORKERS):
         raise ValueError(
-            f"resume: takes one directory and no other flag, as in {RESUME} DIR; a run goes on as it began"
+            f"resume: takes one directory and no other flag but {' and '.join(WORKERS)}, as in {RESUME} DIR; a run "
+            "goes on as it was begun"
         )
     directory = values[0]
     kept = [
         word
         for name, theirs in _flags(_config(program, directory, "resume")["command"])
-        if name not in ("--out", FROM_RUN)
+        if name not in ("--out", FROM_RUN, *others)
         for word in ([name] * bool(name) + theirs)
     ]
-    return Command(program, (*kept, "--out", directory), variables, Path(directory), resumed=True)
+    new = [word for name, theirs in others.items() for word in (name, *theirs)]
+    return Command(program, (*kept, *new, "--out", directory), variables, Path(directory), resumed=True)
 
 
 def check(command: Command, plan: Mapping[str, Json]) -> None:

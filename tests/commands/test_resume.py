@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jaxrl_ft import sweep, train
-from jaxrl_ft.commands import output
+from jaxrl_ft.commands import output, sweep_settings
 from jaxrl_ft.commands.settings import resolve
 from jaxrl_ft.core import machine
 from jaxrl_ft.sweeps import directory
@@ -57,6 +57,16 @@ def begun(tmp_path):
     return out
 
 
+def test_a_sweep_may_go_on_with_other_workers(tmp_path):
+    out = tmp_path / "begun"
+    settings = sweep_settings.resolve(["--seeds", "3", "--ray", "gone:1", "--out", str(out)])
+    output.run_directory.create(out, "sweep")
+    output.write_config(settings)
+    flags = sweep_settings.resolve(["--resume", str(out), "--ray", "here:2", "--cpus-per-worker", "2"]).flags
+    assert (flags.seeds, flags.ray, flags.cpus_per_worker) == (3, "here:2", 2)
+    assert sweep_settings.resolve(["--resume", str(out)]).flags.ray == "gone:1"
+
+
 def test_a_resumed_run_has_the_settings_of_its_beginning(tmp_path):
     out = begun(tmp_path)
     settings = resolve(["--resume", str(out)])
@@ -66,7 +76,7 @@ def test_a_resumed_run_has_the_settings_of_its_beginning(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--resume", "{}", "--seeds", "4"], "resume: takes one directory and no other flag"),
+        (["--resume", "{}", "--seeds", "4"], "resume: takes one directory and no other flag but --ray"),
         (["--resume"], "resume: takes one directory"),
         (["--resume", "nowhere"], "resume: 'nowhere' is not the directory of a run"),
     ],

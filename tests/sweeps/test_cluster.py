@@ -175,7 +175,8 @@ def test_a_batch_that_fails_is_named_and_the_same_command_goes_on(world, alone, 
     assert status == 1 and "Traceback" not in said
     assert last == (
         "error: 1 of 4 batches failed: adamw on weak-motor (RuntimeError: no luck); "
-        f"what was finished is in {tmp_path / 'out'}, and the same command goes on from there"
+        f"what was finished is in {tmp_path / 'out'}, and "
+        f"`python -m jaxrl_ft.sweep --resume {tmp_path / 'out'}` goes on from there"
     )
     assert len(begun(tmp_path, "adamw")) == 3 and len(list((tmp_path / "out" / "cells").iterdir())) == 3
     status, said = ended(world.again(tmp_path, "--ray", nodes.address))
