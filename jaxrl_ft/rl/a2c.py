@@ -8,12 +8,12 @@ from jaxtyping import Array, Float, Int, Shaped
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Network, Policy
-from jaxrl_ft.core.types import Key, Metrics, Params, Statistics
+from jaxrl_ft.core.types import Key, Metrics, Params
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl import actor_critic, losses, normalizer, on_policy, rollout
 from jaxrl_ft.rl.actor_critic import ActorCritic
-from jaxrl_ft.rl.algorithm import Guide, Learner
-from jaxrl_ft.rl.on_policy import Carry
+from jaxrl_ft.rl.algorithm import Guide
+from jaxrl_ft.rl.on_policy import Carry, OnPolicy
 
 
 class Batch(NamedTuple):
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
 
 
 @config
-class A2C(Learner):
+class A2C(OnPolicy):
     """Advantage actor-critic, the synchronous form of A3C (Mnih et al. 2016, arXiv:1602.01783).
 
     One gradient step on each rollout. With `gae_lambda` 1 the advantages are the paper's: the rewards up to the end of
@@ -82,10 +82,6 @@ class A2C(Learner):
                 "normalize_advantage: True is not allowed for rollouts of 1 row, whose advantage becomes 0"
             )
 
-    def steps_per_update(self) -> int:
-        """Environment steps in a rollout."""
-        return self.num_envs * self.num_steps
-
     def gradient_steps_per_update(self) -> int:
         """One."""
         return 1
@@ -93,14 +89,6 @@ class A2C(Learner):
     def init_params(self, key: Key, task: Task, network: Network) -> Params:
         """Fresh parameters of the policy and value networks."""
         return actor_critic.init_params(key, task, network)
-
-    def init_statistics(self, task: Task) -> Statistics:
-        """Empty moments `obs` and `reward`, each only when it is normalised."""
-        return on_policy.init_statistics(self, task)
-
-    def init_carry(self, key: Key, tasks: Task, policy: Policy) -> Carry:
-        """N fresh environments, and the policy's statistics to go on from."""
-        return on_policy.init_carry(key, tasks, policy, self.num_envs)
 
     def collect(
         self, key: Key, tasks: Task, policy: Policy, carry: Carry, moment: Moment, guide: Guide | None = None

@@ -1,7 +1,7 @@
 """What algorithms share that learn from each rollout once: environments, normaliser, guide, advantages."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.types import EnvState, Key, Metrics, Scalar, Statistics
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl import actor_critic, normalizer, returns, rollout
-from jaxrl_ft.rl.algorithm import Actor, Guide
+from jaxrl_ft.rl.algorithm import Guide, Learner
 from jaxrl_ft.rl.distributions import Distribution
 
 
@@ -28,70 +28,58 @@ class Carry(NamedTuple):
 AnyCarry = TypeVar("AnyCarry", bound=Any)
 
 
-@runtime_checkable
-class Acting(Protocol):
-    """What of an algorithm decides how it acts."""
+class Collector(Learner):
+    """An algorithm that steps environments side by side, rollout by rollout; a subclass has these fields."""
 
-    def distribution(self, policy: Policy, obs: Float[Array, "*B O"]) -> Distribution:
-        """The action distribution at obs [..., O]."""
+    num_envs: int
+    """environments stepped side by side"""
+    num_steps: int
+    """steps of each environment in a rollout"""
+    gamma: float
+    """discount per step"""
+    normalize_obs: bool
+    """whether observations are normalised"""
+    obs_epsilon: float
+    """added to the variance of observations"""
+    obs_clip: float
+    """largest absolute value of a normalised observation"""
+    normalize_reward: bool
+    """whether rewards are scaled"""
 
-    def noise(self, task: Task, key: Key, shape: tuple[int, ...]) -> Float[Array, "*B A"]:
-        """Random numbers for sampling `shape` actions."""
+    def steps_per_update(self) -> int:
+        """Environment steps in a rollout."""
+        return self.num_envs * self.num_steps
 
-
-@runtime_checkable
-class Collecting(Acting, Protocol):
-    """The fields of an algorithm that its rollouts depend on."""
-
-    @property
-    def actor(self) -> Actor:
-        """How parameters become actions."""
-        ...
-
-    @property
-    def num_envs(self) -> int:
-        """Environments stepped side by side."""
-        ...
-
-    @property
-    def num_steps(self) -> int:
-        """Steps of each environment in a rollout."""
-        ...
-
-    @property
-    def gamma(self) -> float:
-        """The discount per step."""
-        ...
-
-    @property
-    def normalize_obs(self) -> bool:
-        """Whether observations are normalised."""
-        ...
-
-    @property
-    def normalize_reward(self) -> bool:
-        """Whether rewards are scaled."""
-        ...
-
-    @property
-    def obs_epsilon(self) -> float:
-        """Added to the variance of observations."""
-        ...
-
-    @property
-    def obs_clip(self) -> float:
-        """Largest absolute value of a normalised observation."""
-        ...
+    def init_statistics(self, task: Task) -> Statistics:
+        """Empty moments `obs` and `reward`, each only when it is normalised, and what the actor keeps of a task."""
+        statistics: Statistics = self.actor.init_statistics(task)
+        if self.normalize_obs:
+            statistics["obs"] = normalizer.init((task.obs_size,), self.obs_epsilon, self.obs_clip)
+        if self.normalize_reward:
+            statistics["reward"] = normalizer.init()
+        return statistics
 
 
-def init_statistics(algo: Collecting, task: Task) -> Statistics:
-    """Empty moments `obs` and `reward`, each only when it is normalised, and what the actor keeps of a task."""
-    statistics: Statistics = algo.actor.init_statistics(task)
-    if algo.normalize_obs:
-        statistics["obs"] = normalizer.init((task.obs_size,), algo.obs_epsilon, algo.obs_clip)
-    if algo.normalize_reward:
-        statistics["reward"] = normalizer.init()
-    return statistics
+class OnPolicy(Collector):
+    """An algorithm that learns from each rollout and then forgets it."""
+
+    def init_carry(self, key: Key, tasks: Task, policy: Policy) -> Carry:
+        """N fresh environments, and the policy's statistics to go on from."""
+        return init_carry(key, tasks, policy, self.num_envs)
+
+
+def check_minibatches(algo: Collector, num_minibatches: int) -> None:
+    """Refuse a number of minibatches that does not divide the rows of a rollout.
+
+    Raises:
+        ValueError: `num_envs` x `num_steps` is not a multiple of it.
+    """
+    rows = algo.steps_per_update()
+    if rows % num_minibatches:
+        raise ValueError(
+            f"num_minibatches: {num_minibatches} does not divide the batch of {algo.num_envs} environments x "
+            f"{algo.num_steps} steps = {rows}"
+        )
 
 
 def init_carry(key: Key, tasks: Task, policy: Policy, num_envs: int) -> Carry:
@@ -102,7 +90,7 @@ def init_carry(key: Key, tasks: Task, policy: Policy, num_envs: int) -> Carry:
 
 
 def collect(
-    algo: Collecting, keys: Sequence[Key], tasks: Task, policy: Policy, carry: Carry, guide: Guide | None
+    algo: Collector, keys: Sequence[Key], tasks: Task, policy: Policy, carry: Carry, guide: Guide | None
 ) -> tuple[Carry, rollout.Transition, Float[Array, "T N"], Metrics]:
     """A rollout of T x N steps by samples of the policy, or of a guide while episodes are young.
 
@@ -168,7 +156,7 @@ def stepped(
 
 
 def of_actor(
-    algo: Acting,
+    algo: Learner,
     quantity: Callable[[Distribution], Shaped[Array, "..."]],
     policy: Policy,
     guide: Guide | None,

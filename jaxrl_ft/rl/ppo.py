@@ -8,12 +8,12 @@ from jaxtyping import Array, Float, Int, Shaped
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Network, Policy
-from jaxrl_ft.core.types import Key, Metrics, Params, Statistics
+from jaxrl_ft.core.types import Key, Metrics, Params
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl import actor_critic, losses, normalizer, on_policy, rollout
 from jaxrl_ft.rl.actor_critic import ActorCritic
-from jaxrl_ft.rl.algorithm import Guide, Learner
-from jaxrl_ft.rl.on_policy import Carry
+from jaxrl_ft.rl.algorithm import Guide
+from jaxrl_ft.rl.on_policy import Carry, OnPolicy
 
 
 class Batch(NamedTuple):
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
 
 
 @config
-class PPO(Learner):
+class PPO(OnPolicy):
     """Proximal policy optimisation with clipped surrogate and GAE (Schulman et al. 2017, arXiv:1707.06347)."""
 
     num_envs: int = 8
@@ -81,23 +81,13 @@ class PPO(Learner):
         Raises:
             ValueError: `num_envs` x `num_steps` is not a multiple of `num_minibatches`, or minibatches of one row.
         """
-        rows, rest = divmod(self.steps_per_update(), self.num_minibatches)
-        if rest:
-            raise ValueError(
-                f"num_minibatches: {self.num_minibatches} does not divide the batch of {self.num_envs} environments x "
-                f"{self.num_steps} steps = {self.steps_per_update()}"
-            )
-
-        if rows < 2 and self.normalize_advantage:
+        on_policy.check_minibatches(self, self.num_minibatches)
+        if self.steps_per_update() // self.num_minibatches < 2 and self.normalize_advantage:
             raise ValueError(
                 f"num_minibatches: {self.num_minibatches} is not allowed; it makes minibatches of 1 row of a batch of "
                 f"{self.steps_per_update()}, whose only advantage is 0 once it is normalised, and the policy would "
                 "never change; give at least 2 rows for each, or normalize_advantage=False"
             )
-
-    def steps_per_update(self) -> int:
-        """Environment steps in a rollout."""
-        return self.num_envs * self.num_steps
 
     def gradient_steps_per_update(self) -> int:
         """Minibatches of all passes over a rollout."""
@@ -106,14 +96,6 @@ class PPO(Learner):
     def init_params(self, key: Key, task: Task, network: Network) -> Params:
         """Fresh parameters of the policy and value networks."""
         return actor_critic.init_params(key, task, network)
-
-    def init_statistics(self, task: Task) -> Statistics:
-        """Empty moments `obs` and `reward`, each only when it is normalised."""
-        return on_policy.init_statistics(self, task)
-
-    def init_carry(self, key: Key, tasks: Task, policy: Policy) -> Carry:
-        """N fresh environments, and the policy's statistics to go on from."""
-        return on_policy.init_carry(key, tasks, policy, self.num_envs)
 
     def collect(
         self, key: Key, tasks: Task, policy: Policy, carry: Carry, moment: Moment, guide: Guide | None = None

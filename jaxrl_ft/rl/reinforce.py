@@ -9,12 +9,12 @@ from jaxtyping import Array, Float, Int, Shaped
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Network, Policy
-from jaxrl_ft.core.types import Key, Metrics, Params, Statistics
+from jaxrl_ft.core.types import Key, Metrics, Params
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl import actor_critic, losses, normalizer, on_policy, returns, rollout
 from jaxrl_ft.rl.actor_critic import ActorCritic
-from jaxrl_ft.rl.algorithm import Guide, Learner
-from jaxrl_ft.rl.on_policy import Carry
+from jaxrl_ft.rl.algorithm import Guide
+from jaxrl_ft.rl.on_policy import Carry, OnPolicy
 
 
 class Batch(NamedTuple):
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
 
 
 @config
-class REINFORCE(Learner):
+class REINFORCE(OnPolicy):
     """The Monte-Carlo policy gradient (Williams 1992, doi:10.1007/BF00992696), with or without a baseline.
 
     One gradient step on each rollout, by the steps whose episode ended in it: nothing else has a return. A rollout is
@@ -91,10 +91,6 @@ class REINFORCE(Learner):
                 f"{task.id} has; REINFORCE learns from whole episodes, so give at least as many"
             )
 
-    def steps_per_update(self) -> int:
-        """Environment steps in a rollout."""
-        return self.num_envs * self.num_steps
-
     def gradient_steps_per_update(self) -> int:
         """One."""
         return 1
@@ -103,14 +99,6 @@ class REINFORCE(Learner):
         """Fresh parameters of the policy, and of the value network where it is the baseline."""
         params = actor_critic.init_params(key, task, network)
         return params if self.baseline == "value" else {"policy": params["policy"]}
-
-    def init_statistics(self, task: Task) -> Statistics:
-        """Empty moments `obs` and `reward`, each only when it is normalised."""
-        return on_policy.init_statistics(self, task)
-
-    def init_carry(self, key: Key, tasks: Task, policy: Policy) -> Carry:
-        """N fresh environments, and the policy's statistics to go on from."""
-        return on_policy.init_carry(key, tasks, policy, self.num_envs)
 
     def collect(
         self, key: Key, tasks: Task, policy: Policy, carry: Carry, moment: Moment, guide: Guide | None = None

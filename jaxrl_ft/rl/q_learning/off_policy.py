@@ -1,7 +1,7 @@
 """What algorithms share that learn from a replay: rollouts into it, draws from it, target networks."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl import on_policy, replay, returns, rollout
-from jaxrl_ft.rl.algorithm import Guide, Learner
+from jaxrl_ft.rl.algorithm import Guide
 from jaxrl_ft.rl.replay import Replay
 
 Act = Callable[[Array, Array, rollout.Age], Array]
@@ -69,7 +69,7 @@ class Carry(NamedTuple):
     """gradient steps so far"""
 
 
-class OffPolicy(Learner):
+class OffPolicy(on_policy.Collector):
     """Rollouts into a replay in the carry, and gradient steps on rows drawn from it.
 
     The rows of all gradient steps of an update are drawn before the first of them, in one gather. A subclass has these
@@ -78,13 +78,10 @@ class OffPolicy(Learner):
 
     TARGETS: ClassVar[tuple[str, ...]] = ()
     """groups of parameters with a target network"""
-    num_envs: int
-    num_steps: int
     gradient_steps: int
     batch_size: int
     replay_size: int
     learning_starts: int
-    gamma: float
     num_returns: int
     target_update: Literal["polyak", "periodic"]
     tau: float
@@ -134,10 +131,6 @@ class OffPolicy(Learner):
                 f"{self.num_steps}"
             )
 
-    def steps_per_update(self) -> int:
-        """Environment steps in a rollout."""
-        return self.num_envs * self.num_steps
-
     def gradient_steps_per_update(self) -> int:
         """`gradient_steps`."""
         return self.gradient_steps
@@ -161,11 +154,6 @@ class OffPolicy(Learner):
 
     def _capacity(self) -> int:
         return -(-self.replay_size // self.steps_per_update()) * self.steps_per_update()
-
-    def init_statistics(self, task: Task) -> Statistics:
-        """Empty moments `obs` and `reward`, each only when it is normalised, and what the actor keeps of a task."""
-        algo: Any = self
-        return on_policy.init_statistics(algo, task)
 
     def init_carry(self, key: Key, tasks: Task, policy: Policy) -> Carry:
         """N fresh environments, an empty replay, and the policy's parameters as those of the target networks."""

@@ -10,12 +10,12 @@ from jaxtyping import Array, Float, Int
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Network, Policy
-from jaxrl_ft.core.types import Key, Metrics, Params, Statistics
+from jaxrl_ft.core.types import Key, Metrics, Params
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl import losses, normalizer, on_policy, returns, rollout
-from jaxrl_ft.rl.algorithm import Guide, Learner
-from jaxrl_ft.rl.on_policy import Carry
+from jaxrl_ft.rl.algorithm import Guide
+from jaxrl_ft.rl.on_policy import Carry, OnPolicy
 from jaxrl_ft.rl.q_learning import q_values
 from jaxrl_ft.rl.q_learning.q_values import Boltzmann
 
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
 
 @config
-class PQN(Learner):
+class PQN(OnPolicy):
     """Q-learning on parallel environments without replay and target network (Gallici et al. 2024, arXiv:2407.04811).
 
     Each rollout is learned from in epochs of minibatches, towards λ-returns of the network that collected it. What
@@ -91,11 +91,7 @@ class PQN(Learner):
         Raises:
             ValueError: `num_envs` x `num_steps` is not a multiple of `num_minibatches`.
         """
-        if self.steps_per_update() % self.num_minibatches:
-            raise ValueError(
-                f"num_minibatches: {self.num_minibatches} does not divide the batch of {self.num_envs} environments x "
-                f"{self.num_steps} steps = {self.steps_per_update()}"
-            )
+        on_policy.check_minibatches(self, self.num_minibatches)
 
     def check_task(self, task: Task) -> None:
         """Refuse continuous actions."""
@@ -109,10 +105,6 @@ class PQN(Learner):
         """Of exploration."""
         return (q_values.told(self.epsilon_start, self.epsilon_end, self.exploration_share),)
 
-    def steps_per_update(self) -> int:
-        """Environment steps in a rollout."""
-        return self.num_envs * self.num_steps
-
     def gradient_steps_per_update(self) -> int:
         """Minibatches of all passes over a rollout."""
         return self.num_epochs * self.num_minibatches
@@ -124,14 +116,6 @@ class PQN(Learner):
     def init_params(self, key: Key, task: Task, network: Network) -> Params:
         """Fresh parameters of the Q-network, in the group `policy`."""
         return self.actor.init_params(key, task, network)
-
-    def init_statistics(self, task: Task) -> Statistics:
-        """Empty moments `obs` and `reward`, each only when it is normalised."""
-        return on_policy.init_statistics(self, task)
-
-    def init_carry(self, key: Key, tasks: Task, policy: Policy) -> Carry:
-        """N fresh environments, and the policy's statistics to go on from."""
-        return on_policy.init_carry(key, tasks, policy, self.num_envs)
 
     def collect(
         self, key: Key, tasks: Task, policy: Policy, carry: Carry, moment: Moment, guide: Guide | None = None

@@ -15,7 +15,7 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.nets import actor_critic as nets
 from jaxrl_ft.nets import mlp
 from jaxrl_ft.rl import actor_critic, on_policy, rollout
-from jaxrl_ft.rl.algorithm import Guide
+from jaxrl_ft.rl.algorithm import Guide, Learner
 from jaxrl_ft.rl.distributions import Categorical
 
 
@@ -90,7 +90,7 @@ def check_discrete(name: str, task: Task) -> None:
 
 
 def exploring(
-    algo: on_policy.Acting, policy: Policy, guide: Guide | None, epsilon: Scalar, num_actions: int
+    algo: Learner, policy: Policy, guide: Guide | None, epsilon: Scalar, num_actions: int
 ) -> Callable[[Array, Array, rollout.Age], Array]:
     """The ε-greedy choice of actions, for a rollout with noise uniform in [0, 1), [N, 2].
 
