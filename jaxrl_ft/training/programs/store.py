@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import NamedTuple, TypeAlias
 import jax
 from jax import export
 
+from jaxrl_ft.core.files import replacing
 from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.training.programs import code
 from jaxrl_ft.training.programs.structure import LeafType, UnstorableError, described, rebuilt, value
@@ -156,16 +156,12 @@ def read(path: Path) -> Known | None:
 def write(path: Path, known: Known) -> None:
     """Write a program, whole or not at all; a disk that takes nothing is no error."""
     content = json.dumps(described(known.structure)).encode() + b"\n" + zlib.compress(known.program.serialize())
-    temporary = path.with_name(f".{secrets.token_hex(8)}")
-    try:
+    with contextlib.suppress(OSError):
         if not path.parent.exists():
             path.parent.mkdir(parents=True)
             _forget(path.parent.parent)
-        temporary.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        with replacing(path) as temporary:
+            temporary.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
 def _forget(root: Path) -> None:
