@@ -85,9 +85,8 @@ def _log(line: str) -> None:
 def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, ending: Ending) -> None:
     from jaxrl_ft.commands import output, search_run, sweep_output
     from jaxrl_ft.commands.progress import Compilation
-    from jaxrl_ft.core import bundle
     from jaxrl_ft.core.files import claimed
-    from jaxrl_ft.store import checkpoints, run_directory
+    from jaxrl_ft.store import run_directory
     from jaxrl_ft.sweeps import directory
     from jaxrl_ft.training.resume.checkpoint import EVERY
 
@@ -100,7 +99,7 @@ def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, e
         directory.check_conditions(out, facts, allow)
         output.write_config(settings)
         agents = _agents(settings, workers, running)
-        facts["agents"] = bundle.arrays_digest(checkpoints.parts(agents)[0])
+        facts["agents"] = agents.digest
         directory.check_conditions(out, facts, allow)
         search = _search(settings, agents, workers)
         with running():

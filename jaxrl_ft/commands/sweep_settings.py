@@ -26,7 +26,7 @@ from jaxrl_ft.commands.shared_settings import (
     name,
     names,
 )
-from jaxrl_ft.core import bundle, checks
+from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.table import AnyTable
@@ -38,7 +38,7 @@ from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
 from jaxrl_ft.methods.optimizers import Adam
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.catalogue import ALGOS
-from jaxrl_ft.store import checkpoints, run_directory
+from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps import cells, directory
 from jaxrl_ft.sweeps.cluster import LOCAL
 from jaxrl_ft.sweeps.proposals import MOST_TRIALS, SEARCHES
@@ -152,7 +152,7 @@ class SweepSettings(SharedSettings):
     def plan(self) -> dict[str, Json]:
         """Everything that decides the numbers of a sweep, as JSON; not where it is written and what it may take."""
         flags = self.flags
-        given = {} if self.agents is None else {"agents": bundle.arrays_digest(checkpoints.parts(self.agents)[0])}
+        given = {} if self.agents is None else {"agents": self.agents.digest}
         return {
             **given,
             "source": to_json(self.source),

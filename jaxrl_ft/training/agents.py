@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import jax
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
+from jaxrl_ft.core.bundle import arrays_digest
 from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.types import Leaf, PyTree
@@ -73,6 +75,12 @@ class Agents:
     def num_parameters(self) -> int:
         """The number of parameters of one agent, policy and critic together."""
         return tree.size(tree.take(self.params, 0))
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of all arrays, equal for equal bits."""
+        leaves = jax.tree_util.tree_leaves_with_path({name: getattr(self, name) for name in _BY_SEED})
+        return arrays_digest({jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves})
 
     @property
     def policies(self) -> Policy:

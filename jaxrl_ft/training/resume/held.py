@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core import machine
-from jaxrl_ft.core.bundle import Arrays, arrays_digest
+from jaxrl_ft.core.bundle import Arrays
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.types import PyTree
@@ -67,14 +67,10 @@ def identity(spec: Spec) -> dict[str, Json]:
     names = ("algo", "network", "method", "source", "task")
     numbers = ("seed", "first", "num_runs", "num_updates", "num_evals", "eval_episodes", "stop_at", "keep")
     layout = devices.layout()
-    agents = None
-    if spec.agents is not None:
-        parts = (spec.agents.params, spec.agents.statistics, spec.agents.opt_state)
-        agents = arrays_digest({f"{i:04d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(parts))})
     return {
         **{name: to_json(getattr(spec, name)) for name in names},
         **{name: getattr(spec, name) for name in numbers},
-        "agents": agents,
+        "agents": None if spec.agents is None else spec.agents.digest,
         "layout": "exact" if layout.exact else "fast",
         "devices": f"{layout.mesh.size} x {layout.mesh.devices.flat[0].device_kind}",
         "versions": machine.versions(),

@@ -1,7 +1,9 @@
 """The law of going on: a training that was cut off anywhere ends with the bits of one that was not."""
 
 from dataclasses import replace
+from functools import partial
 
+import jax
 import numpy as np
 import pytest
 from helpers.algorithms import SMALL
@@ -131,3 +133,16 @@ def test_every_algorithm_goes_on_to_the_same_bits(name, cut_off, source, target,
         return ft.finetune(agents, target, "full", **budget, **checkpoint)
 
     assert_same(cut_off(tune, 3), tune(), same)
+
+
+@pytest.mark.parametrize("field", ["params", "init_params", "opt_state"])
+def test_other_agents_are_refused_whatever_differs_in_them(field, agents, target, tiny, tmp_path):
+    call = partial(ft.finetune, target=target, method="full", **tiny.budget, checkpoint=tmp_path, checkpoint_every=0.0)
+    call(agents)
+    changed = jax.tree.map(np.array, getattr(agents, field))
+    leaf = jax.tree.leaves(changed)[-1]
+    leaf.reshape(-1)[0] += 1
+    other = replace(agents, **{field: changed})
+    assert other.digest != agents.digest == agents.select(range(agents.num_seeds)).digest
+    with pytest.raises(ValueError, match="is of another training, which differs in agents"):
+        call(other)
