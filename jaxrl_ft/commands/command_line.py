@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxrl_ft.analysis.marks import code
 from jaxrl_ft.core import machine
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.store import run_directory
@@ -56,7 +57,7 @@ class Command:
 
     def notes(self, out: Path) -> list[str]:
         """Sentences for the report on how to repeat the run whose results are in `out`."""
-        found = [f"Command: `{self.shell()}`."]
+        found = [f"Command: {code(self.shell())}."]
         names = {name for name, _ in _flags(self.words)}
         if self.lacks:
             found.append(
@@ -65,7 +66,7 @@ class Command:
             )
         if AGENTS in names:
             found.append("The command needs the agents as they were; a copy is in `agents/source`.")
-        return [*found, f"`{self.program} {FROM_RUN} {shlex.quote(str(out))}` repeats the run."]
+        return [*found, f"{code(f'{self.program} {FROM_RUN} {shlex.quote(str(out))}')} repeats the run."]
 
 
 def command(program: str, words: Sequence[str]) -> Command:

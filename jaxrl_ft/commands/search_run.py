@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxrl_ft.analysis.marks import code
 from jaxrl_ft.commands.search_settings import SearchSettings
 from jaxrl_ft.commands.sweep_settings import SweepSettings
 from jaxrl_ft.core.files import write_csv
@@ -91,7 +92,7 @@ def _whole(search: Quest, tried: Sequence[Trial]) -> str:
     return (
         f"A search tried {len(tried):,} points in {spent:,} env steps, which no budget or column of this report holds; "
         f"every one is in `{CSV}`. Scores are mean returns during fine-tuning (AUC), over {search.agents.num_seeds} "
-        f"agents on each of the validation tasks {', '.join(f'`{name}`' for name in search.validation)}, which "
+        f"agents on each of the validation tasks {', '.join(code(name) for name in search.validation)}, which "
         "nothing else here uses. The best of many scores is too good by its luck; the rows of what was found have "
         "other seeds, on the targets."
     )
@@ -107,7 +108,7 @@ def _each(search: Quest, tried: Sequence[Trial]) -> list[str]:
         points = len({tuple(trial.proposal.point.values()) for trial in trials})
         best = proposals.best(trials)
         if best is None:
-            notes.append(f"`{name}`: runs of each of {points} points failed; nothing was found.")
+            notes.append(f"{code(name)}: runs of each of {points} points failed; nothing was found.")
             continue
         longest = [trial for trial in trials if trial.proposal.steps == best.proposal.steps]
         own = next((trial for trial in longest if trial.proposal.point == one.dimensions.own()), None)
@@ -115,6 +116,7 @@ def _each(search: Quest, tried: Sequence[Trial]) -> list[str]:
         beside = ", which is its own setting" if own is best else beside
         ran = f"{best.num_runs} runs of {best.proposal.steps:,} env steps"
         notes.append(
-            f"`{name}`: {_point(best)} scored {best.score:.1f} over {ran}, the best of {points} points{beside}{lost}."
+            f"{code(name)}: {_point(best)} scored {best.score:.1f} over {ran}, the best of {points} "
+            f"points{beside}{lost}."
         )
     return notes

@@ -1,6 +1,6 @@
 """The cells of a comparison, methods x targets, checked before anything runs, and what is told of each afterwards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +60,8 @@ def checked(
         raise ValueError("targets: empty; give at least one task by name")
     num = checks.count("seeds", agents.num_seeds if seeds is None else seeds, 1, MAX_RUNS)
     check_budget(budget)
+    for field, known in (("targets", targets), ("methods", chosen)):
+        _check_names(field, known)
     for task in targets.values():
         # Every run is evaluated on its source too.
         check_sizes(agents, task)
@@ -77,6 +79,21 @@ def checked(
             where = f"{name} on {target}" if len(targets) > 1 else name
             raise ValueError(f"{error} ({where})") from None
     return Cells(names, specs, others)
+
+
+def _check_names(field: str, names: Iterable[object]) -> None:
+    """Refuse names that cannot stand in a file.
+
+    Raises:
+        ValueError: one is no text, is empty, or cannot be written in UTF-8.
+    """
+    for name in names:
+        if (
+            not isinstance(name, str)
+            or not name.strip()
+            or name.encode(errors="replace") != name.encode(errors="ignore")
+        ):
+            raise ValueError(f"{field}: the name {name!r} is not allowed; it must be text that UTF-8 can write")
 
 
 def _methods(methods: Sequence[str] | Mapping[str, Method], grid: grids.Grid) -> dict[str, Method]:

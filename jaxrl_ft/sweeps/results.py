@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxrl_ft.analysis.marks import code
 from jaxrl_ft.analysis.report import files
 from jaxrl_ft.analysis.report.content import About
 from jaxrl_ft.analysis.report.measurements import Measurements
@@ -108,7 +109,7 @@ class Comparison:
     def transfers(self) -> list[str]:
         """What happened to every part of the agents, a sentence for each method and target."""
         several = len({target for _, target in self.cells}) > 1
-        named = {f"`{name}`" + (f" on `{target}`" if several else ""): a for (name, target), a in self.cells.items()}
+        named = {code(name) + (f" on {code(target)}" if several else ""): a for (name, target), a in self.cells.items()}
         return [f"{name}: {'; '.join(agents.report)}." for name, agents in named.items()]
 
     def _about(self, title: str, texts: Mapping[str, str], notes: Sequence[str]) -> About:
@@ -116,10 +117,12 @@ class Comparison:
         tasks = {target: self.cells[cell].task.describe() for target, cell in one_each.items()}
         for name in texts:
             checks.choice("targets", name, tasks)
-        words = {name: f"{texts[name]}; `{task}`" if texts.get(name) else f"`{task}`" for name, task in tasks.items()}
+        words = {
+            name: f"{texts[name]}; {code(task)}" if texts.get(name) else code(task) for name, task in tasks.items()
+        }
         untouched, first = next(iter(self.cells.values())), self.runs[0]
         return About(
-            source=f"`{untouched.source.describe()}`",
+            source=code(untouched.source.describe()),
             title=title,
             targets=words,
             budgets={

@@ -18,6 +18,7 @@ from jaxrl_ft.analysis.figures.style import (
     label_below,
     label_ends,
     label_methods,
+    legend_name,
     legend_outside,
     row_height,
     title_above,
@@ -216,7 +217,9 @@ def _draw_line(
     width = (3.2 if method == "scratch" else 2.2) * paper.scale
     # broken lines lie on whole ones, which show through the gaps
     order = 3 if look.line == "-" else 4
-    line = axes.plot(grid, band.value, color=look.colour, linestyle=look.line, linewidth=width, label=method)[0]
+    line = axes.plot(
+        grid, band.value, color=look.colour, linestyle=look.line, linewidth=width, label=legend_name(method)
+    )[0]
     line.set_zorder(order)
     if method not in REFERENCES:
         line.set(marker=look.marker, markersize=6.5 * paper.scale, markeredgecolor="white", markevery=turn)

@@ -16,6 +16,7 @@ from jaxrl_ft.analysis.figures.style import (
     label_below,
     label_methods,
     legend_height,
+    legend_name,
     legend_outside,
     row_height,
 )
@@ -114,7 +115,14 @@ def draw_profiles(
         look, (value, low, high) = looks[profile.method], profile.estimate
         axes.fill_between(thresholds, low, high, color=look.colour, alpha=0.12, linewidth=0)
         width = 3.0 if profile.method == "scratch" else 2.0
-        axes.plot(thresholds, value, color=look.colour, linestyle=look.line, linewidth=width, label=profile.method)
+        axes.plot(
+            thresholds,
+            value,
+            color=look.colour,
+            linestyle=look.line,
+            linewidth=width,
+            label=legend_name(profile.method),
+        )
     axes.set_ylim(-0.02, 1.02)
     axes.margins(x=0)
     axes.grid(color=GRID, linewidth=0.8)

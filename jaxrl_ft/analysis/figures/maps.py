@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxrl_ft.analysis.figures.palette import INK
-from jaxrl_ft.analysis.figures.style import PAGE, Paper, canvas, canvases, label_methods, row_height
+from jaxrl_ft.analysis.figures.style import PAGE, Paper, canvas, canvases, label_methods, lettering, row_height
 from jaxrl_ft.analysis.report.measurements import PhysicsGrid
-from jaxrl_ft.analysis.report.tables import MISSING, wrapped
+from jaxrl_ft.analysis.report.tables import MISSING
 from jaxrl_ft.analysis.statistics.summary import Row
 from jaxrl_ft.core.curves import Floats
 
@@ -50,7 +50,7 @@ def draw_heat_map(
     label_methods(axes, methods, paper)
     axes.set_xticks(
         range(len(targets)),
-        [wrapped(target, 24) for target in targets],
+        [lettering(target, 24) for target in targets],
         rotation=35 if len(targets) <= 6 else 60,
         ha="left",
         rotation_mode="anchor",
@@ -93,7 +93,7 @@ def draw_physics_grid(grid: PhysicsGrid, before: str, after: str, paper: Paper =
     size = _text_size((72.0 * paper.width - 60.0) / (1 if paper.narrow else 2) / across)
     for axes, values, title in ((first, grid.before, before), (second, grid.after, after)):
         _grid_map(axes, grid, np.asarray(values, np.float64), scale, size)
-        axes.set_title(wrapped(title, paper.characters(12, 0.4)), loc="left", fontsize=12 * paper.scale, color=INK)
+        axes.set_title(lettering(title, paper.characters(12, 0.4)), loc="left", fontsize=12 * paper.scale, color=INK)
         axes.set_xlabel(_named(grid.names[1]), color=INK)
     first.set_ylabel(_named(grid.names[0]), color=INK)
     if paper.narrow:

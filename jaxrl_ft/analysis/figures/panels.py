@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from jaxrl_ft.analysis.figures import curves, leaderboard, maps, scatters
+from jaxrl_ft.analysis.marks import code
 from jaxrl_ft.analysis.report.content import (
     LeftOut,
     Panel,
@@ -71,7 +72,7 @@ def _improvement(story: Story) -> Panel | LeftOut:
     over = {rival: of_rival for rival, of_rival in found.items() if of_rival}
     if not over:
         return LeftOut(title, "it needs two finished runs of a method and of `scratch` or `full` on every shift")
-    signs = " and ".join(f"{sign} over `{rival}`" for sign, rival in zip(("filled signs", "hollow signs"), over))
+    signs = " and ".join(f"{sign} over {code(rival)}" for sign, rival in zip(("filled signs", "hollow signs"), over))
     every = [standing for of_rival in over.values() for standing in of_rival]
     caption = (
         f"The chance that a run's AUC is above that of a run of the rival drawn at random, ties counting half, a mean "
@@ -142,12 +143,12 @@ def _curves(story: Story, target: str, number: int) -> Panel | LeftOut:
             story.runs, story.curves, story.curve_steps, target, MOST_LINES, repetitions, story.seed
         )
     except ValueError:
-        return LeftOut(section, f"on `{target}` no run finished with finite returns")
+        return LeftOut(section, f"on {code(target)} no run finished with finite returns")
     caption = (
-        f"Greedy return on `{target}`{text} against env steps spent there, probes included; {bands.hidden}lines are "
-        f"interquartile means of {bands.counted}. {story.bootstrap('Bands', repetitions)}, at each point by itself. "
-        f"{story.episodes()}The dashed line is the pretrained agent as it is, the thick one a fresh policy on the same "
-        "budget."
+        f"Greedy return on {code(target)}{text} against env steps spent there, probes included; {bands.hidden}lines "
+        f"are interquartile means of {bands.counted}. {story.bootstrap('Bands', repetitions)}, at each point by "
+        f"itself. {story.episodes()}The dashed line is the pretrained agent as it is, the thick one a fresh policy on "
+        "the same budget."
     )
     ends = ", ".join(f"{name} {format_number(float(band.value[-1]))}" for name, _, band in bands.lines)
     alt = f"Lines of return against env steps on {target}. At the end: {ends}"
@@ -228,8 +229,8 @@ def _grid(grid: PhysicsGrid, number: int) -> Panel:
         if place is not None
     ]
     caption = (
-        f"Mean greedy return of the pretrained agents as they are (zero-shot) and of `{grid.method}` fine-tuned on "
-        f"`{grid.target}`, over {_grid_names(grid)} with everything else as on that target; "
+        f"Mean greedy return of the pretrained agents as they are (zero-shot) and of {code(grid.method)} fine-tuned on "
+        f"{code(grid.target)}, over {_grid_names(grid)} with everything else as on that target; "
         f"{runs_in_words([grid.runs])}, {grid.episodes} episodes each, in every cell, without intervals. "
         + ("; ".join(places).capitalize() + "." if places else "")
     )
@@ -247,9 +248,9 @@ def _animations(story: Story) -> Iterator[Panel | LeftOut]:
         steps = [len(episode.push) for episode in (shown.before, shown.after)]
         label = shown.world.chart(np.asarray(shown.after.motion)).label
         caption = (
-            f"Run {shown.run} on `{shown.target}`, acting greedily from one start, before fine-tuning and after "
-            f"`{shown.method}`: one episode each, chosen by its number and not by its return. Drawn from the recorded "
-            f"states; below, the {label} over time."
+            f"Run {shown.run} on {code(shown.target)}, acting greedily from one start, before fine-tuning and after "
+            f"{code(shown.method)}: one episode each, chosen by its number and not by its return. Drawn from the "
+            f"recorded states; below, the {label} over time."
         )
         alt = f"Two drawings in motion, {shown.world.noun}: {steps[0]} steps before fine-tuning, {steps[1]} after"
         name = f"{shown.method} on {shown.target}"
@@ -262,7 +263,7 @@ def _told_cells(cells: Mapping[tuple[str, str], Row], methods: Sequence[str], ta
 
 
 def _listed(names: set[str]) -> str:
-    return ", ".join(f"`{name}`" for name in sorted(names))
+    return ", ".join(f"{code(name)}" for name in sorted(names))
 
 
 def _grid_names(grid: PhysicsGrid) -> str:

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxrl_ft.analysis.figures.palette import GRID, INK, MUTED, Look
-from jaxrl_ft.analysis.figures.style import PAGE, Paper, apart, canvas, legend_height, legend_outside, whole
+from jaxrl_ft.analysis.figures.style import (
+    PAGE,
+    Paper,
+    apart,
+    canvas,
+    legend_height,
+    legend_name,
+    legend_outside,
+    whole,
+)
 from jaxrl_ft.analysis.report.measurements import KL_COLUMN
 from jaxrl_ft.analysis.statistics.aggregate import iqm
 from jaxrl_ft.analysis.statistics.intervals import Interval
@@ -154,7 +163,15 @@ def _plane(methods: Sequence[str], looks: Mapping[str, Look], paper: Paper) -> t
     axes.grid(color=GRID, linewidth=0.8)
     axes.margins(0.05)
     signs = [
-        Line2D([], [], color=looks[name].colour, marker=looks[name].marker, markersize=8, linestyle="none", label=name)
+        Line2D(
+            [],
+            [],
+            color=looks[name].colour,
+            marker=looks[name].marker,
+            markersize=8,
+            linestyle="none",
+            label=legend_name(name),
+        )
         for name in methods
     ]
     legend_outside(axes, paper, signs)
@@ -207,5 +224,5 @@ def _signs(
         moved = axes.transData + ScaledTranslation(right / 72.0, up / 72.0, axes.figure.dpi_scale_trans)
         axes.plot(
             [x], [y], look.marker, color=look.colour, markersize=size, markeredgecolor="white", markeredgewidth=1.2,
-            linestyle="none", transform=moved, clip_on=False, zorder=6, label=name,
+            linestyle="none", transform=moved, clip_on=False, zorder=6, label=legend_name(name),
         )  # fmt: skip

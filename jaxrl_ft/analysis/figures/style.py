@@ -96,6 +96,16 @@ def _style(axes: "Axes", paper: Paper) -> None:
     axes.set_axisbelow(True)
 
 
+def lettering(text: str, most: int) -> str:
+    """Text to draw in lines of at most so many characters, in which dollar signs begin no formula."""
+    return legend_name(wrapped(text, most).replace("$", r"\$"))
+
+
+def legend_name(name: str) -> str:
+    """The label of what is drawn, for matplotlib leaves those out of a legend that begin with `_`."""
+    return f" {name}" if name.startswith("_") else name
+
+
 def title_above(axes: "Axes", title: str, how: str, paper: Paper = SHEET, share: float = 0.9) -> None:
     """A bold title above a line on how the numbers were made; not drawn where the paper has no titles.
 
@@ -108,7 +118,10 @@ def title_above(axes: "Axes", title: str, how: str, paper: Paper = SHEET, share:
     """
     if not paper.titled:
         return
-    how, title = wrapped(how, paper.characters(10.5, 1.2 * share)), wrapped(title, paper.characters(15, 0.9 * share))
+    how, title = (
+        lettering(how, paper.characters(10.5, 1.2 * share)),
+        lettering(title, paper.characters(15, 0.9 * share)),
+    )
     axes.annotate(how, (0, 1), (0, 8), "axes fraction", "offset points", color=MUTED, fontsize=10.5, va="bottom")
     pad = 13 + 13 * len(how.splitlines())
     axes.set_title(title, loc="left", fontsize=15, fontweight="bold", color=INK, pad=pad)
@@ -116,12 +129,12 @@ def title_above(axes: "Axes", title: str, how: str, paper: Paper = SHEET, share:
 
 def label_below(axes: "Axes", text: str, paper: Paper, share: float = 0.9) -> None:
     """What the horizontal axis shows, in as many lines as it takes for a share of the paper's width."""
-    axes.set_xlabel(wrapped(text, paper.characters(12, share)), color=INK)
+    axes.set_xlabel(lettering(text, paper.characters(12, share)), color=INK)
 
 
 def label_methods(axes: "Axes", methods: Sequence[str], paper: Paper, size: float = 11.0) -> None:
     """The names of methods, one at each place of the vertical axis, best on top, in as many lines as they take."""
-    names = [wrapped(method, paper.characters(size)) for method in methods]
+    names = [lettering(method, paper.characters(size)) for method in methods]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0, labelsize=size * paper.scale)
@@ -131,7 +144,7 @@ def label_methods(axes: "Axes", methods: Sequence[str], paper: Paper, size: floa
 
 def row_height(methods: Sequence[str], paper: Paper, least: float, size: float = 11.0) -> float:
     """Inches of each row that the methods' names need as `label_methods` writes them, at least so many."""
-    lines = max((wrapped(method, paper.characters(size)).count("\n") + 1 for method in methods), default=1)
+    lines = max((lettering(method, paper.characters(size)).count("\n") + 1 for method in methods), default=1)
     return max(least, 0.1 + 1.25 * lines * size / 72.0)
 
 
@@ -140,7 +153,7 @@ def legend_height(names: Sequence[str], paper: Paper) -> float:
     columns = max(
         1, min(2 if paper.narrow else 4, paper.characters(10.5, 1.0) // (max(map(len, names), default=1) + 6))
     )
-    lines = max((wrapped(name, paper.characters(10.5, 0.8)).count("\n") + 1 for name in names), default=1)
+    lines = max((lettering(name, paper.characters(10.5, 0.8)).count("\n") + 1 for name in names), default=1)
     return 0.26 * lines * -(-len(names) // columns)
 
 
@@ -152,7 +165,7 @@ def legend_outside(axes: "Axes", paper: Paper, handles: "Sequence[Artist] | None
     where = "outside lower left" if paper.titled else "outside upper left"
     most = min(len(shown), 2 if paper.narrow else 4)
     for columns, share in [*((columns, 0.8) for columns in range(most, 0, -1)), (1, 0.6), (1, 0.4)]:
-        labels = [wrapped(str(handle.get_label()), paper.characters(10.5, share)) for handle in shown]
+        labels = [lettering(str(handle.get_label()), paper.characters(10.5, share)) for handle in shown]
         legend = figure.legend(shown, labels, loc=where, ncols=columns, frameon=False, fontsize=size)
         if legend.get_window_extent().width <= figure.bbox.width or share == 0.4:
             return
@@ -168,7 +181,7 @@ def label_ends(axes: "Axes", ends: Sequence[tuple[float, str, str]], paper: Pape
     axes.set_ylim(low, high)
     ordered = sorted(ends)
     wanted = np.array([(value - low) / (high - low) for value, _, _ in ordered])
-    texts = [wrapped(f"{method} {format_number(value)}", paper.characters(11.5, 0.3)) for value, method, _ in ordered]
+    texts = [lettering(f"{method} {format_number(value)}", paper.characters(11.5, 0.3)) for value, method, _ in ordered]
     heights = np.array([0.05 + 0.04 * text.count("\n") for text in texts])
     places = spread(wanted, (heights[1:] + heights[:-1]) / 2.0, 0.015, 0.985)
     for place, text, (value, method, colour) in zip(places, texts, ordered, strict=True):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxrl_ft.analysis.marks import unmarked
 from jaxrl_ft.analysis.report.findings import VERDICTS, finding, overall, versus_scratch
 from jaxrl_ft.analysis.report.tables import AUC, format_number
 from jaxrl_ft.analysis.report.text_tables import MORE, MOST, WIDTH, brief_table, one_table
@@ -33,7 +34,7 @@ def sentences(rows: Sequence[Row]) -> list[str]:
 def bullets(texts: Sequence[str], width: int) -> list[str]:
     """Sentences as lines of a list, without the marks of code."""
     return [
-        textwrap.fill(text.replace("`", ""), width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+        textwrap.fill(unmarked(text), width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
         for text in texts
     ]
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from jaxrl_ft.analysis.figures.palette import Look, looks
 from jaxrl_ft.analysis.figures.style import Paper
+from jaxrl_ft.analysis.marks import code
 from jaxrl_ft.analysis.report.measurements import Animation, Measurements
 from jaxrl_ft.analysis.report.tables import format_interval, runs_in_words
 from jaxrl_ft.analysis.statistics.resampling import REPETITIONS
@@ -118,7 +119,7 @@ class Story(NamedTuple):
 
     def where(self) -> str:
         """`on each of 6 shifts`, or the name of the only one."""
-        return f"on each of {len(self.targets)} shifts" if len(self.targets) > 1 else f"on `{self.targets[0]}`"
+        return f"on each of {len(self.targets)} shifts" if len(self.targets) > 1 else f"on {code(self.targets[0])}"
 
 
 def counted(standings: Sequence[Standing]) -> str:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxrl_ft.analysis.marks import code
 from jaxrl_ft.analysis.report.tables import AUC, format_interval, format_number
 from jaxrl_ft.analysis.statistics.summary import REFERENCES, Row, interval
 
@@ -38,10 +39,10 @@ def finding(target: str, rows: Sequence[Row]) -> Finding:
     of_method = {row["method"]: row for row in rows}
     best = best_method(rows)
     if best is None:
-        return Finding(f"On `{target}`, no fine-tuning method finished a run.", "", "")
+        return Finding(f"On {code(target)}, no fine-tuning method finished a run.", "", "")
     tuned = [row for row in rows if row["method"] not in REFERENCES]
     among = f" the largest {AUC} of {len(tuned)} methods," if len(tuned) > 1 else f" a {AUC} of"
-    won = f"On `{target}`, `{best['method']}` has{among} {_number(best, 'auc')}{_scratch(best, of_method)}."
+    won = f"On {code(target)}, {code(best['method'])} has{among} {_number(best, 'auc')}{_scratch(best, of_method)}."
     return Finding(won, f"{_worth(best, of_method)} {_endings(best, of_method)}".strip(), _kept(best, tuned))
 
 
@@ -57,20 +58,20 @@ def overall(rows: Sequence[Row]) -> Finding:
     beside = [f"{name} {format_number(means[name])}" for name in REFERENCES if np.isfinite(means.get(name, np.nan))]
     against = f"; beside it {', '.join(beside)}" if beside else ""
     won = (
-        f"Over {len(by_target)} targets, `{best}` has the largest {AUC} of {len(tuned)} methods, "
+        f"Over {len(by_target)} targets, {code(best)} has the largest {AUC} of {len(tuned)} methods, "
         f"{format_number(means[best])} in the plain mean over the targets{against}."
     )
     verdicts = [versus_scratch(of[best]) for of in by_target.values()]
     counts = ", ".join(f"{word} scratch on {verdicts.count(word)}" for word in VERDICTS if word in verdicts)
     beaten = sum("zero_shot" in of and bool(of["zero_shot"]["auc"] >= of[best]["auc"]) for of in by_target.values())
-    worth = f"`{best}` is {counts}; the pretrained agent as it is returned at least as much on {beaten}."
+    worth = f"{code(best)} is {counts}; the pretrained agent as it is returned at least as much on {beaten}."
     lost = {target: float(of[best]["forgetting"]) for target, of in by_target.items()}
     if not np.isfinite(list(lost.values())).all():
         return Finding(won, worth, "")
     worst = max(lost, key=lost.__getitem__)
     forgotten = (
-        f"On the source `{best}` loses {format_number(float(np.mean(list(lost.values()))))} of return in the plain "
-        f"mean over the targets, most after `{worst}` ({format_number(lost[worst])})."
+        f"On the source {code(best)} loses {format_number(float(np.mean(list(lost.values()))))} of return in the plain "
+        f"mean over the targets, most after {code(worst)} ({format_number(lost[worst])})."
     )
     return Finding(won, worth, forgotten)
 
@@ -158,7 +159,9 @@ def _endings(best: Row, of_method: Mapping[str, Row]) -> str:
 def _losers(of_method: Mapping[str, Row]) -> list[str]:
     """Which methods return less than starting over."""
     tuned = [row for method, row in of_method.items() if method not in REFERENCES]
-    names = [f"`{row['method']}` ({_number(row, 'auc_gain', True)})" for row in tuned if versus_scratch(row) == "below"]
+    names = [
+        f"{code(row['method'])} ({_number(row, 'auc_gain', True)})" for row in tuned if versus_scratch(row) == "below"
+    ]
     return [f"Below scratch: {', '.join(names)}."] if names else []
 
 
@@ -170,10 +173,10 @@ def _kept(best: Row, tuned: Sequence[Row]) -> str:
     verb = "loses" if lost >= 0 else "gains"
     value, low, high = interval(best, "forgetting")
     shown = format_interval(value, low, high) if lost >= 0 else format_interval(-value, -high, -low)
-    text = f"On the source `{best['method']}` {verb} {shown} of return"
+    text = f"On the source {code(best['method'])} {verb} {shown} of return"
     least = min((row for row in tuned if np.isfinite(row["forgetting"])), key=lambda row: float(row["forgetting"]))
     if least["method"] != best["method"] and format_number(least["forgetting"]) != format_number(lost):
-        text += f"; `{least['method']}` forgets least ({_number(least, 'forgetting', True)})"
+        text += f"; {code(least['method'])} forgets least ({_number(least, 'forgetting', True)})"
     return f"{text}."
 
 
@@ -186,7 +189,7 @@ def _across(by_target: Mapping[str, Mapping[str, Row]]) -> str:
                 verdicts.setdefault(method, []).append(versus_scratch(row))
     ordered = sorted(verdicts, key=lambda method: verdicts[method].count("below") - verdicts[method].count("above"))
     parts = [
-        f"`{method}` {verdicts[method].count('above')} / {verdicts[method].count('level with')} / "
+        f"{code(method)} {verdicts[method].count('above')} / {verdicts[method].count('level with')} / "
         f"{verdicts[method].count('below')}"
         for method in ordered
     ]

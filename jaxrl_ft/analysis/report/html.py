@@ -12,6 +12,7 @@ from jaxrl_ft.analysis.figures.animation import animation_html
 from jaxrl_ft.analysis.figures.panels import panels
 from jaxrl_ft.analysis.figures.style import PAGE, PHONE
 from jaxrl_ft.analysis.figures.svg import DARK, THEMED, inline_svg, variable
+from jaxrl_ft.analysis.marks import one_line, pieces
 from jaxrl_ft.analysis.report import measurements as measured
 from jaxrl_ft.analysis.report import tables
 from jaxrl_ft.analysis.report.content import About, LeftOut, Panel, Story
@@ -83,7 +84,8 @@ def html_report(
 
 def prose(text: str) -> str:
     """Text as HTML: everything escaped, and what stands between backticks as code."""
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
+    parts = pieces(one_line(text))
+    return "".join(f"<code>{escape(part)}</code>" if is_code else escape(part) for part, is_code in parts)
 
 
 def _page(title: str, body: str) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
+from jaxrl_ft.analysis.marks import cell, code, sentence
 from jaxrl_ft.analysis.report.content import About
 from jaxrl_ft.analysis.report.findings import cautions, findings
 from jaxrl_ft.analysis.report.tables import cells, columns, markdown_table, meanings
@@ -50,23 +51,23 @@ def markdown_report(
     if not rows:
         raise ValueError("rows: [] is not allowed; a report needs at least one summary row")
     ordered, repetitions = ranked(rows), about.repetitions
-    lines = [f"- {heading}: {text}" for heading, text in facts(ordered, about)]
-    parts = [f"# {about.title}", "\n".join(lines)]
-    parts += ["## Findings", *findings(ordered), *detectable(runs, repetitions)]
+    lines = [f"- {heading}: {sentence(text)}" for heading, text in facts(ordered, about)]
+    parts = [f"# {sentence(about.title)}", "\n".join(lines)]
+    parts += ["## Findings", *map(sentence, [*findings(ordered), *detectable(runs, repetitions)])]
     for target in dict.fromkeys(row["target"] for row in ordered):
         shift = f": {about.targets[target]}" if about.targets.get(target) else ""
-        parts.append(f"## {target}{shift}")
+        parts.append(f"## {cell(target)}{sentence(shift)}")
         of_target = [row for row in ordered if row["target"] == target]
         parts += [_table(of_target, "main"), _table(of_target, "rest")]
         parts += [_figure(target, path) for path in (figures or {}).get(target, ())]
     failed = failures(runs)
     if failed:
-        parts += ["## Failed runs", markdown_table(FAILURE_COLUMNS, failed, text_columns=3)]
+        parts += ["## Failed runs", markdown_table(FAILURE_COLUMNS, failed, text_columns=3, plain=True)]
     parts += ["## How to read this", how(repetitions, runs)]
     parts.append("\n".join(f"- **{heading}**: {meaning}." for heading, meaning in meanings() if heading != "target"))
     remarks = [*cautions(rows), *about.notes]
     if remarks:
-        parts += ["## Notes", "\n".join(f"- {remark}" for remark in remarks)]
+        parts += ["## Notes", "\n".join(f"- {sentence(remark)}" for remark in remarks)]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
@@ -88,10 +89,10 @@ def facts(rows: Sequence[Row], about: About) -> list[tuple[str, str]]:
     amounts_of = {"Seeds": about.seeds, "Budgets": about.budgets}
     amounts_of |= {"Versions": about.versions, "Hardware": about.hardware}
     named = dict.fromkeys(row["target"] for row in rows)
-    texts = [f"`{target}`" + (f" ({shifts[target]})" if shifts.get(target) else "") for target in named]
+    texts = [code(target) + (f" ({shifts[target]})" if shifts.get(target) else "") for target in named]
     methods = dict.fromkeys(row["method"] for row in rows)
     lines = [("Source", about.source), (f"Target{'s' if len(texts) > 1 else ''}", ", ".join(texts))]
-    lines.append(("Methods", ", ".join(f"`{method}`" for method in methods)))
+    lines.append(("Methods", ", ".join(map(code, methods))))
     for heading, entries in amounts_of.items():
         if entries:
             amounts = [f"{name} {_amount(value, heading == 'Budgets')}" for name, value in entries.items()]
@@ -112,7 +113,7 @@ def _amount(value: object, commas: bool) -> str:
 
 def _table(rows: Sequence[Row], part: str) -> str:
     """One table of one target, without the column that would repeat its name."""
-    return markdown_table(columns(part)[1:], [line[1:] for line in cells(rows, part)], text_columns=1)
+    return markdown_table(columns(part)[1:], [line[1:] for line in cells(rows, part)], text_columns=1, plain=True)
 
 
 def _figure(target: str, path: str | PurePath) -> str:
@@ -121,4 +122,4 @@ def _figure(target: str, path: str | PurePath) -> str:
     if place.is_absolute():
         raise ValueError(f"figures: {str(path)!r} is not allowed; it must be relative to the report")
     words = place.stem.replace("_", " ").replace("-", " ")
-    return f"![{target}: {words}](<{place.as_posix()}>)"
+    return f"![{cell(target)}: {words}](<{place.as_posix()}>)"

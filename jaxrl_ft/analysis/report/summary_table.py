@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from jaxrl_ft.analysis.marks import one_line
 from jaxrl_ft.analysis.report import tables
 from jaxrl_ft.analysis.report.latex import latex_table
 from jaxrl_ft.analysis.report.tables import markdown_table
@@ -38,7 +39,7 @@ class Summary:
         parts = [text_tables([row for row in self.rows if row["target"] == target], width) for target in targets]
         if len(parts) == 1:
             return parts[0]
-        return "\n\n".join(f"{target}\n\n{part}" for target, part in zip(targets, parts))
+        return "\n\n".join(f"{target}\n\n{part}" for target, part in zip(map(one_line, targets), parts))
 
     def markdown(self, part: str = "main") -> str:
         """One Markdown table of all targets.
@@ -46,7 +47,7 @@ class Summary:
         Args:
             part: `main`, `rest` or `all` columns.
         """
-        return markdown_table(tables.columns(part), tables.cells(ranked(self.rows), part), text_columns=2)
+        return markdown_table(tables.columns(part), tables.cells(ranked(self.rows), part), text_columns=2, plain=True)
 
     def latex(self, part: str = "main") -> str:
         """One LaTeX `tabular` of all targets, with the rules of the booktabs package.

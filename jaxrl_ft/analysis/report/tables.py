@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxrl_ft.analysis.marks import cell, one_line
 from jaxrl_ft.analysis.statistics.summary import Row, interval
 from jaxrl_ft.core import checks
 
@@ -122,7 +123,7 @@ def runs_in_words(numbers: Sequence[int]) -> str:
 def wrapped(text: str, most: int) -> str:
     """The text in lines of at most so many characters, broken after `+`, `_` and their like where that is possible."""
     lines = [""]
-    for piece in re.findall(r"[^\s+_,;:/-]*[\s+_,;:/-]?", text):
+    for piece in re.findall(r"[^\s+_,;:/-]*[\s+_,;:/-]?", one_line(text)):
         while len(lines[-1] + piece.rstrip()) > most:
             if lines[-1]:
                 lines.append("")
@@ -169,7 +170,7 @@ def _part(part: str) -> list[Column]:
 def _cell(row: Row, column: Column) -> str:
     """One formatted cell."""
     if column.style == "text":
-        return str(row[column.key])
+        return one_line(row[column.key])
     if column.style == "runs":
         return str(row["n"]) if row["failed"] == 0 else f"{row['n_ok']} of {row['n']}"
     estimate = interval(row, column.key)
@@ -182,8 +183,16 @@ def _cell(row: Row, column: Column) -> str:
     return format_interval(*estimate, signed=column.style == "signed")
 
 
-def markdown_table(headings: Sequence[str], lines: Sequence[Sequence[object]], text_columns: int = 1) -> str:
+def markdown_table(
+    headings: Sequence[str], lines: Sequence[Sequence[object]], text_columns: int = 1, plain: bool = False
+) -> str:
     """A Markdown table; the first `text_columns` columns are left-aligned, the rest right-aligned.
+
+    Args:
+        headings: of the columns.
+        lines: a cell for each heading.
+        text_columns: how many are left-aligned.
+        plain: whether cells are text as it is, such as names of users, instead of Markdown.
 
     Raises:
         ValueError: a line with another number of cells than there are headings.
@@ -194,10 +203,11 @@ def markdown_table(headings: Sequence[str], lines: Sequence[Sequence[object]], t
                 f"lines: {len(line)} cells under {len(headings)} headings; each line needs one per heading"
             )
     rule = [":---" if place < text_columns else "---:" for place in range(len(headings))]
-    escaped = [[_escape(cell) for cell in line] for line in (headings, *lines)]
+    written = cell if plain else _escape
+    escaped = [[written(entry) for entry in line] for line in (headings, *lines)]
     return "\n".join("| " + " | ".join(line) + " |" for line in (escaped[0], rule, *escaped[1:])) + "\n"
 
 
 def _escape(cell: object) -> str:
-    """A cell that cannot end its column or its line."""
+    """Markdown that cannot end its column or its line."""
     return str(cell).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxrl_ft.analysis.marks import code
 from jaxrl_ft.analysis.report.tables import AUC
 from jaxrl_ft.analysis.statistics import intervals
 from jaxrl_ft.analysis.statistics.aggregate import Statistic, iqm, per_task, performance_profile
@@ -126,7 +127,9 @@ def detectable(runs: Sequence[Row], repetitions: int = REPETITIONS, seed: int = 
         x, y = (matrix(found[method], numbers)[1] for method in (tuned[0], rival))
         labels = [agents[number] for number in numbers]
         power = smallest_detectable_difference(x, y, mean_iqm, True, labels, repetitions, seed)
-        sentences.append(f"`{tuned[0]}` against `{rival}` in {AUC}{where}: {sentence(power, 'points of return')}")
+        sentences.append(
+            f"{code(tuned[0])} against {code(rival)} in {AUC}{where}: {sentence(power, 'points of return')}"
+        )
     return sentences
 
 
