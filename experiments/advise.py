@@ -87,7 +87,7 @@ def tasks_of(stage: str) -> dict[str, ft.Task]:
     """The targets of a stage by name."""
     if stage == "unseen":
         return {name: ft.make_task(SOURCE, **physics) for name, physics in unseen_shifts().items()}
-    return {name: ft.make_task(SOURCE, name) for name in ft.SHIFTS if stage == "signs" or name not in SHIFTS}
+    return {name: ft.make_task(SOURCE, name) for name in ft.shifts_of(SOURCE) if stage == "signs" or name not in SHIFTS}
 
 
 def measure_signs() -> None:
@@ -145,7 +145,7 @@ def evidence() -> Evidence:
     rows += [row for row in read(RUNS) if row["stage"] == "more"]
     names = [name for name in ft.METHODS if name not in ("zero_shot", "norm")]
     ran = {(row["method"], row["shift"]) for row in rows}
-    shifts = tuple(shift for shift in ft.SHIFTS if all((name, shift) in ran for name in MORE))
+    shifts = tuple(shift for shift in ft.shifts_of(SOURCE) if all((name, shift) in ran for name in MORE))
     low, high = ft.make_task(SOURCE).return_range
     columns = {column: np.full((len(names), len(shifts), SEEDS), np.nan) for column in COLUMNS}
     places = {name: i for i, name in enumerate(names)}, {shift: i for i, shift in enumerate(shifts)}

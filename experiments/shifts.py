@@ -71,7 +71,7 @@ def main() -> None:
     path = RESULTS / "shifts.json"
     shifts = json.loads(path.read_text()) if path.exists() else {}
     agents = None
-    for shift in ft.SHIFTS:
+    for shift in ft.shifts_of(SOURCE):
         row = shifts.setdefault(shift, {})
         if "oracle" not in row:
             row.update(ceilings(shift, arguments.episodes))

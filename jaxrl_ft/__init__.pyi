@@ -2,6 +2,8 @@
 
 from .advice.advise import advise as advise
 from .advice.choice import Advice as Advice
+from .defaults.pretraining import DEFAULTS as DEFAULTS
+from .defaults.pretraining import Pretraining as Pretraining
 from .envs.catalogue import (
     held_out_grid as held_out_grid,
 )
@@ -16,6 +18,7 @@ from .envs.catalogue import (
 )
 from .envs.shifts import SHIFTS as SHIFTS
 from .envs.shifts import Shift as Shift
+from .envs.shifts import shifts_of as shifts_of
 from .envs.task import Task as Task
 from .methods.adapters import (
     ADAPTERS as ADAPTERS,

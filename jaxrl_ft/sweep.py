@@ -53,7 +53,7 @@ def _dry_run(settings: "SweepSettings") -> None:
     from jaxrl_ft.training.finetune import untrained
 
     devices.prepare()
-    agents = settings.agents or untrained(settings.pretraining())
+    agents = settings.agents or untrained(settings.pretraining_spec())
     search = _search(settings, agents)
     if search is not None:
         settings = replace(settings, methods=settings.methods | {f"{name}+?": m for name, m in search.methods.items()})
@@ -148,9 +148,11 @@ def _agents(
         train = partial(
             pretrain,
             settings.source,
-            algo=settings.algo,
+            algo=settings.pretraining.algo,
+            network=settings.pretraining.usual_network(),
+            optimizer=settings.pretraining.optimizer,
             seeds=flags.seeds,
-            steps=flags.pretrain_steps,
+            steps=settings.pretrain_steps,
             seed=flags.seed,
             num_evals=2,
             # A worker may be on another machine.

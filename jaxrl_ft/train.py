@@ -118,7 +118,7 @@ def _pretrain(settings: "Settings", display: "Display") -> "Agents":
         network=settings.network,
         optimizer=settings.optimizer,
         seeds=settings.flags.seeds,
-        steps=settings.flags.pretrain_steps,
+        steps=settings.pretrain_steps,
         seed=settings.flags.seed,
         num_evals=NUM_EVALS,
         eval_episodes=EVAL_EPISODES,

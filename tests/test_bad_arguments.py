@@ -30,7 +30,7 @@ WRONG = {
     "callback": pretrain(callback=3),
     "source: 'CartPole-v1'": pretrain("CartPole-v1"),
     "source: None": pretrain(None),
-    "algo: 'ppo'": pretrain(algo="ppo"),
+    "algo: 3": pretrain(algo=3),
     "network: 'mlp'": pretrain(network="mlp"),
     "optimizer": pretrain(optimizer=None),
     "width": pretrain(network=ft.MLP(width="8")),

@@ -55,14 +55,14 @@ class Flags(SharedFlags):
     """The flags without a dot."""
 
     shift: Annotated[str | None, name(DEFAULT_SHIFT)] = None
-    """named change from source to target; CartPole alone has them. Without it, `--target` flags change the source"""
+    """named change from source to target; without it, on another source than CartPole, `--target` flags change that"""
     method: Annotated[tuple[str, ...], names()] = ()
     """fine-tuning methods beside zero_shot, scratch and full; with --advise, those to choose from"""
     advise: bool = False
     """probe the agents on the target, and fine-tune with the method that the leaderboard then advises"""
     keep_source: float | None = None
     """with --advise, the share of the source return that the method must be expected to keep, 0 to 1"""
-    algo: Annotated[str | None, name("ppo")] = None
+    algo: Annotated[str | None, name("the source's, ppo on CartPole")] = None
     """algorithm"""
     pretrain_stop_at: float | Literal["highest", "never"] = "highest"
     """greedy return at which an agent's pretraining ends, once two evaluations in a row reach it; `highest` is the

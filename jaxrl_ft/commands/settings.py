@@ -27,14 +27,14 @@ from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.envs.catalogue import CARTPOLES, held_out_grid, held_out_tasks, make_task
-from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
+from jaxrl_ft.defaults.pretraining import pretraining
+from jaxrl_ft.envs.catalogue import held_out_grid, held_out_tasks, make_task
+from jaxrl_ft.envs.shifts import CARTPOLES, DEFAULT_SHIFT, SHIFTS, shift_of, shifts_of
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import OPTIMIZERS, Optimizer
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
-from jaxrl_ft.rl.catalogue import ALGOS
 from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps import cells
 from jaxrl_ft.training.agents import Agents
@@ -107,7 +107,7 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
     change = _Change.of(flags, agents, shifted=not options.given(rest, "--target."))
     defaults = {
         **({"method": next(iter(chosen.values()))} if len(chosen) == 1 else {}),
-        **({} if agents else _pretraining(flags)),
+        **({} if agents else _pretraining(flags, change.id)),
         "target": physics_flags(change.task({})),
     }
     parsed = options.second_pass(words, defaults, flags.help_all)
@@ -139,9 +139,10 @@ def followed(settings: Settings, advice: Advice) -> Settings:
     return dataclasses.replace(settings, methods={**settings.methods, **{name: advice.recipe}})
 
 
-def _pretraining(flags: Flags) -> dict[str, Json]:
-    algo, optimizer = ALGOS[given_or(flags.algo, "ppo")], OPTIMIZERS[given_or(flags.optimizer, "adam")]
-    return {"algo": algo, "network": algo.usual_network(), "optimizer": optimizer}
+def _pretraining(flags: Flags, id: str) -> dict[str, Json]:
+    usual = pretraining(id, flags.algo)
+    optimizer = usual.optimizer if flags.optimizer is None else OPTIMIZERS[flags.optimizer]
+    return {"algo": usual.algo, "network": usual.usual_network(), "optimizer": optimizer}
 
 
 def _load(flags: Flags, words: Sequence[str]) -> Agents | None:
@@ -179,7 +180,7 @@ class _Change:
 
     def task(self, changed: Mapping[str, Json]) -> Task:
         """The target with these quantities on top."""
-        moved = {} if self.shift is None else SHIFTS[self.shift].physics
+        moved = {} if self.shift is None else shift_of(self.id, self.shift).physics
         try:
             return self.origin.changed(**{**moved, **changed})
         except ValueError as error:
@@ -193,9 +194,9 @@ class _Change:
         """
         if self.shift is None and not changed:
             quantity = next(iter(self.source.quantities))
-            raise ValueError(
-                f"shift: {self.id} has no named shifts; change its physics, as in --target.{quantity.replace('_', '-')}"
-            )
+            own = shifts_of(self.id)
+            have = f"{self.id} has {', '.join(own)}; name one" if own else f"{self.id} has no named shifts"
+            raise ValueError(f"shift: {have}, or change its physics, as in --target.{quantity.replace('_', '-')}")
         target = self.task(changed)
         named = [f"{name}={brief(value)}" for name, value in changed.items()]
         usual = self.origin == make_task(self.id) if self.shift is not None else False
@@ -225,7 +226,7 @@ def budget(settings: Settings, method: Method | None) -> int:
 
 def _pretraining_spec(settings: Settings) -> Spec:
     flags = settings.flags
-    numbers = flags.pretrain_steps, flags.seed, NUM_EVALS, EVAL_EPISODES
+    numbers = settings.pretrain_steps, flags.seed, NUM_EVALS, EVAL_EPISODES
     budget = Budget(*numbers, settings.stop_at, flags.pretrain_keep)
     return pretraining_spec(settings.source, settings.algo, settings.network, settings.optimizer, flags.seeds, budget)
 

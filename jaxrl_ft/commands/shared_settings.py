@@ -14,6 +14,7 @@ from jaxrl_ft.commands.command_line import Command
 from jaxrl_ft.commands.short_help import HelpAll
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.files import Json
+from jaxrl_ft.defaults.pretraining import Pretraining, pretraining
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.store import checkpoints, run_directory
@@ -72,8 +73,8 @@ class SharedFlags:
     """number of agents pretrained, and of runs of each method on each target"""
     seed: int = 0
     """seed of everything random, from 0 to 2^32 - 1"""
-    pretrain_steps: int = 40_960
-    """env steps of each agent on the source"""
+    pretrain_steps: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: the source's)")] = None
+    """env steps of each agent on the source; 40,960 on CartPole with its default algorithm"""
     steps: int = 20_480
     """env steps of each run on its target; --finetune-steps is another name for it"""
     out: Annotated[str | None, directory("runs/<time>")] = None
@@ -91,7 +92,8 @@ class SharedFlags:
         """
         checks.seed(self.seed)
         for field in ("seeds", "pretrain_steps", "steps"):
-            checks.count(field, getattr(self, field), 1, 2**31 - 1)
+            if getattr(self, field) is not None:
+                checks.count(field, getattr(self, field), 1, 2**31 - 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +112,17 @@ class SharedSettings:
     """all methods by name, the references first"""
     out: Path
     """the directory of results; not made yet"""
+
+    @property
+    def pretraining(self) -> Pretraining:
+        """What pretraining takes by default on the source, with the algorithm that a flag names."""
+        return pretraining(self.source.id, self.flags.algo)
+
+    @property
+    def pretrain_steps(self) -> int:
+        """Environment steps of pretraining."""
+        asked: int | None = self.flags.pretrain_steps
+        return self.pretraining.steps if asked is None else asked
 
     @property
     def finetune_seed(self) -> int:

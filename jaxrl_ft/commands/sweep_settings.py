@@ -30,14 +30,14 @@ from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.table import AnyTable
+from jaxrl_ft.defaults.pretraining import Pretraining
 from jaxrl_ft.envs.catalogue import held_out_tasks, make_task
-from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
+from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS, shift_of, shifts_of
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
-from jaxrl_ft.methods.optimizers import Adam
-from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.catalogue import ALGOS
+from jaxrl_ft.rl.ppo import PPO
 from jaxrl_ft.store import run_directory
 from jaxrl_ft.sweeps import cells, directory
 from jaxrl_ft.sweeps.cluster import LOCAL
@@ -72,7 +72,7 @@ class SweepFlags(SharedFlags):
     """fine-tuning methods beside zero_shot, scratch and full; `all` for every one"""
     grid: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=V,V ...", help_behavior_hint="")] = ()
     """values of fields of the methods, such as optimizer.learning-rate=1e-4,1e-3; every combination runs"""
-    algo: Annotated[str | None, name("ppo")] = None
+    algo: Annotated[str | None, name("the source's, ppo on CartPole")] = None
     """algorithm that pretrains and fine-tunes"""
     search: Annotated[str | None, name("none")] = None
     """search the --space of each method on validation tasks, and run the best of each beside it; one of those above"""
@@ -135,19 +135,15 @@ class SweepSettings(SharedSettings):
         """The arguments of `study` beside agents, targets and methods."""
         return {"budget": self.budget, "seeds": self.flags.seeds, "held_out": self.held_out}
 
-    @property
-    def algo(self) -> AnyAlgorithm:
-        """The algorithm of pretraining."""
-        return ALGOS[given_or(self.flags.algo, "ppo")]
-
-    def pretraining(self) -> Spec:
+    def pretraining_spec(self) -> Spec:
         """The spec of pretraining.
 
         Raises:
             ValueError: an argument is not allowed.
         """
-        budget = Budget(self.flags.pretrain_steps, self.flags.seed, NUM_EVALS, EVAL_EPISODES)
-        return pretraining_spec(self.source, self.algo, self.algo.usual_network(), Adam(), self.flags.seeds, budget)
+        usual, budget = self.pretraining, Budget(self.pretrain_steps, self.flags.seed, NUM_EVALS, EVAL_EPISODES)
+        parts = usual.algo, usual.usual_network(), usual.optimizer
+        return pretraining_spec(self.source, *parts, self.flags.seeds, budget)
 
     def plan(self) -> dict[str, Json]:
         """Everything that decides the numbers of a sweep, as JSON; not where it is written and what it may take."""
@@ -159,13 +155,19 @@ class SweepSettings(SharedSettings):
             "targets": {name: to_json(task) for name, task in self.targets.items()},
             "methods": {name: to_json(method) for name, method in self.methods.items()},
             "held_out": {name: [[kind, to_json(task)] for kind, task in rows] for name, rows in self.held_out.items()},
-            **({"pretrain_steps": flags.pretrain_steps} if self.agents is None else {}),
-            **({} if flags.algo is None else {"algo": to_json(ALGOS[flags.algo])}),
+            **(self._pretraining_plan() if self.agents is None else {}),
             **{name: getattr(flags, name) for name in ("seeds", "seed", "steps", "layout")},
             "num_evals": NUM_EVALS,
             "episodes": [EVAL_EPISODES, EPISODES, HELD_OUT_EPISODES],
             **({} if self.search is None else {"search": self.search.plan()}),
         }
+
+    def _pretraining_plan(self) -> dict[str, Json]:
+        """The steps of pretraining, and whichever of its parts are not those of an environment without defaults."""
+        usual, plain = self.pretraining, Pretraining(PPO())
+        parts = {name: (getattr(usual, name), getattr(plain, name)) for name in ("algo", "optimizer", "network")}
+        differing = {name: to_json(own) for name, (own, other) in parts.items() if own != other}
+        return {"pretrain_steps": self.pretrain_steps, **differing}
 
 
 def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
@@ -193,7 +195,7 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
     agents = None if flags.agents is None else load_agents(flags.agents)
     id = agents.source.id if agents else given_or(flags.source, SOURCE)
     source = agents.source if agents else make_task(id)
-    shifts = _chosen(flags.shifts or (DEFAULT_SHIFT,), SHIFTS)
+    shifts = _shifts(flags.shifts, id)
     methods = {name: METHODS[name] for name in _chosen(flags.methods or (RECOMMENDED,), METHODS)}
     grid = _grid(flags.grid)
     chosen = grids.expanded(methods, grid)
@@ -234,6 +236,20 @@ def _with_cluster(words: Sequence[str]) -> list[str]:
     return [part for word, alone in zip(words, bare) for part in ([word, LOCAL] if alone else [word])]
 
 
+def _shifts(names: Sequence[str], id: str) -> list[str]:
+    """The shifts of an environment that are asked for, as the table writes them.
+
+    Raises:
+        ValueError: one of another environment, or none where there is no default.
+    """
+    own = shifts_of(id)
+    if not names and DEFAULT_SHIFT not in own:
+        listed = ", ".join(own) or "none"
+        raise ValueError(f"shifts: none is given; those of {id} are: {listed}")
+    named = _chosen(names or (DEFAULT_SHIFT,), SHIFTS)
+    return list(own) if "all" in names else [name for name in named if shift_of(id, name)]
+
+
 def _chosen(names: Sequence[str], table: AnyTable) -> list[str]:
     """The names as the table writes them, each once; `all` for every one."""
     named = list(dict.fromkeys(table.name(name) for name in names if name != "all"))
@@ -268,7 +284,7 @@ def _check(settings: SweepSettings) -> None:
     """
     flags, agents, search = settings.flags, settings.agents, settings.search
     if agents is None:
-        agents = untrained(settings.pretraining())
+        agents = untrained(settings.pretraining_spec())
     cells.checked(agents, settings.targets, settings.methods, **settings.comparison())
     if search is not None:
         seeds = min(search.seeds, flags.seeds)

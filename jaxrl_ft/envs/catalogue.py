@@ -7,16 +7,15 @@ import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.types import EnvParams, PyTree
+from jaxrl_ft.envs import classic_shifts as _classic_shifts  # noqa: F401 (its rows are found by name)
 from jaxrl_ft.envs.cartpole import NAMES as CARTPOLE_NAMES
 from jaxrl_ft.envs.cartpole import cartpole_params
 from jaxrl_ft.envs.changes.wrapping import QUANTITIES, inside_of
 from jaxrl_ft.envs.gymnax_worlds.registry import GYMNAX_IDS, world_for, world_of
-from jaxrl_ft.envs.shifts import EXTRAPOLATION, INTERPOLATION, SHIFTS
+from jaxrl_ft.envs.shifts import CARTPOLES, EXTRAPOLATION, INTERPOLATION, shift_of
 from jaxrl_ft.envs.sisters import SISTERS
 from jaxrl_ft.envs.task import Task, check_is_task, check_numbers
 
-CARTPOLES = {"CartPole-v1": 500, "CartPole-v0": 200}
-"""The episode limit of each CartPole."""
 PHYSICS_IDS = (*CARTPOLES, *SISTERS)
 """Environments whose quantities have units and ranges here."""
 TASK_IDS = (*PHYSICS_IDS, *GYMNAX_IDS)
@@ -26,7 +25,11 @@ BEYOND = (1.15, 1.3)
 STAYING = ("flip_actions", "obs_permutation", "action_permutation", "idle_action", "frame_skip", "episode_limit")
 """What held-out tasks share with the target, beside everything that is true or false."""
 NEARBY = {INTERPOLATION: (0.8, 1.25), EXTRAPOLATION: (0.6, 1.6)}
-"""Factors of the half-length where nothing between or beyond exists, as for a flip."""
+"""Factors of one of the quantities below where nothing between or beyond exists, as for a flip."""
+VARIED = ("half_length", "link_mass_2", "gravity", "m")
+"""The first that a task has is varied then."""
+STICKY = {INTERPOLATION: (0.05, 0.1), EXTRAPOLATION: (0.2, 0.3)}
+"""Values of `sticky_actions` in their place where a task has none of them."""
 
 VALIDATION_SHARES = (0.9, 0.6, 0.4, 0.8, 0.3, 0.1)
 VALIDATION_FACTORS = (0.65, 1.5, 0.9, 1.12, 0.45, 1.8)
@@ -58,7 +61,7 @@ def make_task(
     Args:
         id: one of TASK_IDS, what `gymnax.register` was given, the name of an environment that was given here before; or
             an environment: anything with gymnax's `reset(key, params)` and `step(key, state, action, params)`.
-        shift: a name in SHIFTS; CartPole alone has them.
+        shift: a name in SHIFTS that changes this environment.
         env_params: params of the environment, a pytree of numbers; its `default_params` without them. Those of the four
             above are given by name alone.
         name: what an environment is called; its own `name`, or that of its class, without it.
@@ -71,21 +74,20 @@ def make_task(
             together make a task impossible, such as a goal beyond the end of the road, or an environment that cannot be
             stepped: without a time limit, or with shapes, types or numbers that are not allowed.
     """
-    around = {name: value for name, value in physics.items() if name in QUANTITIES}
     if isinstance(id, str) and id in PHYSICS_IDS:
         for field, given in (("env_params", env_params), ("name", name), ("return_range", return_range)):
             if given is not None:
                 raise ValueError(f"{field}: is not allowed for {id}, whose quantities are given by name")
-        return _known_task(id, shift, physics, around)
-    if shift is not None:
-        raise _no_shifts(shift, str(id) if isinstance(id, str) else type(id).__name__)
+        return _known_task(id, shift, physics)
     if isinstance(id, str):
         if name is not None:
             raise ValueError(f"name: {name!r} is not allowed for {id}, which has one")
         world = world_of(id, TASK_IDS)
     else:
         world = world_for(id, env_params, name, TASK_IDS)
-    around = {name: value for name, value in around.items() if name not in world.usual}
+    if shift is not None:
+        physics = {**shift_of(world.id, shift).physics, **physics}
+    around = {name: value for name, value in physics.items() if name in QUANTITIES and name not in world.usual}
     inside = {name: value for name, value in physics.items() if name not in around}
     task = Task(simulator=world.id, env_params=world.params(env_params, return_range, **inside))
     task = task.changed(**around) if around else task
@@ -94,33 +96,27 @@ def make_task(
     return task
 
 
-def _known_task(id: str, shift: str | None, physics: Mapping[str, object], around: Mapping[str, object]) -> Task:
-    changes = {} if shift is None else dict(SHIFTS[shift].physics)
-    if shift is not None and id not in CARTPOLES:
-        raise _no_shifts(shift, id)
+def _known_task(id: str, shift: str | None, physics: Mapping[str, object]) -> Task:
+    quantities = {**(shift_of(id, shift).physics if shift is not None else {}), **physics}
     own = CARTPOLE_NAMES if id in CARTPOLES else ()
-    around = {name: value for name, value in around.items() if name not in own}
-    inside = {name: value for name, value in physics.items() if name not in around}
+    around = {name: value for name, value in quantities.items() if name in QUANTITIES and name not in own}
+    inside = {name: value for name, value in quantities.items() if name not in around}
     if id in CARTPOLES:
-        quantities = {"episode_limit": CARTPOLES[id], **changes, **inside}
+        quantities = {"episode_limit": CARTPOLES[id], **inside}
         task = Task(simulator="CartPole", env_params=cartpole_params(**quantities))
     else:
         task = Task(simulator=id, env_params=SISTERS[id].params(**inside))
     return task.changed(**around) if around else task
 
 
-def _no_shifts(shift: str, id: str) -> ValueError:
-    return ValueError(f"shift: {shift!r} is not allowed for {id}; shifts change {' and '.join(CARTPOLES)} alone")
-
-
 def held_out_tasks(id: str, shift: str) -> list[tuple[str, Task]]:
     """The tasks only ever evaluated on beside a shift, each with its kind: interpolation or extrapolation.
 
     Raises:
-        ValueError: unknown id or shift, or an id without shifts.
+        ValueError: unknown id or shift, or one of another environment.
     """
     target = make_task(id, shift)
-    listed = SHIFTS[shift].held_out
+    listed = shift_of(id, shift).held_out
     if listed is None:
         return held_out_grid(make_task(id), target)
     return [(kind, target.changed(**physics)) for kind, physics in listed]
@@ -131,7 +127,8 @@ def held_out_grid(source: Task, target: Task) -> list[tuple[str, Task]]:
 
     Every quantity that differs moves together: geometrically where both ends are positive, linearly elsewhere, whole
     numbers rounded. Flips, permutations and limits stay the target's, and points that `make_task` would refuse, and
-    repetitions, are left out. Where that leaves no task of a kind, CartPole's half-length is varied about the target.
+    repetitions, are left out. Where that leaves no task of a kind, one of VARIED is varied about the target, or, where
+    the environment has none of them, how often actions stick.
 
     Raises:
         ValueError: the two are different environments.
@@ -144,8 +141,8 @@ def held_out_grid(source: Task, target: Task) -> list[tuple[str, Task]]:
     found: list[tuple[str, Task]] = []
     for kind, shares in ((INTERPOLATION, BETWEEN), (EXTRAPOLATION, BEYOND)):
         points = _distinct([_moved(source, target, share) for share in shares], source, target, found)
-        if not points and "half_length" in target.quantities:
-            points = _distinct([_stretched(target, factor) for factor in NEARBY[kind]], source, target, found)
+        if not points:
+            points = _distinct(_nearby(target, kind), source, target, found)
         found += [(kind, task) for task in points]
     return found
 
@@ -157,7 +154,7 @@ def validation_tasks(
 
     Two for each target, on the way from the source: first 0.9 of it, then 0.6, and other places where these are taken.
     All lie between source and target, since beyond the target a task may have no solution. Where nothing lies between,
-    as for a flip, CartPole's half-length is varied about the target, by other factors than held-out tasks have. A place
+    as for a flip, one of VARIED is varied about the target, by other factors than held-out tasks have. A place
     is taken when a task of the report, which is the source, any target or any held-out task, or another validation
     task, differs from it by less than 2% in every quantity.
 
@@ -173,8 +170,9 @@ def validation_tasks(
     found: dict[str, Task] = {}
     for name, target in targets.items():
         places = {f"{name}@{share:g}": _moved(*source.alike(target), share) for share in VALIDATION_SHARES}
-        if "half_length" in target.quantities:
-            places |= {f"{name}@half_length*{by:g}": _stretched(target, by) for by in VALIDATION_FACTORS}
+        varied = _varied(target)
+        if varied:
+            places |= {f"{name}@{varied}*{by:g}": _scaled(target, varied, by) for by in VALIDATION_FACTORS}
         own: dict[str, Task] = {}
         for place, task in places.items():
             others = [*reported, *found.values(), *own.values()]
@@ -260,8 +258,20 @@ def _between(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
     return np.rint(moved).astype(end.dtype) if np.issubdtype(end.dtype, np.integer) else moved.astype(end.dtype)
 
 
-def _stretched(target: Task, factor: float) -> Task | None:
-    return _accepted(target, {"half_length": target.quantities["half_length"] * np.float32(factor)})
+def _varied(target: Task) -> str | None:
+    return next((name for name in VARIED if name in target.quantities), None)
+
+
+def _scaled(target: Task, name: str, factor: float) -> Task | None:
+    return _accepted(target, {name: target.quantities[name] * np.float32(factor)})
+
+
+def _nearby(target: Task, kind: str) -> list[Task | None]:
+    """The target with one of VARIED changed, or with actions that stick."""
+    name = _varied(target)
+    if name:
+        return [_scaled(target, name, factor) for factor in NEARBY[kind]]
+    return [_accepted(target, {"sticky_actions": value}) for value in STICKY[kind]]
 
 
 def _accepted(target: Task, changed: Mapping[str, object]) -> Task | None:

@@ -1,4 +1,4 @@
-"""The named changes from a source to a target CartPole, and which tasks are held out beside each."""
+"""The named changes from a source to a target, and which tasks are held out beside each; here those of CartPole."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,20 +9,24 @@ INTERPOLATION = "interpolation"
 EXTRAPOLATION = "extrapolation"
 DEFAULT_SHIFT = "flipped-actions"
 """One where plain fine-tuning loses to scratch."""
+CARTPOLES = {"CartPole-v1": 500, "CartPole-v0": 200}
+"""The episode limit of each CartPole."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Shift:
-    """A change of CartPole's physics.
+    """A change of a task's physics, sensors or actions.
 
     Attributes:
         physics: the quantities of the target that differ from the source's.
         held_out: (kind, quantities) of each held-out task, on top of the target's; None for the grid between and
             beyond source and target that `held_out_grid` makes.
+        environments: the ids that it changes.
     """
 
     physics: Mapping[str, object]
     held_out: tuple[tuple[str, Mapping[str, object]], ...] | None = None
+    environments: tuple[str, ...] = tuple(CARTPOLES)
 
 
 def grid(
@@ -34,6 +38,28 @@ def grid(
 
 
 SHIFTS: Table[Shift] = Table("shift", separator="-")
+
+
+def shifts_of(id: str) -> tuple[str, ...]:
+    """The names of the shifts of an environment; none where it has none."""
+    return tuple(name for name, shift in SHIFTS.items() if id in shift.environments)
+
+
+def shift_of(id: str, name: str) -> Shift:
+    """A shift of an environment.
+
+    Raises:
+        ValueError: no shift has this name, or it is of other environments.
+    """
+    shift = SHIFTS[name]
+    if id not in shift.environments:
+        own = shifts_of(id)
+        listed = f"those of {id} are {', '.join(own)}" if own else f"{id} has none"
+        where = " and ".join(shift.environments)
+        raise ValueError(f"shift: {name!r} is not allowed for {id}; it changes {where}, and {listed}")
+    return shift
+
+
 SHIFTS.add("long-pole", Shift({"half_length": 1.0}), "a pole twice as long")
 SHIFTS.add("longer-pole", Shift({"half_length": 1.5}), "a pole 3 times as long")
 SHIFTS.add("double-long-pole", Shift({"half_length": 2.0}), "a pole 4 times as long")

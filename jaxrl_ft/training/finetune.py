@@ -11,13 +11,13 @@ import numpy as np
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.validation import check_config
-from jaxrl_ft.envs.task import Task
+from jaxrl_ft.defaults.pretraining import pretraining
+from jaxrl_ft.envs.task import Task, check_is_task
 from jaxrl_ft.methods.catalogue import resolve_method
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.methods.optimizers import Adam, Optimizer
+from jaxrl_ft.methods.optimizers import Optimizer
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
-from jaxrl_ft.rl.ppo import PPO
 from jaxrl_ft.training import devices, loop
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import fresh_shapes
@@ -26,7 +26,7 @@ from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
 from jaxrl_ft.training.initial_state import Start, fresh_policy
 from jaxrl_ft.training.loop import Callback, Result
 from jaxrl_ft.training.preparation.prepare import Prepared, networks, prepare
-from jaxrl_ft.training.report import pretraining, transfer, untouched
+from jaxrl_ft.training.report import pretrained, transfer, untouched
 from jaxrl_ft.training.resume import checkpoint as resume
 from jaxrl_ft.training.resume.checkpoint import EVERY, Checkpoint
 from jaxrl_ft.training.resume.held import identity
@@ -37,11 +37,11 @@ def pretrain(
     source: Task,
     *,
     until: Task | None = None,
-    algo: AnyAlgorithm = PPO(),
+    algo: AnyAlgorithm | str | None = None,
     network: Network | None = None,
-    optimizer: Optimizer = Adam(),
+    optimizer: Optimizer | None = None,
     seeds: int = 16,
-    steps: int = 40_960,
+    steps: int | None = None,
     seed: int = 0,
     num_evals: int = 21,
     eval_episodes: int = 16,
@@ -53,13 +53,17 @@ def pretrain(
 ) -> Agents:
     """Train agents from random parameters on a task, one for each of `seeds` seeds.
 
+    What is not given comes from `ft.DEFAULTS`, the tuned defaults of the task's environment, which depend on the
+    algorithm. A config of an algorithm is taken as it is, with `ft.Adam()` and 40,960 steps.
+
     Args:
         source: the task.
         until: for domain randomisation (Tobin et al. 2017, arXiv:1703.06907): every environment's physics are drawn
             anew in each update, uniformly in the box between `source` and this task; evaluated on `source`.
-        algo: the algorithm, such as `ft.PPO(gamma=0.99)`.
-        network: the network, such as `ft.MLP(width=128)`, or `ft.MLP(policy=(64, 64), value=(256, 256))`; without it
-            the algorithm's usual one.
+        algo: the algorithm: None for the environment's default (PPO where it has none), the name of a row of `ft.ALGOS`
+            with its tuned numbers there, or a config such as `ft.PPO(gamma=0.99)`.
+        network: the network, such as `ft.MLP(width=128)`, or `ft.MLP(policy=(64, 64), value=(256, 256))`; that of the
+            defaults, or the algorithm's usual one.
         optimizer: the optimizer, such as `ft.Adam(learning_rate=1e-3)` or a row of `ft.OPTIMIZERS`.
         seeds: number of agents S, trained side by side.
         steps: environment steps of each agent, rounded up to whole updates.
@@ -81,17 +85,22 @@ def pretrain(
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     checks.callback(callback)
-    check_config(algo, "algo")
+    check_is_task("source", source)
+    if algo is not None and not isinstance(algo, str):
+        check_config(algo, "algo")
     resume.check(checkpoint, checkpoint_every)
-    budget = Budget(steps, seed, num_evals, eval_episodes, stop_at, keep)
-    chosen = algo.usual_network() if network is None else network
-    spec = pretraining_spec(source, algo, chosen, optimizer, seeds, budget, until)
+    usual = pretraining(source.id, algo)
+    budget = Budget(usual.steps if steps is None else steps, seed, num_evals, eval_episodes, stop_at, keep)
+    chosen = usual.usual_network() if network is None else network
+    spec = pretraining_spec(
+        source, usual.algo, chosen, usual.optimizer if optimizer is None else optimizer, seeds, budget, until
+    )
     devices.check_memory(spec.num_runs, spec.stored_bytes)
     with _opened(checkpoint, checkpoint_every, spec) as saved:
         start = _fresh(spec, source)
         result = loop.train(spec, start, callback, saved)
     earlier = np.zeros(seeds, np.int64)
-    return _agents(spec, start, result, source, earlier, 0, pretraining(spec, result, until))
+    return _agents(spec, start, result, source, earlier, 0, pretrained(spec, result, until))
 
 
 def _opened(path: str | Path | None, every: float, spec: Spec) -> AbstractContextManager[Checkpoint | None]:

@@ -40,7 +40,7 @@ def transfer(prepared: Prepared, result: Result) -> tuple[str, ...]:
     return (*lines, *_counts(prepared, result))
 
 
-def pretraining(spec: Spec, result: Result, until: Task | None) -> tuple[str, ...]:
+def pretrained(spec: Spec, result: Result, until: Task | None) -> tuple[str, ...]:
     """The report of pretraining."""
     total = tree.size(tree.take(result.policy.params, 0))
     where = spec.task.describe() + ("" if until is None else f", physics drawn up to {until.describe()}")

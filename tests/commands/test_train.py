@@ -66,7 +66,7 @@ MISTAKES = [
     ("--source CartPole-v2", "id: 'CartPole-v2'", "'CartPole-v1'"),
     ("--shift long-pol", "shift: 'long-pol'", "did you mean 'long-pole'"),
     ("--shift long-pole --source Pendulum-v1", "shift: 'long-pole'", "CartPole"),
-    ("--source Pendulum-v1", "shift: Pendulum-v1 has no named shifts", "--target.max-speed"),
+    ("--source Pendulum-v1", "shift: Pendulum-v1 has sticky-actions", "--target.max-speed"),
     ("--method lor", "method: 'lor'", "did you mean 'lora'"),
     ("--method lora soften --method.adapter.rank 2", "method.*", "lora, soften"),
     ("--method lora soften --penalty l2", "penalty", "lora, soften"),

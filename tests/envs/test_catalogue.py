@@ -16,7 +16,7 @@ from jaxrl_ft.core.config import from_json, to_json
 from jaxrl_ft.envs.cartpole import CartPoleSimulator, cartpole_params
 from jaxrl_ft.envs.catalogue import PHYSICS_IDS, held_out_grid, held_out_tasks, make_task
 from jaxrl_ft.envs.oracle import oracle_return
-from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, EXTRAPOLATION, INTERPOLATION, SHIFTS
+from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, EXTRAPOLATION, INTERPOLATION, SHIFTS, shifts_of
 from jaxrl_ft.envs.simulator import Box, Discrete, register_simulator
 from jaxrl_ft.envs.task import Task
 
@@ -35,6 +35,7 @@ DESIGNED = {
     "heavy-cart": {"cart_mass": 10.0},
 }
 
+NAMES = shifts_of("CartPole-v1")
 REFUSED = [
     ({"gravity": 0.0}, "gravity: 0.0 is not allowed; it must be in [0.1, 200] m/s2"),
     ({"gravity": float("nan")}, "gravity: nan"),
@@ -135,14 +136,14 @@ def test_bounds_survive_being_rounded_to_float32():
 def test_the_designed_shifts_are_there_and_the_default_is_one():
     for name, physics in DESIGNED.items():
         assert dict(SHIFTS[name].physics) == physics
-    assert len(SHIFTS) >= 16
-    assert DEFAULT_SHIFT in SHIFTS
+    assert len(NAMES) >= 16 and shifts_of("CartPole-v0") == NAMES
+    assert DEFAULT_SHIFT in NAMES
     assert all(SHIFTS.text(name) for name in SHIFTS)
 
 
 def every_task() -> list[Task]:
-    held_out = [task for name in SHIFTS for _, task in held_out_tasks("CartPole-v1", name)]
-    return [make_task("CartPole-v1"), *(make_task("CartPole-v1", name) for name in SHIFTS), *held_out]
+    held_out = [task for name in NAMES for _, task in held_out_tasks("CartPole-v1", name)]
+    return [make_task("CartPole-v1"), *(make_task("CartPole-v1", name) for name in NAMES), *held_out]
 
 
 def test_all_cartpole_tasks_have_one_structure_stack_and_share_one_trace():
@@ -165,7 +166,7 @@ def test_all_cartpole_tasks_have_one_structure_stack_and_share_one_trace():
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", SHIFTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_held_out_tasks_are_valid_distinct_and_of_both_kinds(name):
     source, target, held_out = (
         make_task("CartPole-v1"),
@@ -211,8 +212,9 @@ def test_naming_listing_and_building_cartpoles_imports_no_gymnax_and_starts_no_b
     program = """
 import sys
 from jaxrl_ft.envs.catalogue import PHYSICS_IDS, held_out_tasks, make_task
-from jaxrl_ft.envs.shifts import SHIFTS
-tasks = [make_task(id) for id in PHYSICS_IDS] + [t for s in SHIFTS for _, t in held_out_tasks("CartPole-v1", s)]
+from jaxrl_ft.envs.shifts import shifts_of
+names = shifts_of("CartPole-v1")
+tasks = [make_task(id) for id in PHYSICS_IDS] + [t for s in names for _, t in held_out_tasks("CartPole-v1", s)]
 facts = [(t.describe(), t.obs_size, t.action_space, t.return_range, t.episode_limit, t.checked()) for t in tasks]
 from jaxrl_ft.training.devices import backend_started
 assert not backend_started()
@@ -234,13 +236,13 @@ def test_the_pendulum_s_actions_follow_its_torque():
     assert (space.size, space.low.tolist(), space.high.tolist()) == (1, [-3.0], [3.0])
 
 
-@pytest.mark.parametrize("name", SHIFTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_shift_can_be_solved(name):
     assert oracle_return(make_task("CartPole-v1", name), episodes=200, seed=1).mean() >= 475
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SHIFTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_held_out_task_can_be_solved(name):
     for _, task in held_out_tasks("CartPole-v1", name):
         assert oracle_return(task, episodes=200, seed=1).mean() >= 475, task.describe()

@@ -35,7 +35,7 @@ def test_what_cannot_be_a_grid_is_refused(axes, message):
         physics_grid(SOURCE, axes)
 
 
-@pytest.mark.parametrize("shift", list(ft.SHIFTS))
+@pytest.mark.parametrize("shift", ft.shifts_of("CartPole-v1"))
 def test_axes_of_every_shift_are_ascending_accepted_and_hold_the_target(shift):
     target = ft.make_task("CartPole-v1", shift=shift)
     axes = grid_axes(SOURCE, target)

@@ -8,9 +8,10 @@ from jaxrl_ft.envs.catalogue import grid_axes, held_out_grid, near, physics_grid
 from jaxrl_ft.envs.oracle import oracle_return
 
 SOURCE = ft.make_task("CartPole-v1")
-TARGETS = {name: ft.make_task("CartPole-v1", name) for name in ft.SHIFTS}
-HELD_OUT = {name: ft.held_out_tasks("CartPole-v1", name) for name in ft.SHIFTS}
-ALONE = {name: validation_tasks(SOURCE, {name: TARGETS[name]}, {name: HELD_OUT[name]}) for name in ft.SHIFTS}
+NAMES = ft.shifts_of("CartPole-v1")
+TARGETS = {name: ft.make_task("CartPole-v1", name) for name in NAMES}
+HELD_OUT = {name: ft.held_out_tasks("CartPole-v1", name) for name in NAMES}
+ALONE = {name: validation_tasks(SOURCE, {name: TARGETS[name]}, {name: HELD_OUT[name]}) for name in NAMES}
 TOGETHER = validation_tasks(SOURCE, TARGETS, HELD_OUT)
 
 
@@ -21,7 +22,7 @@ def reported(names):
 def test_no_validation_task_is_a_task_of_the_report():
     for name, tasks in ALONE.items():
         assert not any(near(task, other) for task in tasks.values() for other in reported([name]))
-    assert not any(near(task, other) for task in TOGETHER.values() for other in reported(ft.SHIFTS))
+    assert not any(near(task, other) for task in TOGETHER.values() for other in reported(NAMES))
 
 
 def test_they_differ_from_each_other():
@@ -29,13 +30,13 @@ def test_they_differ_from_each_other():
     assert not any(near(tasks[i], tasks[j]) for i in range(len(tasks)) for j in range(i))
 
 
-@pytest.mark.parametrize("name", ft.SHIFTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_they_are_not_in_the_grid_of_physics_that_the_report_draws(name):
     grid = physics_grid(TARGETS[name], grid_axes(SOURCE, TARGETS[name]))
     assert not any(near(task, cell) for task in ALONE[name].values() for row in grid for cell in row)
 
 
-@pytest.mark.parametrize("name", ft.SHIFTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_target_has_two_that_lie_on_the_way_to_it_and_can_be_solved(name):
     assert len(ALONE[name]) == 2
     assert [key for key in TOGETHER if key.startswith(f"{name}@")]

@@ -26,7 +26,7 @@ def test_the_evidence_is_written_by_the_script(advise):
 def test_unseen_shifts_are_neither_named_ones_nor_those_of_tuning(advise):
     tasks = advise.unseen_shifts()
     assert tasks == advise.unseen_shifts() and len(tasks) == 10
-    known = [dict(ft.SHIFTS[name].physics) for name in ft.SHIFTS] + list(
+    known = [dict(ft.SHIFTS[name].physics) for name in ft.shifts_of("CartPole-v1")] + list(
         importlib.import_module("methods").DEVELOPMENT.values()
     )
     for physics in tasks.values():

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-RANKS = {"core": 0, "envs": 1, "nets": 1, "analysis": 1, "rl": 2, "methods": 2, "training": 3, "store": 4, "sweeps": 5,
-         "advice": 6, "commands": 7}  # fmt: skip
+RANKS = {"core": 0, "envs": 1, "nets": 1, "analysis": 1, "rl": 2, "methods": 2, "defaults": 3, "training": 4,
+         "store": 5, "sweeps": 6, "advice": 7, "commands": 8}  # fmt: skip
 DOORS = {"gymnax": "envs", "flax": "nets", "optax": "methods", "optuna": "sweeps", "ray": "sweeps"}
 ARRAYS_ON_DEVICES = {"jax", "jaxlib", "flax", "optax", "chex", "gymnax", "orbax"}
 WITHOUT_JAX = ("jaxrl_ft", "jaxrl_ft.core.bundle", "jaxrl_ft.store.run_directory")

@@ -58,5 +58,5 @@ def test_bad_networks_are_refused_before_anything_compiles(fields, monkeypatch):
 
 
 def test_what_is_no_algorithm_is_refused():
-    with pytest.raises(ValueError, match="algo: 'ppo' is not a config"):
-        ft.pretrain(TASK, algo="ppo")
+    with pytest.raises(ValueError, match="algo: 'pp0' is not known; did you mean 'ppo'"):
+        ft.pretrain(TASK, algo="pp0")

@@ -66,6 +66,9 @@ class DQN(OffPolicy):
     """share of the budget over which that chance falls linearly"""
     finetune_epsilon: float = 0.2
     """chance of a random action at the start of fine-tuning"""
+    exploration_hold: int = 1
+    """steps of a rollout for which the random numbers that explore stay the same, so that a random
+    action lasts (as in Dabney et al. 2021, arXiv:2006.01782, with one length)"""
     prioritized: bool = False
     """draw rows in proportion to a power of their error instead of uniformly"""
     priority_exponent: float = 0.6
@@ -87,6 +90,7 @@ class DQN(OffPolicy):
         **dict.fromkeys(("gamma", "tau", "epsilon_start", "epsilon_end", "finetune_epsilon"), (0.0, 1.0)),
         **dict.fromkeys(("exploration_share", "priority_exponent", "importance_exponent"), (0.0, 1.0)),
         **dict.fromkeys(("num_envs", "num_steps", "gradient_steps", "batch_size", "num_returns"), (1, 2**20)),
+        "exploration_hold": (1, 2**20),
         "huber": (1e-6, 1e9),
         "replay_size": (1, 2**26),
         "learning_starts": (0, 2**26),
@@ -123,7 +127,7 @@ class DQN(OffPolicy):
 
     def exploration_noise(self, key: Key, tasks: Task) -> Float[Array, "T N _"]:
         """Uniform numbers, whether to explore and by which action, [T, N, 2]."""
-        return jax.random.uniform(key, (self.num_steps, self.num_envs, 2), jnp.float32)
+        return self.held(lambda num: jax.random.uniform(key, (num, self.num_envs, 2), jnp.float32))
 
     def loss(self, policy: Policy, carry: Carry, batch: Batch) -> tuple[Float[Array, ""], Metrics]:
         """The weighted mean of the Huber loss of Q(s, a) - y, or half its square, on a batch [B, ...].

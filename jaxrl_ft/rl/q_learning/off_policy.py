@@ -83,6 +83,7 @@ class OffPolicy(on_policy.Collector):
     replay_size: int
     learning_starts: int
     num_returns: int
+    exploration_hold: int
     target_update: Literal["polyak", "periodic"]
     tau: float
     target_period: int
@@ -106,6 +107,11 @@ class OffPolicy(on_policy.Collector):
         """The random numbers that `explorer` needs for a rollout, [T, N, ...]."""
         raise NotImplementedError
 
+    def held(self, draw: Callable[[int], Float[Array, "K N _"]]) -> Float[Array, "T N _"]:
+        """Random numbers [T, N, ...] of a rollout, each for `exploration_hold` steps, from a draw of so many steps."""
+        drawn = draw(-(-self.num_steps // self.exploration_hold))
+        return jnp.repeat(drawn, self.exploration_hold, axis=0)[: self.num_steps]
+
     def loss_noise(self, key: Key, tasks: Task, num: int) -> Float[Array, "{num} _"] | None:
         """The random numbers that the loss needs for each row, [num, ...]; none."""
         return None
@@ -115,7 +121,7 @@ class OffPolicy(on_policy.Collector):
         return MLP(activation="relu", layer_norm=True)
 
     def check(self) -> None:
-        """Refuse a replay that is smaller than a batch or what comes before learning, and returns beyond a rollout.
+        """Refuse a replay that is smaller than a batch or what comes before learning, and what goes beyond a rollout.
 
         Raises:
             ValueError: names the field.
@@ -129,6 +135,11 @@ class OffPolicy(on_policy.Collector):
             raise ValueError(
                 f"num_returns: {self.num_returns} is not allowed; returns end with a rollout of num_steps, "
                 f"{self.num_steps}"
+            )
+        if self.exploration_hold > self.num_steps:
+            raise ValueError(
+                f"exploration_hold: {self.exploration_hold} is not allowed; random numbers are drawn for a rollout of "
+                f"num_steps, {self.num_steps}"
             )
 
     def gradient_steps_per_update(self) -> int:

@@ -50,6 +50,9 @@ class SAC(OffPolicy):
     """chance of a uniformly random action in these"""
     finetune_random_start: float = 0.0
     """the same when fine-tuning"""
+    exploration_hold: int = 1
+    """steps of a rollout for which the random numbers that explore stay the same, for exploration that is
+    smooth in time (as Raffin et al. 2021, arXiv:2005.05719, resample theirs every n steps)"""
     gamma: float = 0.99
     """discount per step"""
     num_returns: int = 4
@@ -86,6 +89,7 @@ class SAC(OffPolicy):
         **dict.fromkeys(("gamma", "tau", "random_start", "finetune_random_start", "entropy_share"), (0.0, 1.0)),
         **dict.fromkeys(("priority_exponent", "importance_exponent"), (0.0, 1.0)),
         **dict.fromkeys(("num_envs", "num_steps", "gradient_steps", "batch_size", "num_returns"), (1, 2**20)),
+        "exploration_hold": (1, 2**20),
         "target_entropy": (-1e6, 1e6),
         "replay_size": (1, 2**26),
         "learning_starts": (0, 2**26),
@@ -122,10 +126,12 @@ class SAC(OffPolicy):
 
     def exploration_noise(self, key: Key, tasks: Task) -> Float[Array, "T N _"]:
         """A normal number, for the choice to explore, and the noise of a sample, [T, N, 1 + ...]."""
+        return self.held(lambda num: self._noise(key, tasks, num))
+
+    def _noise(self, key: Key, tasks: Task, num: int) -> Float[Array, "{num} N _"]:
         coin_key, noise_key = jax.random.split(key)
-        shape = (self.num_steps, self.num_envs)
-        coin = jax.random.normal(coin_key, (*shape, 1), jnp.float32)
-        return jnp.concatenate([coin, self.noise(tasks, noise_key, shape)], axis=-1)
+        coin = jax.random.normal(coin_key, (num, self.num_envs, 1), jnp.float32)
+        return jnp.concatenate([coin, self.noise(tasks, noise_key, (num, self.num_envs))], axis=-1)
 
     def loss_noise(self, key: Key, tasks: Task, num: int) -> Float[Array, "{num} _"] | None:
         """Noise of actions here and of those that follow, [num, 2 A]; none of discrete actions."""

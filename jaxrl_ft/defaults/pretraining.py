@@ -1,0 +1,93 @@
+"""What pretraining takes where nothing else is said: tuned numbers by task and algorithm, as plain data.
+
+A row holds for every task of an environment, whatever its physics and changes. The first row of an environment is its
+default. `experiments/tuning.py` searched for them, and `experiments/benchmarks/algorithms.py` measures them on other
+seeds. An environment without rows, or an algorithm without a row for it, takes the algorithm's own defaults.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jaxrl_ft.core.policy import Network
+from jaxrl_ft.core.table import Table
+from jaxrl_ft.methods.optimizers import Adam, Optimizer
+from jaxrl_ft.nets.mlp import MLP
+from jaxrl_ft.rl.a2c import A2C
+from jaxrl_ft.rl.algorithm import AnyAlgorithm
+from jaxrl_ft.rl.catalogue import ALGOS
+from jaxrl_ft.rl.ppo import PPO
+from jaxrl_ft.rl.q_learning.dqn import DQN
+from jaxrl_ft.rl.q_learning.pqn import PQN
+from jaxrl_ft.rl.q_learning.sac import SAC
+from jaxrl_ft.rl.reinforce import REINFORCE
+
+STEPS = 40_960
+"""Environment steps of pretraining where no row says otherwise."""
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """An algorithm with the network, the optimizer and the budget that suit it."""
+
+    algo: AnyAlgorithm
+    optimizer: Optimizer = Adam()
+    steps: int = STEPS
+    """environment steps of each agent"""
+    network: Network | None = None
+    """None for the algorithm's usual one"""
+
+    def usual_network(self) -> Network:
+        """The network of the row, or the algorithm's usual one."""
+        return self.algo.usual_network() if self.network is None else self.network
+
+
+Rows = Mapping[str, Pretraining]
+"""Pretraining by the name of its algorithm in ALGOS; the first is the default."""
+
+DEFAULTS: Table[Rows] = Table("environment with tuned defaults", separator="-")
+DEFAULTS.add(
+    "CartPole-v1",
+    {
+        "ppo": Pretraining(PPO()),
+        "a2c": Pretraining(A2C()),
+        "reinforce": Pretraining(REINFORCE(), Adam(learning_rate=1e-2), 102_400),
+        "dqn": Pretraining(DQN(), steps=25_600),
+        "pqn": Pretraining(PQN()),
+        "sac": Pretraining(SAC(), steps=25_600),
+    },
+    "a greedy return of 475",
+)
+DEFAULTS.add(
+    "Pendulum-v1",
+    {
+        "sac": Pretraining(
+            SAC(
+                num_envs=4, num_steps=1, gradient_steps=4, batch_size=128, learning_starts=500, num_returns=1, tau=0.01
+            ),
+            Adam(learning_rate=1e-3, max_grad_norm=1e6),
+            20_480,
+            MLP(activation="relu"),
+        )
+    },
+    "a greedy return of -200",
+)
+
+
+def pretraining(id: str, algo: AnyAlgorithm | str | None = None) -> Pretraining:
+    """What pretraining takes for an environment.
+
+    Args:
+        id: of the environment, such as `Pendulum-v1`.
+        algo: None for the environment's default; the name of an algorithm for its row there, or its own defaults where
+            it has none; a config is taken as it is, with the optimizer and the budget that go with no row.
+
+    Raises:
+        ValueError: no algorithm has this name.
+    """
+    rows = {**DEFAULTS[id]} if id in DEFAULTS else {}
+    if algo is None:
+        return next(iter(rows.values()), Pretraining(PPO()))
+    if not isinstance(algo, str):
+        return Pretraining(algo)
+    name = ALGOS.name(algo)
+    return rows[name] if name in rows else Pretraining(ALGOS[name])
