@@ -1,88 +1,95 @@
-"""How many environment steps each algorithm takes to solve CartPole-v1: greedy return of 475 over 100 episodes.
+"""How many environment steps each row of the tuned defaults takes to solve its environment: 32 seeds, 100 episodes.
 
-    python experiments/benchmarks/algorithms.py [--only NAME ...]
+    python experiments/benchmarks/algorithms.py [ENVIRONMENT/ALGORITHM ...]
 
-Each has its own defaults and usual network, and a learning rate that falls linearly to 0 over the budget. It is
-evaluated about every 512 env steps, so a number is exact to these. The numbers were chosen on other seeds. Writes
-results/algorithms.json and results/algorithms.md; with --only the others are kept from there.
+Every row of `ft.DEFAULTS`, or those named, is trained for its budget and evaluated greedily about every 512 env steps,
+or 81 times where that is more seldom, so a number is exact to these. The seeds are none of those that
+`experiments/tuning.py` searched on. Each finished row is added to results/algorithms.json and results/algorithms.md. A
+row that stands there is trained again only where it has changed, or is named.
 """
 
-import argparse
 import json
 import pathlib
+import sys
 
 import numpy as np
 
 import jaxrl_ft as ft
+from jaxrl_ft.core.config import to_json
 
-SEEDS, SEED, EPISODES, THRESHOLD, EVERY = 8, 7, 100, 475.0, 512
-RESULTS = pathlib.Path(__file__).parent.parent / "results"
-ADAM = ft.Adam()
-ROWS = {
-    "ppo": (ADAM, 40_960),
-    "a2c": (ADAM, 40_960),
-    "reinforce": (ft.Adam(learning_rate=1e-2), 102_400),
-    "dqn": (ADAM, 25_600),
-    "pqn": (ADAM, 40_960),
-    "sac": (ADAM, 25_600),
-}
-"""Optimizer and budget of each algorithm."""
+ROOT = pathlib.Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+from thresholds import THRESHOLDS, first_reached  # noqa: E402
+
+SEEDS, SEED, EPISODES, EVERY, MOST_EVALS = 32, 7, 100, 512, 81
+RESULTS = ROOT / "results"
 
 
-def measured(name: str) -> dict:
+def described(row: ft.Pretraining) -> dict:
+    """All that decides the numbers of a row."""
+    parts = {"algo": row.algo, "network": row.usual_network(), "optimizer": row.optimizer}
+    return {**{name: to_json(part) for name, part in parts.items()}, "steps": row.steps}
+
+
+def measured(id: str, row: ft.Pretraining) -> dict:
     """When each seed first solved it, and how it ended."""
-    optimizer, steps = ROWS[name]
     agents = ft.pretrain(
-        ft.make_task("CartPole-v1"),
-        algo=ft.ALGOS[name],
-        optimizer=optimizer,
+        ft.make_task(id),
+        algo=row.algo,
+        network=row.usual_network(),
+        optimizer=row.optimizer,
         seeds=SEEDS,
-        steps=steps,
+        steps=row.steps,
         seed=SEED,
-        num_evals=steps // EVERY + 1,
+        num_evals=min(row.steps // EVERY, MOST_EVALS - 1) + 1,
         eval_episodes=EPISODES,
     )
-    solved = agents.curve >= THRESHOLD
-    first = [int(steps[row.argmax()]) if row.any() else None for row, steps in zip(solved, agents.curve_steps)]
+    first = first_reached(agents, THRESHOLDS[id])
     return {
-        "first_solved_at": first,
+        "first_solved_at": [int(step) if np.isfinite(step) else None for step in first],
         "last_return": np.round(agents.curve[:, -1].astype(float), 1).tolist(),
-        "budget": steps,
-        "learning_rate": float(optimizer.learning_rate),
         "parameters": agents.num_parameters,
         "gradient_steps_per_env_step": agents.algo.gradient_steps_per_update() / agents.algo.steps_per_update(),
+        "row": described(row),
     }
+
+
+def told(steps: float) -> str:
+    return f"{steps:,.0f}" if np.isfinite(steps) else "beyond"
 
 
 def table(found: dict) -> str:
     """The measurements as a table."""
     lines = [
-        "| algorithm | learning rate | budget | solved, of 8 | median | slowest | at the end, of 8 |",
-        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| environment, return | algorithm | budget | solved, of {SEEDS} | median | 90th percentile | at the end |",
+        "| :--- | :--- | ---: | ---: | ---: | ---: | ---: |",
     ]
+    before = ""
     for name, row in found.items():
-        steps = sorted(np.inf if step is None else step for step in row["first_solved_at"])
-        told = [f"{step:,.0f}" if np.isfinite(step) else "beyond" for step in (steps[len(steps) // 2], steps[-1])]
-        ends = sum(value >= THRESHOLD for value in row["last_return"])
-        solved = str(int(np.isfinite(steps).sum()))
-        cells = [f"{row['learning_rate']:g}", f"{row['budget']:,}", solved, *told, str(ends)]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        id, algo = name.split("/")
+        steps = np.array([np.inf if step is None else step for step in row["first_solved_at"]])
+        quantiles = [told(float(np.quantile(steps, share, method="higher"))) for share in (0.5, 0.9)]
+        ends = sum(value >= THRESHOLDS[id] for value in row["last_return"])
+        cells = [f"{row['row']['steps']:,}", str(int(np.isfinite(steps).sum())), *quantiles, str(ends)]
+        shown = "" if id == before else f"{id}, {THRESHOLDS[id]:g}"
+        lines.append(f"| {shown} | {algo} | {' | '.join(cells)} |")
+        before = id
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="NAME")
-    chosen = parser.parse_args().only
+def main(names: list[str]) -> None:
+    rows = {f"{id}/{algo}": row for id, own in ft.DEFAULTS.items() for algo, row in own.items()}
     path = RESULTS / "algorithms.json"
     found = json.loads(path.read_text()) if path.exists() else {}
-    for name in chosen:
-        found[name] = measured(name)
+    for name in names or list(rows):
+        if not names and found.get(name, {}).get("row") == described(rows[name]):
+            continue
+        found[name] = measured(name.split("/")[0], rows[name])
         print(name, found[name]["first_solved_at"], flush=True)
-        ordered = {name: found[name] for name in ROWS if name in found}
+        ordered = {name: found[name] for name in rows if name in found}
         path.write_text(json.dumps(ordered, indent=1) + "\n")
         (RESULTS / "algorithms.md").write_text(table(ordered) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -61,9 +61,7 @@ DEFAULTS.add(
     "Pendulum-v1",
     {
         "sac": Pretraining(
-            SAC(
-                num_envs=4, num_steps=1, gradient_steps=4, batch_size=128, learning_starts=500, num_returns=1, tau=0.01
-            ),
+            SAC(num_steps=1, gradient_steps=4, batch_size=128, learning_starts=500, num_returns=1, tau=0.01),
             Adam(learning_rate=1e-3, max_grad_norm=1e6),
             20_480,
             MLP(activation="relu"),

@@ -17,16 +17,16 @@ WITHOUT = "Catch-bsuite"
 def taken(monkeypatch):
     """Algorithm, network, optimizer and steps that a call of `pretrain` would train with."""
 
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     def stop(source, algo, network, optimizer, seeds, budget, until):
-        raise Stopped(algo, network, optimizer, budget.steps)
+        raise StoppedError(algo, network, optimizer, budget.steps)
 
     monkeypatch.setattr(finetune, "pretraining_spec", stop)
 
     def call(*args, **options):
-        with pytest.raises(Stopped) as stopped:
+        with pytest.raises(StoppedError) as stopped:
             ft.pretrain(*args, **options)
         return stopped.value.args
 

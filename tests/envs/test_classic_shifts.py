@@ -30,7 +30,7 @@ def test_held_out_tasks_are_of_both_kinds_and_none_is_the_target_or_another(id, 
 def test_a_shift_is_of_its_environments_alone():
     with pytest.raises(ValueError, match="shift: 'long-pole' is not allowed for Pendulum-v1; it changes CartPole-v1"):
         ft.make_task("Pendulum-v1", "long-pole")
-    with pytest.raises(ValueError, match="'heavy-bob' is not allowed for DeepSea-bsuite; .* DeepSea-bsuite has none"):
+    with pytest.raises(ValueError, match=r"'heavy-bob' is not allowed for DeepSea-bsuite; .* DeepSea-bsuite has none"):
         ft.make_task("DeepSea-bsuite", "heavy-bob")
     assert "sticky-actions" not in ft.shifts_of("CartPole-v1")
 
