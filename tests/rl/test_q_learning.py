@@ -185,6 +185,7 @@ def test_a_target_follows_or_is_replaced():
         (ft.DQN(replay_size=32), TASK, "algo.replay_size: 32 is not allowed; it is below batch_size, 64"),
         (ft.DQN(replay_size=512), TASK, "algo.replay_size: 512 is not allowed; it is below learning_starts, 1000"),
         (ft.DQN(num_returns=9), TASK, "algo.num_returns: 9 is not allowed; returns end with a rollout of num_steps, 8"),
+        (ft.DQN(exploration_hold=9), TASK, "algo.exploration_hold: 9 is not allowed; random numbers are drawn for a"),
         (ft.PQN(num_minibatches=3), TASK, "algo.num_minibatches: 3 does not divide the batch of 16"),
         (ft.DQN(learning_starts=8000), TASK, "steps: 8000 is not allowed; it must exceed the 8000 steps that"),
         (ft.DQN(actor=ft.Boltzmann(temperature=0.0)), TASK, "algo.actor.temperature: 0.0 is not allowed"),
@@ -195,3 +196,23 @@ def test_what_makes_no_sense_is_refused(algo, task, message, monkeypatch):
     monkeypatch.setattr("jaxrl_ft.training.loop.train", lambda *_: pytest.fail("a program was reached"))
     with pytest.raises(ValueError, match=re.escape(message)):
         ft.pretrain(task, algo=algo, steps=8000, seeds=1024)
+
+
+@pytest.mark.parametrize("algo", [ft.DQN(num_steps=7), ft.SAC(num_steps=7)], ids=["dqn", "sac"])
+def test_exploration_is_held_for_so_many_steps_of_a_rollout_and_then_drawn_anew(algo):
+    key, length = jax.random.key(0), 7
+    each = np.asarray(algo.exploration_noise(key, TASK))
+    held = np.asarray(replace(algo, exploration_hold=3).exploration_noise(key, TASK))
+    assert each.shape == held.shape and each.shape[:2] == (length, algo.num_envs)
+    np.testing.assert_array_equal(held, held[[0, 0, 0, 3, 3, 3, 6]])
+    for numbers, first in ((each, range(length)), (held, (0, 3, 6))):
+        drawn = numbers[list(first)]
+        assert len(np.unique(drawn)) == drawn.size
+
+
+def test_a_random_action_that_is_held_acts_in_every_step_of_its_span():
+    algo = ft.DQN(num_envs=16, num_steps=8, learning_starts=0, epsilon_start=1.0, exploration_hold=4)
+    policy = Policy(params_of(algo, 1), {}, NETWORK)
+    _, data, _, _ = collected(as_arrays(algo), tree.repeat(TASK, 16), policy, 0)
+    spans = np.asarray(data.action[:128]).reshape((2, 4, 16))
+    assert (spans == spans[:, :1]).all() and (spans[0] != spans[1]).any() and 0 < spans[:, 0].mean() < 1
