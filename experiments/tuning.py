@@ -3,7 +3,7 @@
     python experiments/tuning.py ENVIRONMENT/ALGORITHM [--points N] [--seeds N] [--first]
 
 Every point trains some agents for the budget of its row. Its score is the mean over them of the env steps at which
-the greedy return over 64 episodes first reaches the environment's threshold, twice the budget where it never does. The
+the greedy return over 32 episodes first reaches the environment's threshold, twice the budget where it never does. The
 first point is the row itself; `--first` tries it alone. Rows are added to results/tuning.csv as they are finished,
 points that stand there are not tried again, and the best of each search is printed.
 """
@@ -24,7 +24,7 @@ from jaxrl_ft.core.config import map_fields
 from jaxrl_ft.defaults.pretraining import Pretraining, pretraining
 
 RESULTS = Path(__file__).parent / "results" / "tuning.csv"
-SEED, EPISODES, EVALS = 1_000, 64, 41
+SEED, EPISODES, EVALS = 1_000, 32, 31
 Point = dict[str, Any]
 
 
@@ -44,7 +44,16 @@ RATE, CLIP = {"optimizer.learning_rate": (3e-4, 1e-2)}, {"optimizer.max_grad_nor
 REPLAYED = {**RATE, **CLIP, "algo.tau": (0.005, 0.05), "algo.num_returns": [1, 2, 4, 8], "algo.gamma": [0.98, 0.99]}
 SEARCHES = {
     "Acrobot-v1/dqn": Search({**REPLAYED, "algo.exploration_share": [0.1, 0.2, 0.4]}),
-    "Acrobot-v1/ppo": Search({**RATE, "algo.ent_coef": (1e-4, 3e-2), "algo.num_envs": [4, 8, 16]}),
+    "Acrobot-v1/ppo": Search(
+        {
+            "optimizer.learning_rate": (1e-3, 6e-3),
+            "algo.ent_coef": (1e-3, 3e-2),
+            "algo.num_envs": [8, 16],
+            "algo.normalize_obs": [False, True],
+        },
+        steps=30_720,
+        start={"algo.ent_coef": 0.01},
+    ),
     "MountainCar-v0/dqn": Search({**REPLAYED, "algo.exploration_hold": [1, 8, 16, 32]}),
     "Pendulum-v1/sac": Search(
         {**RATE, "algo.tau": (0.005, 0.03), "algo.gamma": [0.95, 0.98, 0.99], "algo.batch_size": [64, 128]}

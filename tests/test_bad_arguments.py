@@ -32,7 +32,7 @@ WRONG = {
     "source: None": pretrain(None),
     "algo: 3": pretrain(algo=3),
     "network: 'mlp'": pretrain(network="mlp"),
-    "optimizer": pretrain(optimizer=None),
+    "optimizer": pretrain(optimizer=3),
     "width": pretrain(network=ft.MLP(width="8")),
     "gravity: 1000": lambda agents: ft.make_task("CartPole-v1", gravity=HUGE),
     "gravity: {}": lambda agents: ft.make_task("CartPole-v1", gravity={}),

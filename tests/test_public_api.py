@@ -144,7 +144,7 @@ BAD_PRETRAINING = [
         "optimizer.schedule: 'linear' is not allowed; it must be of type Schedule",
     ),
     ({"optimizer": ft.PPO()}, "optimizer: .* is not allowed; it must be of type Optimizer"),
-    ({"optimizer": None}, "optimizer: None is not allowed"),
+    ({"optimizer": 3}, "optimizer: 3 is not allowed"),
 ]  # fmt: skip
 BAD_FINETUNING = [
     ({"method": "ful"}, "method: 'ful' is not known; did you mean 'full'"),

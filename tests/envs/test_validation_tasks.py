@@ -66,5 +66,6 @@ def test_other_environments_have_them_and_a_target_without_is_named():
     source, target = ft.make_task("Pendulum-v1"), ft.make_task("Pendulum-v1", g=20.0)
     found = validation_tasks(source, {"heavy": target}, {"heavy": held_out_grid(source, target)})
     assert [round(float(task.env_params.g), 2) for task in found.values()] == [18.66, 15.16]
+    game = ft.make_task("Breakout-MinAtar")
     with pytest.raises(ValueError, match="validation: 'same' has no task beside it"):
-        validation_tasks(source, {"same": source}, {})
+        validation_tasks(game, {"same": game}, {})
