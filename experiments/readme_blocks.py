@@ -262,7 +262,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "advice_unseen": table("advise_unseen.md"),
     "algorithms": table("algorithms.md"),
     "axes": axes,
-    "classic_shifts": table("classic_shifts.md"),
     "compiling": compiling,
     "extent": extent,
     "findings": findings,
