@@ -4,6 +4,7 @@ from .advice.advise import advise as advise
 from .advice.choice import Advice as Advice
 from .defaults.pretraining import DEFAULTS as DEFAULTS
 from .defaults.pretraining import Pretraining as Pretraining
+from .deploy.export import export as export
 from .envs.catalogue import (
     held_out_grid as held_out_grid,
 )

@@ -42,6 +42,8 @@ SHOWN_FAILING = {
         ("store/a.py", "import jaxrl_ft"),
         ("analysis/a.py", "from jaxrl_ft.train import main"),
         ("envs/__init__.py", "from ..rl.b import c"),
+        ("deploy/a.py", "from jaxrl_ft.commands import b"),
+        ("deploy/a.py", "from jaxrl_ft.advice import b"),
     ],
     one_door_per_library: [
         ("rl/a.py", "import optax"),
@@ -134,6 +136,7 @@ LAWFUL = {
     "methods/b.py": "x = type(self) is not Control\n",
     "training/loop.py": 'def f(x: int, *y: int) -> int:\n    """Text.\n' + "\n" * 60 + '    """\n' + "    x = 1\n" * 48,
     "store/b.py": "class _A:\n    def __call__(self) -> int:\n        if 1:\n            def f(x: int) -> int: ...\n",
+    "deploy/__main__.py": "from jaxrl_ft.commands import b\n",
     "train.py": "from jaxrl_ft.store import a\nfrom jaxrl_ft.analysis import b\nprogram.lower().compile()\n",
     FRONT[0]: FRONT[1],
     "README.md": "See https://example.com/home/x and path/to/opt/x.",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core import checks, tree
@@ -105,7 +106,7 @@ class Agents:
         if not tree.finite_runs((self.params, self.statistics), self.num_seeds)[seed]:
             raise ValueError(f"seed: {seed!r} is not allowed; its parameters or statistics are not finite")
         size, space = self.task.obs_size, self.task.action_space
-        mode = jax.jit(lambda obs: self.algo.distribution(policy, obs).mode())
+        mode = jax.jit(lambda obs: self.algo.distribution(tree.map_leaves(jnp.asarray, policy), obs).mode())
 
         def act(obs: PyTree) -> np.ndarray:
             obs = np.asarray(obs, np.float32)

@@ -12,6 +12,7 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft import sweep, train
 from jaxrl_ft.commands import settings, sweep_settings
+from jaxrl_ft.commands.deploy import main as deploy
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "experiments" / "examples").glob("*.py"))
@@ -135,6 +136,8 @@ def flags():
         for algo in ft.ALGOS:
             train.main(["--algo", algo, "--help-all"])
         sweep.main(["--help-all"])
+        for name in deploy.SUBCOMMANDS:
+            deploy.main([name, "--help"])
     return shown.getvalue() + scripts
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 RANKS = {"core": 0, "envs": 1, "nets": 1, "analysis": 1, "rl": 2, "methods": 2, "defaults": 3, "training": 4,
-         "store": 5, "sweeps": 6, "advice": 7, "commands": 8}  # fmt: skip
+         "store": 5, "sweeps": 6, "advice": 7, "deploy": 7, "commands": 8}  # fmt: skip
 DOORS = {"gymnax": "envs", "flax": "nets", "optax": "methods", "optuna": "sweeps", "ray": "sweeps"}
 ARRAYS_ON_DEVICES = {"jax", "jaxlib", "flax", "optax", "chex", "gymnax", "orbax"}
 WITHOUT_JAX = ("jaxrl_ft", "jaxrl_ft.core.bundle", "jaxrl_ft.store.run_directory")
@@ -45,7 +45,7 @@ def sources(files: dict[str, str]) -> list[Source]:
 
 def layer(dotted: str) -> str:
     part = [*dotted.split("."), ""][1]
-    return part if part in RANKS else "commands"
+    return part if part in RANKS and not dotted.endswith(".__main__") else "commands"
 
 
 def imports(source: Source, top: ast.AST | None = None) -> Iterator[tuple[int, str]]:

@@ -1,0 +1,211 @@
+"""A policy as one C99 header: its weights, and one function that allocates nothing."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxrl_ft.deploy.description import (
+    Activate,
+    Add,
+    Dense,
+    Description,
+    Dueling,
+    Floats,
+    Join,
+    LayerNorm,
+    Normalize,
+    Part,
+    Squash,
+    Step,
+    Subtract,
+    arrays_of,
+)
+from jaxrl_ft.deploy.formats.base import Exporting
+
+PER_LINE = 10
+_ACTIVATIONS = {
+    "tanh": "tanhf({0})",
+    "relu": "({0} > 0.0f || {0} != {0}) ? {0} : 0.0f",
+    "swish": "{0} / (1.0f + expf(-{0}))",
+}
+_HEAD = """\
+/* {title}
+
+   {signature};
+
+   obs[{obs_size}] holds an observation. {returns}
+   C99; needs math.h alone, allocates nothing, and may be called from several threads at once. */
+#ifndef {guard}
+#define {guard}
+
+#include <math.h>
+
+"""
+_CHOOSES = (
+    "outputs[{0}] receives the {1} of the actions;\n   the index of the highest is returned, the first among equals."
+)
+_WRITES = "action[{0}] receives the action within its bounds."
+_CLIP = """\
+  for (int j = 0; j < {size}; ++j) {{
+    const float x = {value}[j];
+    {out}[j] = x < {low}[j] ? {low}[j] : x > {high}[j] ? {high}[j] : x;
+  }}
+"""
+_ARGMAX = """\
+  int best = 0;
+  for (int j = 0; j < {size}; ++j) {{
+    outputs[j] = {value}[j];
+    if ({value}[j] > {value}[best]) best = j;
+  }}
+  return best;
+"""
+
+
+def header(description: Description, name: str, title: str) -> str:
+    """The text of the header.
+
+    Args:
+        description: of the policy.
+        name: of the function, an identifier of C; other names in the header begin with it.
+        title: the first line of the comment.
+
+    Raises:
+        ValueError: the name is no identifier.
+    """
+    if not re.fullmatch(r"[a-zA-Z]\w*", name, re.ASCII):
+        raise ValueError(f"name: {name!r} is not allowed; it must be an identifier of C, as in policy")
+    size, bounds = description.num_outputs, description.bounds
+    receiver = "outputs" if bounds is None else "action"
+    signature = f"{'int' if bounds is None else 'void'} {name}(const float obs[{description.obs_size}], "
+    signature += f"float {receiver}[{size}])"
+    returns = _WRITES.format(size) if bounds else _CHOOSES.format(size, description.outputs.replace("_", " "))
+    guard = f"{name.upper()}_POLICY_H"
+    found = _HEAD.format(
+        title=_comment(title), signature=signature, obs_size=description.obs_size, returns=returns, guard=guard
+    )
+    for i, step in enumerate(description.steps):
+        found += "".join(_array(f"{name}_{key}_{i + 1}", leaf) for key, leaf in arrays_of(step).items())
+    if bounds:
+        found += _array(f"{name}_low", bounds.low) + _array(f"{name}_high", bounds.high)
+    found += f"\nstatic inline {signature} {{\n" + _body(description, name)
+    last = _value(len(description.steps))
+    if bounds:
+        found += _CLIP.format(size=size, value=last, out=receiver, low=f"{name}_low", high=f"{name}_high")
+    else:
+        found += _ARGMAX.format(size=size, value=last)
+    return f"{found}}}\n\n#endif\n"
+
+
+def _comment(text: str) -> str:
+    return text.replace("*/", "* /").replace("\n", " ")
+
+
+def _body(description: Description, name: str) -> str:
+    sizes, lines = description.sizes, []
+    for i, step in enumerate(description.steps):
+        lines.append(f"  float {_value(i + 1)}[{sizes[i + 1]}];")
+        lines += [f"  {line}" for line in _step(step, i + 1, sizes, f"{name}_{{}}_{i + 1}")]
+    return "\n".join([*lines, ""])
+
+
+def _value(number: int) -> str:
+    return f"v{number}" if number else "obs"
+
+
+def _step(step: Step, number: int, sizes: Sequence[int], named: str) -> list[str]:
+    """The lines that compute a value.
+
+    Args:
+        step: what is done.
+        number: of the value.
+        sizes: of all values.
+        named: the name of an array of the step, with a hole for its own.
+    """
+    x, out, size = _value(step.x), _value(number), sizes[number]
+    match step:
+        case Dense():
+            return _dense(x, out, step.kernel.shape, named)
+        case LayerNorm():
+            return _layer_norm(x, out, size, named, step.epsilon)
+        case Dueling():
+            return _dueling(x, out, size)
+        case Normalize():
+            clip = _number(min(step.clip, float(np.finfo(np.float32).max)))
+            mean, scale = named.format("mean"), named.format("scale")
+            inside = [f"const float z = ({x}[j] - {mean}[j]) * {scale}[j];"]
+            return _each(out, size, f"z < -{clip} ? -{clip} : z > {clip} ? {clip} : z", inside)
+        case Activate():
+            return _each(out, size, _ACTIVATIONS[step.name].format(f"{x}[j]"))
+        case Add() | Subtract():
+            return _each(out, size, f"{x}[j] {'+' if isinstance(step, Add) else '-'} {_value(step.y)}[j]")
+        case Join():
+            return [
+                *_each(out, sizes[step.x], f"{x}[j]"),
+                *_each(f"({out} + {sizes[step.x]})", sizes[step.y], f"{_value(step.y)}[j]"),
+            ]
+        case Part():
+            return _each(out, size, f"{x}[{step.start} + j]")
+        case Squash():
+            low, high = named.format("low"), named.format("high")
+            return _each(out, size, f"{low}[j] + ({high}[j] - {low}[j]) * (0.5f + 0.5f * tanhf({x}[j]))")
+
+
+def _each(out: str, size: int, value: str, before: Sequence[str] = ()) -> list[str]:
+    lines = [*before, f"{out}[j] = {value};"]
+    if len(lines) == 1:
+        return [f"for (int j = 0; j < {size}; ++j) {lines[0]}"]
+    return [f"for (int j = 0; j < {size}; ++j) {{", *(f"  {line}" for line in lines), "}"]
+
+
+def _dense(x: str, out: str, shape: tuple[int, ...], named: str) -> list[str]:
+    # Sums run along the rows of the kernel, so that compilers make vectors of them without being allowed to reorder.
+    inputs, outputs = shape
+    return [
+        *_each(out, outputs, f"{named.format('bias')}[j]"),
+        f"for (int i = 0; i < {inputs}; ++i) {{",
+        f"  const float x = {x}[i];",
+        f"  for (int j = 0; j < {outputs}; ++j) {out}[j] += x * {named.format('kernel')}[i * {outputs} + j];",
+        "}",
+    ]
+
+
+def _layer_norm(x: str, out: str, size: int, named: str, epsilon: float) -> list[str]:
+    scale, bias = named.format("scale"), named.format("bias")
+    return [
+        "{",
+        "  float sum = 0.0f, squares = 0.0f;",
+        f"  for (int j = 0; j < {size}; ++j) {{ sum += {x}[j]; squares += {x}[j] * {x}[j]; }}",
+        f"  const float mean = sum / {size}.0f;",
+        f"  const float variance = squares / {size}.0f - mean * mean;",
+        f"  const float rate = 1.0f / sqrtf((variance < 0.0f ? 0.0f : variance) + {_number(epsilon)});",
+        f"  for (int j = 0; j < {size}; ++j) {out}[j] = ({x}[j] - mean) * (rate * {scale}[j]) + {bias}[j];",
+        "}",
+    ]
+
+
+def _dueling(x: str, out: str, size: int) -> list[str]:
+    return [
+        "{",
+        "  float sum = 0.0f;",
+        f"  for (int j = 0; j < {size}; ++j) sum += {x}[j];",
+        f"  for (int j = 0; j < {size}; ++j) {out}[j] = {x}[{size}] + {x}[j] - sum / {size}.0f;",
+        "}",
+    ]
+
+
+def _array(name: str, leaf: Floats) -> str:
+    numbers = [_number(number) for number in np.ravel(leaf).tolist()]
+    lines = [", ".join(numbers[i : i + PER_LINE]) for i in range(0, len(numbers), PER_LINE)]
+    return f"static const float {name}[{len(numbers)}] = {{\n  " + ",\n  ".join(lines) + "};\n"
+
+
+def _number(value: float) -> str:
+    """A number with as many digits as give back the same 32 bits."""
+    return f"{np.float32(value)!s}f"
+
+
+def files(exporting: Exporting) -> dict[str, bytes]:
+    """The header."""
+    text = header(exporting.plain, exporting.name, exporting.title)
+    return {f"{exporting.name}.h": text.encode("ascii", "replace")}

@@ -1,0 +1,14 @@
+"""Every file format by name."""
+
+from jaxrl_ft.core.table import Table
+from jaxrl_ft.deploy.formats import c_header, numpy_file, stablehlo_file
+from jaxrl_ft.deploy.formats.base import Format
+
+FORMATS: Table[Format] = Table("to")
+FORMATS.add("numpy", Format(numpy_file.files), "an .npz file and a page of NumPy that reads it")
+FORMATS.add("c", Format(c_header.files), "one C99 header: weights, and a function that allocates nothing")
+FORMATS.add(
+    "stablehlo",
+    Format(stablehlo_file.files, described=False),
+    "a program of jax.export with a symbolic batch, for CPU, CUDA and TPU; takes policies of every kind",
+)

@@ -1,0 +1,99 @@
+"""Agents from the directory of a run, or from one that `save` wrote."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxrl_ft.core import checks
+from jaxrl_ft.store import checkpoints, run_directory
+from jaxrl_ft.training.agents import Agents
+
+SOURCE = "source"
+"""In the place of a method: the pretrained agents."""
+BESIDE = ("zero_shot", "scratch", "full")
+"""Methods that every run has beside the one that was asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Agents of a run."""
+
+    agents: Agents
+    """the agents"""
+    parent: Agents | None
+    """the agents that they were fine-tuned from, where these lie beside them"""
+    path: Path
+    """where they lie"""
+
+
+def find(path: str | Path, method: str | None = None, target: str | None = None, field: str = "run") -> Found:
+    """The agents of a method and a target among those of a run; or those that `save` wrote, which have neither.
+
+    Args:
+        path: the directory of a run of `train` or `sweep`, or of saved agents.
+        method: the method, or `source` for the pretrained agents. Without it, the one method that runs beside
+            zero_shot, scratch and full.
+        target: the name of the target. Without it, the only one.
+        field: what the user calls the path.
+
+    Raises:
+        ValueError: the directory holds no agents, none of that method and target, or several; names those that there
+            are.
+    """
+    directory = Path(path)
+    try:
+        if not (directory / run_directory.MARKER).exists():
+            return _saved(directory, method, target)
+        source = run_directory.source_path(directory)
+        if method == SOURCE:
+            return Found(checkpoints.load(source), None, source)
+        place = _chosen(source.parent, method, target)
+        return Found(checkpoints.load(place), checkpoints.load(source), place)
+    except OSError as error:
+        raise ValueError(f"{field}: {str(directory)!r} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from None
+
+
+def _saved(directory: Path, method: str | None, target: str | None) -> Found:
+    if method is not None or target is not None:
+        raise ValueError(f"{str(directory)!r} is not the directory of a run, which alone has methods and targets")
+    return Found(checkpoints.load(directory), None, directory)
+
+
+def _chosen(folder: Path, method: str | None, target: str | None) -> Path:
+    """The directory of the agents of a method and a target.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    names = sorted(place.name for place in folder.glob("*+*") if place.is_dir())
+    if not names:
+        raise ValueError(
+            f"{str(folder.parent)!r} holds no fine-tuned agents; --method {SOURCE} takes the pretrained ones"
+        )
+    fitting = [name for name in names if _fits(name, folder, method, target)]
+    if method is None and len(fitting) > 1:
+        others = [name for name in fitting if not name.endswith(tuple(f"+{one}" for one in BESIDE))]
+        fitting = others or fitting
+    if len(fitting) == 1:
+        return folder / fitting[0]
+    asked = " and ".join(f"{what} {value!r}" for what, value in (("method", method), ("target", target)) if value)
+    if fitting:
+        raise ValueError(
+            f"{str(folder.parent)!r} holds agents of several{f' with {asked}' if asked else ''}; choose with --method "
+            f"and --target among target+method: {', '.join(fitting)}"
+        )
+    wanted = f"{target or ''}+{method or ''}"
+    raise ValueError(
+        f"{str(folder.parent)!r} holds no agents of {asked}{checks.nearest(wanted, names)} (target+method: "
+        f"{', '.join(names)})"
+    )
+
+
+def _fits(name: str, folder: Path, method: str | None, target: str | None) -> bool:
+    if method is not None and target is not None:
+        return name == run_directory.agents_path(folder.parent, method, target).name
+    # A name is spelt as `agents_path` spells it; what the other half is called does not matter.
+    if method is not None:
+        return name.endswith(run_directory.agents_path(folder.parent, method, "").name)
+    return target is None or name.startswith(run_directory.agents_path(folder.parent, "", target).name)
