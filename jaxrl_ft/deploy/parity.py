@@ -78,8 +78,9 @@ def decided(description: Description, obs: Floats, outputs: Floats) -> Mask:
     ordered = np.sort(outputs, axis=-1)
     largest = np.maximum(1, np.abs(outputs).max(axis=-1))
     allowed = TOLERANCE * largest + 2 * unsure(description, obs)[:, 0]
+    ahead = np.zeros(len(outputs), bool)
     with np.errstate(invalid="ignore"):
-        ahead: Mask = np.greater(ordered[..., -1] - ordered[..., -2], allowed)
+        np.greater(ordered[..., -1] - ordered[..., -2], allowed, out=ahead)
     return finite & ahead
 
 
