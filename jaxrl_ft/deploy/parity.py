@@ -78,16 +78,14 @@ def decided(description: Description, obs: Floats, outputs: Floats) -> Mask:
     ordered = np.sort(outputs, axis=-1)
     largest = np.maximum(1, np.abs(outputs).max(axis=-1))
     allowed = TOLERANCE * largest + 2 * unsure(description, obs)[:, 0]
-    ahead = np.zeros(len(outputs), bool)
     with np.errstate(invalid="ignore"):
-        np.greater(ordered[..., -1] - ordered[..., -2], allowed, out=ahead)
+        ahead: Mask = np.greater(ordered[..., -1] - ordered[..., -2], allowed)
     return finite & ahead
 
 
 def _finite(outputs: Floats) -> Mask:
     """Rows [M] whose entries [M, A] are all finite."""
-    found: Mask = np.isfinite(outputs).all(axis=-1)
-    return found
+    return np.asarray(np.isfinite(outputs).all(axis=-1), bool)
 
 
 def check(
