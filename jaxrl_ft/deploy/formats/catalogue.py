@@ -1,11 +1,16 @@
 """Every file format by name."""
 
 from jaxrl_ft.core.table import Table
-from jaxrl_ft.deploy.formats import c_header, numpy_file, stablehlo_file
+from jaxrl_ft.deploy.formats import c_header, numpy_file, onnx_file, stablehlo_file
 from jaxrl_ft.deploy.formats.base import Format
 
 FORMATS: Table[Format] = Table("to")
 FORMATS.add("numpy", Format(numpy_file.files), "an .npz file and a page of NumPy that reads it")
+FORMATS.add(
+    "onnx",
+    Format(onnx_file.files, needs=("onnx",), extra="onnx"),
+    "an ONNX graph with a dynamic batch, for any runtime",
+)
 FORMATS.add("c", Format(c_header.files), "one C99 header: weights, and a function that allocates nothing")
 FORMATS.add(
     "stablehlo",
