@@ -1,7 +1,7 @@
 """Every file format by name."""
 
 from jaxrl_ft.core.table import Table
-from jaxrl_ft.deploy.formats import c_header, numpy_file, onnx_file, stablehlo_file
+from jaxrl_ft.deploy.formats import c_header, numpy_file, onnx_file, sb3_file, stablehlo_file, torch_file
 from jaxrl_ft.deploy.formats.base import Format
 
 FORMATS: Table[Format] = Table("to")
@@ -16,4 +16,10 @@ FORMATS.add(
     "stablehlo",
     Format(stablehlo_file.files, described=False),
     "a program of jax.export with a symbolic batch, for CPU, CUDA and TPU; takes policies of every kind",
+)
+FORMATS.add("torch", Format(torch_file.files), "a state dict in safetensors, and the module of torch that reads it")
+FORMATS.add(
+    "sb3",
+    Format(sb3_file.files, needs=("stable_baselines3",), extra="sb3"),
+    "a zip that Stable-Baselines3 loads as PPO, A2C, DQN or SAC",
 )
