@@ -275,6 +275,10 @@ from .rl.q_learning.soft_actor import SoftActor as SoftActor
 from .rl.reinforce import REINFORCE as REINFORCE
 from .store.checkpoints import load as load
 from .store.checkpoints import save as save
+from .store.trackers.base import Tracker as Tracker
+from .store.trackers.mlflow import MLflow as MLflow
+from .store.trackers.tensorboard import TensorBoard as TensorBoard
+from .store.trackers.wandb import WandB as WandB
 from .sweeps.compare import compare as compare
 from .sweeps.results import Comparison as Comparison
 from .sweeps.search import Searched as Searched

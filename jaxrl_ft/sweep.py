@@ -84,7 +84,7 @@ def _log(line: str) -> None:
 
 def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, ending: Ending) -> None:
     from jaxrl_ft.commands import output, search_run, sweep_output
-    from jaxrl_ft.commands.progress import Compilation
+    from jaxrl_ft.commands.compilation import Compilation
     from jaxrl_ft.core.files import claimed
     from jaxrl_ft.store import run_directory
     from jaxrl_ft.sweeps import directory
@@ -109,9 +109,9 @@ def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, e
         most = most_runs(settings, study.plan, workers) if len(finished) < len(study.plan.specs) else 0
         study = study.limited(most)
         sweep_output.log_start(study, len(finished), workers)
-        with running():
-            saving = (out / output.CHECKPOINTS / "batches", EVERY)
-            for cell in study.spread(workers, list(finished), diverged=True, saving=saving):
+        with running(), output.recorder(settings, file=False) as told:
+            saving, callback = (out / output.CHECKPOINTS / "batches", EVERY), told.cell if told.records else None
+            for cell in study.spread(workers, list(finished), callback, diverged=True, saving=saving):
                 sweep_output.keep(settings, study, finished, cell, facts)
         seconds = time.monotonic() - began
         spent = f"of which {compilation.seconds:.1f} s tracing and compiling {compilation.summary()}"
@@ -155,6 +155,7 @@ def _agents(
             steps=settings.pretrain_steps,
             seed=flags.seed,
             num_evals=2,
+            progress=False,
             # A worker may be on another machine.
             checkpoint=None if workers else settings.out / CHECKPOINTS / "pretraining",
         )

@@ -14,10 +14,13 @@ from jaxrl_ft.commands.exit_status import Ending
 
 if TYPE_CHECKING:
     from jaxrl_ft.advice.choice import Advice
-    from jaxrl_ft.commands.progress import Compilation, Display
+    from jaxrl_ft.commands.compilation import Compilation
     from jaxrl_ft.commands.settings import Settings
+    from jaxrl_ft.store.recording import Recorder
     from jaxrl_ft.sweeps.results import Comparison
     from jaxrl_ft.training.agents import Agents
+    from jaxrl_ft.training.progress.display import Display
+    from jaxrl_ft.training.progress.moments import Progress
 
 PRETRAINING, ADVISED = "pretraining", "advised"
 
@@ -54,26 +57,25 @@ def run(settings: "Settings", began: float, ending: Ending) -> None:
         began: `time.monotonic()` at the start of the command.
         ending: gets the hint on what is finished.
     """
-    from rich.console import Console
-
     from jaxrl_ft.commands import output
-    from jaxrl_ft.commands.progress import Compilation, Display
+    from jaxrl_ft.commands.compilation import Compilation
     from jaxrl_ft.commands.settings import followed
     from jaxrl_ft.store import checkpoints, run_directory
     from jaxrl_ft.training import devices
+    from jaxrl_ft.training.progress.display import Display, standard_error
 
     devices.prepare()
     output.write_config(settings)
     with Compilation().listening() as compilation:
-        with Display(_stages(settings), Console(stderr=True)) as display:
-            agents = settings.agents or _pretrain(settings, display)
+        with Display(_stages(settings), standard_error()) as display, output.recorder(settings, file=True) as told:
+            agents = settings.agents or _pretrain(settings, display, told)
             checkpoints.save(agents, run_directory.source_path(settings.out))
             advice = _advise(settings, agents) if settings.flags.advise else None
             if advice is not None:
                 settings = followed(settings, advice)
                 output.write_advice(settings.out, advice)
                 output.write_config(settings)
-            comparison = _compare(settings, agents, advice, display)
+            comparison = _compare(settings, agents, advice, display, told)
         for (method, target), tuned in comparison.cells.items():
             checkpoints.save(tuned, run_directory.agents_path(settings.out, method, target))
         before = [] if settings.agents else [f"Pretraining: {'; '.join(agents.report)}."]
@@ -102,11 +104,15 @@ def _stages(settings: "Settings") -> dict[str, int]:
     return stages | ({ADVISED: budget(settings, settings.methods["full"])} if settings.flags.advise else {})
 
 
-def _pretrain(settings: "Settings", display: "Display") -> "Agents":
+def _pretrain(settings: "Settings", display: "Display", recorder: "Recorder") -> "Agents":
     from jaxrl_ft.commands.output import CHECKPOINTS
     from jaxrl_ft.commands.shared_settings import EVAL_EPISODES, NUM_EVALS
     from jaxrl_ft.store import checkpoints, run_directory
     from jaxrl_ft.training.finetune import pretrain
+
+    def callback(moment: "Progress") -> None:
+        display.update(PRETRAINING, moment)
+        recorder.pretraining(moment)
 
     path = run_directory.source_path(settings.out)
     if settings.command.resumed and path.exists():
@@ -125,7 +131,8 @@ def _pretrain(settings: "Settings", display: "Display") -> "Agents":
         stop_at=settings.stop_at,
         keep=settings.flags.pretrain_keep,
         checkpoint=settings.out / CHECKPOINTS / PRETRAINING,
-        callback=lambda moment: display.update(PRETRAINING, moment),
+        callback=callback,
+        progress=False,
     )
     display.update(PRETRAINING, None)
     return agents
@@ -145,7 +152,9 @@ def _advise(settings: "Settings", agents: "Agents") -> "Advice":
     )
 
 
-def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", display: "Display") -> "Comparison":
+def _compare(
+    settings: "Settings", agents: "Agents", advice: "Advice | None", display: "Display", recorder: "Recorder"
+) -> "Comparison":
     from jaxrl_ft.commands.output import CHECKPOINTS
     from jaxrl_ft.commands.shared_settings import (
         EPISODES,
@@ -156,6 +165,10 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
         with_seed,
     )
     from jaxrl_ft.sweeps.compare import compare
+
+    def callback(method: str, target: str, moment: "Progress | None") -> None:
+        display.update(ADVISED if method in advised else method, moment)
+        recorder.cell(method, target, moment)
 
     advised = set() if advice is None else set(settings.methods) - set(REFERENCES)
     comparison = compare(
@@ -172,7 +185,8 @@ def _compare(settings: "Settings", agents: "Agents", advice: "Advice | None", di
         held_out={settings.target_name: settings.held_out},
         paid={name: int(advice.env_steps.max()) for name in advised if advice},
         checkpoint=settings.out / CHECKPOINTS / "comparison",
-        callback=lambda method, _, moment: display.update(ADVISED if method in advised else method, moment),
+        callback=callback,
+        progress=False,
     )
     if advice is not None and not advised:
         display.update(ADVISED, None)

@@ -49,6 +49,7 @@ SHOWN_FAILING = {
         ("rl/a.py", "import optax"),
         ("training/a.py", "from flax import linen"),
         ("train.py", "def f():\n    import gymnax.environments"),
+        ("training/a.py", "import_module('wandb')"),
     ],
     analysis_and_the_front_door_stay_off_jax: [
         ("analysis/a.py", "def f():\n    import jax.numpy"),

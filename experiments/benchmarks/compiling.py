@@ -26,7 +26,7 @@ def work() -> dict[str, Any]:
     import jax
 
     import jaxrl_ft as ft
-    from jaxrl_ft.commands.progress import Compilation
+    from jaxrl_ft.commands.compilation import Compilation
 
     programs: collections.Counter[str] = collections.Counter()
     spent: collections.Counter[str] = collections.Counter()

@@ -17,8 +17,9 @@ FROM_RUN, RESUME, AGENTS = "--from-run", "--resume", "--agents"
 GONE = ("--distributed", "--coordinator", "--num-processes", "--process-id")
 """Flags of earlier versions, which a run that is repeated may have had."""
 WORKERS = ("--ray", "--cpus-per-worker")
-PLACES = ("--out", FROM_RUN, *WORKERS, *GONE)
-"""Flags for where a run is written and computed, which change no result."""
+TRACKING = ("--tracker", "--tracker-project", "--tracker-run")
+PLACES = ("--out", FROM_RUN, *WORKERS, *TRACKING, *GONE)
+"""Flags for where a run is written, computed and shown, which change no result."""
 ALIASES = {"--finetune-steps": "--steps"}
 """Flags by other names for them."""
 VARIABLES, STORES = ("JAX_", "XLA_FLAGS"), ("CACHE", "_DIR")

@@ -2,8 +2,8 @@
 
 A directory of results holds `config.json`; `agents/source` and `agents/<target>+<method>`; `runs.csv` with every run
 (and `runs.parquet` where pyarrow is installed); `curves` with the learning curve of each run; `report.html`,
-`report.md`, `figures` and `table.tex`. `train --advise` adds `advice.json`; a sweep adds `plan.json`, `cells` and
-`search`, from which it goes on after an interruption.
+`report.md`, `figures` and `table.tex`. `train` adds `metrics.jsonl`, and with `--advise` `advice.json`; a sweep adds
+`plan.json`, `cells` and `search`, from which it goes on after an interruption.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,16 @@ from jaxrl_ft.analysis.report.files import CSV, HTML, LATEX, MARKDOWN, PARQUET
 from jaxrl_ft.analysis.report.measurements import Measurements
 from jaxrl_ft.analysis.report.text_tables import WIDTH
 from jaxrl_ft.commands.command_line import CONFIG
-from jaxrl_ft.commands.shared_settings import SharedSettings
-from jaxrl_ft.core import bundle, machine
+from jaxrl_ft.commands.shared_settings import SharedFlags, SharedSettings
+from jaxrl_ft.core import bundle, checks, machine
 from jaxrl_ft.store import checkpoints, run_directory
+from jaxrl_ft.store.metrics import METRICS, MetricsFile
+from jaxrl_ft.store.recording import Recorder
+from jaxrl_ft.store.trackers import TRACKERS
+from jaxrl_ft.store.trackers.base import Tracker
+from jaxrl_ft.store.trackers.mlflow import MLflow
+from jaxrl_ft.store.trackers.tensorboard import TensorBoard
+from jaxrl_ft.store.trackers.wandb import WandB
 from jaxrl_ft.sweeps.results import Comparison
 from jaxrl_ft.training.agents import Agents
 
@@ -67,7 +75,7 @@ def remove_results(out: Path) -> None:
     Raises:
         OSError: a file cannot be removed, or a directory of agents holds something else.
     """
-    for name in (CONFIG, ADVICE, HTML, MARKDOWN, LATEX, CSV, PARQUET):
+    for name in (CONFIG, ADVICE, HTML, MARKDOWN, LATEX, CSV, PARQUET, METRICS):
         (out / name).unlink(missing_ok=True)
     for path in (out / "curves", *run_directory.source_path(out).parent.glob("*")):
         bundle.remove_bundle(path)
@@ -93,6 +101,40 @@ def write_config(settings: SharedSettings) -> None:
         "hardware": machine.hardware(),
     }
     run_directory.write_json(settings.out / CONFIG, description)
+
+
+def check_trackers(flags: SharedFlags) -> None:
+    """Refuse trackers that there are not, or whose package is missing.
+
+    Raises:
+        ValueError: one of them is; nothing has been compiled.
+    """
+    for name in flags.tracker:
+        TRACKERS[checks.choice("tracker", name, TRACKERS)].check()
+
+
+@contextmanager
+def recorder(settings: SharedSettings, file: bool) -> Iterator[Recorder]:
+    """What records the metrics of a command; trackers are closed when the context ends.
+
+    Args:
+        settings: of the command; its directory exists.
+        file: whether the directory gets the metrics too.
+    """
+    with ExitStack() as stack:
+        trackers = [stack.enter_context(_tracker(name, settings)) for name in dict.fromkeys(settings.flags.tracker)]
+        yield Recorder(MetricsFile(settings.out / METRICS) if file else None, trackers)
+
+
+def _tracker(name: str, settings: SharedSettings) -> Tracker:
+    flags, out = settings.flags, settings.out
+    run = flags.tracker_run or out.name
+    config = {"command": settings.command.shell(), "directory": str(out)}
+    if TRACKERS[name] is TensorBoard:
+        return TensorBoard(out / "tensorboard")
+    if TRACKERS[name] is WandB:
+        return WandB(flags.tracker_project, run, out, config)
+    return MLflow(flags.tracker_project, run, None, config)
 
 
 def write_advice(out: Path, advice: Advice) -> None:

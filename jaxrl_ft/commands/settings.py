@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxrl_ft.advice import advise
 from jaxrl_ft.advice.choice import Advice
-from jaxrl_ft.commands import command_line, options, user_modules
+from jaxrl_ft.commands import command_line, options, output, user_modules
 from jaxrl_ft.commands.options import OF_PRETRAINING, Flags
 from jaxrl_ft.commands.shared_settings import (
     EPISODES,
@@ -129,6 +129,7 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
         candidates=candidates,
     )
     _check(settings)
+    output.check_trackers(flags)
     command_line.check(settings.command, settings.plan())
     return settings
 
@@ -221,7 +222,7 @@ def budget(settings: Settings, method: Method | None) -> int:
     else:
         configs = (settings.algo, settings.network, method, settings.source, settings.target)
         spec = training_spec(*configs, settings.flags.seeds, settings.budget)
-    return spec.num_updates * spec.env_steps_per_update * spec.num_runs if spec.trains else 0
+    return spec.trained_steps
 
 
 def _pretraining_spec(settings: Settings) -> Spec:

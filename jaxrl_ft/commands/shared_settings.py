@@ -79,6 +79,12 @@ class SharedFlags:
     """env steps of each run on its target; --finetune-steps is another name for it"""
     out: Annotated[str | None, directory("runs/<time>")] = None
     """where to write; `train` writes over an earlier run, `sweep` goes on with one that has the same plan"""
+    tracker: Annotated[tuple[str, ...], names()] = ()
+    """where metrics are sent too: tensorboard, wandb, mlflow"""
+    tracker_project: str = "jaxrl_ft"
+    """project of wandb, and experiment of mlflow"""
+    tracker_run: Annotated[str | None, name("the name of --out")] = None
+    """group of the runs that wandb and mlflow show"""
     verbose: Annotated[bool, SWITCH] = False
     """print every table, and what each method changed in the agents"""
     help_all: HelpAll = False

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from jaxrl_ft.commands import command_line, options, search_settings, short_help, user_modules
+from jaxrl_ft.commands import command_line, options, output, search_settings, short_help, user_modules
 from jaxrl_ft.commands.options import listed, texts
 from jaxrl_ft.commands.search_settings import SearchSettings
 from jaxrl_ft.commands.shared_settings import (
@@ -217,6 +217,7 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
         out=run_directory.check(flags.out, run_directory.SWEEP),
     )
     _check(settings)
+    output.check_trackers(flags)
     command_line.check(settings.command, settings.plan())
     return settings
 

@@ -1,7 +1,7 @@
 """Comparisons: methods x targets x seeds, with zero-shot and scratch always among them."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -26,15 +26,14 @@ from jaxrl_ft.training import devices
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.evaluation.diagnostics import divergence
 from jaxrl_ft.training.evaluation.evaluate import episode_returns
-from jaxrl_ft.training.loop import Progress
+from jaxrl_ft.training.progress import bars
+from jaxrl_ft.training.progress.moments import CellCallback, Progress
 from jaxrl_ft.training.resume import checkpoint as resume
 from jaxrl_ft.training.resume.checkpoint import EVERY
 from jaxrl_ft.training.resume.held import identity
 from jaxrl_ft.training.spec import Budget
 
 _CURVES = ("curve", "curve_steps")
-CellCallback = Callable[[str, str, Progress | None], None]
-"""Called with method, target and a moment of training, or None once the cell is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +121,14 @@ class Study:
         numbers = dict.fromkeys(cell for batch in share for cell in self.plan.batches[batch].cells)
         return ", ".join(" on ".join(self.names[number]) for number in numbers)
 
+    def _report(self, callback: CellCallback, number: int, moment: Progress) -> None:
+        callback(*self.names[number], moment)
+
+    @property
+    def env_steps(self) -> dict[tuple[str, str], int]:
+        """Environment steps that training takes in each cell, all runs together."""
+        return {name: spec.trained_steps for name, spec in zip(self.names, self.plan.specs)}
+
     @cached_property
     def _before(self) -> np.ndarray:
         """The mean return of each run's agent on its source, [R]."""
@@ -134,10 +141,6 @@ class Study:
         """Over how many episodes of a run its means are."""
         counts = {"episodes": self.episodes, "held_out_episodes": self.held_out_episodes}
         return {"eval_episodes": self.plan.specs[0].eval_episodes, **counts}
-
-    def _report(self, callback: CellCallback, numbers: tuple[int, ...], moment: Progress) -> None:
-        for number in numbers:
-            callback(*self.names[number], moment._replace(env_steps=moment.env_steps // len(numbers)))
 
 
 def _trained(study: Study, share: Share, skip: Sequence[int], diverged: bool) -> list[Finished]:
@@ -190,6 +193,7 @@ def compare(
     checkpoint: str | Path | None = None,
     checkpoint_every: float = EVERY,
     callback: CellCallback | None = None,
+    progress: bool = True,
     ray: bool | str = False,
     cpus_per_worker: int = 1,
 ) -> Comparison:
@@ -224,6 +228,7 @@ def compare(
             goes on from there, as in `ft.pretrain`. On a cluster only finished cells are kept.
         checkpoint_every: seconds between two checkpoints of what trains.
         callback: called with every moment of training and after every cell; on a cluster after every cell alone.
+        progress: as in `ft.pretrain`.
         ray: train on the workers of a Ray cluster: True for the one that RAY_ADDRESS names, or else one on this machine
             alone; or `HOST:PORT` of a cluster's head.
         cpus_per_worker: CPUs of each worker, which are its devices where this process computes on CPUs.
@@ -234,6 +239,7 @@ def compare(
     """
     checks.choice("layout", layout, devices.LAYOUTS)
     checks.callback(callback)
+    checks.choice("progress", progress, (True, False))
     resume.check(checkpoint, checkpoint_every)
     planned = study(
         agents,
@@ -249,9 +255,10 @@ def compare(
     )
     with devices.laid_out(layout), cluster.joined(ray, cpus=cpus_per_worker, layout=layout) as workers:
         limited = planned.limited(cost.most_on(workers, planned.plan))
-        if checkpoint is None:
-            return gathered(limited.spread(workers, callback=callback))
-        return gathered(_kept(limited, workers, callback, resume.made(checkpoint), checkpoint_every))
+        with bars.cell_bars(progress, limited.env_steps, callback) as told:
+            if checkpoint is None:
+                return gathered(limited.spread(workers, callback=told))
+            return gathered(_kept(limited, workers, told, resume.made(checkpoint), checkpoint_every))
 
 
 def _kept(
@@ -265,6 +272,8 @@ def _kept(
             warnings.warn(f"checkpoint: {line}; its cell runs again", stacklevel=2)
         for cell in stored.values():
             yield directory.finished_cell(path, cell)
+            if callback is not None:
+                callback(cell["method"], cell["target"], None)
         for finished in study.spread(workers, list(stored), callback, saving=(path / "batches", every)):
             directory.keep(path, finished, {})
             yield finished

@@ -13,15 +13,15 @@ from jaxrl_ft.sweeps.structure import structure as structure_of
 from jaxrl_ft.training import agents as agents_module
 from jaxrl_ft.training import devices, finetune
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.loop import Progress
+from jaxrl_ft.training.progress.moments import Progress
 from jaxrl_ft.training.resume.checkpoint import Checkpoint, opened
 from jaxrl_ft.training.resume.held import identity
 from jaxrl_ft.training.spec import Spec
 
 Saving = tuple[Path, float]
 """A directory for the checkpoints of the batches, and the seconds between two of them."""
-BatchCallback = Callable[[tuple[int, ...], Progress], None]
-"""Called with the numbers of the cells of a batch and a moment of their training."""
+PlanCallback = Callable[[int, Progress], None]
+"""Called with the number of a cell and a moment of its training, or of that of some of its runs."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def saved(saving: Saving | None, specs: Sequence[Spec], width: int) -> AbstractC
 def run_plan(
     plan: Plan,
     skip: Sequence[int] = (),
-    callback: BatchCallback | None = None,
+    callback: PlanCallback | None = None,
     chosen: Iterable[int] | None = None,
     saving: Saving | None = None,
 ) -> Iterator[tuple[int, Agents]]:
@@ -176,7 +176,7 @@ def run_plan(
         if finished.issuperset(batch.cells):
             continue
         specs = [plan.specs[number].part(*part) for number, part in zip(batch.cells, batch.parts)]
-        report = None if callback is None else partial(callback, batch.cells)
+        report = None if callback is None else partial(_report, callback, batch, specs)
         with saved(saving, specs, batch.width) as checkpoint:
             tuned = finetune.finetune_together(specs, batch.width, report, checkpoint)
         for number, agents in zip(batch.cells, tuned):
@@ -185,3 +185,20 @@ def run_plan(
             if number not in finished and sum(p.num_seeds for p in parts) == plan.specs[number].num_runs:
                 finished.add(number)
                 yield number, agents_module.join(waiting.pop(number))
+
+
+def _report(callback: PlanCallback, batch: Batch, specs: Sequence[Spec], moment: Progress) -> None:
+    """Report a moment of a batch, cell by cell.
+
+    Args:
+        callback: of the plan.
+        batch: that trains.
+        specs: of its cells, or of their parts.
+        moment: of all of them.
+    """
+    run = member = 0
+    total = sum(spec.num_runs for spec in specs)
+    for number, (first, _), spec in zip(batch.cells, batch.parts, specs):
+        runs, members = slice(run, run + spec.num_runs), slice(member, member + spec.num_members)
+        callback(number, moment.part(runs, members, first, spec.num_runs / total))
+        run, member = runs.stop, members.stop

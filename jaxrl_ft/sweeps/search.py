@@ -20,6 +20,7 @@ from jaxrl_ft.sweeps.cells import HeldOut
 from jaxrl_ft.sweeps.proposals import Halving, Search, Trial
 from jaxrl_ft.sweeps.trials import Quest
 from jaxrl_ft.training.agents import Agents, check_is_agents
+from jaxrl_ft.training.progress.bars import counting_bar
 from jaxrl_ft.training.spec import Budget, finetune_spec
 
 TrialCallback = Callable[[Trial], None]
@@ -110,6 +111,7 @@ def search(
     storage: str | Path | None = None,
     finished: Sequence[Trial] = (),
     callback: TrialCallback | None = None,
+    progress: bool = True,
 ) -> Searched:
     """The best hyperparameters of every method, by the mean area under its curve on validation tasks.
 
@@ -138,19 +140,24 @@ def search(
         storage: SQLite file for optuna's study; in memory without.
         finished: trials of a call that was cut off, as `callback` got them; they are not done again.
         callback: called with every trial.
+        progress: show a bar on stderr where that is a terminal, and in a notebook.
 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     budget = Budget(steps, seed, num_evals, eval_episodes)
+    checks.choice("progress", progress, (True, False))
     options: dict[str, Any] = {"validation": validation, "held_out": held_out, "storage": storage}
     planned = quest(agents, targets, methods, space, kind=kind, trials=trials, seeds=seeds, budget=budget, **options)
     planned = planned.limited(cost.most_runs(planned.plan()))
     known = {trial.proposal[:2]: trial for trial in finished}
-    for trial in planned.trials(finished):
-        known[trial.proposal[:2]] = trial
-        if callback is not None:
-            callback(trial)
+    with counting_bar(progress, "trials", planned.num_trials) as done:
+        for trial in planned.trials(finished):
+            known[trial.proposal[:2]] = trial
+            if callback is not None:
+                callback(trial)
+            if done is not None:
+                done(len(known))
     tried = planned.ordered(known.values())
     return Searched(planned.found(tried), [proposals.row(trial) for trial in tried], dict(planned.validation))
 

@@ -24,8 +24,10 @@ from jaxrl_ft.training.compatibility import fresh_shapes
 from jaxrl_ft.training.evaluation import status
 from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
 from jaxrl_ft.training.initial_state import Start, fresh_policy
-from jaxrl_ft.training.loop import Callback, Result
+from jaxrl_ft.training.loop import Result
 from jaxrl_ft.training.preparation.prepare import Prepared, networks, prepare
+from jaxrl_ft.training.progress.bars import one_bar
+from jaxrl_ft.training.progress.moments import Callback
 from jaxrl_ft.training.report import pretrained, transfer, untouched
 from jaxrl_ft.training.resume import checkpoint as resume
 from jaxrl_ft.training.resume.checkpoint import EVERY, Checkpoint
@@ -50,6 +52,7 @@ def pretrain(
     checkpoint: str | Path | None = None,
     checkpoint_every: float = EVERY,
     callback: Callback | None = None,
+    progress: bool = True,
 ) -> Agents:
     """Train agents from random parameters on a task, one for each of `seeds` seeds.
 
@@ -80,11 +83,13 @@ def pretrain(
             are refused.
         checkpoint_every: seconds between two checkpoints.
         callback: called with a `Progress` after compilation and after every chunk of updates.
+        progress: show a bar on stderr where that is a terminal, and in a notebook.
 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     checks.callback(callback)
+    checks.choice("progress", progress, (True, False))
     check_is_task("source", source)
     if algo is not None and not isinstance(algo, str):
         check_config(algo, "algo")
@@ -96,9 +101,9 @@ def pretrain(
         source, usual.algo, chosen, usual.optimizer if optimizer is None else optimizer, seeds, budget, until
     )
     devices.check_memory(spec.num_runs, spec.stored_bytes)
-    with _opened(checkpoint, checkpoint_every, spec) as saved:
+    with _opened(checkpoint, checkpoint_every, spec) as saved, _shown(progress, "pretraining", spec, callback) as told:
         start = _fresh(spec, source)
-        result = loop.train(spec, start, callback, saved)
+        result = loop.train(spec, start, told, saved)
     earlier = np.zeros(seeds, np.int64)
     return _agents(spec, start, result, source, earlier, 0, pretrained(spec, result, until))
 
@@ -106,6 +111,13 @@ def pretrain(
 def _opened(path: str | Path | None, every: float, spec: Spec) -> AbstractContextManager[Checkpoint | None]:
     """The checkpoint of a call, if it has one."""
     return nullcontext() if path is None else resume.opened(path, every, identity(spec))
+
+
+def _shown(
+    progress: bool, stage: str, spec: Spec, callback: Callback | None
+) -> AbstractContextManager[Callback | None]:
+    """The callback of a call, with a bar if one is wanted and the runs train."""
+    return one_bar(progress and spec.trains, stage, spec.trained_steps, callback)
 
 
 def untrained(spec: Spec) -> Agents:
@@ -165,6 +177,7 @@ def finetune(
     checkpoint: str | Path | None = None,
     checkpoint_every: float = EVERY,
     callback: Callback | None = None,
+    progress: bool = True,
 ) -> Agents:
     """The agents after fine-tuning on a target task; the given agents are untouched.
 
@@ -184,17 +197,19 @@ def finetune(
             model, is done again.
         checkpoint_every: as in `pretrain`.
         callback: as in `pretrain`.
+        progress: as in `pretrain`.
 
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     checks.callback(callback)
+    checks.choice("progress", progress, (True, False))
     resume.check(checkpoint, checkpoint_every)
     budget = Budget(steps, seed, num_evals, eval_episodes, stop_at, keep)
     spec = finetune_spec(agents, target, resolve_method(method), budget)
     devices.check_memory(spec.num_runs, spec.stored_bytes)
-    with _opened(checkpoint, checkpoint_every, spec) as saved:
-        return finetune_together([spec], callback=callback, checkpoint=saved)[0]
+    with _opened(checkpoint, checkpoint_every, spec) as saved, _shown(progress, "fine-tuning", spec, callback) as told:
+        return finetune_together([spec], callback=told, checkpoint=saved)[0]
 
 
 def finetune_together(

@@ -1,6 +1,6 @@
 """The loop that drives chunks of updates, evaluates between them, and lets a control act."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -23,30 +23,14 @@ from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
 from jaxrl_ft.training.initial_state import Start, begin, given, member_seeds, tasks_of
 from jaxrl_ft.training.keys import Seeds, seeds_of
 from jaxrl_ft.training.per_run import forget_when_many, per_run
+from jaxrl_ft.training.progress.moments import Callback, Progress, means
 from jaxrl_ft.training.resume.checkpoint import Checkpoint
 from jaxrl_ft.training.resume.saving import Place, Saving
 from jaxrl_ft.training.spec import Spec
 from jaxrl_ft.training.stretch import Pace, Sums, advance
 from jaxrl_ft.training.update import Run, State
 
-
-class Progress(NamedTuple):
-    """A moment of a long call, as a callback gets it."""
-
-    phase: str
-    """`compiling` or `training`"""
-    updates: int
-    """updates done"""
-    num_updates: int
-    """updates in all"""
-    env_steps: int
-    """environment steps done, all runs together, also those from which a run that stopped learns nothing"""
-    metrics: dict[str, np.ndarray]
-    """means over the updates since the last moment, by run, [R]; sums of episodes under `rollout/`"""
-
-
 Job = tuple[Spec, Start]
-Callback = Callable[[Progress], None]
 
 
 class Result(NamedTuple):
@@ -105,7 +89,7 @@ def train_together(
     """
     spec, start = jobs[0]
     forget_when_many()
-    _report(callback, jobs, "compiling", 0)
+    _report(callback, jobs, "compiling", 0, start.probe_steps, None, {})
     world, run, state, answer = begin(_filled(tree.concatenate([given(*job) for job in jobs]), width))
     where = _filled(tree.concatenate([_where(*job) for job in jobs]), width)
     controller = control.Controller(spec.method, spec.num_updates, sum(job.num_members for job, _ in jobs))
@@ -129,10 +113,11 @@ def train_together(
         controller.record(sums)
         chosen = answer_of(spec, start, answer, controller.scores)
         now = partial(_snapshot, jobs, chosen, state, controller.left_out)
+        spent, returns = place.paid + point * spec.env_steps_per_update, None
         if point in evaluations:
-            spent = place.paid + point * spec.env_steps_per_update
-            curves.add(_mean_return(spec, chosen, where, point), spent, point, now)
-        _report(callback, jobs, "training", point, point - max(place.finished, 0), sums)
+            returns = _mean_return(spec, chosen, where, point)
+            curves.add(returns, spent, point, now)
+        _report(callback, jobs, "training", point, spent, returns, means(sums, point - max(place.finished, 0)))
         if curves.stopped.all():
             break
         if point in controller.points:
@@ -258,10 +243,18 @@ def _mean_return(spec: Spec, policy: Policy, where: tuple[Task, Seeds], point: i
 
 
 def _report(
-    callback: Callback | None, jobs: Sequence[Job], phase: str, updates: int, since: int = 0, sums: Sums | None = None
+    callback: Callback | None,
+    jobs: Sequence[Job],
+    phase: str,
+    updates: int,
+    step: int,
+    returns: np.ndarray | None,
+    metrics: Mapping[str, np.ndarray],
 ) -> None:
     if callback is not None:
         spec = jobs[0][0]
         members, runs = sum(job.num_members for job, _ in jobs), sum(job.num_runs for job, _ in jobs)
-        means = {name: value[:members] / since for name, value in (sums or {}).items()}
-        callback(Progress(phase, updates, spec.num_updates, updates * spec.env_steps_per_update * runs, means))
+        trimmed = {name: values[:members] for name, values in metrics.items()}
+        env_steps = updates * spec.env_steps_per_update * runs
+        returns = None if returns is None else returns[:runs]
+        callback(Progress(phase, updates, spec.num_updates, env_steps, trimmed, step, returns))

@@ -128,6 +128,11 @@ class Spec:
         return int(self.algo.steps_per_update()) * self.method.population
 
     @property
+    def trained_steps(self) -> int:
+        """Environment steps of training, all runs together; 0 where nothing trains."""
+        return self.num_updates * self.env_steps_per_update * self.num_runs if self.trains else 0
+
+    @property
     def env_steps(self) -> int:
         """Environment steps on the task of one run, what is paid for before the first update included."""
         before = self.paid + self.method.spent() + self.warm_up_steps

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 RANKS = {"core": 0, "envs": 1, "nets": 1, "analysis": 1, "rl": 2, "methods": 2, "defaults": 3, "training": 4,
          "store": 5, "sweeps": 6, "advice": 7, "deploy": 7, "commands": 8}  # fmt: skip
-DOORS = {"gymnax": "envs", "flax": "nets", "optax": "methods", "optuna": "sweeps", "ray": "sweeps"}
+DOORS = {"gymnax": "envs", "flax": "nets", "optax": "methods", "optuna": "sweeps", "ray": "sweeps",
+         "tensorboardX": "store", "wandb": "store", "mlflow": "store"}  # fmt: skip
 ARRAYS_ON_DEVICES = {"jax", "jaxlib", "flax", "optax", "chex", "gymnax", "orbax"}
 WITHOUT_JAX = ("jaxrl_ft", "jaxrl_ft.core.bundle", "jaxrl_ft.store.run_directory")
 EXECUTABLE_FORMATS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torch"}

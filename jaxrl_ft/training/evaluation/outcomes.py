@@ -1,5 +1,7 @@
 """What episodes of many policies come to, in blocks whose size never changes, so that one program serves all."""
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 
@@ -61,6 +63,7 @@ def evaluate_runs(
     greedy: bool = True,
     stream: int = 0,
     max_steps: int = NO_LIMIT,
+    done: Callable[[int], None] | None = None,
 ) -> Outcome:
     """The outcomes of every run's episodes, [R, E].
 
@@ -73,6 +76,7 @@ def evaluate_runs(
         greedy: take the mode of the distribution instead of a sample.
         stream: number of the evaluation; equal numbers meet equal starts and equal noise.
         max_steps: cut of every episode, on top of the task's own limit.
+        done: called with the number of episodes of each run that have ended, once a block has.
     """
     num_runs = len(seeds.seeds)
     actors = tree.repeat(as_arrays(algo.actor), num_runs)
@@ -81,11 +85,18 @@ def evaluate_runs(
     for first in range(0, episodes, EVAL_BLOCK):
         options = _options(greedy, stream, first, episodes, max_steps)
         blocks.append(evaluate_episodes.placed(EVAL_BLOCK, *arguments, options))
+        _report(done, blocks[-1], min(first + EVAL_BLOCK, episodes))
     return _joined(blocks, num_runs, episodes)
 
 
 def evaluate_each(
-    algo: AnyAlgorithm, policies: Policy, tasks: Task, seeds: Seeds, greedy: bool = True, stream: int = 0
+    algo: AnyAlgorithm,
+    policies: Policy,
+    tasks: Task,
+    seeds: Seeds,
+    greedy: bool = True,
+    stream: int = 0,
+    done: Callable[[int], None] | None = None,
 ) -> Outcome:
     """The outcomes [R, E] of every run's episode e on task e of E, which meets what it would with E of that task.
 
@@ -96,6 +107,7 @@ def evaluate_each(
         seeds: of every run.
         greedy: take the mode of the distribution instead of a sample.
         stream: number of the evaluation; equal numbers meet equal starts and equal noise.
+        done: as in `evaluate_runs`.
     """
     num_runs, episodes = len(seeds.seeds), len(jax.tree.leaves(tasks)[0])
     actors = tree.repeat(as_arrays(algo.actor), num_runs)
@@ -105,7 +117,14 @@ def evaluate_each(
         block = devices.pad(tree.take(tasks, slice(first, first + EACH_BLOCK)), EACH_BLOCK)
         options = _options(greedy, stream, first, episodes, NO_LIMIT)
         blocks.append(evaluate_on_each.placed(*arguments, block, options))
+        _report(done, blocks[-1], min(first + EACH_BLOCK, episodes))
     return _joined(blocks, num_runs, episodes)
+
+
+def _report(done: Callable[[int], None] | None, block: Outcome, episodes: int) -> None:
+    if done is not None:
+        jax.block_until_ready(block)
+        done(episodes)
 
 
 def _options(greedy: bool, stream: int, first: int, last: int, max_steps: int) -> Options:

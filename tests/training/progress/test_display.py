@@ -1,12 +1,11 @@
-"""What a command shows while it runs: stages, speed, time left, and the time that compilation takes."""
+"""What is shown of a long run: stages, speed and time left."""
 
 import io
 
-import pytest
 from rich.console import Console
 
-from jaxrl_ft.commands.progress import Compilation, Display
-from jaxrl_ft.training.loop import Progress
+from jaxrl_ft.training.progress.display import Display
+from jaxrl_ft.training.progress.moments import Progress
 
 
 def moments(num_updates, *done):
@@ -39,9 +38,8 @@ def test_live_progress_shows_speed_state_and_time_left():
         assert words in last
 
 
-def test_nested_compilation_counts_once():
-    compilation = Compilation()
-    for start, end in ((1.0, 3.0), (0.0, 2.0), (1.5, 1.6), (5.0, 6.0)):
-        compilation.note("/jax/core/compile/jaxpr_trace_duration", start, end)
-    compilation.note("/jax/other", 10.0, 20.0)
-    assert compilation.seconds == pytest.approx(4.0)
+def test_one_stage_has_no_bar_for_all():
+    stream = io.StringIO()
+    with Display({"only": 4000}, Console(file=stream, force_terminal=True, width=120)) as display:
+        display.update("only", None)
+    assert "only" in stream.getvalue() and "all" not in stream.getvalue()

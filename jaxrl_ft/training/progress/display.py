@@ -1,21 +1,30 @@
-"""Progress of a long run: live bars on a terminal, a few plain lines anywhere else."""
+"""Progress of a long run: live bars on a terminal and in a notebook, a few plain lines anywhere else."""
 
+import importlib.util
+import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import TracebackType
 
-import jax
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from jaxrl_ft.training import loop
+from jaxrl_ft.training.progress.moments import Progress as Moment
 
 LINES = 4
 """Plain lines for each stage while it trains."""
 TOTAL = "all"
+
+
+def standard_error() -> Console:
+    """The console of progress, with bars where stderr is a terminal, whatever the environment says of colours."""
+    return Console(stderr=True, force_terminal=None if sys.stderr is not None and sys.stderr.isatty() else False)
+
+
+def is_live(console: Console) -> bool:
+    """Whether a console can show bars that move."""
+    return console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None)
 
 
 class _Speed(ProgressColumn):
@@ -32,7 +41,7 @@ class Display:
 
     Args:
         stages: env steps of each stage in order, all runs together; 0 for one that only evaluates.
-        console: where to write; a terminal gets live bars.
+        console: where to write; a terminal and a notebook get live bars, unless the notebook has no widgets.
     """
 
     def __init__(self, stages: Mapping[str, int], console: Console) -> None:
@@ -42,7 +51,7 @@ class Display:
         self._done = dict.fromkeys(stages, 0)
         self._began: dict[str, float] = {}
         self._live: Progress | None = None
-        if console.is_terminal:
+        if is_live(console):
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
@@ -50,7 +59,8 @@ class Display:
             )
             self._live = Progress(*columns, _Speed(), TimeRemainingColumn(), TextColumn("left"), console=console)
             self._tasks = {name: self._add(self._live, name, steps) for name, steps in stages.items()}
-            self._all = self._live.add_task(TOTAL, total=max(sum(stages.values()), 1), state="")
+            several = len(stages) > 1
+            self._all = self._live.add_task(TOTAL, total=max(sum(stages.values()), 1), state="", visible=several)
 
     def __enter__(self) -> "Display":
         if self._live is not None:
@@ -63,7 +73,7 @@ class Display:
         if self._live is not None:
             self._live.stop()
 
-    def update(self, stage: str, progress: loop.Progress | None) -> None:
+    def update(self, stage: str, progress: Moment | None) -> None:
         """Show the progress of a stage's training; None when the stage is done."""
         before = self._states[stage]
         if progress is None:
@@ -104,52 +114,3 @@ class Display:
             left = f", about {(total - steps) / speed:.0f} s left" if steps < total else ""
             words += f", {steps:,} of {total:,} env steps ({speed:,.0f} per second{left})"
         self._console.print(words, markup=False, highlight=False, soft_wrap=True)
-
-
-class Compilation:
-    """Seconds in which JAX traced, lowered or compiled, nested spans counted once, and the programs that came of it."""
-
-    def __init__(self) -> None:
-        self._spans: list[tuple[float, float]] = []
-        self.programs: Counter[str] = Counter()
-        """how often a program of each name was compiled or read from the cache"""
-        self.cache_hits = 0
-        """how many were read from the cache"""
-
-    @property
-    def seconds(self) -> float:
-        """The length of the union of all spans so far."""
-        total, until = 0.0, float("-inf")
-        for start, end in sorted(self._spans):
-            total += max(end - max(start, until), 0.0)
-            until = max(until, end)
-        return total
-
-    def note(self, event: str, start_time: float, end_time: float, **kwargs: str | int) -> None:
-        """Count a time span that JAX reports, if it is one of compilation."""
-        if "/compile/" in event:
-            self._spans.append((start_time, end_time))
-        if event.endswith("backend_compile_duration"):
-            self.programs[str(kwargs.get("fun_name")).removeprefix("jit(").removesuffix(")")] += 1
-
-    def note_event(self, event: str, **kwargs: str | int) -> None:
-        """Count an event that JAX reports, if it is a hit of the compilation cache."""
-        self.cache_hits += event == "/jax/compilation_cache/cache_hits"
-
-    def summary(self) -> str:
-        """How many programs were compiled or read from the cache, in words."""
-        training, others = self.programs["stretch"], self.programs.total() - self.programs["stretch"]
-        cache = jax.config.values["jax_compilation_cache_dir"]
-        hits = f"; {self.cache_hits} came from the cache in {cache}" if cache else ""
-        return f"{training} training program{'s' * (training != 1)} and {others} others{hits}"
-
-    @contextmanager
-    def listening(self) -> Iterator["Compilation"]:
-        """Count what JAX reports while the context lasts."""
-        jax.monitoring.register_event_time_span_listener(self.note)
-        jax.monitoring.register_event_listener(self.note_event)
-        try:
-            yield self
-        finally:
-            jax.monitoring.unregister_event_time_span_listener(self.note)
-            jax.monitoring.unregister_event_listener(self.note_event)
