@@ -2,7 +2,7 @@
 
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from jaxrl_ft.core import checks
@@ -80,6 +80,10 @@ class Table(Mapping[str, T], Generic[T]):
     def module(self, name: str) -> str:
         """Return the name of the module that added a row."""
         return self._modules[self.name(name)]
+
+    def items(self) -> ItemsView[str, T]:
+        """Return all names with their rows."""
+        return self._rows.items()
 
     def _canonical(self, name: str) -> str:
         other = "-" if self._separator == "_" else "_"

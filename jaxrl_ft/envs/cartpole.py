@@ -132,7 +132,9 @@ class CartPoleState:
 @foreign
 def _gymnax() -> tuple[ModuleType, PyTree]:
     """The gymnax module and its environment; imported at the first step, as it takes seconds and starts a backend."""
-    from gymnax.environments.classic_control import cartpole
+    # The first step is often traced, and gymnax's modules hold arrays.
+    with jax.ensure_compile_time_eval():
+        from gymnax.environments.classic_control import cartpole
 
     return cartpole, cartpole.CartPole()
 

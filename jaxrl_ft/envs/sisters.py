@@ -278,9 +278,9 @@ class GymnaxSimulator(PlainPhysics):
 @foreign
 def _gymnax(name: str) -> tuple[PyTree, PyTree]:
     """The gymnax environment and its default parameters, as NumPy arrays so that no tracer outlives its trace."""
-    import gymnax
-
     with jax.ensure_compile_time_eval():
+        import gymnax
+
         environment, defaults = gymnax.make(name)
         return environment, jax.tree.map(np.asarray, defaults)
 

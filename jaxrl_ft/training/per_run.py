@@ -54,7 +54,7 @@ class Program:
     def __init__(
         self, one: Callable[..., PyTree], static: tuple[str, ...], shared: tuple[str, ...], donate: tuple[str, ...]
     ) -> None:
-        self.one = one
+        self.one = self.__wrapped__ = one
         """the function of one run"""
         self.__doc__, self.__name__ = one.__doc__, one.__name__
         names = tuple(inspect.signature(one).parameters)

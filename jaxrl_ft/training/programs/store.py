@@ -2,15 +2,16 @@
 
 JAX's cache is keyed by the lowered program, so that every process traces and lowers all programs only to look them up.
 Here the key is what a trace depends on: the code, the machine, JAX's settings, and the structure and types of all
-arguments. A file holds a SHA-256 of the rest, the structure of the results as JSON, and the program as `jax.export`
-serialises it (StableHLO; no Python object). One that is damaged, or that describes what is not here, is ignored and
-written anew. Executables stay in JAX's cache.
+arguments. A file holds a SHA-256 of the rest, and compressed its name, hashes of what was loaded, the structure of the
+results as JSON, and the program as `jax.export` serialises it (StableHLO; no Python object). One that is damaged, or
+that describes what is not here, is ignored and written anew. Executables stay in JAX's cache.
 """
 
 import contextlib
 import hashlib
 import json
 import os
+import sys
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,13 +23,15 @@ from jax import export
 from jaxrl_ft.core.files import replacing
 from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.training.programs import code
+from jaxrl_ft.training.programs.live import Live, agree
 from jaxrl_ft.training.programs.structure import LeafType, UnstorableError, described, rebuilt, value
 
 FOLDER = "programs"
 SWITCH = "JAXRL_FT_STORED_PROGRAMS"
-"""The variable of the environment that turns this on with `1`."""
-VERSIONS_KEPT = 8
-"""Folders of programs, each of one state of the code, that are not removed: those begun or added to last."""
+"""The variable of the environment that turns this off with `0`."""
+MOST_BYTES = 2**27
+"""How much all files may take together; the program of a training takes 10 to 50 kB."""
+_LEVEL = 1
 
 Leaves: TypeAlias = Sequence[PyTree]
 Option: TypeAlias = PyTree
@@ -74,7 +77,7 @@ def directory() -> Path | None:
     config = jax.config
     root, on = config.values["jax_compilation_cache_dir"], config.values["jax_enable_compilation_cache"]
     watched = any(getattr(config, name) for name in ("jax_debug_nans", "jax_debug_infs", "jax_disable_jit"))
-    if not root or "://" in root or not on or watched or os.environ.get(SWITCH) != "1":
+    if not root or "://" in root or not on or watched or os.environ.get(SWITCH) == "0":
         return None
     version = code.fingerprint()
     return None if version is None else Path(root) / FOLDER / version[:32]
@@ -93,14 +96,17 @@ def obtain(folder: Path, form: Form, many: Callable[..., PyTree], leaves: Leaves
         options: of `jax.jit`.
     """
     try:
-        path = folder / form.file()
-        if not code.trustworthy():
+        path, loaded = folder / form.file(), code.loaded()
+        if loaded is None:
             return None
-        known = read(path)
+        known = read(path, form, loaded)
         if known is None:
+            modules = len(sys.modules)
             known = lowered(form, many, leaves)
-            if code.unchanged():
-                write(path, known)
+            # A trace may import more, which later processes are to be compared with too.
+            loaded = loaded if len(sys.modules) == modules else code.loaded()
+            if loaded is not None and code.unchanged():
+                write(path, known, loaded)
     except (UnstorableError, ImportError, NotImplementedError, ValueError):
         # What JAX cannot export, or not without a library.
         return None
@@ -139,35 +145,60 @@ def _ready(name: str, known: Known, **options: Option) -> Ready:
     return jitted
 
 
-def read(path: Path) -> Known | None:
-    """The program in a file, or None where there is none that runs here."""
+def read(path: Path, form: Form, loaded: Live) -> Known | None:
+    """The program of a form, or None where the file holds none that is of what is loaded here, and runs here."""
     try:
-        digest, _, rest = path.read_bytes().partition(b"\n")
-        if hashlib.sha256(rest).hexdigest().encode() != digest:
+        digest, _, packed = path.read_bytes().partition(b"\n")
+        if hashlib.sha256(packed).hexdigest().encode() != digest:
             return None
-        header, _, packed = rest.partition(b"\n")
-        structure = rebuilt(json.loads(header))
-        return Known(export.deserialize(bytearray(zlib.decompress(packed))), structure)
+        header, _, serialized = zlib.decompress(packed).partition(b"\n")
+        name, before, structure = json.loads(header)
+        if name != path.name or not agree(before, loaded):
+            return None
+        known = Known(export.deserialize(bytearray(serialized)), rebuilt(structure))
     except Exception:
         # A file that something else wrote can fail in any way, and is then as good as none.
         return None
-
-
-def write(path: Path, known: Known) -> None:
-    """Write a program, whole or not at all; a disk that takes nothing is no error."""
-    content = json.dumps(described(known.structure)).encode() + b"\n" + zlib.compress(known.program.serialize())
+    taken = tuple((aval.shape, str(aval.dtype)) for aval in known.program.in_avals)
+    fits = taken == tuple(kind[:2] for kind in form.types)
+    if not fits or len(known.program.out_avals) != known.structure.num_leaves:
+        return None
     with contextlib.suppress(OSError):
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True)
-            _forget(path.parent.parent)
+        # The time of the last use.
+        os.utime(path)
+    return known
+
+
+def write(path: Path, known: Known, loaded: Live) -> None:
+    """Write a program, whole or not at all; a disk that takes nothing is no error.
+
+    Args:
+        path: of the file.
+        known: what it holds.
+        loaded: what the program was traced from.
+    """
+    header = json.dumps([path.name, loaded, described(known.structure)]).encode()
+    packed = zlib.compress(header + b"\n" + known.program.serialize(), level=_LEVEL)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            temporary.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+            temporary.write_bytes(hashlib.sha256(packed).hexdigest().encode() + b"\n" + packed)
+        drop(path.parent.parent)
 
 
-def _forget(root: Path) -> None:
-    """Remove the programs of code to which none has been added for longest."""
-    folders = sorted(root.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
-    for folder in folders[VERSIONS_KEPT:]:
-        for file in folder.iterdir():
-            file.unlink(missing_ok=True)
-        folder.rmdir()
+def drop(root: Path, most: int = MOST_BYTES) -> None:
+    """Remove the programs that were not used for longest, until all of them take at most so many bytes."""
+    files = []
+    for path in root.glob("*/*"):
+        with contextlib.suppress(OSError):
+            stat = path.stat()
+            files.append((stat.st_mtime_ns, stat.st_size, path))
+    excess = sum(size for _, size, _ in files) - most
+    for _, size, path in sorted(files):
+        if excess <= 0:
+            break
+        excess -= size
+        with contextlib.suppress(OSError):
+            path.unlink()
+            # Only where it was the last one.
+            path.parent.rmdir()

@@ -12,7 +12,7 @@ from jax.tree_util import PyTreeDef, default_registry
 
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.core.types import PyTree
-from jaxrl_ft.training.programs.code import LIBRARIES, PACKAGE
+from jaxrl_ft.training.programs.live import LIBRARIES, PACKAGE
 
 LEAF = "*"
 LeafType: TypeAlias = tuple[tuple[int, ...], str, bool]

@@ -1,6 +1,11 @@
 """A program that another process traced is run without a trace, with the same bits, and never in another's place."""
 
+import hashlib
+import json
 import os
+import resource
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +16,7 @@ from jaxrl_ft.rl.rollout import Episodes
 from jaxrl_ft.training import devices
 from jaxrl_ft.training.per_run import PROGRAMS, Program
 from jaxrl_ft.training.programs import code, store
+from jaxrl_ft.training.programs.structure import leaf_types
 
 TRACED = []
 
@@ -27,7 +33,7 @@ def process(tmp_path, monkeypatch):
     """A function that returns the program as a new process would have it, with its files in a folder of the test."""
     monkeypatch.setenv(store.SWITCH, "1")
     monkeypatch.setattr(code, "own", lambda function: True)
-    for name, answer in {"fingerprint": "1" * 64, "trustworthy": True, "unchanged": True}.items():
+    for name, answer in {"fingerprint": "1" * 64, "loaded": {"module": "2"}, "unchanged": True}.items():
         monkeypatch.setattr(code, name, lambda answer=answer: answer)
     before = jax.config.values["jax_compilation_cache_dir"]
     jax.config.update("jax_compilation_cache_dir", str(tmp_path))
@@ -38,7 +44,7 @@ def process(tmp_path, monkeypatch):
         return Program(moments, static=("power",), shared=("offset",), donate=("x",))
 
     yield start
-    del PROGRAMS["moments"]
+    PROGRAMS.pop("moments", None)
     jax.config.update("jax_compilation_cache_dir", before)
 
 
@@ -138,23 +144,37 @@ def test_what_a_trace_depends_on_gives_a_program_of_its_own(change, process, tmp
     assert TRACED and len(files(tmp_path)) == 2
 
 
+def repacked(data, change):
+    """A whole file with other content."""
+    packed = zlib.compress(change(zlib.decompress(data.partition(b"\n")[2])))
+    return hashlib.sha256(packed).hexdigest().encode() + b"\n" + packed
+
+
+def with_header(data, change):
+    """A whole file with another header: name, hashes of modules, and structure of the results."""
+    return repacked(
+        data,
+        lambda content: (
+            json.dumps(change(json.loads(content.split(b"\n")[0]))).encode() + content[content.index(b"\n") :]
+        ),
+    )
+
+
 DAMAGES = {
     "empty": lambda data: b"",
     "cut": lambda data: data[: len(data) // 2],
     "flipped": lambda data: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:],
     "other": lambda data: b'{"a": 1}\n',
-    "no class": lambda data: signed(data.replace(b"jaxrl_ft.rl.rollout:Episodes", b"jaxrl_ft.rl.rollout:episodes")),
-    "no program": lambda data: signed(data[:65] + data[65:].partition(b"\n")[0] + b"\n" + b"abc"),
-    "no structure": lambda data: signed(data[:65] + b"[[1]]\n" + data[65:].partition(b"\n")[2]),
-    "other program": lambda data: signed(
-        data[:65] + data[65:].partition(b"\n")[0] + b"\n" + store.zlib.compress(b"something else that is no program")
+    "no class": lambda data: repacked(data, lambda content: content.replace(b"rollout:Episodes", b"rollout:episodes")),
+    "no program": lambda data: repacked(data, lambda content: content.partition(b"\n")[0] + b"\nabc"),
+    "no header": lambda data: repacked(data, lambda content: content.partition(b"\n")[2]),
+    "no structure": lambda data: with_header(data, lambda header: [*header[:2], [[1]]]),
+    "fewer results": lambda data: with_header(data, lambda header: [*header[:2], "*"]),
+    "of another program": lambda data: with_header(data, lambda header: ["0" * 64, *header[1:]]),
+    "of a module that was another": lambda data: with_header(
+        data, lambda header: [header[0], {"module": "3"}, header[2]]
     ),
 }
-
-
-def signed(data):
-    rest = data.partition(b"\n")[2]
-    return store.hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -176,7 +196,7 @@ def test_where_it_is_off_nothing_is_written(off, process, tmp_path, monkeypatch)
     elif off == "changed":
         monkeypatch.setattr(code, "unchanged", lambda: False)
     elif off == "not ours":
-        monkeypatch.setattr(code, "trustworthy", lambda: False)
+        monkeypatch.setattr(code, "loaded", lambda: None)
     settings = {
         "cache": ("jax_enable_compilation_cache", False),
         "no directory": ("jax_compilation_cache_dir", None),
@@ -197,12 +217,62 @@ def test_a_disk_that_takes_nothing_is_no_error(process, tmp_path):
     assert called(process())["row"].shape == (3, 3) and TRACED
 
 
-def test_programs_of_code_to_which_none_was_added_for_longest_are_removed(process, tmp_path):
-    for age in range(store.VERSIONS_KEPT + 2):
-        folder = tmp_path / store.FOLDER / f"old{age}"
-        folder.mkdir(parents=True)
-        (folder / "program").write_bytes(b"")
-        os.utime(folder, (1e9 - age, 1e9 - age))
+def test_what_was_used_last_is_kept_of_more_than_there_is_room_for(process, tmp_path, monkeypatch):
     called(process())
-    kept = {path.name for path in (tmp_path / store.FOLDER).iterdir()}
-    assert kept == {f"old{age}" for age in range(store.VERSIONS_KEPT - 1)} | {store.directory().name}
+    (path,) = files(tmp_path)
+    size = path.stat().st_size
+    for age in range(4):
+        old = tmp_path / store.FOLDER / f"old{age // 2}" / f"program{age}"
+        old.parent.mkdir(exist_ok=True)
+        old.write_bytes(b"0" * size)
+        os.utime(old, (1e9 - age, 1e9 - age))
+    os.utime(path, (1e8, 1e8))
+    called(process())
+    assert not TRACED
+    store.drop(tmp_path / store.FOLDER, most=2 * size)
+    assert {file.name for file in files(tmp_path)} == {path.name, "program0"}
+    assert {folder.name for folder in (tmp_path / store.FOLDER).iterdir()} == {path.parent.name, "old0"}
+
+
+def test_a_program_of_other_arguments_is_not_run_in_the_place_of_another(process, tmp_path, same):
+    """As after a file was copied, its header corrected."""
+    first = called(process())
+    (path,) = files(tmp_path)
+    called(process(), num=9)
+    (other,) = {*files(tmp_path)} - {path}
+    path.write_bytes(with_header(other.read_bytes(), lambda header: [path.name, *header[1:]]))
+    assert same(called(process()), first) and TRACED
+
+
+def test_a_full_disk_is_no_error_and_leaves_nothing(process, tmp_path):
+    called(process())
+    (path,) = files(tmp_path)
+    path.unlink()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    known = store.lowered(*form_of_a_call())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+    try:
+        store.write(path, known, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(path.parent.iterdir())
+
+
+def test_writers_at_once_leave_a_whole_file_at_every_moment(process, tmp_path):
+    form, many, leaves = form_of_a_call()
+    known, path = store.lowered(form, many, leaves), tmp_path / store.FOLDER / "1" / form.file()
+    store.write(path, known, {})
+    with ThreadPoolExecutor(3) as pool:
+        writes = [pool.submit(store.write, path, known, {}) for _ in range(30)]
+        while not all(write.done() for write in writes):
+            assert store.read(path, form, {}) is not None
+    for write in writes:
+        write.result()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def form_of_a_call():
+    """The form of a program of one argument, the function, and its leaves."""
+    leaves, structure = jax.tree.flatten((np.ones(3, np.float32),))
+    form = store.Form("twice", False, (), structure, leaf_types(leaves), code.settings())
+    return form, lambda x: {"twice": 2 * x}, leaves
