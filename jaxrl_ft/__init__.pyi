@@ -275,6 +275,7 @@ from .rl.q_learning.soft_actor import SoftActor as SoftActor
 from .rl.reinforce import REINFORCE as REINFORCE
 from .store.checkpoints import load as load
 from .store.checkpoints import save as save
+from .store.import_policy import import_policy as import_policy
 from .store.trackers.base import Tracker as Tracker
 from .store.trackers.mlflow import MLflow as MLflow
 from .store.trackers.tensorboard import TensorBoard as TensorBoard

@@ -53,6 +53,10 @@ WRONG = {
     "path: 3": lambda agents: ft.load(3),
     "path: None": lambda agents: ft.load(None),
     "source: 4": lambda agents: ft.wrap({"w": np.ones(2)}, 4),
+    "source: 5": lambda agents: ft.import_policy({"w": np.ones(2)}, 5),
+    "policy: 6": lambda agents: ft.import_policy(6, SOURCE),
+    "nowhere.zip: cannot be read": lambda agents: ft.import_policy("nowhere.zip", SOURCE),
+    "these names tell no policy": lambda agents: ft.import_policy({"w": np.ones(2)}, SOURCE),
 }
 
 
@@ -64,7 +68,7 @@ def test_a_wrong_value_is_refused_by_name_before_anything_compiles(message, agen
     assert message in text and "\n" not in text and len(text) < 2000
 
 
-EMPTY = ("--source", "--algo", "--agents", "--out")
+EMPTY = ("--source", "--algo", "--agents", "--init-from", "--out")
 
 
 @pytest.mark.parametrize("command", [train, sweep])
@@ -74,6 +78,26 @@ def test_an_empty_value_of_a_flag_is_not_its_default(flag, command, tmp_path, mo
     assert command.main([flag, ""]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ") and "''" in err and err.count("\n") == 1
+
+
+FILES = {
+    ("--init-from", "nowhere.zip"): "init_from: nowhere.zip: cannot be read",
+    ("--init-from", "broken.zip"): "init_from: broken.zip: is cut off or damaged as a zip file",
+    ("--init-from", "broken.zip", "--agents", "x"): "init_from: is not allowed with --agents",
+    ("--init-normalizer", "x"): "init_normalizer: is not allowed without --init-from",
+    ("--init-from", "x", "--pretrain-steps", "8"): "pretrain_steps: is not allowed with --init-from",
+    ("--init-from", "x", "--algo", "dqn"): "algo: is not allowed with --init-from",
+}
+
+
+@pytest.mark.parametrize("command", [train, sweep])
+@pytest.mark.parametrize("flags", FILES, ids=" ".join)
+def test_a_file_that_cannot_be_read_is_refused_in_one_line(flags, command, tmp_path, monkeypatch, capsys, nothing_runs):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04" + bytes(40))
+    assert command.main(list(flags)) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {FILES[flags]}") and err.count("\n") == 1
 
 
 def test_a_path_that_is_not_utf8_is_refused_before_training(tmp_path, monkeypatch, capsys, nothing_runs):

@@ -13,7 +13,7 @@ from jaxrl_ft.core.files import Json
 from jaxrl_ft.store import run_directory
 
 CONFIG = "config.json"
-FROM_RUN, RESUME, AGENTS = "--from-run", "--resume", "--agents"
+FROM_RUN, RESUME, AGENTS, INIT_FROM = "--from-run", "--resume", "--agents", "--init-from"
 GONE = ("--distributed", "--coordinator", "--num-processes", "--process-id")
 """Flags of earlier versions, which a run that is repeated may have had."""
 WORKERS = ("--ray", "--cpus-per-worker")
@@ -67,6 +67,8 @@ class Command:
             )
         if AGENTS in names:
             found.append("The command needs the agents as they were; a copy is in `agents/source`.")
+        if INIT_FROM in names:
+            found.append("The command needs the file as it was; the agents made of it are in `agents/source`.")
         return [*found, f"{code(f'{self.program} {FROM_RUN} {shlex.quote(str(out))}')} repeats the run."]
 
 

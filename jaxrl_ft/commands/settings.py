@@ -19,8 +19,8 @@ from jaxrl_ft.commands.shared_settings import (
     SharedSettings,
     brief,
     changed_physics,
+    first_agents,
     given_or,
-    load_agents,
     physics_flags,
 )
 from jaxrl_ft.core.config import to_json
@@ -147,13 +147,14 @@ def _pretraining(flags: Flags, id: str) -> dict[str, Json]:
 
 
 def _load(flags: Flags, words: Sequence[str]) -> Agents | None:
-    """The saved agents, where there are any."""
-    if flags.agents is None:
+    """The agents that are trained already, where there are any."""
+    if flags.agents is None and flags.init_from is None and flags.init_normalizer is None:
         return None
+    how = "--agents" if flags.init_from is None else "--init-from"
     for beginning in OF_PRETRAINING:
         if options.given(words, beginning):
-            raise ValueError(f"{beginning.strip('-.')}: is not allowed with --agents, whose agents are trained already")
-    return load_agents(flags.agents)
+            raise ValueError(f"{beginning.strip('-.')}: is not allowed with {how}, whose agents are trained already")
+    return first_agents(flags)
 
 
 @dataclasses.dataclass(frozen=True)

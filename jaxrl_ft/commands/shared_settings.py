@@ -15,9 +15,11 @@ from jaxrl_ft.commands.short_help import HelpAll
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.defaults.pretraining import Pretraining, pretraining
+from jaxrl_ft.envs.catalogue import make_task
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.store import checkpoints, run_directory
+from jaxrl_ft.store.import_policy import import_policy
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.spec import Budget
 
@@ -33,6 +35,7 @@ _MOST_ENTRIES = 16
 """Entries at most of an array that a flag takes."""
 MODULES = tyro.conf.arg(name="import", metavar="MODULE ...", help_behavior_hint="")
 SWITCH = tyro.conf.arg(help_behavior_hint="")
+FILE = tyro.conf.arg(metavar="FILE", help_behavior_hint="")
 
 
 def given_or(value: str | None, default: str) -> str:
@@ -67,6 +70,11 @@ class SharedFlags:
     """repeat the run whose results are in this directory; other flags override its own"""
     agents: Annotated[str | None, directory("pretrain")] = None
     """saved agents, or the directory of an earlier run, to fine-tune instead of pretraining"""
+    init_from: Annotated[str | None, FILE] = None
+    """policy of Stable-Baselines3, SBX, CleanRL or torch, safetensors, npz or flax, to fine-tune instead of
+    pretraining; --source is its task"""
+    init_normalizer: Annotated[str | None, FILE] = None
+    """statistics of that policy's observations: a VecNormalize file, npz, safetensors or JSON"""
     source: Annotated[str | None, name("CartPole-v1, or the agents' own")] = None
     """environment to pretrain on"""
     seeds: int = 16
@@ -158,6 +166,29 @@ def seed_away(seed: int, parts: int) -> int:
 def with_seed(rows: Sequence[Mapping[str, Json]], seed: int) -> list[dict[str, Json]]:
     """The runs of a comparison with the command's seed, and beside it that of fine-tuning, which follows from it."""
     return [{**row, "seed": seed, "finetune_seed": row["seed"]} for row in rows]
+
+
+def first_agents(flags: SharedFlags) -> Agents | None:
+    """The agents to fine-tune: saved ones, or those of a file of another library; None to pretrain them.
+
+    Raises:
+        ValueError: both are given, or what is given cannot be read.
+    """
+    if flags.init_from is None:
+        if flags.init_normalizer is not None:
+            raise ValueError("init_normalizer: is not allowed without --init-from, whose policy it belongs to")
+        return None if flags.agents is None else load_agents(flags.agents)
+    if flags.agents is not None:
+        raise ValueError("init_from: is not allowed with --agents; both say what to fine-tune")
+    if not flags.init_from:
+        raise ValueError("init_from: '' is not allowed; it must be a file, or a directory of saved agents")
+    if Path(flags.init_from).is_dir():
+        return load_agents(flags.init_from)
+    source = make_task(given_or(flags.source, SOURCE))
+    try:
+        return import_policy(flags.init_from, source, normalizer=flags.init_normalizer, verbose=flags.verbose)
+    except ValueError as error:
+        raise ValueError(f"init_from: {error}") from None
 
 
 def load_agents(path: str) -> Agents:

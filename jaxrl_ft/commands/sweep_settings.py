@@ -21,8 +21,8 @@ from jaxrl_ft.commands.shared_settings import (
     SWITCH,
     SharedFlags,
     SharedSettings,
+    first_agents,
     given_or,
-    load_agents,
     name,
     names,
 )
@@ -54,7 +54,7 @@ PURPOSE = (
 )
 TABLES: Mapping[str, AnyTable] = {"shifts": SHIFTS, "methods": METHODS, "algo": ALGOS}
 FIRST = {
-    "task and method": ("source", "shifts", "methods", "grid", "agents", "imports", "resume"),
+    "task and method": ("source", "shifts", "methods", "grid", "agents", "init_from", "imports", "resume"),
     "budget and output": ("seeds", "seed", "pretrain_steps", "steps", "dry_run", "out", "help_all"),
     "search": ("search", "space", "trials"),
 }
@@ -188,11 +188,13 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
     flags.check()
     if flags.agents is not None and flags.source is not None:
         raise ValueError("source: is not allowed with --agents, whose source is known")
-    if flags.agents is not None and options.given(words, "--pretrain-steps"):
-        raise ValueError("pretrain_steps: is not allowed with --agents, whose agents are trained already")
-    if flags.agents is not None and flags.algo is not None:
-        raise ValueError("algo: is not allowed with --agents, who have theirs")
-    agents = None if flags.agents is None else load_agents(flags.agents)
+    how = "--agents" if flags.init_from is None else "--init-from"
+    trained = flags.agents is not None or flags.init_from is not None
+    if trained and options.given(words, "--pretrain-steps"):
+        raise ValueError(f"pretrain_steps: is not allowed with {how}, whose agents are trained already")
+    if trained and flags.algo is not None:
+        raise ValueError(f"algo: is not allowed with {how}, who have theirs")
+    agents = first_agents(flags)
     id = agents.source.id if agents else given_or(flags.source, SOURCE)
     source = agents.source if agents else make_task(id)
     shifts = _shifts(flags.shifts, id)

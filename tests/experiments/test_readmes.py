@@ -4,10 +4,12 @@ import importlib
 import re
 import runpy
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.foreign_files import FOLDER
 
 import jaxrl_ft as ft
 from jaxrl_ft import sweep, train
@@ -84,6 +86,7 @@ def small(registries, tiny, monkeypatch, tmp_path):
     for call, smaller in calls.items():
         monkeypatch.setattr(ft, call, smaller)
     monkeypatch.chdir(tmp_path)
+    shutil.copy(FOLDER / "sb3_ppo.zip", tmp_path / "ppo_cartpole.zip")
 
 
 def blocks(page, language):

@@ -2,7 +2,11 @@
 
 import itertools
 
+import jax
 import numpy as np
+
+from jaxrl_ft.core import tree
+from jaxrl_ft.rl.q_learning import soft_actor
 
 RNG = np.random.default_rng(5)
 OBS = RNG.normal(size=(3, 7, 4)).astype(np.float32)
@@ -18,3 +22,34 @@ def forward(layers, x, activation=np.tanh):
 
 def layers(sizes, stack=()):
     return [(RNG.normal(size=(*stack, a, b)), RNG.normal(size=(*stack, b))) for a, b in itertools.pairwise(sizes)]
+
+
+def named(prefixes, networks):
+    """A state dict of torch: kernels turned, layers counted with the activations between them."""
+    return {
+        f"{prefix}{2 * i}.{part}": np.float32(leaf.T)
+        for prefix, network in zip(prefixes, networks)
+        for i, layer in enumerate(network)
+        for part, leaf in zip(("weight", "bias"), layer)
+    }
+
+
+ROWS = OBS.reshape(-1, 4)
+POLICY, VALUE = layers((4, 8, 8, 2)), layers((4, 8, 8, 1))
+STATE = named(("actor.", "critic."), (POLICY, VALUE))
+QUIET = {"verbose": False}
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def assert_acts_like(agents, network, activation=np.tanh, seen=ROWS):
+    """The agents choose at ROWS what the network chooses at what it sees of them."""
+    np.testing.assert_array_equal(agents.policy(0)(ROWS), forward(network, seen, activation).argmax(axis=-1))
+
+
+def values_of(agents, obs, actions):
+    """Both critics' values, [2, B], of the first agent of SAC."""
+    policy = tree.take(agents.policies, 0)
+    return np.stack(jax.jit(lambda *x: soft_actor.twin_values(policy, policy.params["value"], *x))(obs, actions))

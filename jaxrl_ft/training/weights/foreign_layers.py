@@ -23,14 +23,14 @@ class _Entries(NamedTuple):
     log_std: PyTree = None
 
 
-def network(group: str, layers: Layers, obs_size: int, outputs: int) -> tuple[Tree, PyTree]:
+def network(group: str, layers: Layers, obs_size: int | None, outputs: int | None) -> tuple[Tree, PyTree]:
     """The tree of one network with leaves [S, ...], and its `log_std` where the layers hold one, else None.
 
     Args:
         group: `policy` or `value`, for messages.
         layers: as `ft.wrap` takes them.
-        obs_size: size of an observation.
-        outputs: size of the output.
+        obs_size: size of an observation; None for whatever the first layer reads.
+        outputs: size of the output; None for whatever the last layer puts out.
 
     Raises:
         ValueError: a layer is missing, not finite, or of a size that does not fit its neighbours.
@@ -88,13 +88,14 @@ def array(what: str, value: PyTree, rank: int) -> np.ndarray:
     return leaf if leaf.ndim > rank else leaf[None]
 
 
-def _check_sizes(group: str, dense: list[dict[str, np.ndarray]], obs_size: int, outputs: int) -> None:
+def _check_sizes(group: str, dense: list[dict[str, np.ndarray]], obs_size: int | None, outputs: int | None) -> None:
     """Refuses kernels that do not follow on one another from the observation to the outputs, and biases beside them.
 
     Raises:
         ValueError: the first layer that does not fit is named; or all would fit if they were transposed.
     """
     shapes = [layer["kernel"].shape[1:] for layer in dense]
+    obs_size, outputs = obs_size or shapes[0][0], outputs or shapes[-1][1]
     if not _follow(shapes, obs_size, outputs) and _follow([shape[::-1] for shape in shapes], obs_size, outputs):
         raise ValueError(
             f"params.{group}: the kernels are [out, in], as torch keeps them; give each as [in, out], which is "

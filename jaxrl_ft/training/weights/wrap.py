@@ -81,7 +81,25 @@ def wrap(
         raise ValueError("params: the arrays disagree in their leading axis, the number of agents")
     network = _network(given, MLP() if network is None else network)
     numbers = {"obs_count": obs_count, "obs_epsilon": obs_epsilon, "obs_clip": obs_clip}
-    algo, statistics = _normalizer(algo, source, num, obs_mean, obs_variance, numbers)
+    algo, statistics = normalizing(algo, source, num, obs_mean, obs_variance, numbers)
+    return assembled(given, source, algo, network, statistics, seed)
+
+
+def assembled(given: Tree, source: Task, algo: AnyAlgorithm, network: Network, statistics: Tree, seed: int) -> Agents:
+    """Agents of networks that are read and checked; what is missing is fresh.
+
+    Args:
+        given: group `policy`, and `value` where it is not to be fresh, leaves [S, ...].
+        source: the task that they were trained on.
+        algo: the algorithm to fine-tune with.
+        network: the config of the networks.
+        statistics: those that are given, leaves [S, ...].
+        seed: of the fresh parts.
+
+    Raises:
+        ValueError: they are not the networks of the algorithm.
+    """
+    num = next(iter(tree.flatten(given).values())).shape[0]
     check_task(algo, source)
     _check_whole(algo, given, fresh_shapes(algo, network, source)[0])
     fresh, empty, _ = fresh_policy(algo, network, source, seeds_of(seed, num))
@@ -191,10 +209,18 @@ def _check_widths(group: str, widths: tuple[int, ...], network: MLP) -> None:
         )
 
 
-def _normalizer(
+def normalizing(
     algo: AnyAlgorithm, source: Task, num: int, mean: PyTree, variance: PyTree, numbers: dict[str, float | None]
 ) -> tuple[AnyAlgorithm, Tree]:
     """The algorithm that normalises as the statistics do, and these, [S, ...]; as it is where none are given.
+
+    Args:
+        algo: the algorithm.
+        source: its task.
+        num: the number S of agents.
+        mean: [O], or None.
+        variance: [O], or None.
+        numbers: `obs_count`, `obs_epsilon` and `obs_clip`, None where they are not given.
 
     Raises:
         ValueError: a number is not allowed.
@@ -221,7 +247,7 @@ def _normalizer(
 
 def _report(given: Tree, fresh: Tree, statistics: Tree) -> tuple[str, ...]:
     critic = "given" if "value" in given else "missing, freshly initialised"
-    lines = ["policy: given", f"critic: {critic}", f"normaliser: {'given' if statistics else 'none'}"]
+    lines = ["policy: given", f"critic: {critic}", f"normaliser: {'given' if 'obs' in statistics else 'none'}"]
     if "log_std" in fresh["policy"]:
         lines.append(f"log_std: {'given' if 'log_std' in given['policy'] else 'missing, 0'}")
     return tuple(lines)
