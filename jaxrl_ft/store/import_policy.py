@@ -194,9 +194,8 @@ def _agents(
     try:
         algo, statistics = wrap.normalizing(algo, source, num, *moments)
         widths = {group: parts.widths(layers) for group, layers in params.items()}
-        network = MLP(activation=found.activation, layer_norm="norm_0" in params["policy"]).with_widths(
-            widths["policy"], widths.get("value", widths["policy"])
-        )
+        known: PyTree = {"activation": found.activation, "layer_norm": "norm_0" in params["policy"]}
+        network = MLP(**known).with_widths(widths["policy"], widths.get("value", widths["policy"]))
         if found.bounds is not None and isinstance(source.action_space, Box):
             bounds, told = _bounds(found.bounds, fitted.actions, source.action_space)
             statistics, notes = {**statistics, "action": repeat(bounds, num)}, [*notes, *told]
@@ -220,22 +219,17 @@ def _moments(normalizer: normalizers.Normalizer | None, obs: maps.Map) -> tuple[
     places = np.maximum(obs.places, 0)
     mean = np.where(obs.new, 0.0, normalizer.mean[places])
     variance = np.where(obs.new, 1.0, normalizer.variance[places])
-    numbers = {"obs_count": normalizer.count, "obs_epsilon": normalizer.epsilon, "obs_clip": normalizer.clip}
+    numbers = {"obs_count": normalizer.num, "obs_epsilon": normalizer.epsilon, "obs_clip": normalizer.clip}
     return (mean, variance, numbers), normalizer.notes
 
 
 def _bounds(given: PyTree, actions: maps.Map, space: Box) -> tuple[Bounds, list[str]]:
     """The bounds of a squashed policy: the file's, and the task's own for new actions."""
+    own: PyTree = [np.broadcast_to(np.asarray(bound, np.float32), (space.size,)) for bound in (space.low, space.high)]
     if any(len(bound) != actions.size for bound in given):
-        return Bounds(*_own(space)), ["action bounds: the task's, for those of the file are not told"]
+        return Bounds(*own), ["action bounds: the task's, for those of the file are not told"]
     places = np.maximum(actions.places, 0)
-    own = _own(space)
-    low, high = (np.where(actions.new, ours, bound[places]) for bound, ours in zip(given, own))
-    same = np.array_equal(low, own[0]) and np.array_equal(high, own[1])
-    text = "as the task's" if same else f"{low.tolist()} to {high.tolist()}, and the task's are others"
-    return Bounds(low.astype(np.float32), high.astype(np.float32)), [f"action bounds: told by the file, {text}"]
-
-
-def _own(space: Box) -> tuple[np.ndarray, np.ndarray]:
-    low, high = (np.broadcast_to(np.asarray(bound, np.float32), (space.size,)) for bound in (space.low, space.high))
-    return low, high
+    found: PyTree = [np.where(actions.new, ours, np.float32(bound)[places]) for bound, ours in zip(given, own)]
+    same = all(np.array_equal(bound, ours) for bound, ours in zip(found, own))
+    text = "as the task's" if same else f"{found[0].tolist()} to {found[1].tolist()}, and the task's are others"
+    return Bounds(*found), [f"action bounds: told by the file, {text}"]

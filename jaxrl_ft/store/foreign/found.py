@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from jaxrl_ft.core.types import PyTree
+from jaxrl_ft.training.weights.foreign_layers import Layers
 
 Layer: TypeAlias = tuple[np.ndarray, np.ndarray]
 """Kernel [in, out] and bias [out], each perhaps with agents before them."""
@@ -30,15 +31,15 @@ class Found:
     """in words, such as `Stable-Baselines3 2.9.2`"""
     algo: str
     """a key of ALGOS"""
-    policy: list[Layer]
+    policy: Layers
     """from the input on; of SAC with continuous actions the last one gives means, then log standard deviations"""
     activation: str
     """of the hidden layers"""
     told: str = "assumed"
     """where the activation is from, in words"""
-    value: list[Layer] | None = None
+    value: Layers | None = None
     """the critic"""
-    twin: list[Layer] | None = None
+    twin: Layers | None = None
     """the second critic of SAC"""
     log_std: np.ndarray | None = None
     """of a Gaussian whose standard deviations do not depend on the observation"""

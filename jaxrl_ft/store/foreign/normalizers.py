@@ -38,8 +38,8 @@ class Normalizer(NamedTuple):
 
     mean: np.ndarray
     variance: np.ndarray
-    count: float | None
-    """observations that they rest on"""
+    num: float | None
+    """how many observations they rest on"""
     epsilon: float
     clip: float
     notes: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from jaxrl_ft.store.foreign.pickles import Inert, Made, Name
 MOST_NUMBERS = 2**28
 """Numbers that one array may hold."""
 _KINDS = "bifu"
+_BFLOAT16: np.dtype = np.dtype(ml_dtypes.bfloat16)
 _RECONSTRUCT = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 _SCALAR = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 _BUFFER = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
@@ -86,17 +87,17 @@ def dtype(value: Inert) -> np.dtype:
     if not isinstance(value, Made):
         raise ValueError("its type is not told")
     if value.name == "ml_dtypes.bfloat16":
-        return np.dtype(ml_dtypes.bfloat16)
+        return _BFLOAT16
     text = value.args[0]
     if isinstance(text, Name) and text.dotted == "ml_dtypes.bfloat16":
-        return np.dtype(ml_dtypes.bfloat16)
+        return _BFLOAT16
     if value.name != "numpy.dtype" or not isinstance(text, str):
         raise ValueError("its type is not told")
     found = np.dtype(text) if text[:1] in _KINDS and text[1:].isdecimal() else np.dtype(object)
     if found.kind not in _KINDS:
         raise ValueError(f"it is of type {text!r}")
     order = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else "="
-    return found.newbyteorder(order) if order in ("<", ">") else found
+    return np.dtype(f"{order}{text}") if order in ("<", ">") else found
 
 
 def _bytes(value: Inert) -> bytes:

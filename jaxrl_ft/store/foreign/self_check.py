@@ -68,7 +68,8 @@ def _continuous(agents: Agents, obs: np.ndarray, actions: np.ndarray, tolerance:
 
 def _discrete(agents: Agents, obs: np.ndarray, actions: np.ndarray, tolerance: float) -> str:
     policy = tree.take(agents.policies, 0)
-    scores = np.asarray(jax.jit(lambda x: agents.algo.distribution(policy, x).logits)(obs.astype(np.float32)))
+    distribution: PyTree = jax.jit(lambda x: agents.algo.distribution(policy, x))(obs.astype(np.float32))
+    scores = np.asarray(distribution.logits)
     behind = scores.max(axis=1) - scores[np.arange(len(obs)), actions]
     differing = int(np.sum(behind > tolerance))
     if differing:

@@ -100,15 +100,15 @@ class _File:
         try:
             storage, offset, size, stride = args[:4]
             kind, numbers = self._storage(storage.identity)
-            shape, strides = (tuple(int(part) for part in _sequence(parts)) for parts in (size, stride))
+            shape, strides = _whole(size), _whole(stride)
             offset = int(offset)
         except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
             raise ValueError(f"{self._what}: holds a tensor whose numbers are not all there ({error})") from None
-        last = offset + sum((length - 1) * step for length, step in zip(shape, strides))
+        num, last = math.prod(shape), offset + sum((length - 1) * step for length, step in zip(shape, strides))
         bad = len(shape) != len(strides) or offset < 0 or any(part < 0 for part in (*shape, *strides))
-        if bad or math.prod(shape) > len(numbers) or (math.prod(shape) and last >= len(numbers)):
+        if bad or num > len(numbers) or (num > 0 and last >= len(numbers)):
             raise ValueError(f"{self._what}: holds a tensor {shape} that its {len(numbers)} numbers do not fill")
-        self._count(0, math.prod(shape))
+        self._count(0, num)
         steps = tuple(step * numbers.itemsize for step in strides)
         return np.array(np.lib.stride_tricks.as_strided(numbers[offset:], shape, steps, writeable=False), kind)
 
@@ -122,8 +122,9 @@ class _File:
         return kind, numbers.astype(f"u{kind.itemsize}").view(kind)
 
 
-def _sequence(value: Inert) -> Inert:
-    return value.args[0] if isinstance(value, Made) and value.name == "torch.Size" else value
+def _whole(value: Inert) -> tuple[int, ...]:
+    parts = value.args[0] if isinstance(value, Made) and value.name == "torch.Size" else value
+    return tuple(int(part) for part in parts)
 
 
 def _is_object(key: Inert) -> bool:
