@@ -229,7 +229,9 @@ def _bounds(given: PyTree, actions: maps.Map, space: Box) -> tuple[Bounds, list[
     if any(len(bound) != actions.size for bound in given):
         return Bounds(*own), ["action bounds: the task's, for those of the file are not told"]
     places = np.maximum(actions.places, 0)
-    found: PyTree = [np.where(actions.new, ours, np.float32(bound)[places]) for bound, ours in zip(given, own)]
+    found: PyTree = [
+        np.where(actions.new, ours, np.asarray(bound, np.float32)[places]) for bound, ours in zip(given, own)
+    ]
     same = all(np.array_equal(bound, ours) for bound, ours in zip(found, own))
     text = "as the task's" if same else f"{found[0].tolist()} to {found[1].tolist()}, and the task's are others"
     return Bounds(*found), [f"action bounds: told by the file, {text}"]

@@ -2,11 +2,7 @@
 
 import itertools
 
-import jax
 import numpy as np
-
-from jaxrl_ft.core import tree
-from jaxrl_ft.rl.q_learning import soft_actor
 
 RNG = np.random.default_rng(5)
 OBS = RNG.normal(size=(3, 7, 4)).astype(np.float32)
@@ -47,9 +43,3 @@ def relu(x):
 def assert_acts_like(agents, network, activation=np.tanh, seen=ROWS):
     """The agents choose at ROWS what the network chooses at what it sees of them."""
     np.testing.assert_array_equal(agents.policy(0)(ROWS), forward(network, seen, activation).argmax(axis=-1))
-
-
-def values_of(agents, obs, actions):
-    """Both critics' values, [2, B], of the first agent of SAC."""
-    policy = tree.take(agents.policies, 0)
-    return np.stack(jax.jit(lambda *x: soft_actor.twin_values(policy, policy.params["value"], *x))(obs, actions))

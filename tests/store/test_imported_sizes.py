@@ -1,13 +1,13 @@
 """Tasks with more, fewer or reordered sensors and actions than the file."""
 
-import jax
 import numpy as np
 import pytest
-from helpers.foreign_files import FOLDER, expected
-from helpers.foreign_networks import QUIET, ROWS, forward, layers, named, relu, values_of
+from helpers.foreign_files import FOLDER
+from helpers.foreign_networks import QUIET, ROWS, forward, layers, named, relu
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
+from jaxrl_ft.store.foreign import maps
 
 CARTPOLE, PENDULUM = ft.make_task("CartPole-v1"), ft.make_task("Pendulum-v1")
 
@@ -39,24 +39,37 @@ def test_a_new_discrete_action_is_not_taken(algo):
     names = named(("network.",) if isinstance(algo, ft.DQN) else ("actor.",), (network,))
     agents = ft.import_policy(names, acrobot, action_map=[1, None, 0], **QUIET)
     obs = np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32)
-    act = np.maximum if isinstance(algo, ft.DQN) else None
-    wanted = forward(network, obs, (relu) if act else np.tanh).argmax(axis=-1)
-    np.testing.assert_array_equal(agents.policy(0)(obs), np.array([2, 0])[wanted])
-    policy = tree.take(agents.policies, 0)
-    logits = np.asarray(jax.jit(lambda x: agents.algo.distribution(policy, x).logits)(obs))
-    assert np.all(jax.nn.softmax(logits)[:, 1] <= 1.01 * np.exp(-10) * jax.nn.softmax(logits).max(axis=1))
-    assert any(line.startswith("action_map: new are 1; ") for line in agents.report)
+    activation = relu if isinstance(algo, ft.DQN) else np.tanh
+    params = tree.take(agents.params["policy"], 0)
+    scores = forward([(params[name]["kernel"], params[name]["bias"]) for name in ("dense_0", "head")], obs, activation)
+    known = forward(network, obs, activation)
+    np.testing.assert_allclose(scores[:, [2, 0]], known, atol=1e-5)
+    temperature = 0.1 if isinstance(algo, ft.DQN) else 1.0
+    np.testing.assert_allclose(scores[:, 1], known.mean(axis=1) - 10 * temperature, atol=1e-5)
+    assert f"action_map: new are 1; {10 * temperature:g} behind the mean of the others at first" in agents.report
 
 
 def test_actions_of_a_squashed_policy_and_its_critics_are_mapped():
-    same = ft.import_policy(FOLDER / "sb3_sac.zip", PENDULUM, obs_map=[0, 1, 2], action_map=[0], **QUIET)
     plain = ft.import_policy(FOLDER / "sb3_sac.zip", PENDULUM, **QUIET)
+    same = ft.import_policy(FOLDER / "sb3_sac.zip", PENDULUM, obs_map=[0, 1, 2], action_map=[0], **QUIET)
     assert tree.bits(same.params) == tree.bits(plain.params)
     turned = ft.import_policy(FOLDER / "sb3_sac.zip", PENDULUM, obs_map=[2, 1, 0], **QUIET)
-    obs, actions = expected("sb3_sac", "obs", "actions")
-    np.testing.assert_allclose(turned.policy(0)(obs[:, ::-1]), actions, atol=1e-5)
-    values = [values_of(agents, x, actions) for agents, x in ((plain, obs), (turned, obs[:, ::-1].copy()))]
-    np.testing.assert_allclose(values[0], values[1], atol=1e-4)
+    rows = {"policy/dense_0": [2, 1, 0], "value/dense_0": [2, 1, 0, 3], "value/twin/dense_0": [2, 1, 0, 3]}
+    before, after = tree.flatten(plain.params), tree.flatten(turned.params)
+    for path, leaf in before.items():
+        layer, _, name = path.rpartition("/")
+        wanted = leaf[:, rows[layer]] if layer in rows and name == "kernel" else leaf
+        np.testing.assert_array_equal(after[path], wanted)
+
+
+def test_new_continuous_actions_are_the_middle_of_their_bounds():
+    head = {"kernel": np.arange(8.0).reshape(1, 2, 4), "bias": np.arange(4.0)[None]}
+    found = maps.with_outputs({"head": head}, maps.Map(np.array([1, -1, 0]), 2), None)["head"]
+    np.testing.assert_array_equal(found["kernel"][0, 0], [1, 0, 0, 3, 0, 2])
+    np.testing.assert_array_equal(found["bias"][0], [1, 0, 0, 3, 0, 2])
+    critic = {"dense_0": {"kernel": np.arange(10.0).reshape(1, 5, 2), "bias": np.zeros((1, 2))}}
+    found = maps.with_last_inputs(critic, maps.Map(np.array([1, -1, 0]), 2))["dense_0"]["kernel"][0]
+    np.testing.assert_array_equal(found[:, 0], [0, 2, 4, 8, 0, 6])
 
 
 def test_statistics_go_with_their_sensors():
