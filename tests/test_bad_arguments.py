@@ -85,7 +85,6 @@ FILES = {
     ("--init-from", "broken.zip"): "init_from: broken.zip: is cut off or damaged as a zip file",
     ("--init-from", "broken.zip", "--agents", "x"): "init_from: is not allowed with --agents",
     ("--init-normalizer", "x"): "init_normalizer: is not allowed without --init-from",
-    ("--init-from", "x", "--pretrain-steps", "8"): "pretrain_steps: is not allowed with --init-from",
     ("--init-from", "x", "--algo", "dqn"): "algo: is not allowed with --init-from",
 }
 

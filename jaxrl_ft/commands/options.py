@@ -36,7 +36,7 @@ PURPOSE = (
 TABLES: Mapping[str, AnyTable] = {"shift": SHIFTS, "method": METHODS, "algo": ALGOS, **AXES}
 """What the flags of names take."""
 FIRST = {
-    "task and method": ("source", "shift", "method", "advise", "agents", "init_from", "imports", "resume"),
+    "task and method": ("source", "shift", "method", "advise", "agents", "imports", "resume"),
     "budget and output": ("seeds", "seed", "pretrain_steps", "steps", "out", "help_all"),
     "parts of the method": (
         *AXES,

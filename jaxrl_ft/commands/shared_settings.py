@@ -72,7 +72,7 @@ class SharedFlags:
     """saved agents, or the directory of an earlier run, to fine-tune instead of pretraining"""
     init_from: Annotated[str | None, FILE] = None
     """policy of Stable-Baselines3, SBX, CleanRL or torch, safetensors, npz or flax, to fine-tune instead of
-    pretraining; --source is its task"""
+    pretraining; its task is the source"""
     init_normalizer: Annotated[str | None, FILE] = None
     """statistics of that policy's observations: a VecNormalize file, npz, safetensors or JSON"""
     source: Annotated[str | None, name("CartPole-v1, or the agents' own")] = None

@@ -54,7 +54,7 @@ PURPOSE = (
 )
 TABLES: Mapping[str, AnyTable] = {"shifts": SHIFTS, "methods": METHODS, "algo": ALGOS}
 FIRST = {
-    "task and method": ("source", "shifts", "methods", "grid", "agents", "init_from", "imports", "resume"),
+    "task and method": ("source", "shifts", "methods", "grid", "agents", "imports", "resume"),
     "budget and output": ("seeds", "seed", "pretrain_steps", "steps", "dry_run", "out", "help_all"),
     "search": ("search", "space", "trials"),
 }

@@ -25,7 +25,9 @@ def test_its_task_and_its_statistics_are_flags(tmp_path):
     statistics = ["--init-normalizer", str(FOLDER / "sb3_ppo_normalized.pkl")]
     found = settings.resolve([*given, *statistics, "--out", str(tmp_path / "out")])
     assert found.agents.source == ft.make_task("Pendulum-v1") and found.algo.normalize_obs
-    with pytest.raises(ValueError, match=r"init_from: .*: obs_map: the file has 3 observations, and the task 4"):
+    with pytest.raises(
+        ValueError, match=r"init_from: .*: its policy, of 1 outputs, is not one for the discrete actions"
+    ):
         settings.resolve([*given[:2], *statistics])
 
 

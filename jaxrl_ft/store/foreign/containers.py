@@ -58,11 +58,14 @@ def read_file(path: Path) -> bytes:
     Raises:
         ValueError: there is no such file, or it is too large.
     """
-    # A link to a file of weights is what download caches are made of.
-    path = path.resolve()
     if path.is_dir():
         raise ValueError(f"{path}: is a directory; ft.load reads saved agents, and --agents takes them")
-    return read_regular(path, _MOST_BYTES)
+    # Download caches are made of links, so these are followed; messages name what was given.
+    found = path.resolve()
+    try:
+        return read_regular(found, _MOST_BYTES)
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(found), str(path), 1)) from None
 
 
 def parsed(what: str, data: bytes) -> Content:
