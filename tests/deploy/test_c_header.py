@@ -51,6 +51,20 @@ def test_the_header_gives_the_policys_actions(library, name):
     assert_same(name, arrays[-1].astype(expected.dtype), None if description.bounds else outputs)
 
 
+def test_its_tanh_is_exact_to_2e_7(tmp_path):
+    compiler = shutil.which("gcc") or pytest.skip("needs gcc")
+    (tmp_path / "policy.h").write_text(header(kind("ppo")[1], "policy", "title"))
+    caller = "void run(int num, float *x) { for (int i = 0; i < num; ++i) x[i] = policy_tanh(x[i]); }\n"
+    (tmp_path / "a.c").write_text(f'#include "policy.h"\n{caller}')
+    subprocess.run(
+        [compiler, "-std=c99", "-O2", "-shared", "-fPIC", "a.c", "-o", "a.so", "-lm"], cwd=tmp_path, check=True
+    )
+    x = np.concatenate([np.linspace(-20, 20, 200_001), [-3e38, 3e38, 1e-40, np.nan]]).astype(np.float32)
+    expected = np.tanh(x.astype(float))
+    ctypes.CDLL(str(tmp_path / "a.so")).run(len(x), x.ctypes.data_as(ctypes.c_void_p))
+    np.testing.assert_allclose(x, expected, atol=2e-7)
+
+
 def test_the_header_allocates_nothing_and_gives_numbers_back_exactly():
     description = kind("ppo")[1]
     text = header(description, "policy", "title")

@@ -166,12 +166,12 @@ def linear(name):
 @pytest.mark.parametrize("name", GAINS)
 def test_the_classics_give_the_returns_that_evaluate_gives(name):
     agents, task = linear(name)
-    ours = ft.evaluate(agents, task, episodes=400)[0]
+    ours = ft.evaluate(agents, task, episodes=200)[0]
     worst = float(task.return_range[0])
     assert ours.mean() > worst + 20
     for mode in (*AutoresetMode, None):
         make = partial(gym.make, name)
         env = make() if mode is None else SyncVectorEnv([make] * 10, autoreset_mode=mode)
-        theirs = ft.gymnasium_returns(agents, env, episodes=200)[0]
+        theirs = ft.gymnasium_returns(agents, env, episodes=100)[0]
         a, b = (intervals.stratified_bootstrap(returns, aggregate.mean) for returns in (ours, theirs))
         assert a.low <= b.high and b.low <= a.high, (name, mode, a, b)
