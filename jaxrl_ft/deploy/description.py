@@ -1,7 +1,8 @@
 """A policy as plain arrays: the steps from an observation to an action, which every file format is written from.
 
 Values are numbered: value 0 is the observation [..., O], and value i + 1 what step i makes of earlier ones. The last
-value is what the action is made from.
+value is what the action is made from. An image [height, width, channels] is the vector of its entries in this order,
+and a step with `places` does the same at each of so many places that follow one another in a vector.
 """
 
 import dataclasses
@@ -31,12 +32,13 @@ class Normalize:
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """x kernel + bias: [..., n] to [..., m] by a kernel [n, m] and a bias [m]."""
+    """x kernel + bias: [..., places x n] to [..., places x m] by a kernel [n, m] and a bias [m]."""
 
     op: ClassVar[str] = "dense"
     x: int
     kernel: Floats
     bias: Floats
+    places: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +52,23 @@ class Activate:
 
 @dataclass(frozen=True, eq=False)
 class LayerNorm:
-    """(x - E x) / √(max(0, E x² - (E x)²) + epsilon) scale + bias over the last axis."""
+    """(x - E x) / √(max(0, E x² - (E x)²) + epsilon) scale + bias over the entries of each place."""
 
     op: ClassVar[str] = "layer_norm"
     x: int
     scale: Floats
     bias: Floats
     epsilon: float
+    places: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Gather:
+    """The entries of x with these numbers, 0 where the number is that behind the last: what a convolution sees."""
+
+    op: ClassVar[str] = "gather"
+    x: int
+    numbers: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +91,12 @@ class Subtract:
 
 @dataclass(frozen=True, eq=False)
 class Join:
-    """x and behind it y, [..., n + m]."""
+    """At each place x and behind it y, [..., places x (n + m)]."""
 
     op: ClassVar[str] = "join"
     x: int
     y: int
+    places: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +127,7 @@ class Squash:
     high: Floats
 
 
-Step: TypeAlias = Normalize | Dense | Activate | LayerNorm | Add | Subtract | Join | Part | Dueling | Squash
+Step: TypeAlias = Normalize | Dense | Activate | LayerNorm | Gather | Add | Subtract | Join | Part | Dueling | Squash
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +162,9 @@ class Description:
         for step in self.steps:
             match step:
                 case Dense():
-                    found.append(step.kernel.shape[1])
+                    found.append(step.places * step.kernel.shape[1])
+                case Gather():
+                    found.append(step.numbers.size)
                 case Join():
                     found.append(found[step.x] + found[step.y])
                 case Part():
@@ -173,7 +188,7 @@ class Description:
     @property
     def num_multiplications(self) -> int:
         """Multiply-adds of the kernels for one observation."""
-        return sum(step.kernel.size for step in self.steps if isinstance(step, Dense))
+        return sum(step.places * step.kernel.size for step in self.steps if isinstance(step, Dense))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays by name, and under `program` a JSON text that says how they are used."""
@@ -200,7 +215,7 @@ def sources(step: Step) -> tuple[int, ...]:
     return (step.x, step.y) if isinstance(step, (Add, Subtract, Join)) else (step.x,)
 
 
-def arrays_of(step: Step) -> dict[str, Floats]:
+def arrays_of(step: Step) -> dict[str, np.ndarray]:
     """The arrays of a step by name."""
     return {name: value for name, value in _fields(step).items() if isinstance(value, np.ndarray)}
 

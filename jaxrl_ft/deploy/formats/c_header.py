@@ -11,7 +11,7 @@ from jaxrl_ft.deploy.description import (
     Dense,
     Description,
     Dueling,
-    Floats,
+    Gather,
     Join,
     LayerNorm,
     Normalize,
@@ -137,9 +137,12 @@ def _step(step: Step, number: int, sizes: Sequence[int], named: str) -> list[str
     x, out, size = _value(step.x), _value(number), sizes[number]
     match step:
         case Dense():
-            return _dense(x, out, step.kernel.shape, named)
+            return _dense(x, out, (step.places, *step.kernel.shape), named)
         case LayerNorm():
-            return _layer_norm(x, out, size, named, step.epsilon)
+            return _layer_norm(x, out, (step.places, step.bias.size), named, step.epsilon)
+        case Gather():
+            seen = f"{named.format('numbers')}[j]"
+            return _each(out, size, f"{seen} < {sizes[step.x]} ? {x}[{seen}] : 0.0f")
         case Dueling():
             return _dueling(x, out, size)
         case Normalize():
@@ -152,10 +155,12 @@ def _step(step: Step, number: int, sizes: Sequence[int], named: str) -> list[str
         case Add() | Subtract():
             return _each(out, size, f"{x}[j] {'+' if isinstance(step, Add) else '-'} {_value(step.y)}[j]")
         case Join():
-            return [
-                *_each(out, sizes[step.x], f"{x}[j]"),
-                *_each(f"({out} + {sizes[step.x]})", sizes[step.y], f"{_value(step.y)}[j]"),
+            first, other = sizes[step.x] // step.places, sizes[step.y] // step.places
+            lines = [
+                *_each(out, first, f"{x}[p * {first} + j]", at=f"p * {first + other} + j"),
+                *_each(out, other, f"{_value(step.y)}[p * {other} + j]", at=f"p * {first + other} + {first} + j"),
             ]
+            return _at_places(step.places, lines)
         case Part():
             return _each(out, size, f"{x}[{step.start} + j]")
         case Squash():
@@ -163,37 +168,47 @@ def _step(step: Step, number: int, sizes: Sequence[int], named: str) -> list[str
             return _each(out, size, f"{low}[j] + ({high}[j] - {low}[j]) * (0.5f + 0.5f * {tanh}({x}[j]))")
 
 
-def _each(out: str, size: int, value: str, before: Sequence[str] = ()) -> list[str]:
-    lines = [*before, f"{out}[j] = {value};"]
+def _each(out: str, size: int, value: str, before: Sequence[str] = (), at: str = "j") -> list[str]:
+    """The lines for j = 0, 1, ..., size - 1."""
+    lines = [*before, f"{out}[{at}] = {value};"]
     if len(lines) == 1:
         return [f"for (int j = 0; j < {size}; ++j) {lines[0]}"]
     return [f"for (int j = 0; j < {size}; ++j) {{", *(f"  {line}" for line in lines), "}"]
 
 
+def _at_places(places: int, lines: Sequence[str]) -> list[str]:
+    """The lines for p = 0, 1, ..., places - 1."""
+    return [f"for (int p = 0; p < {places}; ++p) {{", *(f"  {line}" for line in lines), "}"]
+
+
 def _dense(x: str, out: str, shape: tuple[int, ...], named: str) -> list[str]:
     # Sums run along the rows of the kernel, so that compilers make vectors of them without being allowed to reorder.
-    inputs, outputs = shape
-    return [
-        *_each(out, outputs, f"{named.format('bias')}[j]"),
+    places, inputs, outputs = shape
+    entry, place = ("", "") if places == 1 else (f"p * {inputs} + ", f"p * {outputs} + ")
+    kernel = f"{named.format('kernel')}[i * {outputs} + j]"
+    lines = [
+        *_each(out, outputs, f"{named.format('bias')}[j]", at=f"{place}j"),
         f"for (int i = 0; i < {inputs}; ++i) {{",
-        f"  const float x = {x}[i];",
-        f"  for (int j = 0; j < {outputs}; ++j) {out}[j] += x * {named.format('kernel')}[i * {outputs} + j];",
+        f"  const float x = {x}[{entry}i];",
+        f"  for (int j = 0; j < {outputs}; ++j) {out}[{place}j] += x * {kernel};",
         "}",
     ]
+    return lines if places == 1 else _at_places(places, lines)
 
 
-def _layer_norm(x: str, out: str, size: int, named: str, epsilon: float) -> list[str]:
-    scale, bias = named.format("scale"), named.format("bias")
-    return [
-        "{",
-        "  float sum = 0.0f, squares = 0.0f;",
-        f"  for (int j = 0; j < {size}; ++j) {{ sum += {x}[j]; squares += {x}[j] * {x}[j]; }}",
-        f"  const float mean = sum / {size}.0f;",
-        f"  const float variance = squares / {size}.0f - mean * mean;",
-        f"  const float rate = 1.0f / sqrtf((variance < 0.0f ? 0.0f : variance) + {_number(epsilon)});",
-        f"  for (int j = 0; j < {size}; ++j) {out}[j] = ({x}[j] - mean) * (rate * {scale}[j]) + {bias}[j];",
-        "}",
+def _layer_norm(x: str, out: str, shape: tuple[int, int], named: str, epsilon: float) -> list[str]:
+    scale, bias, (places, size) = named.format("scale"), named.format("bias"), shape
+    entry = f"p * {size} + j"
+    one = f"{x}[{entry}]"
+    lines = [
+        "float sum = 0.0f, squares = 0.0f;",
+        f"for (int j = 0; j < {size}; ++j) {{ sum += {one}; squares += {one} * {one}; }}",
+        f"const float mean = sum / {size}.0f;",
+        f"const float variance = squares / {size}.0f - mean * mean;",
+        f"const float rate = 1.0f / sqrtf((variance < 0.0f ? 0.0f : variance) + {_number(epsilon)});",
+        *_each(out, size, f"({one} - mean) * (rate * {scale}[j]) + {bias}[j]", at=entry),
     ]
+    return _at_places(places, lines)
 
 
 def _dueling(x: str, out: str, size: int) -> list[str]:
@@ -206,10 +221,12 @@ def _dueling(x: str, out: str, size: int) -> list[str]:
     ]
 
 
-def _array(name: str, leaf: Floats) -> str:
-    numbers = [_number(number) for number in np.ravel(leaf).tolist()]
+def _array(name: str, leaf: np.ndarray) -> str:
+    whole = leaf.dtype.kind == "i"
+    numbers = [str(number) if whole else _number(number) for number in np.ravel(leaf).tolist()]
     lines = [", ".join(numbers[i : i + PER_LINE]) for i in range(0, len(numbers), PER_LINE)]
-    return f"static const float {name}[{len(numbers)}] = {{\n  " + ",\n  ".join(lines) + "};\n"
+    kind = "int" if whole else "float"
+    return f"static const {kind} {name}[{len(numbers)}] = {{\n  " + ",\n  ".join(lines) + "};\n"
 
 
 def _number(value: float) -> str:

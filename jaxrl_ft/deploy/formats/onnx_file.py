@@ -11,6 +11,7 @@ from jaxrl_ft.deploy.description import (
     Description,
     Dueling,
     Floats,
+    Gather,
     Join,
     LayerNorm,
     Normalize,
@@ -109,8 +110,12 @@ def _step(nodes: _Nodes, step: Step, out: str, sizes: tuple[int, ...]) -> None:
     x = _value(step.x)
     match step:
         case Dense():
-            product = nodes.add("MatMul", [x, nodes.constant("kernel", step.kernel)])
-            nodes.add("Add", [product, nodes.constant("bias", step.bias)], out)
+            product = nodes.add("MatMul", [_split(nodes, x, step.places), nodes.constant("kernel", step.kernel)])
+            bias = nodes.constant("bias", step.bias)
+            _whole(nodes, "Add", [product, bias], step.places, out)
+        case Gather():
+            padded = nodes.add("Pad", [x, nodes.constant("padding", [0, 0, 0, 1])])
+            nodes.add("Gather", [padded, nodes.constant("numbers", step.numbers.tolist())], out, axis=1)
         case Activate():
             _activate(nodes, step.name, x, out)
         case Normalize():
@@ -122,7 +127,8 @@ def _step(nodes: _Nodes, step: Step, out: str, sizes: tuple[int, ...]) -> None:
         case Add() | Subtract():
             nodes.add("Add" if isinstance(step, Add) else "Sub", [x, _value(step.y)], out)
         case Join():
-            nodes.add("Concat", [x, _value(step.y)], out, axis=-1)
+            pair = [_split(nodes, one, step.places) for one in (x, _value(step.y))]
+            _whole(nodes, "Concat", pair, step.places, out, axis=-1)
         case Part():
             _slice(nodes, x, step.start, step.stop, out)
         case Dueling():
@@ -135,6 +141,18 @@ def _step(nodes: _Nodes, step: Step, out: str, sizes: tuple[int, ...]) -> None:
             share = nodes.add("Add", [nodes.add("Mul", [nodes.add("Tanh", [x]), half]), half])
             scaled = nodes.add("Mul", [share, nodes.constant("range", step.high - step.low)])
             nodes.add("Add", [scaled, nodes.constant("low", step.low)], out)
+
+
+def _split(nodes: _Nodes, x: str, places: int) -> str:
+    """x [batch, places x n] as [batch, places, n]; as it is where there is one place."""
+    return x if places == 1 else nodes.add("Reshape", [x, nodes.constant("shape", [0, places, -1])])
+
+
+def _whole(nodes: _Nodes, op: str, inputs: list[str], places: int, out: str, **attributes: int) -> None:
+    """Append a node, and one that makes [batch, places x n] of its output [batch, places, n]."""
+    made = nodes.add(op, inputs, out if places == 1 else "", **attributes)
+    if places > 1:
+        nodes.add("Reshape", [made, nodes.constant("shape", [0, -1])], out)
 
 
 def _activate(nodes: _Nodes, name: str, x: str, out: str) -> None:
@@ -151,7 +169,7 @@ def _slice(nodes: _Nodes, x: str, start: int, stop: int, out: str = "") -> str:
 
 def _layer_norm(nodes: _Nodes, step: LayerNorm, x: str, out: str) -> None:
     # Not the operator of this name, which takes the variance in another way than flax does.
-    axes = nodes.constant("axes", [-1])
+    axes, x = nodes.constant("axes", [-1]), _split(nodes, x, step.places)
     mean = nodes.add("ReduceMean", [x, axes], keepdims=1)
     square = nodes.add("ReduceMean", [nodes.add("Mul", [x, x]), axes], keepdims=1)
     variance = nodes.add("Sub", [square, nodes.add("Mul", [mean, mean])])
@@ -159,4 +177,4 @@ def _layer_norm(nodes: _Nodes, step: LayerNorm, x: str, out: str) -> None:
     deviation = nodes.add("Sqrt", [nodes.add("Add", [variance, nodes.constant("epsilon", step.epsilon)])])
     rate = nodes.add("Div", [nodes.constant("scale", step.scale), deviation])
     scaled = nodes.add("Mul", [nodes.add("Sub", [x, mean]), rate])
-    nodes.add("Add", [scaled, nodes.constant("bias", step.bias)], out)
+    _whole(nodes, "Add", [scaled, nodes.constant("bias", step.bias)], step.places, out)

@@ -32,12 +32,34 @@ def normalize(x: Array, mean: Array, scale: Array, clip: float) -> Array:
     return result
 
 
-def layer_norm(x: Array, scale: Array, bias: Array, epsilon: float) -> Array:
-    """Return (x - E x) / √(E x² - (E x)² + epsilon) scale + bias, over the last axis."""
+def dense(x: Array, kernel: Array, bias: Array, places: int) -> Array:
+    """Return x kernel + bias, at each of the places that follow one another in x."""
+    result: Array = (split(x, places) if places > 1 else x) @ kernel + bias
+    return result.reshape((*x.shape[:-1], -1)) if places > 1 else result
+
+
+def gather(x: Array, numbers: Array) -> Array:
+    """Return the entries with these numbers, and 0 for the number behind the last one."""
+    return np.concatenate([x, np.zeros_like(x[..., :1])], axis=-1)[..., numbers]
+
+
+def join(x: Array, y: Array, places: int) -> Array:
+    """Return at each place x and behind it y."""
+    return np.concatenate([split(x, places), split(y, places)], axis=-1).reshape((*x.shape[:-1], -1))
+
+
+def split(x: Array, places: int) -> Array:
+    """Return x [..., places x n] as [..., places, n]."""
+    return x.reshape((*x.shape[:-1], places, -1))
+
+
+def layer_norm(x: Array, scale: Array, bias: Array, epsilon: float, places: int) -> Array:
+    """Return (x - E x) / √(E x² - (E x)² + epsilon) scale + bias, over the entries of each place."""
+    shape, x = x.shape, split(x, places)
     mean = x.mean(axis=-1, keepdims=True)
     variance = np.maximum((x * x).mean(axis=-1, keepdims=True) - mean * mean, 0)
     result: Array = (x - mean) * (scale / np.sqrt(variance + x.dtype.type(epsilon))) + bias
-    return result
+    return result.reshape(shape)
 
 
 def dueling(x: Array) -> Array:
@@ -49,12 +71,13 @@ def dueling(x: Array) -> Array:
 
 OPERATIONS: dict[str, Callable[..., Array]] = {
     "normalize": normalize,
-    "dense": lambda x, kernel, bias: x @ kernel + bias,
+    "dense": dense,
     "activate": lambda x, name: ACTIVATIONS[name](x),
     "layer_norm": layer_norm,
+    "gather": gather,
     "add": lambda x, y: x + y,
     "subtract": lambda x, y: x - y,
-    "join": lambda x, y: np.concatenate([x, y], axis=-1),
+    "join": join,
     "part": lambda x, start, stop: x[..., start:stop],
     "dueling": dueling,
     "squash": lambda x, low, high: low + (high - low) * (np.tanh(x) / 2 + x.dtype.type(0.5)),
@@ -83,7 +106,8 @@ class Policy:
         self.steps = []
         for i, step in enumerate(self.program["steps"]):
             prefix = f"{i}/"
-            fields = {k.removeprefix(prefix): v.astype(dtype) for k, v in arrays.items() if k.startswith(prefix)}
+            fields = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+            fields = {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in fields.items()}
             of = step["of"]
             fields |= {key: value for key, value in step.items() if key not in ("op", "of")}
             self.steps.append((OPERATIONS[step["op"]], of, fields))

@@ -11,6 +11,7 @@ from jaxrl_ft.deploy.description import (
     Dense,
     Description,
     Dueling,
+    Gather,
     Join,
     LayerNorm,
     Normalize,
@@ -23,6 +24,7 @@ from jaxrl_ft.deploy.description import (
 from jaxrl_ft.deploy.formats.base import Exporting
 
 _ACTIVATIONS = {"tanh": "torch.tanh({})", "relu": "torch.relu({})", "swish": "nn.functional.silu({})"}
+_KINDS = {"f": "", "i": ", dtype=torch.int32"}
 _MODULE = '''\
 """{title}
 
@@ -105,8 +107,9 @@ def module(description: Description, name: str, title: str) -> str:
         action = "torch.minimum(torch.maximum(self.outputs(obs), self.low), self.high)"
     parts = [f"self.dense_{i} = nn.Linear({step.kernel.shape[0]}, {step.kernel.shape[1]})"
              for i, step in enumerate(description.steps, 1) if isinstance(step, Dense)]  # fmt: skip
-    buffers = {key: leaf.shape[0] for key, leaf in state(description).items() if "." not in key}
-    parts += [f'self.register_buffer("{key}", torch.zeros({size}))' for key, size in buffers.items()]
+    buffers = {key: leaf for key, leaf in state(description).items() if "." not in key}
+    parts += [f'self.register_buffer("{key}", torch.zeros({leaf.size}{_KINDS[leaf.dtype.kind]}))'
+              for key, leaf in buffers.items()]  # fmt: skip
     steps = [f"v{i} = {_made(step, i, sizes)}" for i, step in enumerate(description.steps, 1)]
     return _MODULE.format(
         title=title.replace('"""', "'''").replace("\\", "/"),
@@ -124,22 +127,27 @@ def module(description: Description, name: str, title: str) -> str:
 def _made(step: Step, number: int, sizes: Sequence[int]) -> str:
     """The expression of a value."""
     x = f"v{step.x}"
+    places = step.places if isinstance(step, (Dense, LayerNorm, Join)) else 1
+    apart, whole = (f"{x}.unflatten(-1, ({places}, -1))", ".flatten(-2)") if places > 1 else (x, "")
     match step:
         case Dense():
-            return f"self.dense_{number}({x})"
+            return f"self.dense_{number}({apart}){whole}"
+        case Gather():
+            return f"nn.functional.pad({x}, (0, 1))[..., self.numbers_{number}.long()]"
         case Activate():
             return _ACTIVATIONS[step.name].format(x)
         case Normalize():
             return f"torch.clamp(({x} - self.mean_{number}) * self.scale_{number}, -{step.clip!r}, {step.clip!r})"
         case LayerNorm():
-            mean = f"{x}.mean(-1, keepdim=True)"
-            variance = f"torch.clamp(({x} * {x}).mean(-1, keepdim=True) - {mean} ** 2, min=0)"
+            mean = f"{apart}.mean(-1, keepdim=True)"
+            variance = f"torch.clamp(({apart} * {apart}).mean(-1, keepdim=True) - {mean} ** 2, min=0)"
             rate = f"self.scale_{number} / torch.sqrt({variance} + {step.epsilon!r})"
-            return f"({x} - {mean}) * ({rate}) + self.bias_{number}"
+            return f"(({apart} - {mean}) * ({rate}) + self.bias_{number}){whole}"
         case Add() | Subtract():
             return f"{x} {'+' if isinstance(step, Add) else '-'} v{step.y}"
         case Join():
-            return f"torch.cat([{x}, v{step.y}], dim=-1)"
+            other = f"v{step.y}.unflatten(-1, ({places}, -1))" if places > 1 else f"v{step.y}"
+            return f"torch.cat([{apart}, {other}], dim=-1){whole}"
         case Part():
             return f"{x}[..., {step.start} : {step.stop}]"
         case Dueling():
