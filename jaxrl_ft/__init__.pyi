@@ -262,6 +262,8 @@ from .methods.warm_starts import (
 from .methods.warm_starts import (
     WarmStart as WarmStart,
 )
+from .nets.catalogue import NETWORKS as NETWORKS
+from .nets.cnn import CNN as CNN
 from .nets.mlp import MLP as MLP
 from .rl.a2c import A2C as A2C
 from .rl.actor_critic import ActorCritic as ActorCritic

@@ -149,7 +149,7 @@ def _agents(
             pretrain,
             settings.source,
             algo=settings.pretraining.algo,
-            network=settings.pretraining.usual_network(),
+            network=settings.network,
             optimizer=settings.pretraining.optimizer,
             seeds=flags.seeds,
             steps=settings.pretrain_steps,

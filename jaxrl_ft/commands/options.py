@@ -20,6 +20,7 @@ from jaxrl_ft.envs.catalogue import PHYSICS_IDS, TASK_IDS
 from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
 from jaxrl_ft.methods.catalogue import AXES, METHODS, RECOMMENDED
 from jaxrl_ft.methods.method import Method
+from jaxrl_ft.nets.catalogue import NETWORKS
 from jaxrl_ft.rl.catalogue import ALGOS
 from jaxrl_ft.training.evaluation.stopping import KEPT, check_kept
 
@@ -33,7 +34,7 @@ PURPOSE = (
     f"{', '.join(REFERENCES)} always run; without --method, {RECOMMENDED} runs beside them. Names behind several "
     "--method add up; any other flag is given once."
 )
-TABLES: Mapping[str, AnyTable] = {"shift": SHIFTS, "method": METHODS, "algo": ALGOS, **AXES}
+TABLES: Mapping[str, AnyTable] = {"shift": SHIFTS, "method": METHODS, "algo": ALGOS, "network": NETWORKS, **AXES}
 """What the flags of names take."""
 FIRST = {
     "task and method": ("source", "shift", "method", "advise", "agents", "imports", "resume"),
@@ -64,6 +65,8 @@ class Flags(SharedFlags):
     """with --advise, the share of the source return that the method must be expected to keep, 0 to 1"""
     algo: Annotated[str | None, name("the source's, ppo on CartPole")] = None
     """algorithm"""
+    network: Annotated[str | None, name("mlp")] = None
+    """kind of the networks; what the algorithm usually has of it"""
     pretrain_stop_at: float | Literal["highest", "never"] = "highest"
     """greedy return at which an agent's pretraining ends, once two evaluations in a row reach it; `highest` is the
     highest that the source allows. Fine-tuning has none: all methods are compared over the whole budget"""

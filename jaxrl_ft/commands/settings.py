@@ -21,6 +21,7 @@ from jaxrl_ft.commands.shared_settings import (
     changed_physics,
     first_agents,
     given_or,
+    network_of,
     physics_flags,
 )
 from jaxrl_ft.core.config import to_json
@@ -143,7 +144,7 @@ def followed(settings: Settings, advice: Advice) -> Settings:
 def _pretraining(flags: Flags, id: str) -> dict[str, Json]:
     usual = pretraining(id, flags.algo)
     optimizer = usual.optimizer if flags.optimizer is None else OPTIMIZERS[flags.optimizer]
-    return {"algo": usual.algo, "network": usual.usual_network(), "optimizer": optimizer}
+    return {"algo": usual.algo, "network": network_of(usual.usual_network(), flags.network), "optimizer": optimizer}
 
 
 def _load(flags: Flags, words: Sequence[str]) -> Agents | None:

@@ -5,7 +5,7 @@ import re
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import tyro
@@ -14,10 +14,13 @@ from jaxrl_ft.commands.command_line import Command
 from jaxrl_ft.commands.short_help import HelpAll
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.files import Json
+from jaxrl_ft.core.policy import Network
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.defaults.pretraining import Pretraining, pretraining
 from jaxrl_ft.envs.catalogue import make_task
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.method import Method
+from jaxrl_ft.nets.catalogue import NETWORKS
 from jaxrl_ft.store import checkpoints, run_directory
 from jaxrl_ft.store.import_policy import import_policy
 from jaxrl_ft.training.agents import Agents
@@ -41,6 +44,18 @@ FILE = tyro.conf.arg(metavar="FILE", help_behavior_hint="")
 def given_or(value: str | None, default: str) -> str:
     """The value of a flag, or its default where the flag was not given; an empty value is a value."""
     return default if value is None else value
+
+
+def network_of(usual: Network, kind: str | None) -> Network:
+    """The network of a kind: the usual one where it is of that kind, else one that normalises layers as that does.
+
+    Raises:
+        ValueError: no such kind.
+    """
+    chosen = usual if kind is None else NETWORKS[kind]
+    if type(chosen) is type(usual):
+        return usual
+    return cast(Network, dataclasses.replace(cast(PyTree, chosen), layer_norm=usual.layer_norm))
 
 
 def directory(default: str = "") -> Any:

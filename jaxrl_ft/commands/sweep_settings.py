@@ -25,10 +25,12 @@ from jaxrl_ft.commands.shared_settings import (
     given_or,
     name,
     names,
+    network_of,
 )
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import to_json
 from jaxrl_ft.core.files import Json
+from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.table import AnyTable
 from jaxrl_ft.defaults.pretraining import Pretraining
 from jaxrl_ft.envs.catalogue import held_out_tasks, make_task
@@ -36,6 +38,7 @@ from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS, shift_of, shifts_of
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED
+from jaxrl_ft.nets.catalogue import NETWORKS
 from jaxrl_ft.rl.catalogue import ALGOS
 from jaxrl_ft.rl.ppo import PPO
 from jaxrl_ft.store import run_directory
@@ -52,7 +55,7 @@ PURPOSE = (
     f"methods' structures allow, and reports it. {', '.join(REFERENCES)} always run. Values behind several --shifts, "
     f"--methods, --grid or --space add up; any other flag is given once.\n\nsearch: {', '.join(SEARCHES)}"
 )
-TABLES: Mapping[str, AnyTable] = {"shifts": SHIFTS, "methods": METHODS, "algo": ALGOS}
+TABLES: Mapping[str, AnyTable] = {"shifts": SHIFTS, "methods": METHODS, "algo": ALGOS, "network": NETWORKS}
 FIRST = {
     "task and method": ("source", "shifts", "methods", "grid", "agents", "imports", "resume"),
     "budget and output": ("seeds", "seed", "pretrain_steps", "steps", "dry_run", "out", "help_all"),
@@ -74,6 +77,8 @@ class SweepFlags(SharedFlags):
     """values of fields of the methods, such as optimizer.learning-rate=1e-4,1e-3; every combination runs"""
     algo: Annotated[str | None, name("the source's, ppo on CartPole")] = None
     """algorithm that pretrains and fine-tunes"""
+    network: Annotated[str | None, name("mlp")] = None
+    """kind of the networks; what the algorithm usually has of it"""
     search: Annotated[str | None, name("none")] = None
     """search the --space of each method on validation tasks, and run the best of each beside it; one of those above"""
     space: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=LOW:HIGH[:log] ...", help_behavior_hint="")] = ()
@@ -135,6 +140,11 @@ class SweepSettings(SharedSettings):
         """The arguments of `study` beside agents, targets and methods."""
         return {"budget": self.budget, "seeds": self.flags.seeds, "held_out": self.held_out}
 
+    @property
+    def network(self) -> Network:
+        """The network of pretraining."""
+        return network_of(self.pretraining.usual_network(), self.flags.network)
+
     def pretraining_spec(self) -> Spec:
         """The spec of pretraining.
 
@@ -142,7 +152,7 @@ class SweepSettings(SharedSettings):
             ValueError: an argument is not allowed.
         """
         usual, budget = self.pretraining, Budget(self.pretrain_steps, self.flags.seed, NUM_EVALS, EVAL_EPISODES)
-        parts = usual.algo, usual.usual_network(), usual.optimizer
+        parts = usual.algo, self.network, usual.optimizer
         return pretraining_spec(self.source, *parts, self.flags.seeds, budget)
 
     def plan(self) -> dict[str, Json]:
@@ -156,6 +166,7 @@ class SweepSettings(SharedSettings):
             "methods": {name: to_json(method) for name, method in self.methods.items()},
             "held_out": {name: [[kind, to_json(task)] for kind, task in rows] for name, rows in self.held_out.items()},
             **(self._pretraining_plan() if self.agents is None else {}),
+            **({} if flags.network is None else {"network": to_json(self.network)}),
             **{name: getattr(flags, name) for name in ("seeds", "seed", "steps", "layout")},
             "num_evals": NUM_EVALS,
             "episodes": [EVAL_EPISODES, EPISODES, HELD_OUT_EPISODES],
@@ -192,8 +203,9 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
     trained = flags.agents is not None or flags.init_from is not None
     if trained and options.given(words, "--pretrain-steps"):
         raise ValueError(f"pretrain_steps: is not allowed with {how}, whose agents are trained already")
-    if trained and flags.algo is not None:
-        raise ValueError(f"algo: is not allowed with {how}, who have theirs")
+    for field in ("algo", "network"):
+        if trained and getattr(flags, field) is not None:
+            raise ValueError(f"{field}: is not allowed with {how}, who have theirs")
     agents = first_agents(flags)
     id = agents.source.id if agents else given_or(flags.source, SOURCE)
     source = agents.source if agents else make_task(id)

@@ -11,11 +11,12 @@ from jaxrl_ft.core.config import modules_of
 from jaxrl_ft.core.table import AnyTable
 from jaxrl_ft.envs.shifts import SHIFTS
 from jaxrl_ft.methods.catalogue import AXES, METHODS
+from jaxrl_ft.nets.catalogue import NETWORKS
 from jaxrl_ft.rl.catalogue import ALGOS
 from jaxrl_ft.training import devices
 from jaxrl_ft.training.agents import Agents
 
-TABLES: tuple[AnyTable, ...] = (SHIFTS, METHODS, ALGOS, *AXES.values())
+TABLES: tuple[AnyTable, ...] = (SHIFTS, METHODS, ALGOS, NETWORKS, *AXES.values())
 
 
 def load(names: Sequence[str]) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """The policy, and what other modules may use of networks, distributions and experience."""
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from jaxtyping import Array, Float
@@ -7,9 +8,18 @@ from jaxtyping import Array, Float
 from jaxrl_ft.core.types import Params, Statistics
 
 
+class Geometry(NamedTuple):
+    """How a convolution moves over its image."""
+
+    stride: int = 1
+    """pixels from one place of the kernel to the next"""
+    same: bool = False
+    """whether the image is padded with zeros, so that with stride 1 it keeps its size"""
+
+
 @runtime_checkable
 class Network(Protocol):
-    """The config of a pair of networks; all of its fields are static."""
+    """The config of the networks of an agent; all of its fields are static."""
 
     @property
     def activation(self) -> str:
@@ -21,12 +31,62 @@ class Network(Protocol):
         """Whether each hidden layer is normalised before its activation."""
         ...
 
-    def widths(self, group: str) -> tuple[int, ...]:
-        """Units in each hidden layer of `policy` or `value`, from the input on."""
+    @property
+    def shared_trunk(self) -> bool:
+        """Whether the critic is a head on the policy's last hidden layer, in the place of a network of its own."""
         ...
 
-    def with_widths(self, policy: tuple[int, ...], value: tuple[int, ...]) -> Self:
-        """The config with these hidden layers."""
+    @property
+    def image(self) -> tuple[int, ...]:
+        """Height, width and channels of the image that an observation is; empty where it is read as a vector."""
+        ...
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it asks for of an algorithm, as `rl.Algorithm.lacks` names it: the fields that ask for it."""
+        ...
+
+    @property
+    def lacks(self) -> Mapping[str, str]:
+        """What parts of a method may ask for and these networks have not, each with the reason.
+
+        Known are `obs_entries` (weights for each entry of an observation) and `critic_layers` (hidden layers that are
+        the critic's own).
+        """
+        ...
+
+    def reading(self, shapes: Mapping[str, tuple[int, ...]]) -> Self:
+        """The config for observations that consist of these parts, by name and in order.
+
+        Raises:
+            ValueError: it cannot read them.
+        """
+        ...
+
+    def kernel_shapes(self, group: str, inputs: int, outputs: int) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the kernels of `policy` or `value`, from the input to the head.
+
+        Args:
+            group: which network.
+            inputs: numbers of an observation, and of an action behind it where a critic reads one.
+            outputs: numbers of the output.
+        """
+        ...
+
+    def geometry(self, layer: int) -> Geometry:
+        """How the hidden layer of this number moves over its image, where it is a convolution."""
+        ...
+
+    def widths(self, group: str) -> tuple[int, ...]:
+        """Units in each hidden layer of `policy` or `value`, from the input on; channels of a convolution."""
+        ...
+
+    def widened(self, width: int) -> Self:
+        """The config with so many units in each dense hidden layer."""
+        ...
+
+    def deepened(self) -> Self:
+        """The config with one more dense hidden layer, as wide as the last."""
         ...
 
 
@@ -58,8 +118,8 @@ class Behaviour(Protocol):
         """The action distribution at obs [..., O]."""
         ...
 
-    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
-        """Activations of every hidden layer at obs [..., O], by path."""
+    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "..."]]:
+        """Activations of every hidden layer at obs [..., O], by path: [..., width], or [..., H, W, channels]."""
         ...
 
 

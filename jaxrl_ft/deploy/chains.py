@@ -40,7 +40,7 @@ def network(steps: Steps, params: Params, activation: str, x: int, below: tuple[
 
     Args:
         steps: those before.
-        params: the tree of one network, as `jaxrl_ft.nets.mlp` describes it, with NumPy leaves.
+        params: the tree of one network, as `jaxrl_ft.nets.forward` describes it, with NumPy leaves.
         activation: the name of the non-linearity.
         x: the number of its input.
         below: those of the hidden activations of all earlier columns, a number for each layer.

@@ -68,7 +68,7 @@ class Method:
 
     @property
     def needs(self) -> dict[str, tuple[str, ...]]:
-        """What its parts ask for of an algorithm, as `rl.Algorithm.lacks` names it, by the name of the part."""
+        """What its parts ask for, as `rl.Algorithm.lacks` and `Network.lacks` name it, by the name of the part."""
         parts = {name: getattr(self, name).needs for name in ("warm_start", "optimizer", "intervention")}
         return {**parts, "ent_coef": () if self.ent_coef is None else ("ent_coef",)}
 

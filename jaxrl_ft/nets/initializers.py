@@ -1,5 +1,6 @@
 """Initialisers that stay clear of LAPACK, whose batched QR deadlocks under vmap on machines with two cores."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -15,8 +16,8 @@ from jaxrl_ft.core.types import Key
 # about once in ten million draws; 60 steps lift even that to 1.
 _NUM_STEPS = 60
 
-Initializer: TypeAlias = Callable[..., Float[Array, "n m"]]
-"""A function of a key, a shape [n, m] and a dtype that draws a matrix."""
+Initializer: TypeAlias = Callable[..., Float[Array, "*n m"]]
+"""A function of a key, a shape [n, m] or [..., m] and a dtype that draws a matrix."""
 
 
 def orthogonalize(matrix: Float[Array, "n m"]) -> Float[Array, "n m"]:
@@ -48,10 +49,14 @@ def orthogonalize(matrix: Float[Array, "n m"]) -> Float[Array, "n m"]:
 def orthogonal(gain: float = 1.0) -> Initializer:
     """An initialiser that draws `gain` times a Haar-distributed orthogonal matrix of shape [n, m].
 
+    Of a shape with more axes, as kernels of convolutions have, it is the matrix [product of all but the last, last].
+
     Reference: Saxe, McClelland & Ganguli 2014, arXiv:1312.6120.
     """
 
-    def init(key: Key, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Float[Array, "n m"]:
-        return gain * orthogonalize(jax.random.normal(key, tuple(shape), jnp.float32)).astype(dtype)
+    def init(key: Key, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Float[Array, "*n m"]:
+        rows = math.prod(shape[:-1])
+        matrix = gain * orthogonalize(jax.random.normal(key, (rows, shape[-1]), jnp.float32)).astype(dtype)
+        return matrix.reshape(tuple(shape))
 
     return init

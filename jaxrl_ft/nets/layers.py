@@ -3,30 +3,38 @@
 from typing import cast
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxrl_ft.core.types import Params
 from jaxrl_ft.nets import initializers
 
 
 class Network(nn.Module):
-    """Layers `dense_i`, `norm_i` (optional) and `head`; run for its fresh parameters alone."""
+    """Layers `conv_i` or `dense_i`, `norm_i` (optional) and `head`; run for its fresh parameters alone."""
 
-    widths: tuple[int, ...]
-    outputs: int
+    kernels: tuple[tuple[int, ...], ...]
     layer_norm: bool
     head_gain: float
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*B O"]) -> Float[Array, "*B A"]:
-        """The outputs [..., outputs] without activations in between, at inputs [..., O]."""
-        for i, width in enumerate(self.widths):
-            x = nn.Dense(width, kernel_init=initializers.orthogonal(float(np.sqrt(2))), name=f"dense_{i}")(x)
+    def __call__(self) -> None:
+        """Make the parameters; each layer reads zeros of its own, for only shapes matter."""
+        for i, shape in enumerate(self.kernels[:-1]):
+            init = initializers.orthogonal(float(np.sqrt(2)))
+            if len(shape) == 2:
+                x = nn.Dense(shape[-1], kernel_init=init, name=f"dense_{i}")(jnp.zeros((1, shape[0]), jnp.float32))
+            else:
+                image = jnp.zeros((1, *shape[:-1]), jnp.float32)
+                x = nn.Conv(shape[-1], shape[:-2], kernel_init=init, name=f"conv_{i}")(image)
             if self.layer_norm:
-                x = nn.LayerNorm(name=f"norm_{i}")(x)
-        return nn.Dense(self.outputs, kernel_init=initializers.orthogonal(self.head_gain), name="head")(x)
+                nn.LayerNorm(name=f"norm_{i}")(x)
+        last = self.kernels[-1]
+        head = nn.Dense(last[-1], kernel_init=initializers.orthogonal(self.head_gain), name="head")
+        head(jnp.zeros((1, last[0]), jnp.float32))
 
 
-def normalized(params: dict[str, Float[Array, " width"]], x: Float[Array, "*B width"]) -> Float[Array, "*B width"]:
+def normalized(params: Params, x: Float[Array, "*B width"]) -> Float[Array, "*B width"]:
     """Layer norm of x [..., width] with its scale and bias (Ba et al. 2016, arXiv:1607.06450)."""
     return cast(Array, nn.LayerNorm().apply({"params": params}, x))

@@ -1,40 +1,17 @@
-"""Policy and value networks as pure functions of a dict of parameters.
+"""Multilayer perceptrons."""
 
-Widths, depth and parts are read from the parameter tree itself; a config says how a fresh network is made. A network's
-tree holds, for hidden layers i = 0, ..., L - 1:
-
-    dense_i, norm_i     the layer, and its layer norm before the activation
-    bottleneck_i        {"down", "up"}: h ← h + up(act(down(h))) after the activation, of any inner width
-    head                the output layer
-    residual, offset    whole networks of the same inputs; outputs ← outputs + residual - offset
-    column              a whole network beside this one, whose outputs take the place of this one's; its layer i also
-                        reads the hidden activations h_{i-1} of all earlier columns through `lateral_i`, its head those
-                        of the last layer through `lateral_head`
-    twin                another whole network, such as a second critic, whose outputs are read apart from this one's
-
-All but `dense_i` and `head` are optional, and sub-networks may hold parts of their own.
-"""
-
-import re
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
-
 from jaxrl_ft.core.config import config
-from jaxrl_ft.core.policy import Network
-from jaxrl_ft.core.types import Key, Params
-
-_ACTIVATIONS = {"tanh": jax.nn.tanh, "relu": jax.nn.relu, "swish": jax.nn.swish}
-_ENTRY = re.compile(r"(dense|norm|bottleneck|lateral)_\d+|head|lateral_head|residual|offset|column|twin")
+from jaxrl_ft.core.policy import Geometry
 
 
 @config
 class MLP:
-    """Separate multilayer perceptrons for policy and value, alike unless widths of their own are given."""
+    """Multilayer perceptrons for policy and value, separate and alike unless widths of their own are given."""
 
     width: int = 64
     """units in each hidden layer of a network without widths of its own"""
@@ -48,6 +25,8 @@ class MLP:
     """non-linearity of the hidden layers"""
     layer_norm: bool = False
     """normalise each hidden layer before its activation (Ba et al. 2016, arXiv:1607.06450)"""
+    shared_trunk: bool = False
+    """the value is a head on the policy's hidden layers, in the place of a network of its own"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         "width": (1, 8192),
@@ -57,108 +36,66 @@ class MLP:
     }
 
     def check(self) -> None:
-        """Refuse more hidden layers than `depth` may be.
+        """Refuse more hidden layers than `depth` may be, and layers of the value's own beside a shared trunk.
 
         Raises:
-            ValueError: a network has more.
+            ValueError: a network has more, or the value has some.
         """
         for name, given in (("policy", self.policy), ("value", self.value)):
             if len(given) > self.BOUNDS["depth"][1]:
                 raise ValueError(f"{name}: {len(given)} layers are not allowed; at most {self.BOUNDS['depth'][1]} are")
+        if self.shared_trunk and self.value:
+            raise ValueError(f"value: {self.value} is not allowed with shared_trunk, which has the policy's layers")
+
+    @property
+    def image(self) -> tuple[int, ...]:
+        """None: observations are read as vectors."""
+        return ()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Of a shared trunk, a critic that can share it."""
+        return ("shared_trunk",) if self.shared_trunk else ()
+
+    @property
+    def lacks(self) -> Mapping[str, str]:
+        """Of a shared trunk, hidden layers that are the critic's own."""
+        return {"critic_layers": NO_CRITIC_LAYERS} if self.shared_trunk else {}
+
+    def reading(self, shapes: Mapping[str, tuple[int, ...]]) -> "MLP":
+        """The config itself, which reads every observation as a vector."""
+        return self
+
+    def kernel_shapes(self, group: str, inputs: int, outputs: int) -> tuple[tuple[int, ...], ...]:
+        """The shapes [in, out] of the kernels of a group; of a head on a shared trunk it is one."""
+        if group != "policy" and self.shared_trunk:
+            return ((self.widths("policy")[-1], outputs),)
+        return tuple(itertools.pairwise((inputs, *self.widths(group), outputs)))
+
+    def geometry(self, layer: int) -> Geometry:
+        """The usual one, for there is no convolution."""
+        return Geometry()
 
     def widths(self, group: str) -> tuple[int, ...]:
         """Units in each hidden layer of `policy` or `value`, from the input on."""
+        if group != "policy" and self.shared_trunk:
+            return ()
         return {"policy": self.policy, "value": self.value}[group] or (self.width,) * self.depth
 
     def with_widths(self, policy: tuple[int, ...], value: tuple[int, ...]) -> "MLP":
         """The config with these hidden layers; `width` and `depth` describe it if all layers are alike."""
-        if policy == value == policy[:1] * len(policy):
+        if policy == (value or policy) == policy[:1] * len(policy):
             return replace(self, width=policy[0], depth=len(policy), policy=(), value=())
         return replace(self, width=MLP.width, depth=MLP.depth, policy=policy, value=value)
 
+    def widened(self, width: int) -> "MLP":
+        """The config with so many units in each hidden layer."""
+        return self.with_widths(*((width,) * len(self.widths(group)) for group in ("policy", "value")))
 
-def fresh(key: Key, widths: Sequence[int], obs_size: int, outputs: int, head_gain: float, layer_norm: bool) -> Params:
-    """Fresh parameters of one MLP: orthogonal kernels with gain √2 (head: `head_gain`), zero biases.
-
-    Args:
-        key: PRNG key.
-        widths: units in each hidden layer.
-        obs_size: size O of an observation.
-        outputs: size of the output.
-        head_gain: gain of the last layer; small for a policy that starts uniform.
-        layer_norm: whether each hidden layer has a norm.
-    """
-    # Flax takes half a second to import, which `--help` need not wait for.
-    from jaxrl_ft.nets.layers import Network
-
-    module = Network(tuple(widths), outputs, layer_norm, head_gain)
-    return module.init(key, jnp.zeros((1, obs_size), jnp.float32))["params"]
+    def deepened(self) -> "MLP":
+        """The config with one more hidden layer in each network, as wide as the last."""
+        widths = [self.widths(group) for group in ("policy", "value")]
+        return self.with_widths(*(sizes + sizes[-1:] for sizes in widths))
 
 
-def depth(params: Params) -> int:
-    """The number of hidden layers that a parameter tree holds, without those of sub-networks."""
-    return sum(name.startswith("dense_") for name in params)
-
-
-def apply(
-    params: Params, network: Network, x: Float[Array, "*B O"]
-) -> tuple[Float[Array, "*B A"], list[Float[Array, "*B _"]]]:
-    """Return the output [..., outputs], and the activations of the network's own hidden layers, [..., width] each.
-
-    Args:
-        params: the tree of one network; its shape says width, depth and parts.
-        network: gives the activation.
-        x: inputs, [..., O].
-
-    Raises:
-        ValueError: the tree has an entry that no network reads.
-    """
-    return _apply(params, network, x, [])
-
-
-def _apply(
-    params: Params, network: Network, x: Float[Array, "*B O"], below: list[Float[Array, "*B _"]]
-) -> tuple[Float[Array, "*B A"], list[Float[Array, "*B _"]]]:
-    _check(params)
-    hidden = _hidden(params, network, x, below)
-    if "column" in params:
-        columns = [jnp.concatenate(pair, axis=-1) for pair in zip(below, hidden, strict=True)] if below else hidden
-        output, _ = _apply(params["column"], network, x, columns)
-    else:
-        output = _dense(params["head"], hidden[-1] if hidden else x)
-        if "lateral_head" in params:
-            output = output + jnp.matmul(below[-1], params["lateral_head"]["kernel"])
-    signs = {"residual": 1.0, "offset": -1.0}
-    added = [sign * _apply(params[name], network, x, [])[0] for name, sign in signs.items() if name in params]
-    # Subtracted from each other first, a residual that equals its offset adds exactly nothing.
-    return (output + sum(added[1:], added[0]) if added else output), hidden
-
-
-def _hidden(
-    params: Params, network: Network, x: Float[Array, "*B O"], below: list[Float[Array, "*B _"]]
-) -> list[Float[Array, "*B _"]]:
-    from jaxrl_ft.nets.layers import normalized
-
-    activation, hidden = _ACTIVATIONS[network.activation], []
-    for i in range(depth(params)):
-        x = _dense(params[f"dense_{i}"], x)
-        if f"lateral_{i}" in params:
-            x = x + jnp.matmul(below[i - 1], params[f"lateral_{i}"]["kernel"])
-        if f"norm_{i}" in params:
-            x = normalized(params[f"norm_{i}"], x)
-        x = activation(x)
-        if f"bottleneck_{i}" in params:
-            part = params[f"bottleneck_{i}"]
-            x = x + _dense(part["up"], activation(_dense(part["down"], x)))
-        hidden.append(x)
-    return hidden
-
-
-def _dense(layer: Params, x: Float[Array, "*B n"]) -> Float[Array, "*B m"]:
-    return jnp.matmul(x, layer["kernel"]) + jax.lax.broadcast_to_rank(layer["bias"], x.ndim)
-
-
-def _check(params: Params) -> None:
-    for name, entry in params.items():
-        if isinstance(entry, dict) and not _ENTRY.fullmatch(name):
-            raise ValueError(f"params: {name!r} is no part of a network (parts: {', '.join(params)})")
+NO_CRITIC_LAYERS = "the critic is a head on the policy's hidden layers, and has none of its own (network.shared_trunk)"

@@ -1,9 +1,10 @@
 """The parts of adapted and grown networks: the inputs and outputs of their layers, and fresh parts to add.
 
-The entries of a network's tree are described in `jaxrl_ft.nets.mlp`.
+The entries of a network's tree are described in `jaxrl_ft.nets.forward`.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core.types import Key, Params
-from jaxrl_ft.nets import initializers, mlp
+from jaxrl_ft.nets import forward, initializers
 
 SUB_NETWORKS = ("residual", "offset", "column", "twin")
 """Entries that are whole networks themselves."""
@@ -29,19 +30,20 @@ class Roles(NamedTuple):
 
 
 def roles(params: Params) -> Roles:
-    """Return the roles of the layers of a network and of its sub-networks."""
-    depth = mlp.depth(params)
+    """Return the roles of the layers of a network and of its sub-networks.
+
+    A network without hidden layers is a head on a shared trunk, and reads activations.
+    """
+    hidden = forward.hidden_layers(params)
     laterals = tuple(name for name in params if name.startswith("lateral_") and name != "lateral_head")
-    observing: tuple[str, ...] = ("dense_0",) if depth else ()
-    reading: tuple[str, ...] = (*(f"dense_{i}" for i in range(1, depth)), *laterals)
+    observing, reading = hidden[:1], (*hidden[1:], *laterals)
     output: tuple[str, ...] = ()
     if "column" in params:
         inside = _under("column", roles(params["column"]))
         observing, reading, output = observing + inside.observing, reading + inside.reading, inside.output
     else:
         output = tuple(name for name in ("head", "lateral_head") if name in params)
-        reading += output if depth else ()
-        observing += () if depth else ("head",)
+        reading += output
     for name in ("residual", "offset", "twin"):
         if name in params:
             inside = _under(name, roles(params[name]))
@@ -70,14 +72,19 @@ def innermost(params: Params, name: str) -> tuple[str, Params]:
 
 
 def widths(params: Params) -> tuple[int, ...]:
-    """The widths of a network's own hidden layers."""
-    return tuple(int(params[f"dense_{i}"]["kernel"].shape[-1]) for i in range(mlp.depth(params)))
+    """The widths of a network's own hidden layers; of convolutions the numbers of channels."""
+    return tuple(int(params[name]["kernel"].shape[-1]) for name in forward.hidden_layers(params))
+
+
+def matrix_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """The rows and columns of a kernel as a matrix: [in, out], or [height x width x in, out] of a convolution."""
+    return math.prod(shape[:-1]), shape[-1]
 
 
 def sizes(params: Params) -> tuple[int, int]:
-    """The sizes of a network's input and output."""
-    first = params.get("dense_0", params["head"])
-    return int(first["kernel"].shape[0]), int(params["head"]["kernel"].shape[-1])
+    """The sizes of a network's input, of an image its channels, and of its output."""
+    first = params[(*forward.hidden_layers(params), "head")[0]]
+    return int(first["kernel"].shape[-2]), int(params["head"]["kernel"].shape[-1])
 
 
 def network(key: Key, like: Params, width: int | None = None, head_gain: float = 1.0) -> Params:
@@ -86,11 +93,14 @@ def network(key: Key, like: Params, width: int | None = None, head_gain: float =
     Args:
         key: PRNG key.
         like: the tree of a network.
-        width: units in each hidden layer; those of `like` without it.
+        width: units in each dense hidden layer; those of `like` without it. Convolutions have those of `like`.
         head_gain: gain of the last layer.
     """
-    hidden = widths(like) if width is None else (width,) * mlp.depth(like)
-    return mlp.fresh(key, hidden, *sizes(like), head_gain, "norm_0" in like)
+    shapes = [like[name]["kernel"].shape for name in (*forward.hidden_layers(like), "head")]
+    for i, shape in enumerate(shapes[:-1] if width is not None else []):
+        if len(shape) == 2:
+            shapes[i], shapes[i + 1] = (shapes[i][0], width), (width, shapes[i + 1][1])
+    return forward.fresh(key, shapes, head_gain, "norm_0" in like)
 
 
 def silenced(params: Params) -> Params:
@@ -124,18 +134,25 @@ def column(key: Key, params: Params, width: int) -> Params:
     Args:
         key: PRNG key.
         params: the tree of a network, perhaps with columns.
-        width: units in each hidden layer of the new column.
+        width: units in each dense hidden layer of the new column; its convolutions have the channels of the others.
+
+    Raises:
+        ValueError: the network has no hidden layers.
 
     Reference: Rusu et al. 2016, arXiv:1606.04671, equations 1 and 2, without its optional adapters.
     """
-    keys = jax.random.split(key, mlp.depth(params))
+    if not forward.depth(params):
+        raise ValueError("a head on a shared trunk has no hidden layers for a column to read")
+    keys = jax.random.split(key, forward.depth(params))
     columns = _columns(params)
-    last, below = columns[-1], np.sum([widths(node) for node in columns], axis=0)
+    last, names = columns[-1], forward.hidden_layers(params)
     fresh = silenced(network(keys[0], last, width))
-    for i, subkey in enumerate(keys[1:], 1):
+    for i, (name, subkey) in enumerate(zip(names[1:], keys[1:]), 1):
         gain = float(np.sqrt(0.5))
-        fresh[f"dense_{i}"] = {**fresh[f"dense_{i}"], "kernel": gain * fresh[f"dense_{i}"]["kernel"]}
-        fresh[f"lateral_{i}"] = {"kernel": initializers.orthogonal()(subkey, (int(below[i - 1]), width))}
+        fresh[name] = {**fresh[name], "kernel": gain * fresh[name]["kernel"]}
+        read = sum(int(node[name]["kernel"].shape[-2]) for node in columns)
+        *sides, _, written = fresh[name]["kernel"].shape
+        fresh[f"lateral_{i}"] = {"kernel": initializers.orthogonal()(subkey, (*sides, read, written))}
     kernels = [node["kernel"] for node in (last.get("lateral_head"), last["head"]) if node is not None]
     head = {"kernel": fresh["head"]["kernel"], "bias": jnp.array(last["head"]["bias"])}
     return {**fresh, "head": head, "lateral_head": {"kernel": jnp.concatenate(kernels, axis=0)}}

@@ -42,8 +42,8 @@ def values(policy: Policy, obs: Float[Array, "*B O"]) -> Float[Array, "*B"]:
     return actor_critic.values(policy.params, policy.network, normalized(policy, obs))
 
 
-def features(policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
-    """Activations of every hidden layer at obs [..., O], by path, [..., width] each."""
+def features(policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "..."]]:
+    """Activations of every hidden layer at obs [..., O], by path: [..., width], or [..., H, W, channels]."""
     return actor_critic.features(policy.params, policy.network, normalized(policy, obs))
 
 

@@ -50,7 +50,7 @@ class Actor(Protocol):
     def distribution(self, policy: Policy, obs: Float[Array, "*B O"]) -> Distribution:
         """The action distribution at obs [..., O]; its mode is the greedy action."""
 
-    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
+    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "..."]]:
         """Activations of every hidden layer at obs [..., O]."""
 
     def random_action(self, task: Task, noise: Float[Array, "*B A"]) -> Shaped[Array, "..."]:
@@ -77,8 +77,9 @@ class Algorithm(Protocol[Carry, Batch]):
     def lacks(self) -> Mapping[str, str]:
         """What parts of a method may ask for and this algorithm has not, each with the reason.
 
-        Known are `value` (a critic beside the policy), `ent_coef` (an entropy bonus) and `kl` (a measured divergence
-        from the policy that collected).
+        Known are `value` (a critic beside the policy), `ent_coef` (an entropy bonus), `kl` (a measured divergence from
+        the policy that collected) and `shared_trunk` (networks that may be heads on shared layers; where there is one
+        network, sharing changes nothing).
         """
         ...
 
@@ -142,7 +143,7 @@ class Algorithm(Protocol[Carry, Batch]):
     def distribution(self, policy: Policy, obs: Float[Array, "*B O"]) -> Distribution:
         """The action distribution at obs [..., O]."""
 
-    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
+    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "..."]]:
         """Activations of every hidden layer at obs [..., O]."""
 
     def random_action(self, task: Task, noise: Float[Array, "*B A"]) -> Shaped[Array, "..."]:
@@ -187,7 +188,7 @@ class Learner:
         """The action distribution at obs [..., O]."""
         return self.actor.distribution(policy, obs)
 
-    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
+    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "..."]]:
         """Activations of every hidden layer at obs [..., O], by path, [..., width] each."""
         return self.actor.features(policy, obs)
 

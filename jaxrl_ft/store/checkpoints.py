@@ -21,6 +21,7 @@ from jaxrl_ft.envs.gymnax_worlds.registry import is_known
 from jaxrl_ft.envs.task import Task, check_is_task
 from jaxrl_ft.methods import catalogue as _methods  # noqa: F401 (makes every method config known)
 from jaxrl_ft.methods.method import Method
+from jaxrl_ft.nets import catalogue as _networks  # noqa: F401 (makes every network's config known)
 from jaxrl_ft.nets import parts as networks
 from jaxrl_ft.rl import catalogue as _algorithms  # noqa: F401 (makes every algorithm's config known)
 from jaxrl_ft.rl.algorithm import Algorithm

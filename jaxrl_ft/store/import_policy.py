@@ -100,6 +100,8 @@ def _trees(what: str, found: Found, log_std: PyTree) -> Tree:
             given["value"]["twin"], _ = foreign_layers.network("value", found.twin, None, None)
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
+    if any("conv_0" in layers for layers in given.values()):
+        raise ValueError(f"{what}: holds convolutions; MLPs are read, and ft.wrap takes convolutions as arrays")
     spread = next((part for part in (log_std, found.log_std, inside) if part is not None), None)
     num = len(given["policy"]["head"]["bias"])
     for name, leaf in (("log_std", spread), ("log_alpha", found.log_alpha)):

@@ -61,17 +61,32 @@ def check_task(algo: AnyAlgorithm, task: Task) -> None:
         raise ValueError(f"algo: {error}") from None
 
 
-def check_needs(algo: AnyAlgorithm, method: Method, task: Task) -> None:
-    """Refuse a method whose parts ask for what the algorithm has not, or the task does not state.
+def reading(network: Network, task: Task) -> Network:
+    """The network as it reads the observations of a task.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    try:
+        return network.reading(task.obs_shapes)
+    except ValueError as error:
+        raise ValueError(f"network: {error}") from None
+
+
+def check_needs(algo: AnyAlgorithm, network: Network, method: Method, task: Task) -> None:
+    """Refuse a network and a method whose parts ask for what the algorithm or the network has not, or the task not.
 
     Raises:
         ValueError: names the part, and the reason.
     """
+    for field in (field for field in network.needs if field in algo.lacks):
+        raise ValueError(f"network.{field}: {getattr(network, field)} is not allowed; {algo.lacks[field]}")
+    lacks = {**network.lacks, **algo.lacks}
     for field, needs in method.needs.items():
-        for need in (need for need in needs if need in algo.lacks):
+        for need in (need for need in needs if need in lacks):
             what = getattr(method, field)
             named = f"{what:g}" if isinstance(what, float) else type(what).__name__
-            raise ValueError(f"method.{field}: {named} is not allowed; {algo.lacks[need]}")
+            raise ValueError(f"method.{field}: {named} is not allowed; {lacks[need]}")
     if method.control.needs_return_range and not np.isfinite(task.return_range).all():
         raise ValueError(
             f"method.control: {type(method.control).__name__} compares shares of the range of returns, which "
@@ -175,6 +190,9 @@ def check_source(agents: Agents, target: Task, method: Method) -> None:
     Raises:
         ValueError: the method needs it.
     """
+    alike = agents.network.lacks.get("obs_entries")
+    if alike and method.alignment.acts and not method.imagination.acts:
+        raise ValueError(f"method.alignment: {type(method.alignment).__name__} is not allowed; {alike}")
     others = [task for task in (agents.task, agents.source) if not same_sizes(task, target)]
     if not others:
         method.data.check_tasks(*agents.source.alike(target))

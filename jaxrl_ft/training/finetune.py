@@ -65,8 +65,8 @@ def pretrain(
             anew in each update, uniformly in the box between `source` and this task; evaluated on `source`.
         algo: the algorithm: None for the environment's default (PPO where it has none), the name of a row of `ft.ALGOS`
             with its tuned numbers there, or a config such as `ft.PPO(gamma=0.99)`.
-        network: the network, such as `ft.MLP(width=128)`, or `ft.MLP(policy=(64, 64), value=(256, 256))`; that of the
-            defaults, or the algorithm's usual one.
+        network: the network, such as `ft.MLP(width=128)` or `ft.MLP(policy=(64, 64), value=(256, 256))`, or `ft.CNN()`
+            for images; that of the defaults, or the algorithm's usual one.
         optimizer: the optimizer, such as `ft.Adam(learning_rate=1e-3)` or a row of `ft.OPTIMIZERS`.
         seeds: number of agents S, trained side by side.
         steps: environment steps of each agent, rounded up to whole updates.

@@ -92,7 +92,9 @@ def _realignment(prepared: Prepared) -> Iterator[str]:
     if not prepared.spec.method.alignment.acts:
         return
     if not changes:
-        yield "realigned to the target: not tried, as its observations or actions have other sizes than the agents'"
+        sizes_differ = "its observations or actions have other sizes than the agents'"
+        reason = prepared.spec.network.lacks.get("obs_entries", sizes_differ)
+        yield f"realigned to the target: not tried, as {reason}"
         return
     told = ", ".join(f"{what} in {sum(change.parts[what] for change in changes)}" for what in changes[0].parts)
     reasons = Counter(change.left_alone for change in changes if change.left_alone)

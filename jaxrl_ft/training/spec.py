@@ -25,6 +25,7 @@ from jaxrl_ft.training.compatibility import (
     check_task,
     fresh_shapes,
     named_part,
+    reading,
     same_sizes,
     sizes,
 )
@@ -198,7 +199,7 @@ def finetune_spec(agents: Agents, target: Task, method: Method, budget: Budget, 
     check_source(agents, target, method)
     check_first(agents, method.penalty)
     check_keep(agents, target, method)
-    shapes, _ = fresh_shapes(agents.algo, agents.network, target)
+    shapes, _ = fresh_shapes(agents.algo, spec.network, target)
     check_fits(method, tree.take(agents.params, 0) if same_sizes(agents.task, target) else shapes, shapes)
     return replace(spec, agents=agents, paid=paid)
 
@@ -223,7 +224,8 @@ def training_spec(
     for name, given in (("source", source), ("task", task)):
         check_is_task(name, given)
         check_task(algo, given)
-    check_needs(algo, method, task)
+    network = reading(network, task)
+    check_needs(algo, network, method, task)
     checks.count("seeds", seeds, 1, MAX_RUNS)
     check_budget(budget)
     check_stop_at(budget.stop_at, task)

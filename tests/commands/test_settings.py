@@ -23,6 +23,15 @@ def test_names_choose_configs_and_dotted_flags_change_their_fields():
     assert settings.target.describe() == "CartPole-v1 flip_actions=1"
 
 
+def test_a_network_is_named_and_its_fields_are_flags():
+    images = ["--source", "Catch-bsuite", "--algo", "pqn", "--target.episode-limit", "9", "--network", "cnn"]
+    settings = resolve([*images, "--method", "lora", "--network.channels", "8", "4", "--network.shared-trunk"])
+    assert settings.network == ft.CNN(channels=(8, 4), layer_norm=True, shared_trunk=True)
+    assert resolve(["--network", "mlp", "--algo", "pqn"]).network == ft.PQN().usual_network()
+    with pytest.raises(ValueError, match=r"network: CNN reads one image .* and the observation is obs \[4\]"):
+        resolve(["--network", "cnn"])
+
+
 def test_an_axis_flag_replaces_that_axis_of_the_recommended_method():
     settings = resolve(["--optimizer", "nadamw", "--warm-start", "keep", "--method.optimizer.eps", "0.5"])
     name = f"{RECOMMENDED}+keep+nadamw+eps=0.5"

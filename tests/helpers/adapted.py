@@ -8,7 +8,7 @@ import numpy as np
 import jaxrl_ft as ft
 from helpers.compiling import quick
 from helpers.trees import drawn
-from jaxrl_ft.nets import mlp
+from jaxrl_ft.nets import forward as nets
 
 NETWORK = ft.MLP(width=8)
 LAYERS = ("dense_0", "dense_1", "head")
@@ -30,7 +30,7 @@ OBS = normal(5, 4)
 BASE = {"policy": {**plain(4, 2), "log_std": normal(2)}, "value": plain(4, 1)}
 
 
-network_of = quick(lambda layers, obs: mlp.apply(layers, NETWORK, obs)[0])
+network_of = quick(lambda layers, obs: nets.apply(layers, NETWORK, obs)[0])
 
 
 def outputs(params):

@@ -11,7 +11,7 @@ import pytest
 from helpers.compiling import quick
 
 import jaxrl_ft as ft
-from jaxrl_ft.nets import actor_critic, initializers, mlp
+from jaxrl_ft.nets import actor_critic, forward, initializers
 
 SHAPES = [(64, 64), (4, 64), (64, 2), (1, 64), (128, 32), (1, 1)]
 OBS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -106,7 +106,7 @@ def made_up(network, seed=0):
     return jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(np.float32) * 0.7, shapes)
 
 
-apply = quick(mlp.apply)
+apply = quick(forward.apply)
 
 
 @quick
@@ -185,7 +185,7 @@ def test_width_and_depth_are_read_from_the_tree():
     output, hidden = apply(params, ft.MLP(width=64, depth=2), OBS)
     np.testing.assert_allclose(output, written_out(params, OBS, "tanh"), atol=1e-5)
     assert [layer.shape for layer in hidden] == [(5, 5), (5, 2), (5, 7)]
-    assert mlp.depth(params) == 3
+    assert forward.depth(params) == 3
 
 
 @pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 4, 3)])

@@ -8,7 +8,7 @@ from helpers.compiling import quick
 
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
-from jaxrl_ft.nets import actor_critic, mlp, parts
+from jaxrl_ft.nets import actor_critic, forward, parts
 
 NETWORK = ft.MLP(width=4, depth=3)
 OBS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -28,7 +28,7 @@ def plain(widths, inputs=3, outputs=2):
 
 @quick
 def apply(params, obs):
-    return mlp.apply(params, NETWORK, obs)
+    return forward.apply(params, NETWORK, obs)
 
 
 def outputs(params, obs=OBS):
@@ -41,7 +41,7 @@ def dense(part, x):
 
 def hidden_of(params, x, laterals=()):
     hidden = []
-    for i in range(mlp.depth(params)):
+    for i in range(forward.depth(params)):
         x = dense(params[f"dense_{i}"], x)
         if i:
             x = x + sum(earlier[i - 1] @ u for earlier, u in laterals[i])
@@ -72,7 +72,7 @@ def test_a_bottleneck_of_any_inner_width_adds_to_what_its_layer_passes_on():
 def fresh_bottleneck(key, params):
     """A part, and the gradients of the sum of the outputs in it."""
     part, obs = parts.bottleneck(key, 6, 3), jnp.asarray(OBS)
-    return part, jax.grad(lambda part: mlp.apply({**params, "bottleneck_1": part}, NETWORK, obs)[0].sum())(part)
+    return part, jax.grad(lambda part: forward.apply({**params, "bottleneck_1": part}, NETWORK, obs)[0].sum())(part)
 
 
 def test_a_fresh_bottleneck_is_the_identity_and_reaches_its_layer():

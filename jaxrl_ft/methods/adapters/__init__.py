@@ -34,7 +34,9 @@ ADAPTERS.add("head", Partial(pattern="/head/"), "trains the output layers")
 ADAPTERS.add("bias", Partial(pattern="/bias$"), "trains the biases (BitFit, arXiv:2106.10199)")
 ADAPTERS.add("norm", Partial(pattern=r"/norm_\d+/"), "trains the layer norms, where the network has any")
 ADAPTERS.add(
-    "first_layer", Partial(pattern="/dense_0/"), "trains the first layers (surgical fine-tuning, arXiv:2210.11466)"
+    "first_layer",
+    Partial(pattern="/(conv|dense)_0/"),
+    "trains the first layers (surgical fine-tuning, arXiv:2210.11466)",
 )
 ADAPTERS.add("last_k", LastK(), "trains the last k layers")
 ADAPTERS.add("lora", LoRA(), "trains low-rank matrices that are added to every frozen weight matrix (arXiv:2106.09685)")

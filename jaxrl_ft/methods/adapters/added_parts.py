@@ -23,7 +23,8 @@ class Bottleneck(Adapter):
 
         h ← h + up(act(down(h))),   up = 0 at first
 
-    All else is frozen, a Gaussian policy's `log_std` included.
+    Behind a convolution it acts on the channels of each pixel. All else is frozen, a Gaussian policy's `log_std`
+    included.
 
     Reference: Houlsby et al. 2019, arXiv:1902.00751.
     """
@@ -63,14 +64,14 @@ def _joined(old: Tree | None, new: Tree | None) -> Tree:
 class ResidualPolicy(Adapter):
     """The frozen networks plus trained ones whose last layer is zero at first: outputs = outputs₀(s) + f(s).
 
-    f has the depth of the network that it is added to. It corrects logits or means, and values; a Gaussian policy's
-    `log_std` trains, since the sum is a policy of its own.
+    f has the depth, and the convolutions, of the network that it is added to. It corrects logits or means, and values;
+    a Gaussian policy's `log_std` trains, since the sum is a policy of its own.
 
     Reference: Silver et al. 2018, arXiv:1812.06298; Johannink et al. 2018, arXiv:1812.03201.
     """
 
     width: int = 64
-    """units in each hidden layer of f"""
+    """units in each dense hidden layer of f"""
     critic: Critic = "same"
     """`full` trains all of the critic and adds nothing to it"""
 
@@ -129,17 +130,26 @@ class ProgressiveColumn(Adapter):
     """
 
     width: int = 64
-    """units in each hidden layer of the new column"""
+    """units in each dense hidden layer of the new column"""
     critic: Critic = "same"
     """`full` trains all of the critic and gives it no column"""
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"width": (1, 8192)}
 
     def init(self, key: Key, frozen: Tree) -> Delta:
-        """`column` of each network, inside the last one where there are some already."""
+        """`column` of each network, inside the last one where there are some already.
+
+        Raises:
+            ValueError: the critic is a head on a shared trunk.
+        """
         return by_group(key, frozen, self.critic, self._column)
 
     def _column(self, key: Key, group: str, layers: Tree) -> Tree:
+        if not parts.widths(layers):
+            raise ValueError(
+                f"critic: 'same' is not allowed; the {group} is a head on a shared trunk, and has no hidden layers "
+                "for a column to read (allowed: 'full')"
+            )
         prefix, _ = parts.innermost(layers, "column")
         return {**tree.unflatten({f"{prefix}column": parts.column(key, layers, self.width)}), **_spread(layers)}
 

@@ -15,7 +15,8 @@ from jaxrl_ft.nets import parts
 class InputAffine(Adapter):
     """A trained affine map of the observation before the frozen networks: obs' = obs A + b, A = I and b = 0 at first.
 
-    It can undo any affine fault of the sensors. Policy and critic have a map each; a Gaussian policy's `log_std` is
+    It can undo any affine fault of the sensors. Of an image it maps the channels of each pixel, zeros that pad it
+    included. Policy and critic have a map each, but for a critic on a shared trunk; a Gaussian policy's `log_std` is
     frozen.
     """
 
@@ -23,11 +24,14 @@ class InputAffine(Adapter):
     """`full` trains all of the critic and gives it no map"""
 
     def init(self, key: Key, frozen: Tree) -> Delta:
-        """`input/kernel` [O, O] and `input/bias` [O] of each network: the identity."""
-        return by_group(key, frozen, self.critic, lambda _, group, layers: {"input": _identity(parts.sizes(layers)[0])})
+        """`input/kernel` [O, O] and `input/bias` [O] of each network that reads observations: the identity."""
+        return by_group(key, frozen, self.critic, lambda _, group, layers: _map(layers))
 
     def merge(self, frozen: Tree, delta: Delta) -> Params:
-        """The networks with the map in their first layers: obs' W + c = obs (A W) + (c + b W)."""
+        """The networks with the map in their first layers: obs' W + c = obs (A W) + (c + b W).
+
+        Of a convolution b W is summed over the pixels of the kernel.
+        """
         flat, merged = tree.flatten(frozen), {}
         for group, entries in delta.items():
             if not adapts(self.critic, group):
@@ -36,7 +40,8 @@ class InputAffine(Adapter):
             for path in parts.roles(frozen[group]).observing:
                 kernel = flat[f"{group}/{path}/kernel"]
                 flat[f"{group}/{path}/kernel"] = _times(entries["input"]["kernel"], kernel)
-                flat[f"{group}/{path}/bias"] += _times(entries["input"]["bias"], kernel)
+                shift = _times(entries["input"]["bias"], kernel)
+                flat[f"{group}/{path}/bias"] += shift.sum(axis=tuple(range(shift.ndim - 1)))
         return {**tree.unflatten(flat), **merged}
 
 
@@ -86,7 +91,10 @@ class IA3(Adapter):
     """`full` trains all of the critic without rescaling"""
 
     def init(self, key: Key, frozen: Tree) -> Delta:
-        """`scale` [in], all ones, of every layer that reads hidden activations, under that layer's path."""
+        """`scale` [in], all ones, of every layer that reads hidden activations, under that layer's path.
+
+        A convolution's is of its channels.
+        """
         return by_group(key, frozen, self.critic, lambda _, group, layers: _scales(layers))
 
     def merge(self, frozen: Tree, delta: Delta) -> Params:
@@ -95,7 +103,7 @@ class IA3(Adapter):
         for path, leaf in tree.flatten(delta).items():
             if adapts(self.critic, path):
                 kernel = f"{path.removesuffix('/scale')}/kernel"
-                flat[kernel] = leaf[:, None] * flat[kernel]
+                flat[kernel] = leaf.reshape((*(1,) * (flat[kernel].ndim - 2), -1, 1)) * flat[kernel]
             else:
                 flat[path] = leaf
         return tree.unflatten(flat)
@@ -105,10 +113,14 @@ def _scales(layers: Tree) -> Tree:
     flat = tree.flatten(layers)
     return tree.unflatten(
         {
-            f"{path}/scale": jnp.ones(flat[f"{path}/kernel"].shape[:1], jnp.float32)
+            f"{path}/scale": jnp.ones(flat[f"{path}/kernel"].shape[-2:-1], jnp.float32)
             for path in parts.roles(layers).reading
         }
     )
+
+
+def _map(layers: Tree) -> Tree:
+    return {"input": _identity(parts.sizes(layers)[0])} if parts.roles(layers).observing else {}
 
 
 def _identity(size: int) -> Tree:

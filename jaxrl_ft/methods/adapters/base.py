@@ -130,11 +130,11 @@ class LastK(Adapter):
         return tree.select(frozen, lambda path: self._trains(path, paths) or not adapts(self.critic, path))
 
     def _trains(self, path: str, paths: Collection[str]) -> bool:
-        numbered = re.match(r"(.*/)(?:dense|norm|bottleneck|lateral)_(\d+)/", path)
+        numbered = re.match(r"(.*/)(?:conv|dense|norm|bottleneck|lateral)_(\d+)/", path)
         if numbered is None:
             return True
         # Layers are counted in the network, or the sub-network, that holds them.
-        layers = {re.match(re.escape(numbered[1]) + r"dense_\d+/", other) for other in paths}
+        layers = {re.match(re.escape(numbered[1]) + r"(?:conv|dense)_\d+/", other) for other in paths}
         depth = len({match[0] for match in layers if match})
         return depth - int(numbered[2]) < self.k
 
@@ -150,9 +150,13 @@ def copy(params: Tree) -> Tree:
 
 
 def by_group(key: Key, base: Params, critic: Critic, make: Callable[[Key, str, Params], Tree]) -> Tree:
-    """`make(key, group, layers)` for each adapted group, and a copy of the critic where it trains in full."""
+    """`make(key, group, layers)` for each adapted group, and a copy of the critic where it trains in full.
+
+    Groups for which nothing is made are left out, as a head on a shared trunk may be.
+    """
     keys = jax.random.split(key, len(base))
-    return {
+    made = {
         group: make(subkey, group, base[group]) if adapts(critic, group) else copy(base[group])
         for group, subkey in zip(base, keys)
     }
+    return {group: entries for group, entries in made.items() if entries}

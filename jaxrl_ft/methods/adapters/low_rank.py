@@ -13,19 +13,21 @@ from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.types import Delta, Key, Leaf, Params
 from jaxrl_ft.methods.adapters.base import RESTS, Adapter, Critic, adapts, by_group
+from jaxrl_ft.nets import parts
 
-Kernel: TypeAlias = Float[Array, "n m"] | Float[np.ndarray, "n m"]
-"""The weights of a layer."""
+Kernel: TypeAlias = Float[Array, "*n m"] | Float[np.ndarray, "*n m"]
+"""The weights of a layer, [in, out], or [height, width, in, out] of a convolution."""
 
 
 @config
 class LoRA(Adapter):
     """Low-rank adaptation: W = W₀ + (α/r^p) A B with A Kaiming-uniform and B zero (Hu et al. 2021, arXiv:2106.09685).
 
-    Kernels are stored [in, out], so A is [in, r] and B is [r, out]. Biases, norms and a Gaussian policy's `log_std` are
-    frozen. With p = 1/2 it is rsLoRA (Kalajdzievski 2023, arXiv:2312.03732). As in the authors' code (microsoft/LoRA),
-    every kernel has factors of rank r and one scale. Where the smaller side of a kernel is below r, as that of output
-    layers is, the change may be any.
+    Kernels are stored [in, out], so A is [in, r] and B is [r, out]. Of a convolution A is one to r channels, and B one
+    of 1 x 1, as in peft (huggingface/peft, lora/layer.py): A is [height, width, in, r]. Biases, norms and a Gaussian
+    policy's `log_std` are frozen. With p = 1/2 it is rsLoRA (Kalajdzievski 2023, arXiv:2312.03732). As in the
+    authors' code (microsoft/LoRA), every kernel has factors of rank r and one scale. Where the smaller side of a kernel
+    is below r, as that of output layers is, the change may be any.
     """
 
     rank: int = 4
@@ -44,28 +46,30 @@ class LoRA(Adapter):
     }
 
     def init(self, key: Key, frozen: Tree) -> Delta:
-        """Factors `lora_a` [in, r] and `lora_b` [r, out] for every kernel.
+        """Factors `lora_a` [..., in, r] and `lora_b` [r, out] for every kernel [..., in, out].
 
         Raises:
             ValueError: the rank is above the smaller side of every kernel.
         """
         flat = tree.flatten(frozen)
         kernels = {path: leaf for path, leaf in flat.items() if path.endswith("/kernel") and adapts(self.critic, path)}
-        widest = max(min(kernel.shape) for kernel in kernels.values())
+        widest = max(min(parts.matrix_shape(kernel.shape)) for kernel in kernels.values())
         if self.rank > widest:
             raise ValueError(
                 f"rank: {self.rank} is above the layer's width {widest}; it must be at most that, the largest of the "
                 "kernels' smaller sides"
             )
         delta = {path: jnp.array(leaf) for path, leaf in flat.items() if not adapts(self.critic, path)}
-        like = {path: jax.ShapeDtypeStruct((len(kernel), self.rank), jnp.float32) for path, kernel in kernels.items()}
+        like = {
+            path: jax.ShapeDtypeStruct((*kernel.shape[:-1], self.rank), jnp.float32) for path, kernel in kernels.items()
+        }
         # One draw compiles far faster than one a kernel.
         draws = tree.unravel(jax.random.uniform(key, (tree.size(like),), jnp.float32, minval=-1.0), like)
         for path, draw in draws.items():
             parent = path.removesuffix("/kernel")
             # Kaiming-uniform with a = sqrt(5) is uniform on ±1/sqrt(fan_in), as in the reference implementation.
-            delta[f"{parent}/lora_a"] = len(draw) ** -0.5 * draw
-            delta[f"{parent}/lora_b"] = jnp.zeros((self.rank, kernels[path].shape[1]), jnp.float32)
+            delta[f"{parent}/lora_a"] = parts.matrix_shape(draw.shape)[0] ** -0.5 * draw
+            delta[f"{parent}/lora_b"] = jnp.zeros((self.rank, kernels[path].shape[-1]), jnp.float32)
         return tree.unflatten(delta)
 
     def merge(self, frozen: Tree, delta: Delta) -> Params:
@@ -85,7 +89,7 @@ class LoRA(Adapter):
         factors = [moved.get(f"{path.removesuffix('kernel')}lora_{name}") for name in ("a", "b")]
         if path in moved or not path.endswith("/kernel") or None in factors:
             return super().describe(path, shape, moved, changed)
-        rank = f"rank {min(self.rank, *shape)}"
+        rank = f"rank {min(self.rank, *parts.matrix_shape(shape))}"
         return rank if any(factors) else f"{rank}, {RESTS}"
 
     def _kernel(self, before: Kernel, after: Kernel, changes: Mapping[str, Leaf], parent: str) -> Kernel:
@@ -98,8 +102,9 @@ class DoRA(LoRA):
 
         V = W₀ + (α/r^p) A B,   W = m V / ‖V‖,   m = ‖W₀‖ at first
 
-    with one norm and one magnitude m for each output unit (columns of [in, out]). As in the paper's section 4.3, no
-    gradient flows through ‖V‖. A column of W₀ that is zero has no direction to keep, so it has W = V.
+    with one norm and one magnitude m for each output unit (columns of [in, out]; channels of a convolution, as in
+    peft). As in the paper's section 4.3, no gradient flows through ‖V‖. A column of W₀ that is zero has no
+    direction to keep, so it has W = V.
     """
 
     def init(self, key: Key, frozen: Tree) -> Delta:
@@ -117,11 +122,11 @@ class DoRA(LoRA):
         lengths = jnp.stack([_norms(before), jax.lax.stop_gradient(_norms(jax.lax.stop_gradient(after)))])
         fixed = jnp.any(lengths == 0, axis=0)
         ratio = changes[f"{parent}/magnitude"] / jnp.where(fixed, 1.0, lengths[1])
-        return jnp.where(fixed, 1.0, ratio)[None] * after
+        return jnp.where(fixed, 1.0, ratio).reshape((*(1,) * (after.ndim - 1), -1)) * after
 
 
 def _norms(kernel: Kernel) -> Float[Array, " m"]:
-    return jnp.sqrt(jnp.sum(kernel**2, axis=0))
+    return jnp.sqrt(jnp.sum(kernel**2, axis=tuple(range(kernel.ndim - 1))))
 
 
 @config

@@ -18,13 +18,16 @@ class Intervention:
 
     resets: ClassVar[bool] = False
     """whether it voids moments, so that the optimizer must count steps by entry"""
+    renews_units: ClassVar[bool] = False
+    """whether it acts on hidden units, of which a critic may have none of its own"""
     hooks: ClassVar[tuple[str, ...]] = ()
     """which of `after_step` and `after_update` it has"""
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What it asks for of an algorithm, as `rl.Algorithm.lacks` names it: a critic, if it acts on that alone."""
-        return ("value",) if getattr(self, "groups", "both") == "value" else ()
+        """What it asks for, as `rl.Algorithm.lacks` and `Network.lacks` name it: a critic, if it acts on that alone."""
+        alone = getattr(self, "groups", "both") == "value"
+        return ("value", *(("critic_layers",) if self.renews_units else ())) if alone else ()
 
     def init(self, key: Key, algo: Behaviour, policy: Policy) -> Memory:
         """The memory, a pytree of arrays; `policy` is where training starts, after the warm start."""

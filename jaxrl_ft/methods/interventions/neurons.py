@@ -1,7 +1,8 @@
-"""Hidden units as columns and rows of dense kernels: which there are, fresh ones, and the exchange of some.
+"""Hidden units as columns and rows of kernels: which there are, fresh ones, and the exchange of some.
 
 A unit's incoming weights are a column of its layer's kernel [in, out] and an entry of the bias; its outgoing weights
-are a row of the next layer's kernel. Only `dense_i` and `head` are read; what else a network holds is left alone.
+are a row of the next layer's kernel, or one for each place of an image. A convolution's units are its channels. Only
+`conv_i`, `dense_i` and `head` are read; what else a network holds is left alone.
 """
 
 import itertools
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.types import Key
+from jaxrl_ft.nets import forward, parts
 
 Groups = Literal["both", "policy", "value"]
 """Whose layers are meant: every network's, the policy's or the critic's."""
@@ -28,26 +30,32 @@ class Layer(NamedTuple):
 
     path: str
     """such as `policy/dense_0`"""
-    after: str
-    """such as `policy/dense_1` or `policy/head`"""
+    after: tuple[str, ...]
+    """such as `policy/dense_1`, or `policy/head` and the heads of other groups on a shared trunk"""
 
 
 def chains(params: Tree, groups: Groups = "both") -> list[list[str]]:
-    """The paths of the dense layers of each network from the input to the head."""
+    """The paths of the layers of each network from the input to the head."""
     chosen = [name for name, layers in params.items() if isinstance(layers, dict) and "head" in layers]
     chosen = [name for name in chosen if groups in ("both", name)]
-    depths = {name: sum(layer.startswith("dense_") for layer in params[name]) for name in chosen}
-    return [[*(f"{name}/dense_{i}" for i in range(depths[name])), f"{name}/head"] for name in chosen]
+    return [[f"{name}/{layer}" for layer in (*forward.hidden_layers(params[name]), "head")] for name in chosen]
 
 
-def dense(params: Tree, groups: Groups = "both") -> list[str]:
-    """The paths of all dense layers, heads included."""
+def kernels(params: Tree, groups: Groups = "both") -> list[str]:
+    """The paths of all layers, heads included."""
     return [path for chain in chains(params, groups) for path in chain]
 
 
 def hidden(params: Tree, groups: Groups = "both") -> list[Layer]:
     """The hidden layers of the networks."""
-    return [Layer(*pair) for chain in chains(params, groups) for pair in itertools.pairwise(chain)]
+    found = [Layer(path, (after,)) for chain in chains(params, groups) for path, after in itertools.pairwise(chain)]
+    on_trunk = tuple(f"{group}/head" for group in forward.trunk_readers(params))
+    return [Layer(path, after + on_trunk) if after == ("policy/head",) else Layer(path, after) for path, after in found]
+
+
+def by_unit(kernel: jax.Array, width: int) -> jax.Array:
+    """The weights that read a layer of so many units, [places, width, out]: one place, or those of an image."""
+    return kernel.reshape((-1, width, kernel.shape[-1]))
 
 
 def gain(path: str) -> float:
@@ -57,15 +65,15 @@ def gain(path: str) -> float:
 
 
 def scale(path: str, shape: tuple[int, ...]) -> float:
-    """The root mean square of the entries of a fresh kernel [n, m]: gain / √max(n, m).
+    """The root mean square of the entries of a fresh kernel, as a matrix [n, m]: gain / √max(n, m).
 
     The longer side holds orthonormal vectors, so that n m entries have squares that sum to gain² min(n, m).
     """
-    return float(gain(path) / max(shape) ** 0.5)
+    return float(gain(path) / max(parts.matrix_shape(shape)) ** 0.5)
 
 
 def fresh_units(key: Key, params: Tree, layers: list[Layer], num: int | None = None) -> dict[Layer, jax.Array]:
-    """Incoming weights [in, num] of fresh units of each layer, independent of one another; by default one per unit.
+    """Incoming weights [..., in, num] of fresh units of each layer, independent of each other; by default one per unit.
 
     A column of an orthogonal n x m matrix consists of the first n coordinates of a point that is uniform on the sphere
     in max(n, m) dimensions, and such a point is a Gaussian vector over its norm. So each column has exactly the
@@ -74,11 +82,13 @@ def fresh_units(key: Key, params: Tree, layers: list[Layer], num: int | None = N
     """
     flat = tree.flatten(params)
     kernels = {layer: flat[f"{layer.path}/kernel"] for layer in layers}
-    draws = _normals(key, {at: (max(kernel.shape), num or kernel.shape[1]) for at, kernel in kernels.items()})
-    return {
-        layer: gain(layer.path) * (draw / jnp.linalg.norm(draw, axis=0, keepdims=True))[: kernels[layer].shape[0]]
+    shapes = {layer: parts.matrix_shape(kernel.shape) for layer, kernel in kernels.items()}
+    draws = _normals(key, {layer: (max(shape), num or shape[1]) for layer, shape in shapes.items()})
+    fresh = {
+        layer: gain(layer.path) * (draw / jnp.linalg.norm(draw, axis=0, keepdims=True))[: shapes[layer][0]]
         for layer, draw in draws.items()
     }
+    return {layer: columns.reshape((*kernels[layer].shape[:-1], -1)) for layer, columns in fresh.items()}
 
 
 def turned(key: Key, matrices: dict[str, jax.Array]) -> dict[str, jax.Array]:
@@ -139,20 +149,24 @@ def exchange(
     Args:
         params: all networks.
         masks: which units go, [width] bools of each layer.
-        fresh: incoming weights of the new ones, [in, width] or [in, 1].
+        fresh: incoming weights of the new ones, [..., in, width] or [..., in, 1].
         means: mean activations [width], of all layers or of none.
     """
     flat = tree.flatten(params)
     void = {path: jnp.zeros(jnp.shape(leaf), bool) for path, leaf in flat.items()}
     for layer, mask in masks.items():
-        kernel, bias, after = f"{layer.path}/kernel", f"{layer.path}/bias", f"{layer.after}/kernel"
-        if layer in means:
-            lost = jnp.sum(jnp.where(mask, means[layer], 0.0)[:, None] * flat[after], axis=0)
-            reads = f"{layer.after}/bias"
-            flat[reads] = jnp.where(mask.any(), flat[reads] + lost, flat[reads])
-        flat[kernel] = jnp.where(mask, fresh[layer], flat[kernel])
+        kernel, bias = f"{layer.path}/kernel", f"{layer.path}/bias"
+        columns = mask.reshape((*(1,) * (flat[kernel].ndim - 1), -1))
+        flat[kernel] = jnp.where(columns, fresh[layer], flat[kernel])
         flat[bias] = jnp.where(mask, 0.0, flat[bias])
-        flat[after] = jnp.where(mask[:, None], 0.0, flat[after])
-        void[kernel], void[after] = void[kernel] | mask[None], void[after] | mask[:, None]
-        void[bias] = void[bias] | mask
+        void[kernel], void[bias] = void[kernel] | columns, void[bias] | mask
+        for after in layer.after:
+            reading, reads = by_unit(flat[f"{after}/kernel"], mask.size), f"{after}/bias"
+            shape = flat[f"{after}/kernel"].shape
+            if layer in means:
+                lost = jnp.sum(jnp.where(mask, means[layer], 0.0)[None, :, None] * reading, axis=(0, 1))
+                flat[reads] = jnp.where(mask.any(), flat[reads] + lost, flat[reads])
+            flat[f"{after}/kernel"] = jnp.where(mask[None, :, None], 0.0, reading).reshape(shape)
+            gone = jnp.broadcast_to(mask[None, :, None], reading.shape).reshape(shape)
+            void[f"{after}/kernel"] = void[f"{after}/kernel"] | gone
     return tree.unflatten(flat), tree.unflatten(void)

@@ -1,5 +1,6 @@
 """Interventions that make units and layers new: their weights, moments and step counts start over."""
 
+from functools import reduce
 from typing import ClassVar
 
 import jax
@@ -14,7 +15,7 @@ from jaxrl_ft.core.types import Key, Memory
 from jaxrl_ft.methods.interventions import neurons
 from jaxrl_ft.methods.interventions.base import Intervention, Outcome
 from jaxrl_ft.methods.interventions.neurons import Groups
-from jaxrl_ft.nets import initializers
+from jaxrl_ft.nets import initializers, parts
 
 
 @config
@@ -33,6 +34,7 @@ class ReDo(Intervention):
     """whose units"""
 
     resets: ClassVar[bool] = True
+    renews_units: ClassVar[bool] = True
     hooks: ClassVar[tuple[str, ...]] = ("after_update",)
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"tau": (-1.0, 1e6), "period": (1.0, 1e9)}
 
@@ -63,8 +65,9 @@ class ContinualBackprop(Intervention):
 
     Both are corrected by 1 - η^age. Each layer owes ρ units for each mature one a step; once it owes a whole unit, the
     mature one of least utility gets fresh incoming weights, outgoing weights and age of 0, and the next bias takes over
-    wᵢₖ fᵢ, at most one unit a layer and step. Source: arXiv:2306.13812 with algorithm 1 of the Nature article. The
-    authors' gnt.py sets fᵢ to 0 before it corrects the bias, so that its correction is void; this one is not.
+    wᵢₖ fᵢ, at most one unit a layer and step. A convolution's units are its channels, with means over all pixels too.
+    Source: arXiv:2306.13812 with algorithm 1 of the Nature article. The authors' gnt.py sets fᵢ to 0
+    before it corrects the bias, so that its correction is void; this one is not.
     """
 
     replacement_rate: float = 1e-4
@@ -79,6 +82,7 @@ class ContinualBackprop(Intervention):
     """whose units"""
 
     resets: ClassVar[bool] = True
+    renews_units: ClassVar[bool] = True
     hooks: ClassVar[tuple[str, ...]] = ("after_step",)
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         "replacement_rate": (0.0, 1.0),
@@ -91,7 +95,7 @@ class ContinualBackprop(Intervention):
         """Of each layer `utility`, `activation` and `age` [width], and the number of units `owed`."""
         memory = {}
         for layer in neurons.hidden(policy.params, self.groups):
-            width = tree.flatten(policy.params)[f"{layer.path}/kernel"].shape[1]
+            width = tree.flatten(policy.params)[f"{layer.path}/kernel"].shape[-1]
             for name in ("utility", "activation"):
                 memory[f"{layer.path}/{name}"] = jnp.zeros((width,), jnp.float32)
             memory[f"{layer.path}/age"] = jnp.zeros((width,), jnp.int32)
@@ -105,14 +109,17 @@ class ContinualBackprop(Intervention):
         layers = neurons.hidden(policy.params, self.groups)
         features, flat = algo.features(policy, batch.obs), tree.flatten(policy.params)
         masks, means = {}, {}
-        after: dict[str, jax.Array] = {}
+        memories: dict[str, jax.Array] = {}
         for layer in layers:
             group, name = layer.path.split("/")
-            outgoing = jnp.abs(flat[f"{layer.after}/kernel"]).sum(axis=1)
-            units, masks[layer], means[layer] = self._test(memory[group][name], features[layer.path], outgoing)
-            after |= {f"{layer.path}/{field}": leaf for field, leaf in units.items()}
+            hidden = features[layer.path]
+            width = hidden.shape[-1]
+            reading = (neurons.by_unit(flat[f"{after}/kernel"], width) for after in layer.after)
+            outgoing = reduce(jnp.add, [jnp.abs(kernel).sum(axis=(0, 2)) for kernel in reading])
+            units, masks[layer], means[layer] = self._test(memory[group][name], hidden.reshape((-1, width)), outgoing)
+            memories |= {f"{layer.path}/{field}": leaf for field, leaf in units.items()}
         fresh = neurons.fresh_units(key, policy.params, layers, 1)
-        return tree.unflatten(after), *neurons.exchange(policy.params, masks, fresh, means)
+        return tree.unflatten(memories), *neurons.exchange(policy.params, masks, fresh, means)
 
     def _test(self, units: Tree, hidden: jax.Array, outgoing: jax.Array) -> tuple[Tree, jax.Array, jax.Array]:
         """A layer's memory after this step, which unit goes [width], and the mean activations [width]."""
@@ -160,12 +167,12 @@ class PeriodicResets(Intervention):
     }
 
     def init(self, key: Key, algo: Behaviour, policy: Policy) -> Memory:
-        """A fresh kernel for each layer that is reset, from which later ones are turned, and the resets so far."""
+        """A fresh matrix for each layer that is reset, from which later ones are turned, and the resets so far."""
         flat, paths = tree.flatten(policy.params), self._paths(policy.params)
         kernels = {}
         for path, subkey in zip(paths, jax.random.split(key, max(len(paths), 1))):
             draw = initializers.orthogonal(neurons.gain(path))
-            kernels[path] = draw(subkey, flat[f"{path}/kernel"].shape)
+            kernels[path] = draw(subkey, parts.matrix_shape(flat[f"{path}/kernel"].shape))
         return {"kernels": tree.unflatten(kernels), "spans": jnp.zeros((), jnp.float32)}
 
     def after_update(
@@ -178,7 +185,7 @@ class PeriodicResets(Intervention):
         void = {path: jnp.zeros(jnp.shape(leaf), bool) for path, leaf in flat.items()}
         for path, fresh in neurons.turned(key, kernels).items():
             kernel, bias = f"{path}/kernel", f"{path}/bias"
-            flat[kernel] = jnp.where(due, fresh, flat[kernel])
+            flat[kernel] = jnp.where(due, fresh.reshape(flat[kernel].shape), flat[kernel])
             flat[bias] = jnp.where(due, 0.0, flat[bias])
             void |= {leaf: jnp.broadcast_to(due, flat[leaf].shape) for leaf in (kernel, bias)}
         return {**memory, "spans": spans}, tree.unflatten(flat), tree.unflatten(void)

@@ -1,7 +1,7 @@
 """Weights shrunk, bounded and projected between gradient steps.
 
-Interventions treat the kernels and biases of `dense_i` and `head`; every number is traced, and each has a value that
-switches it off bit for bit.
+Interventions treat the kernels and biases of `conv_i`, `dense_i` and `head`; every number is traced, and each has a
+value that switches it off bit for bit.
 """
 
 from typing import ClassVar
@@ -16,6 +16,7 @@ from jaxrl_ft.core.types import Key, Memory
 from jaxrl_ft.methods.interventions import neurons
 from jaxrl_ft.methods.interventions.base import Intervention, Outcome
 from jaxrl_ft.methods.interventions.neurons import Groups
+from jaxrl_ft.nets import parts
 
 
 @config
@@ -39,9 +40,9 @@ class SoftShrinkPerturb(Intervention):
     def after_step(
         self, key: Key, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
     ) -> Outcome:
-        """Every dense kernel and bias shrunk, and the kernels perturbed."""
+        """Every kernel and bias shrunk, and the kernels perturbed."""
         flat = tree.flatten(policy.params)
-        layers = neurons.dense(policy.params, self.groups)
+        layers = neurons.kernels(policy.params, self.groups)
         kernels = {path: flat[f"{path}/kernel"] for path in layers}
         noise = tree.unravel(neurons.rough_noise(key, tree.size(kernels)), kernels)
         # Adding a zero would turn -0 to 0.
@@ -78,8 +79,8 @@ class WeightClipping(Intervention):
     def init(self, key: Key, algo: Behaviour, policy: Policy) -> Memory:
         """The bound s of each kernel and bias, scalars."""
         flat, bounds = tree.flatten(policy.params), {}
-        for path in neurons.dense(policy.params, self.groups):
-            paper = flat[f"{path}/kernel"].shape[0] ** -0.5
+        for path in neurons.kernels(policy.params, self.groups):
+            paper = parts.matrix_shape(flat[f"{path}/kernel"].shape)[0] ** -0.5
             for leaf in (f"{path}/kernel", f"{path}/bias"):
                 bounds[leaf] = jnp.maximum(paper, self.start * jnp.abs(flat[leaf]).max())
         return tree.unflatten(bounds)
@@ -87,7 +88,7 @@ class WeightClipping(Intervention):
     def after_step(
         self, key: Key, memory: Memory, algo: Behaviour, policy: Policy, batch: Experience, moment: Moment
     ) -> Outcome:
-        """Every dense kernel and bias within its bound."""
+        """Every kernel and bias within its bound."""
         flat = tree.flatten(policy.params)
         for path, bound in tree.flatten(memory).items():
             flat[path] = jnp.clip(flat[path], -self.kappa * bound, self.kappa * bound)
@@ -116,7 +117,7 @@ class NormalizeProject(Intervention):
     def init(self, key: Key, algo: Behaviour, policy: Policy) -> Memory:
         """The norm of each kernel, scalars."""
         flat = tree.flatten(policy.params)
-        layers = neurons.dense(policy.params, self.groups)
+        layers = neurons.kernels(policy.params, self.groups)
         return tree.unflatten({f"{path}/kernel": jnp.linalg.norm(flat[f"{path}/kernel"]) for path in layers})
 
     def after_step(

@@ -20,6 +20,8 @@ _COEFFICIENTS, _STEPS = (3.4445, -4.7750, 2.0315), 5
 class Muon(Optimizer):
     """Muon (Jordan et al. 2024): orthogonalised momentum for matrices, NAdam for everything else.
 
+    A convolution is the matrix [height x width x in, out], as its author has it (KellerJordan/Muon).
+
     A matrix steps by √max(rows, columns) x consistent_rms times its orthogonalised momentum, the size of Adam's steps
     (Liu et al. 2025, arXiv:2502.16982), so that one learning rate serves both. Orthogonalisation is by Newton-Schulz.
     """
@@ -46,7 +48,7 @@ class Muon(Optimizer):
 
     def _step(self, grads: jax.Array, state: PyTree, group: Tree, pace: Pace) -> tuple[jax.Array, PyTree]:
         moments, *rest = state
-        matrix = tree.ravel(jax.tree.map(lambda leaf: jnp.full(leaf.shape, leaf.ndim == 2), group))
+        matrix = tree.ravel(jax.tree.map(lambda leaf: jnp.full(leaf.shape, leaf.ndim >= 2), group))
         beta = jnp.where(matrix, self.momentum, self.beta1)
         mu = optax.tree.update_moment(grads, moments.mu, beta, 1)
         nu = optax.tree.update_moment(grads, moments.nu, self.beta2, 2)
@@ -63,14 +65,15 @@ class Muon(Optimizer):
         return step, (moments._replace(count=count, mu=mu, nu=nu), *rest)
 
     def _orthogonal(self, leaf: jax.Array) -> jax.Array:
-        if leaf.ndim != 2:
+        if leaf.ndim < 2:
             return leaf
-        size: float = max(leaf.shape) ** 0.5
-        wide = leaf if leaf.shape[0] <= leaf.shape[1] else leaf.T
+        matrix = leaf.reshape((-1, leaf.shape[-1]))
+        size: float = max(matrix.shape) ** 0.5
+        wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
         x = wide / (jnp.sqrt(jnp.sum(jnp.square(wide))) + self.eps)
         a, b, c = _COEFFICIENTS
         for _ in range(_STEPS):
             square = x @ x.T
             x = a * x + (b * square + c * square @ square) @ x
-        x = x if wide is leaf else x.T
-        return x * (size * self.consistent_rms)
+        x = x if wide is matrix else x.T
+        return x.reshape(leaf.shape) * (size * self.consistent_rms)

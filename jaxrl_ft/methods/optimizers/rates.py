@@ -167,7 +167,7 @@ def _distances(params: Tree) -> dict[str, int]:
 
 def _place(path: str) -> tuple[str, int] | None:
     """The network of a hidden layer and its number, -1 for the input map; None for what belongs to the output."""
-    numbered = re.search(r"^(.*?)/(?:dense|norm|bottleneck)_(\d+)(?:/|$)", path)
+    numbered = re.search(r"^(.*?)/(?:conv|dense|norm|bottleneck)_(\d+)(?:/|$)", path)
     if numbered:
         return numbered[1], int(numbered[2])
     before, input_map, _ = path.partition("/input/")

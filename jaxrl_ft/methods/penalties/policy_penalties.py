@@ -12,6 +12,7 @@ from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Behaviour, Experience, Policy
 from jaxrl_ft.core.types import Key, Memory, Params, Scalar, Statistics
 from jaxrl_ft.methods.penalties.base import Penalty, Source
+from jaxrl_ft.nets import forward
 
 
 def _remembered(params: Params, statistics: Statistics) -> Memory:
@@ -119,7 +120,7 @@ class Cloning(Penalty):
         return _decayed(self.coef, self.decay, moment) * jnp.mean(divergence)
 
 
-def _policy_features(algo: Behaviour, policy: Policy, obs: Float[Array, "*B O"]) -> list[Float[Array, "*B _"]]:
+def _policy_features(algo: Behaviour, policy: Policy, obs: Float[Array, "*B O"]) -> list[Float[Array, "..."]]:
     return [layer for path, layer in algo.features(policy, obs).items() if path.startswith("policy/")]
 
 
@@ -154,6 +155,8 @@ class Features(Penalty):
 class InFeR(Penalty):
     """c E ‖(φ - φᵢₙᵢₜ) W‖² with k fixed random heads W on each network's last hidden layer φ, on target states.
 
+    A shared trunk is one network.
+
     Initial feature regularisation keeps a random subspace of the features of the network as it was before any training.
     Here the heads are fixed and the targets unscaled; in the paper the heads train too, towards outputs scaled by 100.
 
@@ -171,7 +174,8 @@ class InFeR(Penalty):
 
     def init(self, key: Key, algo: Behaviour, policy: Policy, source: Source) -> Memory:
         """The first parameters, the base's statistics, and heads [width, k] with entries of variance 1 / width."""
-        widths = {group: layers["head"]["kernel"].shape[0] for group, layers in source.init_params.items()}
+        networks = {group: layers for group, layers in source.init_params.items() if forward.depth(layers)}
+        widths = {group: layers["head"]["kernel"].shape[0] for group, layers in networks.items()}
         heads = {
             group: jax.random.normal(subkey, (width, self.num_heads), jnp.float32) * width**-0.5
             for (group, width), subkey in zip(widths.items(), jax.random.split(key, len(widths)))
@@ -189,7 +193,7 @@ class InFeR(Penalty):
         return self.coef * sum(distances, jnp.zeros((), jnp.float32))
 
 
-def _last_layers(algo: Behaviour, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
+def _last_layers(algo: Behaviour, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "..."]]:
     # Layers come from the input up, so that the last one of each group stays.
     return {path.split("/")[0]: layer for path, layer in algo.features(policy, obs).items()}
 

@@ -76,5 +76,5 @@ def refuse_other_shapes(base: Tree, other: Tree, name: str = "fresh") -> None:
     for path in sorted(ours.keys() | theirs.keys()):
         both = path in ours and path in theirs
         shapes = [jnp.shape(flat[path]) if path in flat else "none" for flat in (theirs, ours)]
-        if shapes[0] != shapes[1] and (both or re.match(r"[^/]+/((dense|norm)_\d+/|head/|log_std$)", path)):
+        if shapes[0] != shapes[1] and (both or re.match(r"[^/]+/((conv|dense|norm)_\d+/|head/|log_std$)", path)):
             raise ValueError(f"{name}: {path} of shape {shapes[0]} does not fit the pretrained network's {shapes[1]}")

@@ -1,10 +1,10 @@
-"""Growth: warm starts that keep the function and add units to a layer, or a layer, to a tree that `nets.mlp` reads.
+"""Growth: warm starts that keep the function and add units to a layer, or a layer, to a tree that `nets.forward` reads.
 
 Reference: Chen, Goodfellow & Shlens 2016, "Net2Net: Accelerating Learning via Knowledge Transfer", arXiv:1511.05641.
 """
 
 import re
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,48 +15,76 @@ from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.types import Key
 from jaxrl_ft.methods.warm_starts.base import Probe, WarmStart
-from jaxrl_ft.nets import mlp, parts
+from jaxrl_ft.nets import forward, parts
 
 # A column reads the hidden units, and would have to be widened with them.
-_WIDENS = re.compile(r"(dense|norm|bottleneck)_\d+|head|log_std|residual|offset")
+_WIDENS = re.compile(r"(conv|dense|norm|bottleneck)_\d+|head|log_std|residual|offset")
+
+
+class _Copies(NamedTuple):
+    """The units of a layer after it was widened."""
+
+    units: jax.Array
+    """the old unit that each copies, [width]"""
+    size: int
+    """how many old ones there were"""
 
 
 def wider(key: Key, layers: Tree, width: int, spread: jax.Array | float) -> Tree:
-    """The network with `width` units in every hidden layer and the same outputs (Net2WiderNet, arXiv:1511.05641).
+    """The network with `width` units in every dense hidden layer and the same outputs (Net2WiderNet, arXiv:1511.05641).
 
     New units are copies of old ones, chosen at random so that the numbers of copies differ by one at most: exact with
     layer norm where the width is a whole multiple. What reads a unit, with weight w, reads its m copies with weights
     s₁ w, ..., sₘ w, where s = 1/m + spread (d - 1/m) and d is uniform on the simplex, drawn for each weight by itself.
     (The paper draws with replacement and has s = 1/m, hence noise beside it. Were one s shared by all the weights that
-    read a copy, its gradient would be a multiple of its twin's, and Adam would move both alike.)
+    read a copy, its gradient would be a multiple of its twin's, and Adam would move both alike.) Convolutions keep
+    their channels.
 
     Args:
         key: PRNG key.
-        layers: the tree of one MLP.
-        width: units of each hidden layer.
+        layers: the tree of one network.
+        width: units of each dense hidden layer.
         spread: from equal shares (0) to random ones (1).
 
     Raises:
         ValueError: a layer is wider already, or its function would change; read from shapes alone.
     """
-    sizes = parts.widths(layers)
-    _check_wider(layers, sizes, width)
-    draws = _draws(key, layers, sizes, width)
-    grown, below, num_below = dict(layers), None, 0
-    for i, size in enumerate(sizes):
-        units = _copies(draws[f"units_{i}"], size, width)
-        dense = _written(layers[f"dense_{i}"], units)
-        grown[f"dense_{i}"] = dense if below is None else _read(draws[f"dense_{i}"], dense, below, num_below, spread)
+    return _wider(key, layers, width, spread)[0]
+
+
+def _wider(key: Key, layers: Tree, width: int, spread: jax.Array | float) -> tuple[Tree, _Copies | None]:
+    """The wider network, and the units of its last layer; None where it has no hidden layer."""
+    sizes = dict(zip(forward.hidden_layers(layers), parts.widths(layers)))
+    dense = {name: size for name, size in sizes.items() if layers[name]["kernel"].ndim == 2}
+    _check_wider(layers, tuple(dense.values()), width)
+    draws = _draws(key, layers, dense, width)
+    grown, below = dict(layers), None
+    for name, size in dense.items():
+        i = name.split("_")[1]
+        copies = _Copies(_copies(draws[f"units_{i}"], size, width), size)
+        written = _written(layers[name], copies.units)
+        grown[name] = written if below is None else _read(draws[name], written, below, spread)
         if f"norm_{i}" in layers:
-            grown[f"norm_{i}"] = _written(layers[f"norm_{i}"], units)
+            grown[f"norm_{i}"] = _written(layers[f"norm_{i}"], copies.units)
         if f"bottleneck_{i}" in layers:
             block = layers[f"bottleneck_{i}"]
-            down = _read(draws[f"bottleneck_{i}"], block["down"], units, size, spread)
-            grown[f"bottleneck_{i}"] = {"down": down, "up": _written(block["up"], units)}
-        below, num_below = units, size
+            down = _read(draws[f"bottleneck_{i}"], block["down"], copies, spread)
+            grown[f"bottleneck_{i}"] = {"down": down, "up": _written(block["up"], copies.units)}
+        below = copies
     if below is not None:
-        grown["head"] = _read(draws["head"], layers["head"], below, num_below, spread)
-    return grown
+        grown["head"] = _read(draws["head"], layers["head"], below, spread)
+    return grown, below
+
+
+def _wider_heads(key: Key, layers: Tree, copies: _Copies, spread: jax.Array | float) -> Tree:
+    """A head on a shared trunk, and the heads inside it, that read the copies in the place of the trunk's units."""
+    flat = tree.flatten(layers)
+    heads = [f"{prefix}head" for prefix, _ in parts.networks(layers)]
+    for path, subkey in zip(heads, jax.random.split(key, len(heads))):
+        kernel = flat[f"{path}/kernel"]
+        draws = jax.random.exponential(subkey, (len(copies.units), kernel.shape[-1]), jnp.float32)
+        flat[f"{path}/kernel"] = _read(draws, {"kernel": kernel}, copies, spread)["kernel"]
+    return tree.unflatten(flat)
 
 
 def _check_wider(layers: Tree, sizes: tuple[int, ...], width: int) -> None:
@@ -77,11 +105,12 @@ def _outputs(layer: Tree) -> int:
     return int(layer["kernel"].shape[-1])
 
 
-def _draws(key: Key, layers: Tree, sizes: tuple[int, ...], width: int) -> dict[str, jax.Array]:
+def _draws(key: Key, layers: Tree, sizes: dict[str, int], width: int) -> dict[str, jax.Array]:
     """Exponential draws for every choice of units, [rounds, size], and for every kernel that reads units."""
-    shapes = {f"units_{i}": (-(-(width - size) // size), size) for i, size in enumerate(sizes)}
-    shapes |= {f"dense_{i}": (width, width) for i in range(1, len(sizes))} | {"head": (width, _outputs(layers["head"]))}
-    blocks = [name for name in layers if name.startswith("bottleneck_")]
+    numbers = [name.split("_")[1] for name in sizes]
+    shapes = {f"units_{i}": (-(-(width - size) // size), size) for i, size in zip(numbers, sizes.values())}
+    shapes |= {f"dense_{i}": (width, width) for i in numbers[1:]} | {"head": (width, _outputs(layers["head"]))}
+    blocks = [f"bottleneck_{i}" for i in numbers if f"bottleneck_{i}" in layers]
     shapes |= {name: (width, _outputs(layers[name]["down"])) for name in blocks}
     like = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
     # Drawn at once: the generator is most of what there is to compile.
@@ -101,8 +130,9 @@ def _written(layer: Tree, units: jax.Array) -> Tree:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., units], layer)
 
 
-def _read(draws: jax.Array, layer: Tree, units: jax.Array, size: int, spread: jax.Array | float) -> Tree:
-    """The layer that reads copies of `size` units, [size, outputs], in their place; its outputs are the same."""
+def _read(draws: jax.Array, layer: Tree, copies: _Copies, spread: jax.Array | float) -> Tree:
+    """The layer that reads copies of units, in the place of these; its outputs are the same."""
+    units, size = copies
     # Exponential draws over their sum are uniform on the simplex; the floor keeps that sum off zero.
     draws = jnp.maximum(draws, 1e-6)
     sums = jnp.zeros((size, draws.shape[1]), jnp.float32).at[units].add(draws)
@@ -119,7 +149,7 @@ def deeper_dense(layers: Tree) -> Tree:
     Raises:
         ValueError: what enters the head may be negative or would be normalised; read from shapes alone.
     """
-    depth = mlp.depth(layers)
+    depth = forward.depth(layers)
     reasons = {
         "norm_0": "what enters the new layer would be normalised",
         f"bottleneck_{depth - 1}": "what enters the new layer may be negative",
@@ -151,7 +181,7 @@ def deeper_residual(key: Key, layers: Tree, width: int) -> Tree:
     Raises:
         ValueError: the network has no hidden layer.
     """
-    depth = mlp.depth(layers)
+    depth = forward.depth(layers)
     if not depth:
         raise ValueError("layer: 'residual' is not allowed for a network without hidden layers")
     name = f"bottleneck_{depth - 1}"
@@ -166,13 +196,13 @@ def deeper_residual(key: Key, layers: Tree, width: int) -> Tree:
 
 @config
 class Net2Wider(WarmStart):
-    """More units in every hidden layer of policy and critic, and the same function (arXiv:1511.05641).
+    """More units in every dense hidden layer of policy and critic, and the same function (arXiv:1511.05641).
 
-    See `wider` for how copies come to differ.
+    See `wider` for how copies come to differ. Convolutions keep their channels.
     """
 
     width: int = 128
-    """units of each hidden layer; with layer norm a whole multiple of the pretrained network's"""
+    """units of each dense hidden layer; with layer norm a whole multiple of the pretrained network's"""
     spread: float = 1.0
     """from equal shares among the copies of a unit (0, in which they stay alike) to random ones (1)"""
 
@@ -185,12 +215,20 @@ class Net2Wider(WarmStart):
         Raises:
             ValueError: a layer is wider than `width`, or its function would change.
         """
-        keys = zip(jax.random.split(key, len(base)), sorted(base))
-        return {group: wider(subkey, base[group], self.width, self.spread) for subkey, group in keys}
+        keys, on_trunk = dict(zip(sorted(base), jax.random.split(key, len(base)))), forward.trunk_readers(base)
+        grown = {
+            group: _wider(keys[group], base[group], self.width, self.spread) for group in base if group not in on_trunk
+        }
+        wide = {group: layers for group, (layers, _) in grown.items()}
+        for group in on_trunk:
+            copies = grown["policy"][1]
+            assert copies is not None
+            wide[group] = _wider_heads(keys[group], base[group], copies, self.spread)
+        return wide
 
     def network(self, network: Network) -> Network:
-        """The network with the new width in every hidden layer."""
-        return network.with_widths(*((self.width,) * len(network.widths(group)) for group in ("policy", "value")))
+        """The network with the new width in every dense hidden layer."""
+        return network.widened(self.width)
 
 
 @config
@@ -209,15 +247,21 @@ class Net2Deeper(WarmStart):
     grows: ClassVar[bool] = True
 
     def apply(self, key: Key, base: Tree, fresh: Tree, probe: Probe) -> Tree:
-        """The base with every group deepened.
+        """The base with every group deepened but for heads on a shared trunk, which reads on.
 
         Raises:
             ValueError: the new layer would not be the identity.
         """
+        keys, on_trunk = zip(jax.random.split(key, len(base)), sorted(base)), forward.trunk_readers(base)
         if self.layer == "dense":
-            return {group: deeper_dense(layers) for group, layers in base.items()}
-        keys = zip(jax.random.split(key, len(base)), sorted(base))
-        return {group: deeper_residual(subkey, base[group], self.width) for subkey, group in keys}
+            grown = {group: deeper_dense(layers) for group, layers in base.items() if group not in on_trunk}
+        else:
+            grown = {
+                group: deeper_residual(subkey, base[group], self.width)
+                for subkey, group in keys
+                if group not in on_trunk
+            }
+        return grown | {group: base[group] for group in on_trunk}
 
     def network(self, network: Network) -> Network:
         """The network with one more hidden layer; the same for a residual block, which networks carry as a part.
@@ -232,5 +276,4 @@ class Net2Deeper(WarmStart):
                 f"layer: 'dense' is not allowed for a {network.activation} network, in which no such layer is the "
                 "identity (allowed: 'residual')"
             )
-        widths = [network.widths(group) for group in ("policy", "value")]
-        return network.with_widths(*(sizes + sizes[-1:] for sizes in widths))
+        return network.deepened()

@@ -10,7 +10,7 @@ from jaxrl_ft.core.config import config
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.types import Key
 from jaxrl_ft.methods.warm_starts.base import Probe, WarmStart, refuse_other_shapes
-from jaxrl_ft.nets import mlp, parts
+from jaxrl_ft.nets import forward, parts
 
 
 @config
@@ -135,7 +135,7 @@ class HeadReset(WarmStart):
 def _height(name: str, layers: Tree) -> int:
     """The number of layers between a part and the output; parts without a number of their own are at the output."""
     numbered = re.fullmatch(r".*_(\d+)", name)
-    return mlp.depth(layers) - int(numbered[1]) if numbered else 0
+    return forward.depth(layers) - int(numbered[1]) if numbered else 0
 
 
 @config

@@ -13,7 +13,6 @@ from jaxrl_ft.core.types import Key, Params, Scalar, Statistics
 from jaxrl_ft.envs.simulator import Discrete
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.nets import actor_critic as nets
-from jaxrl_ft.nets import mlp
 from jaxrl_ft.rl import actor_critic, on_policy, rollout
 from jaxrl_ft.rl.algorithm import Guide, Learner
 from jaxrl_ft.rl.distributions import Categorical
@@ -41,8 +40,7 @@ class Boltzmann:
     def init_params(self, key: Key, task: Task, network: Network) -> Params:
         """A fresh Q-network `{"policy": ...}`; of a dueling one the value is the last output."""
         outputs = num_actions(task) + self.dueling
-        widths, gain = network.widths("policy"), nets.head_gain("policy")
-        return {"policy": mlp.fresh(key, widths, task.obs_size, outputs, gain, network.layer_norm)}
+        return {"policy": nets.fresh(key, network, "policy", task.obs_size, outputs)}
 
     def init_statistics(self, task: Task) -> Statistics:
         """None."""

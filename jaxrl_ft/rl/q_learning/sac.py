@@ -100,6 +100,7 @@ class SAC(OffPolicy):
     lacks: ClassVar[dict[str, str]] = {
         "ent_coef": "SAC learns the coefficient of its entropy; see algo.target_entropy",
         "kl": "SAC learns from rows of many policies, and measures no divergence from them",
+        "shared_trunk": "SAC's critics are networks of their own, whose gradients must not reach the policy",
     }
 
     def finetuned(self) -> "SAC":

@@ -12,7 +12,7 @@ from jaxrl_ft.core.types import Key, Params, Statistics
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.nets import actor_critic as nets
-from jaxrl_ft.nets import mlp
+from jaxrl_ft.nets import forward
 from jaxrl_ft.rl import actor_critic
 from jaxrl_ft.rl.distributions import Categorical, DiagGaussian, TanhGaussian
 
@@ -60,7 +60,7 @@ class SoftActor:
         log_std = actor_critic.bounded(log_std, self.min_log_std, self.max_log_std)
         return actor_critic.squashed(DiagGaussian(mean, log_std), policy.statistics["action"])
 
-    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "*B _"]]:
+    def features(self, policy: Policy, obs: Float[Array, "*B O"]) -> dict[str, Float[Array, "..."]]:
         """Activations of the hidden layers of the policy and the first critic at obs [..., O], by path.
 
         A critic of continuous actions reads the policy's own mean action.
@@ -68,8 +68,8 @@ class SoftActor:
         inputs = {"policy": actor_critic.normalized(policy, obs), "value": inputs_of(policy, obs, None)}
         if "action" in policy.statistics:
             inputs["value"] = inputs_of(policy, obs, self.distribution(policy, obs).mode())
-        layers = {group: mlp.apply(policy.params[group], policy.network, x)[1] for group, x in inputs.items()}
-        return {f"{group}/dense_{i}": layer for group, found in layers.items() for i, layer in enumerate(found)}
+        layers = [nets.layers_of(group, policy.params[group], policy.network, x) for group, x in inputs.items()]
+        return {path: layer for found in layers for path, layer in found.items()}
 
 
 def init_params(key: Key, task: Task, network: Network) -> Params:
@@ -79,10 +79,7 @@ def init_params(key: Key, task: Task, network: Network) -> Params:
     outputs = 2 * space.size if isinstance(space, Box) else space.num_actions
     inputs = task.obs_size + (space.size if isinstance(space, Box) else 0)
     sizes = [("policy", task.obs_size, outputs), *2 * [("value", inputs, 1 if continuous else outputs)]]
-    policy, value, twin = (
-        mlp.fresh(key, network.widths(group), size, num, nets.head_gain(group), network.layer_norm)
-        for key, (group, size, num) in zip(keys, sizes)
-    )
+    policy, value, twin = (nets.fresh(key, network, group, size, num) for key, (group, size, num) in zip(keys, sizes))
     return {"policy": {**policy, "log_alpha": jnp.zeros((1,), jnp.float32)}, "value": {**value, "twin": twin}}
 
 
@@ -107,5 +104,5 @@ def twin_values(
         action: continuous actions [..., A]; None for discrete ones.
     """
     x = inputs_of(policy, obs, action)
-    first, second = (mlp.apply(params, policy.network, x)[0] for params in (critics, critics["twin"]))
+    first, second = (forward.apply(params, policy.network, x)[0] for params in (critics, critics["twin"]))
     return (first, second) if action is None else (first[..., 0], second[..., 0])

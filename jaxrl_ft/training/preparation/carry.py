@@ -18,7 +18,7 @@ def carry(agents: Agents, target: Task, fresh: Policy) -> Policy:
         _matching(ours, theirs)
         for ours, theirs in ((agents.params, fresh.params), (agents.statistics, fresh.statistics))
     )
-    return Policy(params, statistics, agents.network)
+    return Policy(params, statistics, fresh.network)
 
 
 def _matching(ours: tree.Tree, fresh: tree.Tree) -> tree.Tree:

@@ -118,7 +118,8 @@ def _untouched(spec: Spec, base: Policy, fresh: Policy) -> Policy:
 
 def _aligns(spec: Spec) -> bool:
     """Whether the target's sensors and actions are compared with those that the policy reads and takes."""
-    return spec.method.alignment.acts and same_sizes(spec.before, spec.task)
+    known = "obs_entries" not in spec.network.lacks and same_sizes(spec.before, spec.task)
+    return spec.method.alignment.acts and known
 
 
 def _chance(spec: Spec, fresh: Policy, look: Look | None) -> np.ndarray:

@@ -10,50 +10,90 @@ import numpy as np
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.types import PyTree
 
+_DENSE, _CONVOLUTION = 2, 4
+"""Axes of a kernel [in, out], and of one [height, width, in, out]."""
+
 Layers = Sequence[tuple[PyTree, PyTree]] | Mapping[PyTree, PyTree]
 
 
 class _Entries(NamedTuple):
     """What was given of one network, from the input on."""
 
-    dense: list[tuple[PyTree, PyTree]]
-    """kernel and bias of each layer"""
+    layers: list[tuple[PyTree, PyTree]]
+    """kernel and bias of each layer, convolutions first"""
     norms: list[tuple[PyTree, PyTree]]
     """scale and bias of each layer norm"""
     log_std: PyTree = None
 
 
-def network(group: str, layers: Layers, obs_size: int | None, outputs: int | None) -> tuple[Tree, PyTree]:
+def network(
+    group: str, layers: Layers, obs_size: int | None, outputs: int | None, on_trunk: bool = False
+) -> tuple[Tree, PyTree]:
     """The tree of one network with leaves [S, ...], and its `log_std` where the layers hold one, else None.
 
     Args:
         group: `policy` or `value`, for messages.
         layers: as `ft.wrap` takes them.
-        obs_size: size of an observation; None for whatever the first layer reads.
+        obs_size: size of what the first layer reads, where that is dense; None for whatever it reads.
         outputs: size of the output; None for whatever the last layer puts out.
+        on_trunk: whether it is a head on a shared trunk, which has no hidden layers.
 
     Raises:
-        ValueError: a layer is missing, not finite, or of a size that does not fit its neighbours.
+        ValueError: a layer is missing, not finite, or of a size that does not fit its neighbours; what comes behind a
+            convolution is not compared with it.
     """
     entries = _entries(group, layers)
-    num_hidden = len(entries.dense) - 1
-    if num_hidden < 1:
+    num_hidden = len(entries.layers) - 1
+    if on_trunk and num_hidden:
         raise ValueError(
-            f"params.{group}: {len(entries.dense)} layers are not allowed; at least one hidden layer and an output are "
-            "needed"
+            f"params.{group}: {num_hidden + 1} layers are not allowed; with network.shared_trunk it must be one, the "
+            "head on the policy's last hidden layer"
+        )
+    if num_hidden < 1 and not on_trunk:
+        hint = " (network.shared_trunk takes a head alone)" if group == "value" and num_hidden == 0 else ""
+        raise ValueError(
+            f"params.{group}: {num_hidden + 1} layers are not allowed; at least one hidden layer and an output are "
+            f"needed{hint}"
         )
     if len(entries.norms) not in (0, num_hidden):
         raise ValueError(
             f"params.{group}: {len(entries.norms)} layer norms are not allowed; it must be one after each of the "
             f"{num_hidden} hidden layers, or none"
         )
-    dense = [_pair(group, f"layer {i}", 2, kernel=kernel, bias=bias) for i, (kernel, bias) in enumerate(entries.dense)]
+    read = [_pair(group, f"layer {i}", _rank(k), kernel=k, bias=bias) for i, (k, bias) in enumerate(entries.layers)]
     norms = [_pair(group, f"norm {i}", 1, scale=scale, bias=bias) for i, (scale, bias) in enumerate(entries.norms)]
-    _check_sizes(group, dense, obs_size, outputs)
+    convolutions = [layer["kernel"].ndim > _DENSE + 1 for layer in read]
+    if not any(convolutions):
+        _check_sizes(group, read, obs_size, outputs)
+    _check_convolutions(group, read, convolutions)
     for i, norm in enumerate(norms):
-        _check_norm(group, i, norm, dense[i]["bias"].shape[1:])
-    hidden = {f"dense_{i}": layer for i, layer in enumerate(dense[:-1])}
-    return {**hidden, **{f"norm_{i}": norm for i, norm in enumerate(norms)}, "head": dense[-1]}, entries.log_std
+        _check_norm(group, i, norm, read[i]["bias"].shape[1:])
+    kinds = ("conv" if convolution else "dense" for convolution in convolutions)
+    hidden = {f"{kind}_{i}": layer for i, (kind, layer) in enumerate(zip(kinds, read[:-1]))}
+    return {**hidden, **{f"norm_{i}": norm for i, norm in enumerate(norms)}, "head": read[-1]}, entries.log_std
+
+
+def _rank(kernel: PyTree) -> int:
+    """Axes of a kernel, those of agents apart: more than three are those of a convolution."""
+    return _CONVOLUTION if np.ndim(kernel) >= _CONVOLUTION else _DENSE
+
+
+def _check_convolutions(group: str, layers: list[dict[str, np.ndarray]], convolutions: list[bool]) -> None:
+    """Refuses convolutions behind a dense layer or as the output, and kernels that are not square.
+
+    Raises:
+        ValueError: names the layer.
+    """
+    if convolutions != sorted(convolutions, reverse=True) or convolutions[-1]:
+        raise ValueError(f"params.{group}: convolutions must come before dense layers, of which the last is the output")
+    for i in (i for i, convolution in enumerate(convolutions) if convolution):
+        shape = layers[i]["kernel"].shape[1:]
+        if shape[0] != shape[1]:
+            raise ValueError(
+                f"params.{group}: layer {i} has kernel {shape}; it must be [height, width, in, out] with equal sides, "
+                "and torch keeps [out, in, height, width], of which np.moveaxis(kernel, (-2, -1, -3, -4), (-4, -3, -2, "
+                "-1)) is it"
+            )
 
 
 def _pair(group: str, what: str, rank: int, **leaves: PyTree) -> dict[str, np.ndarray]:
@@ -134,8 +174,11 @@ def _entries(group: str, layers: Layers) -> _Entries:
                 f"params.{group}: {name!r} must hold exactly a kernel and a bias, or a scale and a bias of a layer norm"
             )
         kinds[kind][name] = (entry[kind], entry["bias"])
-    dense, norms = ([found[name] for name in _ordered(group, found)] for found in kinds.values())
-    return _Entries(dense, norms, log_std)
+    # Convolutions come first; flax numbers them and dense layers apart.
+    first = {name: pair for name, pair in kinds["kernel"].items() if _rank(pair[0]) == _CONVOLUTION}
+    rest = {name: pair for name, pair in kinds["kernel"].items() if name not in first}
+    named = [[found[name] for name in _ordered(group, found)] for found in (first, rest, kinds["scale"])]
+    return _Entries([*named[0], *named[1]], named[2], log_std)
 
 
 def _ordered(group: str, names: Mapping[PyTree, PyTree]) -> list[PyTree]:

@@ -14,16 +14,14 @@ from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task, check_is_task
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.nets import parts
-from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.normalizer import Moments
 from jaxrl_ft.rl.ppo import PPO
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.compatibility import check_task, fresh_shapes
+from jaxrl_ft.training.compatibility import check_task, fresh_shapes, reading
 from jaxrl_ft.training.initial_state import fresh_policy
 from jaxrl_ft.training.keys import seeds_of
-from jaxrl_ft.training.weights import foreign_layers
+from jaxrl_ft.training.weights import foreign_layers, networks_like
 
 # Given statistics weigh as much as this many observations, so that fine-tuning moves them slowly.
 _COUNT = 1e6
@@ -33,7 +31,7 @@ def wrap(
     params: Mapping[str, foreign_layers.Layers],
     source: Task,
     *,
-    network: MLP | None = None,
+    network: Network | None = None,
     algo: AnyAlgorithm = PPO(),
     log_std: PyTree = None,
     obs_mean: PyTree = None,
@@ -49,13 +47,16 @@ def wrap(
         params: `{"policy": layers}` or `{"policy": layers, "value": layers}`. Layers are a sequence of (kernel
             [in, out], bias [out]) pairs, or a dict of such `{"kernel": ..., "bias": ...}` in the order of the numbers
             in their names, the output layer last. A dict may also hold a layer norm `{"scale": ..., "bias": ...}`
-            (epsilon 1e-6) for each hidden layer, and the policy's `log_std`, as `agents.params` does. A leading axis
+            (epsilon 1e-6) for each hidden layer, and the policy's `log_std`, as `agents.params` does. Kernels of
+            convolutions, which come first, are [height, width, in, out], and the first dense layer reads their last
+            image channels last. With `network.shared_trunk` the value's layers are its head alone. A leading axis
             [S] on every array makes S agents. A value network that is missing is freshly initialised, and the report
             says so.
         source: the task that the weights were trained on.
-        network: activation of the hidden layers, and the widths of a value network that is missing: the policy's
-            unless `value` says others. All other fields are read from the weights; where one of them is not the
-            default, it must agree with these.
+        network: activation of the hidden layers, strides and padding of convolutions, whether the trunk is shared, and
+            the widths of a value network that is missing: the policy's unless `value` says others. All other fields are
+            read from the weights; where one of them is not the default, it must agree with these. Without it, that is
+            an `MLP`, or a `CNN` where there are convolutions.
         algo: the algorithm to fine-tune with.
         log_std: logarithm of a Gaussian policy's standard deviations, [A] or [S, A]; 0 without it.
         obs_mean: mean [O] that the weights' observations were normalised with, if they were.
@@ -75,11 +76,12 @@ def wrap(
     """
     check_is_task("source", source)
     checks.seed(seed)
-    given = _given(params, source, log_std)
+    networks_like.check(network)
+    given = _given(params, source, log_std, network is not None and network.shared_trunk)
     num = next(iter(tree.flatten(given).values())).shape[0]
     if any(leaf.shape[0] != num for leaf in tree.flatten(given).values()):
         raise ValueError("params: the arrays disagree in their leading axis, the number of agents")
-    network = _network(given, MLP() if network is None else network)
+    network = reading(networks_like.network(given, network), source)
     numbers = {"obs_count": obs_count, "obs_epsilon": obs_epsilon, "obs_clip": obs_clip}
     algo, statistics = normalizing(algo, source, num, obs_mean, obs_variance, numbers)
     return assembled(given, source, algo, network, statistics, seed)
@@ -123,7 +125,7 @@ def assembled(given: Tree, source: Task, algo: AnyAlgorithm, network: Network, s
     )
 
 
-def _given(params: Mapping[str, foreign_layers.Layers], source: Task, log_std: PyTree) -> Tree:
+def _given(params: Mapping[str, foreign_layers.Layers], source: Task, log_std: PyTree, shared: bool) -> Tree:
     """The given networks as trees with leaves [S, ...]."""
     if not isinstance(params, Mapping):
         raise ValueError(f"params: {type(params).__name__} is not allowed; it must be a dict of 'policy' and 'value'")
@@ -134,8 +136,12 @@ def _given(params: Mapping[str, foreign_layers.Layers], source: Task, log_std: P
     space = source.action_space
     outputs = {"policy": space.size if isinstance(space, Box) else space.num_actions, "value": 1}
     given, found = {}, [] if log_std is None else [log_std]
-    for group, layers in params.items():
-        given[group], inside = foreign_layers.network(group, layers, source.obs_size, outputs[group])
+    inputs = source.obs_size
+    for group in sorted(params):
+        on_trunk = shared and group == "value"
+        given[group], inside = foreign_layers.network(group, params[group], inputs, outputs[group], on_trunk)
+        # A head on the trunk, which comes after the policy, reads the trunk.
+        inputs = given[group]["head"]["kernel"].shape[1] if shared else inputs
         found += [] if inside is None else [inside]
     if not found:
         return given
@@ -167,46 +173,6 @@ def _check_whole(algo: AnyAlgorithm, given: Tree, fresh: Tree) -> None:
     if path is not None:
         found, has = (shapes.get(path, "none") for shapes in (ours, wanted))
         raise ValueError(f"params: {path} of shape {found} makes no agent of {type(algo).__name__}, which has {has}")
-
-
-def _network(given: Tree, network: Network) -> MLP:
-    """The config of networks like the given ones, with the activation of `network`.
-
-    Raises:
-        ValueError: `network` is no config, or contradicts the layers.
-    """
-    check_config(network, "network")
-    if not isinstance(network, MLP):
-        raise ValueError(f"network: {network!r} is not allowed; it must be of type MLP")
-    found = {group: parts.widths(layers) for group, layers in given.items()}
-    normed = {group: "norm_0" in layers for group, layers in given.items()}
-    for group, widths in found.items():
-        _check_widths(group, widths, network)
-    if len(set(normed.values())) > 1:
-        raise ValueError("params: layer norms in one network alone are not allowed; policy and value must be alike")
-    if network.layer_norm and not normed["policy"]:
-        raise ValueError("network.layer_norm: True is not allowed; params hold no layer norms")
-    value = found.get("value", network.value or found["policy"])
-    return replace(network.with_widths(found["policy"], value), layer_norm=normed["policy"])
-
-
-def _check_widths(group: str, widths: tuple[int, ...], network: MLP) -> None:
-    """Refuses a field of the network that is not the default and does not say the widths of a group's hidden layers.
-
-    Raises:
-        ValueError: names the field.
-    """
-    own = getattr(network, group)
-    fits = {
-        group: own in ((), widths),
-        "width": bool(own) or network.width == MLP.width or {network.width} == set(widths),
-        "depth": bool(own) or network.depth in (MLP.depth, len(widths)),
-    }
-    for field in (field for field, fit in fits.items() if not fit):
-        raise ValueError(
-            f"network.{field}: {getattr(network, field)} is not allowed; the hidden layers of params.{group} have "
-            f"{widths} units"
-        )
 
 
 def normalizing(

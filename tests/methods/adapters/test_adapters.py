@@ -17,7 +17,7 @@ from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.methods import adapters
 from jaxrl_ft.methods.adapters import ADAPTERS
-from jaxrl_ft.nets import actor_critic, mlp
+from jaxrl_ft.nets import actor_critic, forward
 
 NETWORK = ft.MLP(width=8, layer_norm=True)
 OBS = jnp.asarray(np.random.default_rng(7).normal(size=(5, 4)).astype(np.float32))
@@ -40,7 +40,7 @@ def outputs(params):
 
 
 outputs_of_both = quick(jax.vmap(outputs))
-network_of = quick(lambda layers: mlp.apply(layers, NETWORK, OBS)[0])
+network_of = quick(lambda layers: forward.apply(layers, NETWORK, OBS)[0])
 
 
 @cache

@@ -209,7 +209,7 @@ def test_soft_shrink_perturb_adds_noise_of_the_initialisers_scale():
 def test_shrinking_alone_is_a_factor():
     params = w.world()
     _, after, _ = w.act(as_arrays(SoftShrinkPerturb(shrink=0.25, perturb=0.0)), {}, params)
-    for path in neurons.dense(params):
+    for path in neurons.kernels(params):
         np.testing.assert_allclose(
             tree.flatten(after)[f"{path}/kernel"], 0.75 * tree.flatten(params)[f"{path}/kernel"], rtol=1e-6
         )
@@ -240,7 +240,7 @@ def test_projection_restores_the_norm_and_keeps_the_direction():
     params, project = w.world(), as_arrays(NormalizeProject())
     away = jax.tree.map(lambda leaf: leaf + np.float32(0.7), params)
     _, after, _ = w.act(project, w.begin(project, params), away)
-    for path in neurons.dense(params):
+    for path in neurons.kernels(params):
         old, new, then = (np.asarray(tree.flatten(t)[f"{path}/kernel"], np.float64) for t in (params, after, away))
         np.testing.assert_allclose((new**2).sum(), (old**2).sum(), rtol=1e-5)
         np.testing.assert_allclose(new / then, (new / then).mean(), rtol=1e-5)

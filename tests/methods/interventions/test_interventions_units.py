@@ -15,7 +15,7 @@ from jaxrl_ft.methods.interventions import ContinualBackprop, PeriodicResets, Re
 from jaxrl_ft.methods.interventions.neurons import Layer
 from jaxrl_ft.nets import initializers
 
-HIDDEN = [Layer("policy/dense_0", "policy/dense_1"), Layer("policy/dense_1", "policy/head")]
+HIDDEN = [Layer("policy/dense_0", ("policy/dense_1",)), Layer("policy/dense_1", ("policy/head",))]
 
 
 def silenced(params, group, layer, units):
@@ -35,7 +35,7 @@ def test_layers_are_chained_from_the_input_to_the_head():
     params = w.world()
     assert neurons.chains(params, "policy") == [["policy/dense_0", "policy/dense_1", "policy/head"]]
     assert neurons.hidden(params, "policy") == HIDDEN
-    assert len(neurons.dense(params)) == 6
+    assert len(neurons.kernels(params)) == 6
 
 
 def test_dormancy_is_the_share_of_the_layers_mean_activity():
@@ -188,7 +188,7 @@ def test_continual_backprop_counts_and_chooses_as_an_oracle(centered):
 def test_the_gains_are_those_of_a_fresh_network(source):
     network = ft.MLP(width=16, depth=1)
     params = quick(lambda key: ft.PPO().init_params(key, source, network))(jax.random.key(0))
-    for path in neurons.dense(params):
+    for path in neurons.kernels(params):
         kernel = np.asarray(tree.flatten(params)[f"{path}/kernel"], np.float64)
         np.testing.assert_allclose((kernel**2).mean() ** 0.5, neurons.scale(path, kernel.shape), rtol=1e-4)
         np.testing.assert_allclose((kernel**2).sum(), neurons.gain(path) ** 2 * min(kernel.shape), rtol=1e-4)
@@ -203,7 +203,7 @@ def test_rough_noise_is_uniform_and_of_unit_variance():
 
 @pytest.mark.parametrize("shape", [(3, 8), (5, 2)])
 def test_fresh_units_are_distributed_as_columns_of_the_initialiser(shape):
-    layer = Layer("policy/dense_0", "policy/head")
+    layer = Layer("policy/dense_0", ("policy/head",))
     params = {"policy": {"dense_0": {"kernel": np.zeros(shape, np.float32)}}}
 
     def draw(key, other):
