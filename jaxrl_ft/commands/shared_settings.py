@@ -46,6 +46,18 @@ def given_or(value: str | None, default: str) -> str:
     return default if value is None else value
 
 
+def bytes_of(text: str) -> int:
+    """A size such as 500M or 4G in bytes.
+
+    Raises:
+        ValueError: it is no size above 0.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    if not match or not float(match[1]):
+        raise ValueError(f"memory_limit: {text!r} is not allowed; it must be a size such as 500M or 4G")
+    return int(float(match[1]) * 1000 ** "_KMGT".index(match[2].upper() or "_"))
+
+
 def network_of(usual: Network, kind: str | None) -> Network:
     """The network of a kind: the usual one where it is of that kind, else one that normalises layers as that does.
 

@@ -1,7 +1,6 @@
 """What a command line of `sweep` asks for, resolved and checked, before anything compiles or is written."""
 
 import dataclasses
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -21,6 +20,7 @@ from jaxrl_ft.commands.shared_settings import (
     SWITCH,
     SharedFlags,
     SharedSettings,
+    bytes_of,
     first_agents,
     given_or,
     name,
@@ -62,7 +62,6 @@ FIRST = {
     "search": ("search", "space", "trials"),
 }
 """The flags of the short help."""
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,7 +226,7 @@ def resolve(argv: Sequence[str] | None = None) -> SweepSettings:
             **chosen,
         },
         search=search_settings.resolve(flags, methods, source, targets, held_out),
-        memory_limit=None if flags.memory_limit is None else _bytes(flags.memory_limit),
+        memory_limit=None if flags.memory_limit is None else bytes_of(flags.memory_limit),
         out=run_directory.check(flags.out, run_directory.SWEEP),
     )
     _check(settings)
@@ -282,13 +281,6 @@ def _grid(words: Sequence[str]) -> dict[str, list[str]]:
         name = field.replace("-", "_")
         grid[name] = list(dict.fromkeys([*grid.get(name, []), *found]))
     return grid
-
-
-def _bytes(text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
-    if not match or not float(match[1]):
-        raise ValueError(f"memory_limit: {text!r} is not allowed; it must be a size such as 500M or 4G")
-    return int(float(match[1]) * UNITS[match[2].upper()])
 
 
 def _check(settings: SweepSettings) -> None:
