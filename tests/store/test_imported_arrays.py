@@ -39,6 +39,8 @@ def test_agents_parameters_and_one_network_are_read(random_params, tiny, same, t
     alone = {name.replace("actor.", "layers."): leaf for name, leaf in STATE.items() if "actor" in name}
     alone = ft.import_policy(alone, CARTPOLE, **QUIET)
     np.testing.assert_array_equal(alone.params["policy"]["dense_1"]["kernel"][0], np.float32(POLICY[1][0]))
+    told = layer("head", POLICY[2]) | layer("dense_0", POLICY[0]) | layer("dense_1", POLICY[1])
+    assert tree.bits(ft.import_policy(told, CARTPOLE, **QUIET).params) == tree.bits(alone.params)
     assert "critic: missing, freshly initialised" in alone.report
 
 

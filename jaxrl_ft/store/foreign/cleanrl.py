@@ -154,14 +154,18 @@ def _refused_deterministic(what: str, state: Mapping[str, np.ndarray]) -> Found:
 
 
 def _plain(what: str, state: Mapping[str, np.ndarray]) -> Found:
-    """One network whose layers are all that there is, in the order of the numbers in their names."""
-    prefixes = {name.rstrip("abeghistw").rstrip(".").rstrip("0123456789") for name in state}
-    layers = linears(what, state, next(iter(prefixes))) if len(prefixes) == 1 else []
-    if len(layers) < 2:
+    """One network whose layers are all that there is, by the numbers in their names, the one without a number last."""
+    names = dict.fromkeys(name.rpartition(".")[0] for name in state)
+    numbered = [name for name in names if name[-1:].isdecimal()]
+    last = [name for name in names if name not in numbered]
+    prefixes = {name.rstrip("0123456789") for name in numbered}
+    known = {f"{name}.{part}" for name in names for part in ("weight", "bias")}
+    if len(names) < 2 or len(prefixes) != 1 or len(last) > 1 or set(state) - known:
         raise ValueError(
             f"{what}: holds {listed(state)}, which tell no policy; give a mapping such as "
             '{"policy": [(kernel, bias), ...], "value": [...]} with kernels [in, out]'
         )
+    layers = linears(what, state, prefixes.pop()) + [linear(what, state, name) for name in last]
     return Found("a state dict of torch", "ppo", layers, "tanh", notes=["policy: the one network that there is"])
 
 
