@@ -94,10 +94,15 @@ def test_statistics_beside_a_file_are_pointed_at(tmp_path):
     assert "normaliser: VecNormalize.pkl beside the file is not read; give it as normalizer=" in agents.report
 
 
-def test_imported_agents_are_fine_tuned_and_saved_like_any_other(tiny, target, tmp_path):
-    agents = ft.import_policy(STATE, CARTPOLE, algo=tiny.algo, **QUIET)
+def test_imported_agents_are_saved_like_any_other(tmp_path):
+    agents = ft.import_policy(STATE, CARTPOLE, **QUIET)
     ft.save(agents, tmp_path / "agents")
     assert ft.load(tmp_path / "agents") == agents
+
+
+@pytest.mark.slow
+def test_imported_agents_are_fine_tuned_like_any_other(tiny, target):
+    agents = ft.import_policy(STATE, CARTPOLE, algo=tiny.algo, **QUIET)
     tuned = ft.finetune(agents.select([0] * 4), target, "full", **tiny.budget)
     assert tuned.status == ("ok",) * 4 and "critic: kept" in "\n".join(tuned.report)
 
