@@ -29,11 +29,21 @@ def interrupted_after(number, monkeypatch):
     monkeypatch.setattr(directory, "keep", kept_and_interrupted)
 
 
+def assert_equal_files(one, other, names):
+    """Two runs left equal tables, curves and agents."""
+    found = [path.relative_to(one) for folder in ("agents", "curves") for path in (one / folder).rglob("*.*")]
+    assert len(found) > 6
+    for file in [*found, *names]:
+        assert (one / file).read_bytes() == (other / file).read_bytes(), file
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_run_goes_on_to_the_files_of_one_that_was_not_cut_off(name, saved, undrawn, tmp_path, capsys, monkeypatch):
+def test_a_run_goes_on_to_the_files_of_one_that_was_not_cut_off_and_is_repeated_to_them(
+    name, saved, undrawn, tmp_path, capsys, monkeypatch
+):
     command, flags = COMMANDS[name]
     flags = [*flags, "--seeds", "4", "--agents", str(saved)] if name == "train" else [*flags, "--agents", str(saved)]
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole, cut, again = (tmp_path / name for name in ("whole", "cut", "again"))
     with undrawn():
         assert command.main([*flags, "--out", str(whole)]) == 0
         with monkeypatch.context() as patch:
@@ -41,10 +51,9 @@ def test_a_run_goes_on_to_the_files_of_one_that_was_not_cut_off(name, saved, und
             assert command.main([*flags, "--out", str(cut)]) == 130
         assert f"--resume {cut}` goes on from there" in capsys.readouterr().err
         assert command.main(["--resume", str(cut)]) == 0
-    assert (cut / "runs.csv").read_bytes() == (whole / "runs.csv").read_bytes()
-    for agents in (whole / "agents").iterdir():
-        for file in agents.iterdir():
-            assert (cut / "agents" / agents.name / file.name).read_bytes() == file.read_bytes()
+        assert command.main(["--from-run", str(whole), "--out", str(again)]) == 0
+    for other in (cut, again):
+        assert_equal_files(whole, other, ["runs.csv", "table.tex", *["metrics.jsonl"] * (name == "train")])
     assert not (cut / output.CHECKPOINTS).exists()
 
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import jaxrl_ft as ft
 from jaxrl_ft.store.metrics import MetricsFile
 from jaxrl_ft.training.progress.moments import Progress
 
@@ -66,3 +67,25 @@ def test_what_is_no_whole_line_is_removed(odd, tmp_path):
     path.write_bytes(kept + odd)
     MetricsFile(path)
     assert path.read_bytes() == kept
+
+
+def test_a_training_that_goes_on_leaves_the_file_of_one_that_was_not_cut_off(tmp_path, agents, target, tiny):
+    def tuned(name, stop=None):
+        file = MetricsFile(tmp_path / f"{name}.jsonl")
+
+        def told(moment):
+            file.record(STAGES[1], moment)
+            if stop is not None and moment.updates == stop:
+                raise KeyboardInterrupt
+
+        saving = {"checkpoint": tmp_path / name, "checkpoint_every": 0.0}
+        return ft.finetune(agents, target, "full", seed=1, callback=told, **saving, **tiny.budget)
+
+    tuned("whole")
+    for stop in (4, 8):
+        with pytest.raises(KeyboardInterrupt):
+            tuned("cut", stop)
+    tuned("cut")
+    lines = (tmp_path / "whole.jsonl").read_text().splitlines()
+    assert (tmp_path / "cut.jsonl").read_text().splitlines() == lines and len(lines) == 3
+    assert len(json.loads(lines[-1])["loss/policy"]) == 4
