@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxrl_ft.core import checks
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.method import Method
 
@@ -139,6 +140,7 @@ def dimensions(methods: Mapping[str, Method], space: Space) -> dict[str, Dimensi
         ValueError: an empty space, a field that no method has (the nearest is named), an empty range, or a value of
             another type than the field's.
     """
+    checks.kind("space", space, Mapping, "ranges or choices by field")
     if not space:
         raise ValueError("space: empty; give a range or choices of one field at least")
     given = {path.replace("-", "_"): dimension for path, dimension in space.items()}

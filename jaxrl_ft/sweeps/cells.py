@@ -55,6 +55,8 @@ def checked(
     """
     check_is_agents(agents)
     checks.kind("targets", targets, Mapping, "tasks by name")
+    for field, value in (("grid", grid), ("held_out", held_out), ("paid", paid)):
+        checks.kind(field, {} if value is None else value, Mapping, "values by name")
     chosen = _methods(methods, grid or {})
     if not targets:
         raise ValueError("targets: empty; give at least one task by name")

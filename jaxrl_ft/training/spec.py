@@ -192,6 +192,7 @@ def finetune_spec(agents: Agents, target: Task, method: Method, budget: Budget, 
     """
     check_is_agents(agents)
     check_is_task("target", target)
+    check_budget(budget)
     paid = charged(paid, agents.algo, method)
     configs = (agents.algo, agents.network, method)
     budget = budget._replace(steps=budget.steps - paid)

@@ -11,12 +11,15 @@ EXTRAS = ("optuna", "ray", "pandas", "pyarrow", "tensorboardX", "wandb", "mlflow
 BAR = f"""
 import socket, sys
 
-class Missing:
+found = list(sys.meta_path)
+
+class Rest:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {EXTRAS!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+            return None
+        return next(filter(None, (finder.find_spec(name, path, target) for finder in found)), None)
 
-sys.meta_path.insert(0, Missing())
+sys.meta_path[:] = [Rest()]
 
 def refused(*args, **kwargs):
     raise AssertionError("a socket was about to be used")
