@@ -19,6 +19,11 @@ class Rest:
             return None
         return next(filter(None, (finder.find_spec(name, path, target) for finder in found)), None)
 
+    def find_distributions(self, *args, **kwargs):
+        for finder in found:
+            if hasattr(finder, "find_distributions"):
+                yield from finder.find_distributions(*args, **kwargs)
+
 sys.meta_path[:] = [Rest()]
 
 def refused(*args, **kwargs):
