@@ -6,6 +6,7 @@ doi:10.1016/S0005-1098(99)00140-5). They know what actions stand for, and nothin
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -64,33 +65,37 @@ CONTROLLERS: dict[str, Controller] = {
 def _action(task: ft.Task, wanted: jax.Array) -> jax.Array:
     """The task's action that does what is wanted, from -1 to 1: changes of the actions are undone."""
     quantities, space = task.quantities, task.action_space
-    flip = quantities.get("flip_actions", 0)
+    flip = quantities["flip_actions"]
     if isinstance(space, Box):
         signed = jnp.where(flip > 0, -wanted, wanted)
         return 0.5 * (space.high + space.low) + 0.5 * (space.high - space.low) * signed[None]
     meant = jnp.rint(0.5 * (wanted + 1) * (space.num_actions - 1)).astype(jnp.int32)
-    order = jnp.argsort(jnp.asarray(quantities.get("action_permutation", np.arange(space.num_actions))))
-    chosen = order[meant]
+    chosen = jnp.argsort(jnp.asarray(quantities["action_permutation"]))[meant]
     return jnp.where(flip > 0, space.num_actions - 1 - chosen, chosen)
 
 
 def controlled_returns(task: ft.Task, episodes: int, seed: int, controller: Controller | None = None) -> np.ndarray:
     """The undiscounted returns [episodes] of a controller; of the environment's own without one."""
     chosen = CONTROLLERS[task.id] if controller is None else controller
+    keys = jax.random.split(jax.random.key(seed), episodes)
+    return np.asarray(_returns(task.widened(), keys, chosen, int(task.episode_limit)))
 
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _returns(task: ft.Task, keys: jax.Array, controller: Controller, limit: int) -> jax.Array:
     def episode(key: jax.Array) -> jax.Array:
         start, keys = jax.random.split(key)
 
         def step(state: tuple, key: jax.Array) -> tuple[tuple, None]:
             env_state, total, over = state
-            inner = getattr(env_state, "world", env_state)
             act_key, key = jax.random.split(key)
-            action = _action(task, chosen(task, getattr(inner, "inner", inner), act_key))
+            inner = env_state.world
+            action = _action(task, controller(task, getattr(inner, "inner", inner), act_key))
             _, after, reward, terminated, truncated, _ = task.step(key, env_state, action)
             return (after, total + jnp.where(over, 0.0, reward), over | terminated | truncated), None
 
         first = task.reset(start)[1], jnp.float32(0), jnp.asarray(False)
-        (_, total, _), _ = jax.lax.scan(step, first, jax.random.split(keys, int(task.episode_limit)))
+        (_, total, _), _ = jax.lax.scan(step, first, jax.random.split(keys, limit))
         return total
 
-    return np.asarray(jax.jit(jax.vmap(episode))(jax.random.split(jax.random.key(seed), episodes)))
+    return jax.vmap(episode)(keys)

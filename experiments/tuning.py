@@ -61,9 +61,9 @@ SEARCHES = {
     "MountainCarContinuous-v0/sac": Search(
         {**RATE, "algo.tau": (0.005, 0.03), "algo.exploration_hold": [8, 16, 32], "algo.gamma": [0.99, 0.999]}
     ),
-    "CartPole-v1/dqn": Search({**REPLAYED, "algo.exploration_share": [0.1, 0.2, 0.4]}),
+    "CartPole-v1/dqn": Search({**REPLAYED, "algo.exploration_share": [0.1, 0.2, 0.4], "algo.num_returns": [4, 8]}),
     "CartPole-v1/a2c": Search(
-        {**RATE, "algo.num_envs": [4, 8], "algo.num_steps": [8, 16, 32], "algo.gae_lambda": [0.9, 0.95, 1.0]}
+        {**RATE, **CLIP, "algo.gae_lambda": [0.9, 0.95, 1.0], "algo.ent_coef": (1e-4, 3e-2), "algo.vf_coef": (0.1, 1.0)}
     ),
     "CartPole-v1/sac": Search({**REPLAYED, "algo.entropy_share": (0.05, 0.5)}),
 }

@@ -61,7 +61,7 @@ def told(steps: float) -> str:
 def table(found: dict) -> str:
     """The measurements as a table."""
     lines = [
-        f"| environment, return | algorithm | budget | solved, of {SEEDS} | median | 90th percentile | at the end |",
+        "| environment, return | algorithm | budget | solved | median | 90th percentile | at the end |",
         "| :--- | :--- | ---: | ---: | ---: | ---: | ---: |",
     ]
     before = ""
@@ -70,7 +70,7 @@ def table(found: dict) -> str:
         steps = np.array([np.inf if step is None else step for step in row["first_solved_at"]])
         quantiles = [told(float(np.quantile(steps, share, method="higher"))) for share in (0.5, 0.9)]
         ends = sum(value >= THRESHOLDS[id] for value in row["last_return"])
-        cells = [f"{row['row']['steps']:,}", str(int(np.isfinite(steps).sum())), *quantiles, str(ends)]
+        cells = [f"{row['row']['steps']:,}", f"{np.isfinite(steps).sum()} of {len(steps)}", *quantiles, str(ends)]
         shown = "" if id == before else f"{id}, {THRESHOLDS[id]:g}"
         lines.append(f"| {shown} | {algo} | {' | '.join(cells)} |")
         before = id
@@ -79,13 +79,15 @@ def table(found: dict) -> str:
 
 def main(names: list[str]) -> None:
     rows = {f"{id}/{algo}": row for id, own in ft.DEFAULTS.items() for algo, row in own.items()}
-    path = RESULTS / "algorithms.json"
-    found = json.loads(path.read_text()) if path.exists() else {}
+    path, found = RESULTS / "algorithms.json", {}
+    if path.exists():
+        found = json.loads(path.read_text())
     for name in names or list(rows):
         if not names and found.get(name, {}).get("row") == described(rows[name]):
             continue
-        found[name] = measured(name.split("/")[0], rows[name])
-        print(name, found[name]["first_solved_at"], flush=True)
+        own = measured(name.split("/")[0], rows[name])
+        print(name, own["first_solved_at"], flush=True)
+        found = {**json.loads(path.read_text()), name: own} if path.exists() else {name: own}
         ordered = {name: found[name] for name in rows if name in found}
         path.write_text(json.dumps(ordered, indent=1) + "\n")
         (RESULTS / "algorithms.md").write_text(table(ordered) + "\n")

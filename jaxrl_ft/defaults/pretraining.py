@@ -57,13 +57,43 @@ DEFAULTS.add(
     },
     "a greedy return of 475",
 )
+_UNCLIPPED = 1e6
+"""A norm that no gradient has. SAC's losses are one sum, so a clip by the critics' gradient would clip its policy's."""
+
+DEFAULTS.add(
+    "Acrobot-v1",
+    {"ppo": Pretraining(PPO(ent_coef=0.01))},
+    "a greedy return of -100",
+)
+DEFAULTS.add(
+    "MountainCarContinuous-v0",
+    {
+        "sac": Pretraining(
+            # Noise that is held for half a swing of the car takes it to the goal, which independent noise never does.
+            SAC(
+                num_steps=32,
+                gradient_steps=64,
+                replay_size=50_000,
+                learning_starts=2048,
+                exploration_hold=32,
+                gamma=0.995,
+                num_returns=8,
+                tau=0.01,
+            ),
+            Adam(learning_rate=1e-3, max_grad_norm=_UNCLIPPED),
+            15_360,
+            MLP(activation="relu"),
+        )
+    },
+    "a greedy return of 90",
+)
 DEFAULTS.add(
     "Pendulum-v1",
     {
         "sac": Pretraining(
-            SAC(num_steps=1, gradient_steps=4, batch_size=128, learning_starts=500, num_returns=1, tau=0.01),
-            Adam(learning_rate=1e-3, max_grad_norm=1e6),
-            20_480,
+            SAC(num_steps=1, gradient_steps=4, learning_starts=500, num_returns=1, tau=0.01),
+            Adam(learning_rate=2e-3, max_grad_norm=_UNCLIPPED),
+            10_240,
             MLP(activation="relu"),
         )
     },
