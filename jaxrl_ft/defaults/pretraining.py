@@ -62,7 +62,7 @@ _UNCLIPPED = 1e6
 
 DEFAULTS.add(
     "Acrobot-v1",
-    {"ppo": Pretraining(PPO(ent_coef=0.01), steps=81_920)},
+    {"ppo": Pretraining(PPO(ent_coef=0.01))},
     "a greedy return of -100",
 )
 DEFAULTS.add(
