@@ -69,7 +69,7 @@ DEFAULTS.add(
     "MountainCarContinuous-v0",
     {
         "sac": Pretraining(
-            # Noise that is held for half a swing of the car takes it to the goal, which independent noise never does.
+            # Random actions reach the goal in most episodes where each is held for 32 steps, and hardly ever otherwise.
             SAC(
                 num_steps=32,
                 gradient_steps=64,
