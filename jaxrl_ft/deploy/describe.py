@@ -22,6 +22,7 @@ from jaxrl_ft.deploy.description import (
     Squash,
 )
 from jaxrl_ft.envs.simulator import Box
+from jaxrl_ft.nets.cnn import CNN
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.actor_critic import ActorCritic
 from jaxrl_ft.rl.distributions import Categorical
@@ -98,12 +99,14 @@ def unchecked(agents: Agents, policy: Policy) -> Description:
             f"algo: actions by {type(actor).__name__} have no description (known are {known}); stablehlo takes any "
             "policy"
         )
-    if type(policy.network) is not MLP:
+    if type(policy.network) not in _NETWORKS:
+        known = ", ".join(kind.__name__ for kind in _NETWORKS)
         raise ValueError(
-            f"network: {type(policy.network).__name__} has no description (known is MLP); stablehlo takes any policy"
+            f"network: {type(policy.network).__name__} has no description (known are {known}); stablehlo takes any "
+            "policy"
         )
     steps = Steps()
-    last = network(steps, policy.params["policy"], policy.network.activation, normalized(steps, policy))
+    last = network(steps, policy.params["policy"], policy.network, normalized(steps, policy))
     outputs, temperature, log_std = reader(actor, policy, steps, last)
     bounds = None
     if isinstance(space, Box):
@@ -151,6 +154,7 @@ def _ends(policy: Policy) -> tuple[Floats, Floats]:
     return np.asarray(low, np.float32), np.asarray(high, np.float32)
 
 
+_NETWORKS = (MLP, CNN)
 _READERS: dict[type, Callable[[PyTree, Policy, Steps, int], Tail]] = {
     ActorCritic: _of_actor_critic,
     SoftActor: _of_soft_actor,

@@ -12,11 +12,13 @@ from jaxtyping import Array, Float, Shaped
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.core.types import Key, PyTree
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.deploy import gymnasium_spaces
+from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training.agents import Agents, check_is_agents
 from jaxrl_ft.training.compatibility import sizes
+from jaxrl_ft.training.keys import FINAL_STREAM, stream_key
 
 EPISODES = 100
 SIDE_BY_SIDE = 16
@@ -83,16 +85,19 @@ def _actions(
     obs: Floats,
     step: int,
 ) -> np.ndarray:
-    keys = jax.random.fold_in(jax.random.fold_in(jax.random.key(seeds[0]), seeds[1]), step)
-    return spaces.native(np.asarray(_act(agents.algo, greedy, policy, agents.task, keys, obs)))
+    numbers = np.array([*seeds, step], np.uint32)
+    return spaces.native(np.asarray(_act(agents.algo, greedy, policy, agents.task, numbers, obs)))
 
 
 @partial(jax.jit, static_argnames="greedy")
 def _act(
-    algo: AnyAlgorithm, greedy: bool, policy: Policy, task: PyTree, key: Key, obs: Float[Array, "N O"]
+    algo: AnyAlgorithm, greedy: bool, policy: Policy, task: Task, numbers: PyTree, obs: Float[Array, "N O"]
 ) -> Shaped[Array, "..."]:
     found = algo.distribution(policy, obs)
-    return found.mode() if greedy else found.sample(algo.noise(task, key, obs.shape[:1]))
+    if greedy:
+        return found.mode()
+    key = jax.random.fold_in(stream_key(numbers[0], numbers[1], FINAL_STREAM), numbers[2])
+    return found.sample(algo.noise(task, key, obs.shape[:1]))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from helpers import adapted, exported
+from helpers import adapted, exported, image_worlds
 from helpers.exported import KINDS, assert_same, kind
 
 import jaxrl_ft as ft
@@ -53,6 +53,50 @@ def test_every_part_that_an_adapter_adds_is_described():
     params["policy"]["column"]["down"] = {"kernel": normal(1, 4, 2)}
     with pytest.raises(ValueError, match=r"^params: 'down' has no description"):
         unchecked(agents, host(agents, 0))
+
+
+IMAGES = {
+    "plain": ft.CNN(channels=(3, 5), kernels=(2,), dense=(6, 6), layer_norm=True),
+    "padded": ft.CNN(channels=(3, 4), kernels=(3, 2), strides=(2, 1), padding="same", dense=(5,), shared_trunk=True),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_convolutions_are_described(name):
+    task = image_worlds.task()
+    network = IMAGES[name].reading(task.obs_shapes)
+    agents = exported.random_agents(task, ft.PPO(), network)
+    description = describe(agents, 1)
+    assert [step.op for step in description.steps].count("gather") == 2
+    obs = parity.observations(description, 100, 0)
+    assert not parity.actions_apart(
+        description, obs, description.policy().outputs(obs), description.policy()(obs), agents.policy(1)(obs)
+    ).any()
+
+
+def test_parts_of_adapters_on_convolutions_are_described():
+    task = image_worlds.task()
+    network = ft.CNN(channels=(3, 4), kernels=(2,), dense=(6,)).reading(task.obs_shapes)
+    agents = exported.random_agents(task, ft.PPO(), network, seeds=1)
+    policy = agents.params["policy"]
+    normal = adapted.normal
+
+    def bottleneck(width):
+        down, up = ({"kernel": normal(*pair), "bias": normal(pair[1])} for pair in ((width, 2), (2, width)))
+        return {"down": down, "up": up}
+
+    other = jax.tree.map(lambda leaf: normal(*leaf.shape), policy)
+    laterals = {
+        "lateral_1": {"kernel": normal(2, 2, 3, 4)},
+        "lateral_2": {"kernel": normal(2 * 2 * 4, 6)},
+        "lateral_head": {"kernel": normal(6, 3)},
+    }
+    laterals = jax.tree.map(lambda leaf: leaf[None], laterals)
+    parts = jax.tree.map(lambda leaf: leaf[None], {"bottleneck_0": bottleneck(3), "bottleneck_1": bottleneck(4)})
+    grown = {**policy, **parts, "residual": other, "column": {**other, **laterals}}
+    agents = replace(agents, params={**agents.params, "policy": grown})
+    found = [step.op for step in describe(agents, 0).steps]
+    assert found.count("gather") == 2 + 2 + 3 and found.count("add") == 2 + 2 + 1 + 1
 
 
 def test_the_observations_have_bounds_and_extremes():

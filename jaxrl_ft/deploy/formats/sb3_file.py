@@ -160,11 +160,13 @@ def _critics(exporting: Exporting, chain: Chain, continuous: bool) -> list[Layer
     found = []
     for group in groups:
         steps = Steps()
-        network(steps, group, policy.network.activation, 0)
+        network(steps, group, policy.network, 0)
         if not all(isinstance(step, (Dense, Activate)) for step in steps.found):
             return []
         layers = [(step.kernel, step.bias) for step in steps.found if isinstance(step, Dense)]
-        found.append(_folded(chain.normalizer, layers))
+        # A head on a shared trunk becomes a network of its own with the trunk's layers.
+        trunk = chain.layers[:-1] if policy.network.shared_trunk else []
+        found.append([*trunk, *(layers if trunk else _folded(chain.normalizer, layers))])
     size = exporting.plain.obs_size + (exporting.plain.num_outputs if continuous else 0)
     fitting = all(one[0][0].shape[0] == size and one[-1][1].size == 1 for one in found)
     return found if fitting and len(found) == (2 if continuous else 1) else []
