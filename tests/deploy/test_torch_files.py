@@ -5,6 +5,8 @@ import importlib.util
 import zipfile
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -12,9 +14,10 @@ from helpers.exported import KINDS, assert_same, kind, random_agents
 
 import jaxrl_ft as ft
 from jaxrl_ft.deploy import parity
-from jaxrl_ft.deploy.describe import describe
+from jaxrl_ft.deploy.describe import describe, host
 from jaxrl_ft.deploy.description import Dense, Normalize
 from jaxrl_ft.deploy.formats import sb3_file, torch_file
+from jaxrl_ft.rl import actor_critic
 
 LOADED_BY = {
     "ppo": "PPO",
@@ -102,15 +105,23 @@ def test_the_zip_predicts_the_policys_actions(tmp_path, name):
 def test_the_critics_come_with_it(tmp_path):
     sb3 = pytest.importorskip("stable_baselines3")
     torch = pytest.importorskip("torch")
-    from jaxrl_ft.deploy.describe import host
-    from jaxrl_ft.rl import actor_critic
-
     agents, description, obs, _ = kind("ppo_normalized")
     model = sb3.PPO.load(ft.export(agents, tmp_path / "out", "sb3", seed=1, episodes=0) / "policy.zip")
     near = obs[: len(obs) // 4]
     found = model.policy.predict_values(torch.from_numpy(near)).detach().numpy()[:, 0]
-    import jax
-
-    policy = jax.tree.map(jax.numpy.asarray, host(agents, 1))
-    np.testing.assert_allclose(found, actor_critic.values(policy, jax.numpy.asarray(near)), rtol=1e-4, atol=1e-4)
+    policy = jax.tree.map(jnp.asarray, host(agents, 1))
+    np.testing.assert_allclose(found, actor_critic.values(policy, jnp.asarray(near)), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(model.policy.log_std.detach().numpy(), description.log_std)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_critic_of_a_shared_trunk_has_layers_of_its_own_there(tmp_path):
+    sb3 = pytest.importorskip("stable_baselines3")
+    torch = pytest.importorskip("torch")
+    agents = random_agents(ft.make_task("CartPole-v1"), ft.PPO(normalize_obs=True), ft.MLP(width=4, shared_trunk=True))
+    model = sb3.PPO.load(ft.export(agents, tmp_path / "out", "sb3", seed=1, episodes=0) / "policy.zip")
+    obs = agents.statistics["obs"].mean[1] + np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    found = model.policy.predict_values(torch.from_numpy(obs)).detach().numpy()[:, 0]
+    policy = jax.tree.map(jnp.asarray, host(agents, 1))
+    np.testing.assert_allclose(found, actor_critic.values(policy, jnp.asarray(obs)), rtol=1e-4, atol=1e-4)
