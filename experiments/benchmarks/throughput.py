@@ -7,7 +7,8 @@ seeds x 4 environments x 128 steps, 4 epochs x 4 minibatches, 2x64 tanh, entropy
 initialisation to trained parameters; jaxrl_ft evaluates twice besides, as it always does.
 
 PureJaxRL's orthogonal initialisation is a QR decomposition under vmap, which now and then deadlocks jaxlib 0.10.2 on
-two cores: where no process uses a core any more, end this one and start again.
+two cores. A process that does not answer within `PATIENCE` seconds is ended and started again, and the result says how
+often; only whole answers count.
 
 Each is a process that trains only while asked. All train once before anything is timed. A round then asks jaxrl_ft,
 jaxrl_ft on one core, and each peer, one after the other; ratios are of one round. Rounds are repeated beside a process
@@ -23,6 +24,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +32,7 @@ from collections.abc import Iterator
 import numpy as np
 
 SEEDS, STEPS = 8, 200_000
+PATIENCE = 120
 RESULTS = pathlib.Path(__file__).parents[1] / "results" / "throughput.json"
 PEERS = pathlib.Path(__file__).parent / "peers"
 OURS, ONE_CORE = "jaxrl_ft", "jaxrl_ft on one core"
@@ -45,28 +48,49 @@ class Peer:
     """
 
     def __init__(self, python: str, *script: str, cores: set[int] | None = None) -> None:
-        arguments = [python, str(PEERS / script[0]), *script[1:], "--seeds", str(SEEDS), "--steps", str(STEPS)]
-        dropped = {"XLA_FLAGS"} if python == sys.executable else {"XLA_FLAGS", "PYTHONPATH"}
-        environment = {name: value for name, value in os.environ.items() if name not in dropped}
+        self.arguments = [python, str(PEERS / script[0]), *script[1:], "--seeds", str(SEEDS), "--steps", str(STEPS)]
+        self.dropped = {"XLA_FLAGS"} if python == sys.executable else {"XLA_FLAGS", "PYTHONPATH"}
+        self.cores = cores
+        self.restarts = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start the process; it answers once it is asked."""
+        environment = {name: value for name, value in os.environ.items() if name not in self.dropped}
         self.process = subprocess.Popen(
-            arguments,
+            self.arguments,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             env=environment | {"JAX_ENABLE_COMPILATION_CACHE": "false"},
             # Before JAX is imported, which counts the cores.
-            preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
+            preexec_fn=(lambda: os.sched_setaffinity(0, self.cores)) if self.cores else None,
         )
 
+    def stop(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.communicate()
+
     def ask(self, command: str) -> dict[str, float]:
-        """The answer to one command."""
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.process.args} ended at {command!r}; run it by hand to see why")
-        return json.loads(line)
+        """The answer to one command, of a process started anew where one does not answer."""
+        for _ in range(5):
+            self.process.stdin.write(command + "\n")
+            self.process.stdin.flush()
+            if select.select([self.process.stdout], [], [], PATIENCE)[0]:
+                line = self.process.stdout.readline()
+                if not line:
+                    raise RuntimeError(f"{self.process.args} ended at {command!r}; run it by hand to see why")
+                return json.loads(line)
+            self.stop()
+            self.restarts += 1
+            self.start()
+            if command == "run":
+                # The first training of a process compiles, and is not timed.
+                self.ask("ready")
+                self.ask("run")
+        raise RuntimeError(f"{self.process.args} did not answer {command!r} in {PATIENCE} s, five times")
 
     def rate(self) -> float:
         """Env steps per second of one training of all seeds."""
@@ -133,11 +157,11 @@ def main() -> None:
             result["busy"] = measure(both, options.rounds)
     finally:
         for peer in peers.values():
-            peer.process.kill()
-            peer.process.communicate()
+            peer.stop()
     result |= {
         "compile_seconds": compiling,
         "compile_total": {name: sum(seconds.values()) for name, seconds in compiling.items()},
+        "restarts": {name: peer.restarts for name, peer in peers.items()},
         "machine": {"cores": os.cpu_count(), "jax": importlib.metadata.version("jax"), "devices": devices},
     }
     options.out.parent.mkdir(exist_ok=True)
