@@ -1,5 +1,6 @@
 """What fits together: the sizes of tasks, and the shapes that a method makes of an agent's parameters."""
 
+import dataclasses
 from collections.abc import Hashable
 
 import jax
@@ -9,6 +10,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.types import Memory, Params, PyTree, Statistics
+from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task, check_is_task
 from jaxrl_ft.methods.method import Method
@@ -20,6 +22,12 @@ from jaxrl_ft.training.agents import Agents, check_is_agents
 # Tracing the shapes of one method takes tens of milliseconds, and a sweep asks for the same few for thousands of cells.
 _FITTING: set[Hashable] = set()
 _SHAPES: dict[Hashable, tuple[tree.Tree, tree.Tree]] = {}
+
+_ROLES = {
+    "algo": (("usual_network", "collect", "loss"), "an algorithm, such as ft.PPO()"),
+    "network": (("reading", "kernel_shapes", "geometry"), "a network, such as ft.MLP()"),
+}
+"""Methods that only configs of a kind have, and the kind in words."""
 
 
 def check_fits(method: Method, params: tree.Tree, fresh: tree.Tree) -> None:
@@ -47,6 +55,22 @@ def check_fits(method: Method, params: tree.Tree, fresh: tree.Tree) -> None:
     if method.finish.population == method.population:
         _shape_of("finish", method.finish.apply, params, members)
     _FITTING.add(known)
+
+
+def check_role(name: str, config: object) -> None:
+    """Refuse a config that is of another kind than the argument, and fields that are not allowed.
+
+    Args:
+        name: of the argument, `algo` or `network`.
+        config: what was given.
+
+    Raises:
+        ValueError: it is of another kind, or one of its fields is not allowed.
+    """
+    methods, what = _ROLES[name]
+    if dataclasses.is_dataclass(config) and not all(hasattr(config, method) for method in methods):
+        raise ValueError(f"{name}: {type(config).__name__} is not allowed; it must be {what}")
+    check_config(config, name)
 
 
 def check_task(algo: AnyAlgorithm, task: Task) -> None:

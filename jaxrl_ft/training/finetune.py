@@ -10,7 +10,6 @@ import numpy as np
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.policy import Network
-from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.defaults.pretraining import pretraining
 from jaxrl_ft.envs.task import Task, check_is_task
 from jaxrl_ft.methods.catalogue import resolve_method
@@ -20,7 +19,7 @@ from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training import devices, loop
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.compatibility import fresh_shapes
+from jaxrl_ft.training.compatibility import check_role, fresh_shapes
 from jaxrl_ft.training.evaluation import status
 from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
 from jaxrl_ft.training.initial_state import Start, fresh_policy
@@ -92,7 +91,7 @@ def pretrain(
     checks.choice("progress", progress, (True, False))
     check_is_task("source", source)
     if algo is not None and not isinstance(algo, str):
-        check_config(algo, "algo")
+        check_role("algo", algo)
     resume.check(checkpoint, checkpoint_every)
     usual = pretraining(source.id, algo)
     budget = Budget(usual.steps if steps is None else steps, seed, num_evals, eval_episodes, stop_at, keep)

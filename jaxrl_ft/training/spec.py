@@ -21,6 +21,7 @@ from jaxrl_ft.training.compatibility import (
     check_fits,
     check_keep,
     check_needs,
+    check_role,
     check_source,
     check_task,
     fresh_shapes,
@@ -219,8 +220,9 @@ def training_spec(
     Raises:
         ValueError: an argument is not allowed.
     """
-    for name, config in (("algo", algo), ("network", network), ("method", method)):
-        check_config(config, name)
+    for name, config in (("algo", algo), ("network", network)):
+        check_role(name, config)
+    check_config(method, "method")
     named_part("warm_start", method.warm_start.network, network)
     for name, given in (("source", source), ("task", task)):
         check_is_task(name, given)

@@ -18,7 +18,7 @@ from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.normalizer import Moments
 from jaxrl_ft.rl.ppo import PPO
 from jaxrl_ft.training.agents import Agents
-from jaxrl_ft.training.compatibility import check_task, fresh_shapes, reading
+from jaxrl_ft.training.compatibility import check_role, check_task, fresh_shapes, reading
 from jaxrl_ft.training.initial_state import fresh_policy
 from jaxrl_ft.training.keys import seeds_of
 from jaxrl_ft.training.weights import foreign_layers, networks_like
@@ -76,6 +76,7 @@ def wrap(
     """
     check_is_task("source", source)
     checks.seed(seed)
+    check_role("algo", algo)
     networks_like.check(network)
     given = _given(params, source, log_std, network is not None and network.shared_trunk)
     num = next(iter(tree.flatten(given).values())).shape[0]
