@@ -191,8 +191,8 @@ def test_a_run_leaves_everything_that_it_says(finished):
     out, stdout, stderr = finished
     names = sorted(["full", RECOMMENDED, "scratch", "zero_shot"])
     assert sorted(path.name for path in out.iterdir()) == [
-        "agents", "config.json", "curves", "figures", "jaxrl_ft_run.json", "lock", "report.html", "report.md",
-        "runs.csv", "table.tex",
+        "agents", "config.json", "curves", "figures", "jaxrl_ft_run.json", "lock", "metrics.jsonl", "report.html",
+        "report.md", "runs.csv", "table.tex",
     ]  # fmt: skip
     assert sorted(path.name for path in (out / "agents").iterdir()) == sorted(
         ["source", *(f"weak-motor+{name}" for name in names)]

@@ -36,6 +36,10 @@ class ProbeParams:
 class ProbeSimulator:
     obs_size: int = 2
 
+    @property
+    def obs_shapes(self):
+        return {"obs": (2,)}
+
     def action_space(self, env_params):
         return Discrete(num_actions=2)
 
