@@ -53,6 +53,8 @@ def _dry_run(settings: "SweepSettings") -> None:
     from jaxrl_ft.training.finetune import untrained
 
     devices.prepare()
+    if settings.agents is None:
+        _pretrained_at_a_time(settings)
     agents = settings.agents or untrained(settings.pretraining_spec())
     search = _search(settings, agents)
     if search is not None:
@@ -88,7 +90,6 @@ def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, e
     from jaxrl_ft.core.files import claimed
     from jaxrl_ft.store import run_directory
     from jaxrl_ft.sweeps import directory
-    from jaxrl_ft.training.resume.checkpoint import EVERY
 
     # On workers a run's error is a BatchError; a ValueError there is a worker that differs from this process.
     running = ending.running if workers is None else nullcontext
@@ -110,7 +111,8 @@ def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, e
         study = study.limited(most)
         sweep_output.log_start(study, len(finished), workers)
         with running(), output.recorder(settings, file=False) as told:
-            saving, callback = (out / output.CHECKPOINTS / "batches", EVERY), told.cell if told.records else None
+            saving = (out / output.CHECKPOINTS / "batches", settings.flags.checkpoint_every)
+            callback = told.cell if told.records else None
             for cell in study.spread(workers, list(finished), callback, diverged=True, saving=saving):
                 sweep_output.keep(settings, study, finished, cell, facts)
         seconds = time.monotonic() - began
@@ -138,31 +140,39 @@ def _agents(
     """The agents to fine-tune: given, pretrained by an earlier call on this directory, or pretrained now."""
     from jaxrl_ft.commands.output import CHECKPOINTS
     from jaxrl_ft.store import checkpoints, run_directory
-    from jaxrl_ft.training.finetune import pretrain
+    from jaxrl_ft.sweeps.plan import pretrain
 
-    path, flags = run_directory.source_path(settings.out), settings.flags
+    path = run_directory.source_path(settings.out)
     if settings.agents is not None:
         checkpoints.save(settings.agents, path)
         return settings.agents
     if not path.exists():
-        train = partial(
-            pretrain,
-            settings.source,
-            algo=settings.pretraining.algo,
-            network=settings.network,
-            optimizer=settings.pretraining.optimizer,
-            seeds=flags.seeds,
-            steps=settings.pretrain_steps,
-            seed=flags.seed,
-            num_evals=2,
-            progress=False,
-            # A worker may be on another machine.
-            checkpoint=None if workers else settings.out / CHECKPOINTS / "pretraining",
-        )
+        # A worker may be on another machine.
+        saving = None if workers else (settings.out / CHECKPOINTS / "batches", settings.flags.checkpoint_every)
+        most, spec = _pretrained_at_a_time(settings, workers), replace(settings.pretraining_spec(), num_evals=2)
+        train = partial(pretrain, spec, settings.source, most, saving)
         # On a worker, whose devices are those that the runs go on with.
         with running():
-            checkpoints.save(train() if workers is None else workers.call(train), path)
+            agents = train() if workers is None else workers.call(train)
+        for number, status in enumerate(agents.status):
+            if status != "ok":
+                _log(f"pretraining: agent {number} stopped: {status}")
+        checkpoints.save(agents, path)
     return checkpoints.load(path)
+
+
+def _pretrained_at_a_time(settings: "SweepSettings", workers: "Cluster | None" = None) -> int:
+    """How many agents pretrain side by side: as many as keep to a limit of memory, or 0 for all where there is none.
+
+    Raises:
+        ValueError: not even one keeps to it.
+    """
+    from jaxrl_ft.sweeps import cost
+
+    if settings.memory_limit is None:
+        return 0
+    arguments = settings.pretraining_spec(), settings.memory_limit
+    return cost.most_pretrained(*arguments) if workers is None else workers.call(cost.most_pretrained, *arguments)
 
 
 def _study(settings: "SweepSettings", agents: "Agents") -> "Study":

@@ -78,20 +78,18 @@ def run(settings: "Settings", began: float, ending: Ending) -> None:
             comparison = _compare(settings, agents, advice, display, told)
         for (method, target), tuned in comparison.cells.items():
             checkpoints.save(tuned, run_directory.agents_path(settings.out, method, target))
-        before = [] if settings.agents else [f"Pretraining: {'; '.join(agents.report)}."]
-        _report(settings, comparison, advice, before, lambda: _took(began, compilation))
+        _report(settings, comparison, advice, agents, lambda: _took(began, compilation))
         output.remove_checkpoints(settings.out)
 
 
 def _hint(settings: "Settings") -> str:
     """What is finished and how to go on, to be printed behind the reason of an early end."""
-    from jaxrl_ft.commands.output import CHECKPOINTS
+    from jaxrl_ft.commands import output
     from jaxrl_ft.store import run_directory
 
     out = settings.out
-    kept = [*(out / CHECKPOINTS).glob("*/[0-9]*"), *(out / CHECKPOINTS).glob("comparison/cells/[0-9]*")]
     pretrained = settings.agents is None and run_directory.source_path(out).exists()
-    if not (kept or pretrained):
+    if not (pretrained or output.anything_kept(out)):
         return "; nothing was finished"
     return f"; what was finished is in {out}, and `{settings.command.resuming(out)}` goes on from there"
 
@@ -130,7 +128,9 @@ def _pretrain(settings: "Settings", display: "Display", recorder: "Recorder") ->
         eval_episodes=EVAL_EPISODES,
         stop_at=settings.stop_at,
         keep=settings.flags.pretrain_keep,
+        patience=settings.flags.pretrain_patience,
         checkpoint=settings.out / CHECKPOINTS / PRETRAINING,
+        checkpoint_every=settings.flags.checkpoint_every,
         callback=callback,
         progress=False,
     )
@@ -185,6 +185,7 @@ def _compare(
         held_out={settings.target_name: settings.held_out},
         paid={name: int(advice.env_steps.max()) for name in advised if advice},
         checkpoint=settings.out / CHECKPOINTS / "comparison",
+        checkpoint_every=settings.flags.checkpoint_every,
         callback=callback,
         progress=False,
     )
@@ -197,14 +198,17 @@ def _report(
     settings: "Settings",
     comparison: "Comparison",
     advice: "Advice | None",
-    before: Sequence[str],
+    agents: "Agents",
     took: Callable[[], str],
 ) -> None:
     """Write the results and the report, and print what they hold."""
     from jaxrl_ft.advice.choice import outcome
     from jaxrl_ft.commands import measurements, output
+    from jaxrl_ft.training.agents import span
 
     name, notes = settings.target_name, []
+    before = [] if settings.agents else [f"Pretraining: {'; '.join(agents.report)}."]
+    kept = [] if settings.agents else [f"The pretrained policies are those at {span(agents.kept_steps)} env steps."]
     if advice is not None:
         notes = [f"Advice before training: {advice.sentence()}", outcome(advice, comparison.summary().rows)]
     output.write_results(
@@ -216,7 +220,7 @@ def _report(
         measurements=measurements.measure(comparison, settings.finetune_seed, grids=False),
     )
     heading = f"{settings.source.describe()} to {settings.target.describe()} ({settings.target_text})."
-    output.print_results(settings, comparison, heading, notes, took())
+    output.print_results(settings, comparison, heading, notes, " ".join([*kept, took()]))
 
 
 def _took(began: float, compilation: "Compilation") -> str:

@@ -22,10 +22,13 @@ from jaxrl_ft.methods.catalogue import AXES, METHODS, RECOMMENDED
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.nets.catalogue import NETWORKS
 from jaxrl_ft.rl.catalogue import ALGOS
-from jaxrl_ft.training.evaluation.stopping import KEPT, check_kept
+from jaxrl_ft.training.evaluation.stopping import KEPT, PATIENCE, check_kept
 
 PROGRAM = "python -m jaxrl_ft.train"
-OF_PRETRAINING = ("--algo", "--network", "--optimizer.", "--pretrain-steps", "--pretrain-stop-at", "--pretrain-keep")
+OF_PRETRAINING = (
+    *("--algo", "--network", "--optimizer."),
+    *("--pretrain-steps", "--pretrain-stop-at", "--pretrain-patience", "--pretrain-keep"),
+)
 """How the flags of pretraining begin."""
 
 
@@ -68,8 +71,10 @@ class Flags(SharedFlags):
     network: Annotated[str | None, name("mlp")] = None
     """kind of the networks; what the algorithm usually has of it"""
     pretrain_stop_at: float | Literal["highest", "never"] = "highest"
-    """greedy return at which an agent's pretraining ends, once two evaluations in a row reach it; `highest` is the
-    highest that the source allows. Fine-tuning has none: all methods are compared over the whole budget"""
+    """greedy return at which an agent's pretraining ends; `highest` is the highest that the source allows. Fine-tuning
+    has none: all methods are compared over the whole budget"""
+    pretrain_patience: int = PATIENCE
+    """evaluations in a row that must reach it"""
     pretrain_keep: Annotated[str, tyro.conf.arg(metavar="|".join(KEPT))] = "last"
     """which policy pretraining returns: the last, or the best of those that it evaluated"""
     optimizer: Annotated[str | None, name("adam, and the method's own")] = None
@@ -103,6 +108,7 @@ class Flags(SharedFlags):
         """
         super().check()
         check_kept(self.pretrain_keep, "pretrain_keep")
+        checks.count("pretrain_patience", self.pretrain_patience)
         if self.keep_source is not None:
             checks.number("keep_source", self.keep_source, 0.0, 1.0)
             if not self.advise:

@@ -85,6 +85,13 @@ def remove_results(out: Path) -> None:
             figure.unlink()
 
 
+def anything_kept(out: Path) -> bool:
+    """Whether there is a checkpoint of what trains, or a cell of a comparison that is not finished."""
+    kept = out / CHECKPOINTS
+    places = ("pretraining", "batches/*", "comparison/cells", "comparison/batches/*")
+    return any(any(kept.glob(f"{place}/[0-9]*")) for place in places)
+
+
 def remove_checkpoints(out: Path) -> None:
     """Remove what a run of `train` needs only as long as it is not finished."""
     if (out / CHECKPOINTS).exists():

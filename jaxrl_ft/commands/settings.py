@@ -76,7 +76,11 @@ class Settings(SharedSettings):
 
     def plan(self) -> dict[str, Json]:
         """What the command line means, as JSON."""
-        pretraining = {"pretrain_stop_at": self.stop_at, "pretrain_keep": self.flags.pretrain_keep}
+        pretraining = {
+            "pretrain_stop_at": self.stop_at,
+            "pretrain_patience": self.flags.pretrain_patience,
+            "pretrain_keep": self.flags.pretrain_keep,
+        }
         configs = {name: to_json(getattr(self, name)) for name in ("algo", "network", "optimizer", "source", "target")}
         return {
             **configs,
@@ -230,7 +234,7 @@ def budget(settings: Settings, method: Method | None) -> int:
 def _pretraining_spec(settings: Settings) -> Spec:
     flags = settings.flags
     numbers = settings.pretrain_steps, flags.seed, NUM_EVALS, EVAL_EPISODES
-    budget = Budget(*numbers, settings.stop_at, flags.pretrain_keep)
+    budget = Budget(*numbers, settings.stop_at, flags.pretrain_keep, flags.pretrain_patience)
     return pretraining_spec(settings.source, settings.algo, settings.network, settings.optimizer, flags.seeds, budget)
 
 

@@ -24,6 +24,7 @@ from jaxrl_ft.nets.catalogue import NETWORKS
 from jaxrl_ft.store import checkpoints, run_directory
 from jaxrl_ft.store.import_policy import import_policy
 from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.resume.checkpoint import EVERY, LONGEST
 from jaxrl_ft.training.spec import Budget
 
 REFERENCES = ("zero_shot", "scratch", "full")
@@ -120,6 +121,8 @@ class SharedFlags:
     """project of wandb, and experiment of mlflow"""
     tracker_run: Annotated[str | None, name("the name of --out")] = None
     """group of the runs that wandb and mlflow show"""
+    checkpoint_every: float = EVERY
+    """seconds between two checkpoints of what trains, from which --resume goes on"""
     verbose: Annotated[bool, SWITCH] = False
     """print every table, and what each method changed in the agents"""
     help_all: HelpAll = False
@@ -132,6 +135,7 @@ class SharedFlags:
             ValueError: names the field, the value and what is allowed.
         """
         checks.seed(self.seed)
+        checks.number("checkpoint_every", self.checkpoint_every, 0.0, LONGEST, "s")
         for field in ("seeds", "pretrain_steps", "steps"):
             if getattr(self, field) is not None:
                 checks.count(field, getattr(self, field), 1, 2**31 - 1)

@@ -71,7 +71,7 @@ def log_start(study: Study, finished: int, workers: Cluster | None) -> None:
 def log_cell(study: Study, cell: Mapping[str, Json], finished: int) -> None:
     """Print on stderr that a cell is finished, and which of its runs failed."""
     areas = [row["auc"] for row in cell["rows"] if is_ok(row)]
-    failed = [str(row["run"]) for row in cell["rows"] if not is_ok(row)]
+    failed = [f"{row['run']} ({row['status']})" for row in cell["rows"] if not is_ok(row)]
     area = f"mean return during fine-tuning {np.mean(areas):.1f}" if areas else "no run counts"
     stopped = f"; failed: runs {', '.join(failed)}" if failed else ""
     line = f"[{finished}/{len(study.plan.specs)}] {cell['method']} on {cell['target']}: {area}{stopped}"

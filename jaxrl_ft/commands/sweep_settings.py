@@ -89,7 +89,7 @@ class SweepFlags(SharedFlags):
     layout: Annotated[str, tyro.conf.arg(metavar="|".join(LAYOUTS))] = "fast"
     """how runs lie on the devices; with `exact` the others of a sweep change no bit of a run, and it takes longer"""
     memory_limit: Annotated[str | None, tyro.conf.arg(metavar="BYTES", help_behavior_hint="(default: half)")] = None
-    """memory that the programs of a process may take, such as 500M or 4G, instead of half of what is free"""
+    """memory for the programs of a process, such as 500M or 4G, and not half of what is free; also for pretraining"""
     allow_changes: Annotated[bool, SWITCH] = False
     """go on in --out although versions, devices or pretrained agents are not those of its cells; the report says so"""
     dry_run: Annotated[bool, SWITCH] = False
@@ -130,8 +130,8 @@ class SweepSettings(SharedSettings):
     @property
     def hint(self) -> str:
         """What is finished and how to go on, to be printed behind the reason of an early end."""
-        pretrained = self.agents is None and run_directory.source_path(self.out).exists()
-        if self.flags.dry_run or not (pretrained or directory.anything_finished(self.out)):
+        saved = self.agents is None and run_directory.source_path(self.out).exists()
+        if self.flags.dry_run or not (saved or directory.anything_finished(self.out) or output.anything_kept(self.out)):
             return "; nothing was finished"
         return f"; what was finished is in {self.out}, and `{self.command.resuming(self.out)}` goes on from there"
 

@@ -119,7 +119,8 @@ class Algorithm(Protocol[Carry, Batch]):
         The first `steps_per_update()` rows of the data are those of the rollout; rows of a replay may follow. `moment`
         is the position of the update: its progress, and its number in the place of a gradient step's. With a guide, the
         data tell of whoever acted. Rows that are not finite enter neither the data nor the statistics of the carry;
-        `rollout/left_out` among the metrics counts them.
+        `rollout/left_out` among the metrics counts them, and the engine stops a run that has any. Where
+        `rollout.NOT_FINITE` is among them, as `rollout.first_not_finite` makes it, it says what was the first.
         """
 
     def loss(self, policy: Policy, carry: Carry, batch: Batch) -> tuple[Float[Array, ""], Metrics]:

@@ -151,6 +151,7 @@ def stepped(
     episodes, sums = rollout.count_episodes(carry.episodes, steps)
     reward, discounted, statistics = _normalized(gamma, carry, steps)
     metrics = {f"rollout/{name}": value for name, value in sums.items()}
+    metrics[rollout.NOT_FINITE] = rollout.first_not_finite(steps)
     changes = {"obs": obs, "env_state": env_state, "episodes": episodes, "discounted_return": discounted}
     return carry._replace(**changes, statistics=statistics), steps, reward, metrics
 

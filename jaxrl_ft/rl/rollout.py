@@ -17,6 +17,11 @@ Age: TypeAlias = Float[Array, " N"] | None
 _Running: TypeAlias = tuple[Float[Array, "N O"], EnvState, Age]
 
 
+SEEN = ("observation", "action", "reward")
+"""What a rollout sees and does, in the order in which `first_not_finite` numbers it."""
+NOT_FINITE = "rollout/not_finite"
+"""The name that `first_not_finite` has among the metrics of a rollout."""
+
 _PACKED = 512
 """Rows at most whose numbers leave enough random bits beside them in 32."""
 
@@ -107,6 +112,18 @@ def count_episodes(episodes: Episodes, transitions: Transition) -> tuple[Episode
     episodes, (ended, returns, lengths) = jax.lax.scan(step, episodes, (transitions.reward, done))
     sums = {"num": ended.sum(dtype=jnp.float32), "episode_return": returns.sum(), "episode_length": lengths.sum()}
     return episodes, sums
+
+
+def first_not_finite(steps: Transition) -> Int[Array, ""]:
+    """1 + the place in `SEEN` of what was the first in time that is not finite, 0 where all is; [T, N, ...] leaves."""
+
+    def broken(leaf: Array) -> Array:
+        return ~jnp.isfinite(leaf).reshape((leaf.shape[0], -1)).all(axis=1)
+
+    # What follows from a state that is not finite, such as its reward, is not the first.
+    moments = jnp.stack([broken(leaf) for leaf in (steps.obs, steps.action, steps.next_obs, steps.reward)], axis=1)
+    places = jnp.asarray([1, 2, 1, 3], jnp.int32)
+    return jnp.where(moments.any(), places[jnp.argmax(moments.reshape(-1)) % 4], 0)
 
 
 def flat_rows(data: Rows) -> tuple[Rows, Float[Array, ""]]:

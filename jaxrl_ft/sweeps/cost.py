@@ -115,6 +115,27 @@ def most_runs(plan: Plan, limit: int = 0, processes: int = 1) -> int:
     return min(devices.comfortable(), allowed // max(each, 1))
 
 
+def most_pretrained(spec: Spec, limit: int) -> int:
+    """How many agents may pretrain side by side to keep to a limit of memory; compiles the program, and runs nothing.
+
+    Args:
+        spec: of the pretraining.
+        limit: bytes.
+
+    Raises:
+        ValueError: not even one keeps to it.
+    """
+    width = devices.layout().width(min(spec.num_runs, devices.comfortable()))
+    world, run, state = devices.shapes(trained(spec), width)
+    each = -(-_memory(world, run, state, width) // width)
+    if each > limit:
+        raise ValueError(
+            f"memory_limit: {limit / 1e6:,.1f} MB is not allowed; pretraining one agent takes {each / 1e6:,.1f} MB of "
+            "memory; a smaller network, replay or rollout takes less"
+        )
+    return min(spec.num_runs, limit // each)
+
+
 def most_on(workers: Cluster | None, plan: Plan, limit: int = 0) -> int:
     """How many runs a batch may hold, as `most_runs` tells it where they train.
 

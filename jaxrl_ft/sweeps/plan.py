@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.json_files import digest, encoded
+from jaxrl_ft.envs.task import Task
 from jaxrl_ft.sweeps.structure import outline as outline_of
 from jaxrl_ft.sweeps.structure import structure as structure_of
 from jaxrl_ft.training import agents as agents_module
@@ -152,6 +153,25 @@ def saved(saving: Saving | None, specs: Sequence[Spec], width: int) -> AbstractC
     path, every = saving
     decided = {"width": width, "specs": [identity(spec) for spec in specs]}
     return opened(path / digest(encoded(decided))[:16], every, decided)
+
+
+def pretrain(spec: Spec, source: Task, most: int = 0, saving: Saving | None = None) -> Agents:
+    """The agents of a spec of pretraining, as many at a time as may be.
+
+    Args:
+        spec: as `pretraining_spec` makes it.
+        source: the task.
+        most: agents that train side by side at most, in programs of one width; 0 for all of them at once.
+        saving: as in `run_plan`.
+    """
+    parts = _parts(spec.num_runs, most)
+    width, found = max(num for _, num in parts), []
+    devices.check_memory(width, spec.stored_bytes)
+    for first, num in parts:
+        part = spec.part(first, num)
+        with saved(saving, [part], width) as checkpoint:
+            found.append(finetune.pretrained_agents(part, source, width=width, checkpoint=checkpoint))
+    return agents_module.join(found)
 
 
 def run_plan(

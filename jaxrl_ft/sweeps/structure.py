@@ -16,7 +16,7 @@ from jaxrl_ft.methods.warm_starts import Probe
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.collect import World, enter
 from jaxrl_ft.training.compatibility import fresh_shapes, same_sizes
-from jaxrl_ft.training.initial_state import Given, Start, first_state, given
+from jaxrl_ft.training.initial_state import Given, Start, first_state, fresh_start, given
 from jaxrl_ft.training.keys import Seeds
 from jaxrl_ft.training.preparation import prepare
 from jaxrl_ft.training.preparation.carry import carry
@@ -59,7 +59,7 @@ def outline(spec: Spec) -> Outline:
 
 def trained(spec: Spec) -> tuple[World, Run, State]:
     """The shapes of what one member of a run hands to the program that trains; nothing runs."""
-    _, runs = _given(spec)
+    runs = _given(spec)[1] if spec.agents is not None else _given_anew(spec)
     found: tuple[World, Run, State] = _trained(runs)
     return found
 
@@ -68,6 +68,15 @@ def _given(spec: Spec) -> tuple[Start, Given]:
     """Where one run starts, and the shapes of what it hands over."""
     begun = start(_one_run(spec.base_agents), replace(spec, num_runs=1))
     return begun, _one(given(replace(spec, num_runs=1), begun))
+
+
+def _given_anew(spec: Spec) -> Given:
+    """The shapes of what one run that begins with random parameters hands over."""
+    one = replace(spec, num_runs=1)
+    params, statistics = tree.zeros(fresh_shapes(spec.algo, spec.network, spec.task), 1)
+    begun = fresh_start(one, Policy(params, statistics, spec.network))
+    found: Given = _one(given(one, begun))
+    return found
 
 
 def structure(outline: Outline, spec: Spec) -> Hashable:

@@ -40,8 +40,6 @@ class Controller:
         self.points = sorted({num_updates * i // stretches for i in range(1, stretches)} - {0, num_updates})
         self.scores = np.full(num_members, -np.inf)
         """mean return of the training episodes that ended last, of every member; minus infinity before any did"""
-        self.left_out = np.zeros(num_members)
-        """rows of experience left out as non-finite so far, of every member"""
         self._sums = np.zeros((2, num_members))
         self._times_acted = 0
 
@@ -49,11 +47,11 @@ class Controller:
     def measured(self) -> dict[str, np.ndarray]:
         """All that was measured so far, for `go_on`."""
         acted = np.array(self._times_acted)
-        return {"scores": self.scores, "left_out": self.left_out, "sums": self._sums, "times_acted": acted}
+        return {"scores": self.scores, "sums": self._sums, "times_acted": acted}
 
     def go_on(self, measured: dict[str, np.ndarray]) -> None:
         """Go on from what another controller of the same training had `measured`."""
-        self.scores, self.left_out, self._sums = (measured[name] for name in ("scores", "left_out", "sums"))
+        self.scores, self._sums = (measured[name] for name in ("scores", "sums"))
         self._times_acted = int(measured["times_acted"])
 
     def record(self, sums: dict[str, np.ndarray]) -> None:
@@ -63,10 +61,16 @@ class Controller:
             ended, total = (sums[f"rollout/{name}"][:num] for name in ("num", "episode_return"))
             self.scores = np.where(ended > 0, total / np.maximum(ended, 1), self.scores)
             self._sums = self._sums + np.stack([ended, total])
-            self.left_out = self.left_out + sums["rollout/left_out"][:num]
 
     def act(
-        self, algo: AnyAlgorithm, policy: Policy, world: World, numbers: Numbers, seeds: Seeds, task: Task
+        self,
+        algo: AnyAlgorithm,
+        policy: Policy,
+        world: World,
+        numbers: Numbers,
+        seeds: Seeds,
+        task: Task,
+        sound: np.ndarray,
     ) -> tuple[Numbers, np.ndarray]:
         """Return the numbers for the next stretch, and the index [R] of the run whose state each run continues from.
 
@@ -77,6 +81,7 @@ class Controller:
             numbers: of every member, on the host.
             seeds: of every member.
             task: the target.
+            sound: whether every number of a member has been finite so far, [R] or more, which fill up the program.
         """
         self._times_acted += 1
         ended, total = self._sums
@@ -86,9 +91,10 @@ class Controller:
         measured = (mean - low) / (high - low) if np.isfinite(high - low) else mean
         training_share = np.where(ended > 0, measured, np.nan)
         self._sums = np.zeros_like(self._sums)
-        # The return of a policy whose parameters are not finite is not counted.
+        # The return of a member that has stopped is not counted, so that no other goes on from its state.
         members = devices.trim((policy.params, policy.statistics), len(training_share))
-        training_share = np.where(tree.finite_runs(members, len(training_share)), training_share, np.nan)
+        sound = sound[: len(training_share)] & tree.finite_runs(members, len(training_share))
+        training_share = np.where(sound, training_share, np.nan)
         measures = Measures(training_share, self._validate(algo, policy, world, seeds, task))
         adjusted, parents = self._method.control.adjust(numbers, measures, _generators(seeds, self._times_acted))
         # A member that continues from another's state has that member's score.

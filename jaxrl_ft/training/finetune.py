@@ -1,8 +1,8 @@
 """Pretraining and fine-tuning: the same call with other arguments."""
 
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -15,19 +15,19 @@ from jaxrl_ft.envs.task import Task, check_is_task
 from jaxrl_ft.methods.catalogue import resolve_method
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.optimizers import Optimizer
-from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training import devices, loop
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import check_role, fresh_shapes
 from jaxrl_ft.training.evaluation import status
-from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
-from jaxrl_ft.training.initial_state import Start, fresh_policy
+from jaxrl_ft.training.evaluation.stopping import PATIENCE
+from jaxrl_ft.training.evaluation.untouched import evaluated
+from jaxrl_ft.training.initial_state import Start, fresh_policy, fresh_start
 from jaxrl_ft.training.loop import Result
-from jaxrl_ft.training.preparation.prepare import Prepared, networks, prepare
+from jaxrl_ft.training.preparation.prepare import Prepared, prepare
 from jaxrl_ft.training.progress.bars import one_bar
 from jaxrl_ft.training.progress.moments import Callback
-from jaxrl_ft.training.report import pretrained, transfer, untouched
+from jaxrl_ft.training.report import pretrained, transfer
 from jaxrl_ft.training.resume import checkpoint as resume
 from jaxrl_ft.training.resume.checkpoint import EVERY, Checkpoint
 from jaxrl_ft.training.resume.held import identity
@@ -48,6 +48,7 @@ def pretrain(
     eval_episodes: int = 16,
     stop_at: float | None = None,
     keep: str = "last",
+    patience: int = PATIENCE,
     checkpoint: str | Path | None = None,
     checkpoint_every: float = EVERY,
     callback: Callback | None = None,
@@ -72,11 +73,12 @@ def pretrain(
         seed: seed i uses `fold_in(key(seed), i)`; 0 <= seed < 2^32.
         num_evals: evaluations over the budget, the first before training and the last after it.
         eval_episodes: greedy episodes of each evaluation.
-        stop_at: a mean greedy return at which an agent is done: it learns no more from the second of two evaluations in
-            a row that reach it, and training ends once all agents have stopped. Evaluations after every update find
-            the moment best; without it all steps are taken.
+        stop_at: a mean greedy return at which an agent is done: it learns no more from the last of `patience`
+            evaluations in a row that reach it, and training ends once all agents have stopped. Evaluations after every
+            update find the moment best; without it all steps are taken.
         keep: `last`, or `best` for the evaluated policy with the highest mean greedy return, the first of equals. That
             return is then too high on average, as the best of several; `ft.evaluate` plays fresh episodes.
+        patience: evaluations in a row that must reach `stop_at`.
         checkpoint: a directory to write checkpoints to. A call with equal arguments goes on from the newest one there,
             and ends with the bits of a call that was never interrupted; another call, other versions and other devices
             are refused.
@@ -94,16 +96,38 @@ def pretrain(
         check_role("algo", algo)
     resume.check(checkpoint, checkpoint_every)
     usual = pretraining(source.id, algo)
-    budget = Budget(usual.steps if steps is None else steps, seed, num_evals, eval_episodes, stop_at, keep)
+    budget = Budget(usual.steps if steps is None else steps, seed, num_evals, eval_episodes, stop_at, keep, patience)
     chosen = usual.usual_network() if network is None else network
     spec = pretraining_spec(
         source, usual.algo, chosen, usual.optimizer if optimizer is None else optimizer, seeds, budget, until
     )
     devices.check_memory(spec.num_runs, spec.stored_bytes)
     with _opened(checkpoint, checkpoint_every, spec) as saved, _shown(progress, "pretraining", spec, callback) as told:
-        start = _fresh(spec, source)
-        result = loop.train(spec, start, told, saved)
-    earlier = np.zeros(seeds, np.int64)
+        agents = pretrained_agents(spec, source, until, callback=told, checkpoint=saved)
+    return _named(agents, callback)
+
+
+def pretrained_agents(
+    spec: Spec,
+    source: Task,
+    until: Task | None = None,
+    width: int = 0,
+    callback: Callback | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Agents:
+    """Return the agents of a spec of pretraining, or of a part of one.
+
+    Args:
+        spec: as `pretraining_spec` makes it of these tasks.
+        source: as in `pretrain`.
+        until: as in `pretrain`.
+        width: as in `finetune_together`.
+        callback: as in `pretrain`.
+        checkpoint: as in `finetune_together`.
+    """
+    start = fresh_start(spec, fresh_policy(spec.algo, spec.network, source, spec.seeds))
+    (result,) = loop.train_together([(spec, start)], width, callback, checkpoint)
+    earlier = np.zeros(spec.num_runs, np.int64)
     return _agents(spec, start, result, source, earlier, 0, pretrained(spec, result, until))
 
 
@@ -149,19 +173,6 @@ def untrained(spec: Spec) -> Agents:
     )
 
 
-def _fresh(spec: Spec, source: Task) -> Start:
-    """The start of runs that begin with random parameters."""
-    policy = fresh_policy(spec.algo, spec.network, source, spec.seeds)
-    return Start(
-        policy=policy,
-        init_params=policy.params,
-        source=Source(policy, policy.params),
-        share=np.ones(spec.num_runs, np.float32),
-        probe_steps=spec.steps_before,
-        base=policy,
-    )
-
-
 def finetune(
     agents: Agents,
     target: Task,
@@ -173,6 +184,7 @@ def finetune(
     eval_episodes: int = 16,
     stop_at: float | None = None,
     keep: str = "last",
+    patience: int = PATIENCE,
     checkpoint: str | Path | None = None,
     checkpoint_every: float = EVERY,
     callback: Callback | None = None,
@@ -192,6 +204,7 @@ def finetune(
         eval_episodes: as in `pretrain`.
         stop_at: as in `pretrain`, on the target.
         keep: as in `pretrain`; the untouched agents that act while a method looks cannot be kept.
+        patience: as in `pretrain`.
         checkpoint: as in `pretrain`. What a method does before the first update, such as looking and training in a
             model, is done again.
         checkpoint_every: as in `pretrain`.
@@ -204,11 +217,20 @@ def finetune(
     checks.callback(callback)
     checks.choice("progress", progress, (True, False))
     resume.check(checkpoint, checkpoint_every)
-    budget = Budget(steps, seed, num_evals, eval_episodes, stop_at, keep)
+    budget = Budget(steps, seed, num_evals, eval_episodes, stop_at, keep, patience)
     spec = finetune_spec(agents, target, resolve_method(method), budget)
     devices.check_memory(spec.num_runs, spec.stored_bytes)
     with _opened(checkpoint, checkpoint_every, spec) as saved, _shown(progress, "fine-tuning", spec, callback) as told:
-        return finetune_together([spec], callback=told, checkpoint=saved)[0]
+        tuned = finetune_together([spec], callback=told, checkpoint=saved)[0]
+    return _named(tuned, callback)
+
+
+def _named(agents: Agents, callback: Callback | None) -> Agents:
+    """The agents; a warning names those that are not ok where no callback of the user's was told."""
+    broken = [f"{number} ({found})" for number, found in enumerate(agents.status) if found != status.OK]
+    if broken and callback is None:
+        warnings.warn(f"agents: not ok: {', '.join(broken)} of {agents.num_seeds}", stacklevel=3)
+    return agents
 
 
 def finetune_together(
@@ -223,7 +245,7 @@ def finetune_together(
         checkpoint: of this training, to go on from and to write.
     """
     if not specs[0].trains:
-        return [_untouched(spec) for spec in specs]
+        return [evaluated(spec) for spec in specs]
     prepared = [prepare(spec) for spec in specs]
     results = loop.train_together([(one.spec, one.start) for one in prepared], width, callback, checkpoint)
     return [_tuned(one, result) for one, result in zip(prepared, results)]
@@ -234,30 +256,6 @@ def _tuned(prepared: Prepared, result: Result) -> Agents:
     spec, agents = prepared.spec, prepared.spec.base_agents
     spent = agents.env_steps, prepared.source_steps
     return _agents(spec, prepared.start, result, agents.source, *spent, transfer(prepared, result))
-
-
-def _untouched(spec: Spec) -> Agents:
-    """The agents evaluated on the target as they are."""
-    base, _, _ = networks(spec)
-    points = loop.evaluation_updates(spec.num_updates, spec.num_evals)
-    tasks = tree.repeat(spec.task, spec.num_runs)
-    returns = evaluate_runs(spec.algo, base, tasks, spec.seeds, spec.eval_episodes).episode_return
-    curve = np.repeat(returns.mean(axis=1, keepdims=True), len(points), axis=1)
-    steps = np.broadcast_to(points * spec.algo.steps_per_update(), curve.shape).copy()
-    return replace(
-        spec.base_agents,
-        params=base.params,
-        statistics=base.statistics,
-        method=spec.method,
-        task=spec.task,
-        curve=curve,
-        curve_steps=steps,
-        kept_steps=np.zeros_like(steps[:, 0]),
-        trainable=0,
-        source_steps=0,
-        status=status.of_policies(base, curve),
-        report=untouched(spec),
-    )
 
 
 def _agents(
@@ -285,6 +283,6 @@ def _agents(
         kept_steps=result.kept_steps,
         trainable=result.delta_size,
         source_steps=source_steps,
-        status=status.of_training(spec, result),
+        status=status.of_training(result),
         report=report,
     )

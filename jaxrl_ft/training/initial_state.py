@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_ft.core import tree
@@ -17,10 +18,11 @@ from jaxrl_ft.methods.penalties import Penalty, Source
 from jaxrl_ft.rl.algorithm import AnyAlgorithm, HasStatistics
 from jaxrl_ft.training import control, devices
 from jaxrl_ft.training.collect import World, enter
+from jaxrl_ft.training.evaluation.faults import Fault, first
 from jaxrl_ft.training.keys import ADAPTER, FREEZE, INIT, INTERVENTION, MEMBER, PENALTY, Seeds, seeds_of, stream_key
 from jaxrl_ft.training.per_run import per_run
 from jaxrl_ft.training.spec import Spec
-from jaxrl_ft.training.update import Memory, Run, State, evaluated_policy, run_key
+from jaxrl_ft.training.update import Memory, Run, State, evaluated_policy, finite_parts, run_key
 
 
 class Start(NamedTuple):
@@ -73,6 +75,18 @@ def fresh_policy(algo: AnyAlgorithm, network: Network, task: Task, seeds: Seeds)
     each = tree.repeat((as_arrays(algo), as_arrays(network), task), len(seeds.seeds))
     params, statistics = fresh(*each, seeds)
     return Policy(params, statistics, network)
+
+
+def fresh_start(spec: Spec, policy: Policy) -> Start:
+    """The start of runs that begin with random parameters, those of `policy`."""
+    return Start(
+        policy=policy,
+        init_params=policy.params,
+        source=Source(policy, policy.params),
+        share=np.ones(spec.num_runs, np.float32),
+        probe_steps=spec.steps_before,
+        base=policy,
+    )
 
 
 def given(spec: Spec, start: Start) -> Given:
@@ -162,8 +176,12 @@ def first_state(
     opt_state: PyTree = run.optimizer.build().init(delta)
     if keep is not None:
         opt_state = run.optimizer.inherit(opt_state, old, keep)
-    state, run = State(delta, opt_state, carry, memory), replace(run, base=frozen)
-    return frozen, state, evaluated_policy(run, state)
+    sound = Fault(jnp.zeros((), jnp.int32), -jnp.ones((), jnp.int32))
+    state, run = State(delta, opt_state, carry, memory, sound), replace(run, base=frozen)
+    answer = evaluated_policy(run, state)
+    # As in `update`, what is looked at must not be fused with what made it.
+    state, params = jax.lax.optimization_barrier((state, answer.params))
+    return frozen, state._replace(fault=sound._replace(quantity=first(finite_parts(state, params)))), answer
 
 
 def tasks_of(spec: Spec, start: Start) -> Task:

@@ -1,6 +1,6 @@
 """The loop that drives chunks of updates, evaluates between them, and lets a control act."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -19,18 +19,22 @@ from jaxrl_ft.methods.finish import Finish
 from jaxrl_ft.training import control, devices
 from jaxrl_ft.training.collect import World
 from jaxrl_ft.training.evaluation.curves import Curves, Snapshot
+from jaxrl_ft.training.evaluation.faults import Fault, of_runs
 from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
 from jaxrl_ft.training.initial_state import Start, begin, given, member_seeds, tasks_of
 from jaxrl_ft.training.keys import Seeds, seeds_of
 from jaxrl_ft.training.per_run import forget_when_many, per_run
-from jaxrl_ft.training.progress.moments import Callback, Progress, means
+from jaxrl_ft.training.progress.moments import Callback, means
+from jaxrl_ft.training.progress.reports import Reports
 from jaxrl_ft.training.resume.checkpoint import Checkpoint
+from jaxrl_ft.training.resume.interruption import Interruption, held_back
 from jaxrl_ft.training.resume.saving import Place, Saving
 from jaxrl_ft.training.spec import Spec
 from jaxrl_ft.training.stretch import Pace, Sums, advance
 from jaxrl_ft.training.update import Run, State
 
 Job = tuple[Spec, Start]
+Pause = Callable[[Run, Place, State, int, Sums], None]
 
 
 class Result(NamedTuple):
@@ -45,10 +49,10 @@ class Result(NamedTuple):
     """paths of the leaves that the optimizer holds, and whether training moved each in any run"""
     delta_size: int
     """numbers in the leaves that moved"""
-    skipped: np.ndarray
-    """gradient steps skipped as non-finite, of each run, its members together"""
-    left_out: np.ndarray
-    """rows of experience left out as non-finite, of each run, its members together"""
+    fault: Fault
+    """what was not finite and stopped each run, [R]"""
+    lost: int
+    """members of populations that stopped so, those of runs that went on included"""
     finite: dict[str, np.ndarray]
     """whether all numbers of a part of the state are finite, bool [R], by the name of the part"""
     updates: np.ndarray
@@ -87,37 +91,49 @@ def train_together(
         callback: as in `train`, of all groups together.
         checkpoint: as in `train`.
     """
-    spec, start = jobs[0]
     forget_when_many()
-    _report(callback, jobs, "compiling", 0, start.probe_steps, None, {})
+    reports = Reports(callback, [spec for spec, _ in jobs])
+    reports.compiling(jobs[0][1].probe_steps)
+    with held_back() as interruption:
+        return _trained(jobs, width, checkpoint, reports, interruption)
+
+
+def _trained(
+    jobs: Sequence[Job], width: int, checkpoint: Checkpoint | None, reports: Reports, interruption: Interruption
+) -> list[Result]:
+    """What `train_together` returns."""
+    (spec, start), specs = jobs[0], [job for job, _ in jobs]
     world, run, state, answer = begin(_filled(tree.concatenate([given(*job) for job in jobs]), width))
     where = _filled(tree.concatenate([_where(*job) for job in jobs]), width)
-    controller = control.Controller(spec.method, spec.num_updates, sum(job.num_members for job, _ in jobs))
+    controller = control.Controller(spec.method, spec.num_updates, sum(job.num_members for job in specs))
     evaluations = evaluation_updates(spec.num_updates, spec.num_evals)
     # A copy, for the state is given away to the first update.
     first = jax.tree.map(np.array, jax.device_get(state.delta))
-    curves, pace = Curves([job for job, _ in jobs], len(evaluations)), Pace()
+    curves, pace = Curves(specs, len(evaluations)), Pace()
     saving = Saving(checkpoint, controller, curves)
+    pause = partial(_pause, saving, interruption)
     place, sums = Place(-1, 0, start.probe_steps), Sums()
     if saving.resumes:
         chosen = answer_of(spec, start, answer, controller.scores)
-        run, state, place, sums = saving.read(run, state, _snapshot(jobs, chosen, state, controller.left_out))
+        run, state, place, sums = saving.read(run, state, _snapshot(specs, chosen, state))
     elif place.paid and start.base is not None:
         untouched = _filled(tree.concatenate([start.base for _, start in jobs]), width)
         curves.begin(_mean_return(spec, untouched, where, 0))
     points = sorted({*evaluations.tolist(), *controller.points, spec.num_updates})
     for point in (point for point in points if point > place.finished):
-        if point > place.at:
-            save = partial(saving.write, run, place)
-            state, answer, sums = advance(world, run, state, place.at, point, pace, sums, save)
+        if point > 0:
+            between = partial(_between, pause, specs, reports, run, place)
+            state, answer, sums = advance(world, run, state, place.at, point, pace, sums, between)
         controller.record(sums)
         chosen = answer_of(spec, start, answer, controller.scores)
-        now = partial(_snapshot, jobs, chosen, state, controller.left_out)
-        spent, returns = place.paid + point * spec.env_steps_per_update, None
+        now, fault = partial(_snapshot, specs, chosen, state), of_runs(specs, state.fault)
+        returns = None
         if point in evaluations:
-            returns = _mean_return(spec, chosen, where, point)
-            curves.add(returns, spent, point, now)
-        _report(callback, jobs, "training", point, spent, returns, means(sums, point - max(place.finished, 0)))
+            broken = np.asarray(fault.quantity) > 0
+            learned = np.where(broken, np.maximum(fault.update, 0), point)
+            spent, returns = place.paid + learned * spec.env_steps_per_update, _mean_return(spec, chosen, where, point)
+            curves.add(returns, spent, learned, now, broken)
+        reports.moment(point, place.paid, means(sums, point - max(place.finished, 0)), returns, fault)
         if curves.stopped.all():
             break
         if point in controller.points:
@@ -125,15 +141,31 @@ def train_together(
             place = place._replace(paid=place.paid + spec.method.control.spent() // (spec.method.control.stretches - 1))
         place, sums = place._replace(finished=point, at=point), {}
         if point < points[-1]:
-            saving.write(run, place, state, point, sums)
+            pause(run, place, state, point, sums)
     return _results(jobs, first, curves, now())
 
 
-def _snapshot(jobs: Sequence[Job], answer: Policy, state: State, left_out: np.ndarray) -> Snapshot:
+def _between(
+    pause: Pause, specs: Sequence[Spec], reports: Reports, run: Run, place: Place, state: State, at: int, sums: Sums
+) -> None:
+    """Report a fault at once behind a call of the program, and pause."""
+    reports.if_new(at, place.paid, of_runs(specs, state.fault))
+    pause(run, place, state, at, sums)
+
+
+def _pause(
+    saving: Saving, interruption: Interruption, run: Run, place: Place, state: State, at: int, sums: Sums
+) -> None:
+    """Write a checkpoint if one is due, or if a signal asks for an end, which then comes."""
+    saving.write(run, place, state, at, sums, now=interruption.asked)
+    interruption.end_if_asked()
+
+
+def _snapshot(specs: Sequence[Spec], answer: Policy, state: State) -> Snapshot:
     """What all runs have, those that fill up the program left out; not a copy, and the state is given away."""
-    runs, members = sum(job.num_runs for job, _ in jobs), sum(job.num_members for job, _ in jobs)
-    delta, opt_state, memory = devices.trim((state.delta, state.opt_state, state.memory), members)
-    return Snapshot(devices.trim(answer, runs), delta, opt_state, memory, left_out)
+    runs, members = sum(spec.num_runs for spec in specs), sum(spec.num_members for spec in specs)
+    learned = devices.trim((state.delta, state.opt_state, state.memory, state.fault), members)
+    return Snapshot(devices.trim(answer, runs), *learned)
 
 
 def _results(jobs: Sequence[Job], first: PyTree, curves: Curves, last: Snapshot) -> list[Result]:
@@ -163,6 +195,7 @@ def _result(spec: Spec, first: PyTree, curves: Curves, runs: slice, ended: Snaps
     moved = {path: not np.array_equal(before[path], leaf, equal_nan=True) for path, leaf in after.items()}
     parts = {"optimizer state": kept.opt_state, "memory": kept.memory}
     finite = {name: tree.finite_runs(part, spec.num_members).reshape(by_member) for name, part in parts.items()}
+    fault = of_runs([spec], ended.fault)
     return Result(
         policy=kept.answer,
         opt_state=kept.opt_state if plain else None,
@@ -170,12 +203,12 @@ def _result(spec: Spec, first: PyTree, curves: Curves, runs: slice, ended: Snaps
         curve_steps=curves.steps[runs],
         delta=moved,
         delta_size=sum(leaf[0].size for path, leaf in after.items() if moved[path]),
-        skipped=ended.opt_state.skipped.reshape(by_member).sum(axis=0),
-        left_out=ended.left_out.reshape(by_member).sum(axis=0).astype(int),
+        fault=fault,
+        lost=int(np.count_nonzero(ended.fault.quantity)),
         # Of a population one sound member is enough, since the best of them is kept.
         finite={name: np.any(sound, axis=0) for name, sound in finite.items()},
         updates=curves.updates[runs],
-        stopped=curves.stopped[runs],
+        stopped=curves.stopped[runs] & (fault.quantity == 0),
         kept_steps=curves.kept_steps[runs],
     )
 
@@ -222,7 +255,7 @@ def _act(
     num = spec.num_members
     numbers = Numbers(*devices.trim((run.optimizer, run.penalty), num))
     (optimizer, penalty), parents = controller.act(
-        spec.algo, answer, world, numbers, member_seeds(spec, start), spec.task
+        spec.algo, answer, world, numbers, member_seeds(spec, start), spec.task, np.asarray(state.fault.quantity) == 0
     )
     optimizer, penalty = devices.put((optimizer, penalty), num)
     if not np.array_equal(parents, np.arange(num)):
@@ -240,21 +273,3 @@ def _mean_return(spec: Spec, policy: Policy, where: tuple[Task, Seeds], point: i
     policy, (tasks, seeds) = devices.put((policy, where), num)
     outcome = evaluate_runs(spec.algo, policy, tasks, seeds, episodes=spec.eval_episodes, stream=point)
     return np.asarray(outcome.episode_return[:num].mean(axis=1))
-
-
-def _report(
-    callback: Callback | None,
-    jobs: Sequence[Job],
-    phase: str,
-    updates: int,
-    step: int,
-    returns: np.ndarray | None,
-    metrics: Mapping[str, np.ndarray],
-) -> None:
-    if callback is not None:
-        spec = jobs[0][0]
-        members, runs = sum(job.num_members for job, _ in jobs), sum(job.num_runs for job, _ in jobs)
-        trimmed = {name: values[:members] for name, values in metrics.items()}
-        env_steps = updates * spec.env_steps_per_update * runs
-        returns = None if returns is None else returns[:runs]
-        callback(Progress(phase, updates, spec.num_updates, env_steps, trimmed, step, returns))

@@ -13,6 +13,7 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import AXES
 from jaxrl_ft.training.agents import Agents, span
 from jaxrl_ft.training.compatibility import same_sizes, sizes
+from jaxrl_ft.training.evaluation import faults
 from jaxrl_ft.training.initial_state import Start
 from jaxrl_ft.training.loop import Result
 from jaxrl_ft.training.preparation.prepare import Prepared
@@ -48,7 +49,7 @@ def pretrained(spec: Spec, result: Result, until: Task | None) -> tuple[str, ...
         f"pretrained from nothing on {where}",
         f"trains {result.delta_size:,} of {total:,} parameters",
         *_ending(spec, result, "seeds"),
-        *_not_finite(result, spec.num_runs, "seeds"),
+        _not_finite(result, "seeds"),
     )
 
 
@@ -56,7 +57,8 @@ def _ending(spec: Spec, result: Result, runs: str) -> Iterator[str]:
     """When runs stopped, and at which step the policies were taken; nothing where all steps were to be taken."""
     spent, kept = result.curve_steps[:, -1], result.kept_steps
     if spec.stop_at is not None:
-        at, found = f"stopped at a greedy return of {spec.stop_at:g} twice in a row", result.stopped
+        often = {1: "once", 2: "twice in a row"}.get(spec.patience, f"{spec.patience} times in a row")
+        at, found = f"stopped at a greedy return of {spec.stop_at:g} {often}", result.stopped
         when = f", after {span(spent[found])} env steps on the task" if found.any() else ""
         yield f"{at}: {found.sum()} of {len(kept)} {runs}{when}"
     if spec.keep == "best":
@@ -65,11 +67,14 @@ def _ending(spec: Spec, result: Result, runs: str) -> Iterator[str]:
         yield f"policy kept: the last, taken at {span(kept)} env steps on the task"
 
 
-def _not_finite(result: Result, num: int, runs: str) -> Iterator[str]:
-    """What was left out for not being finite; rows only where there were any."""
-    yield f"gradient steps skipped as non-finite: {result.skipped.sum():,} over {num} {runs}"
-    if result.left_out.any():
-        yield f"rows of experience left out as non-finite: {result.left_out.sum():,} over {num} {runs}"
+def _not_finite(result: Result, runs: str) -> str:
+    """Which runs stopped for a number that was not finite, and what it was."""
+    found = faults.texts(result.fault)
+    lost = f", with {result.lost} members of populations" if result.lost > len(found) else ""
+    named = "; ".join(f"{run}: {text}" for run, text in found.items())
+    return f"ended by a number that is not finite: {len(found)} of {len(result.curve)} {runs}{lost}" + (
+        f" ({named})" if named else ""
+    )
 
 
 def untouched(spec: Spec) -> tuple[str, ...]:
@@ -112,6 +117,11 @@ def _imagination(prepared: Prepared) -> Iterator[str]:
             f"of {len(used)} runs; it explains {np.median(accuracy):.1%} of held-out change in the median run, "
             f"{np.min(accuracy):.1%} in the worst, and must explain {imagination.accuracy:.0%}"
         )
+        broken = prepared.imagined.broken
+        if broken:
+            named = "; ".join(f"{run}: {text}" for run, text in broken.items())
+            count = f"{len(broken)} of {len(used)} runs"
+            yield f"imagined training forgotten for a number that is not finite in {count} ({named})"
         untaught = int((~prepared.imagined.teaches).sum())
         if untaught:
             yield (
@@ -224,7 +234,7 @@ def _counts(prepared: Prepared, result: Result) -> Iterator[str]:
         f"{span(result.curve_steps[:, -1])}"
     )
     yield from _ending(spec, result, "runs")
-    yield from _not_finite(result, spec.num_members, "runs")
+    yield _not_finite(result, "runs")
     if spec.method.look.measures:
         low, middle, high = np.quantile(np.asarray(start.share), [0.0, 0.5, 1.0])
         changed = sum(change.changes for change in prepared.changes)

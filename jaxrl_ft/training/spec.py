@@ -30,7 +30,7 @@ from jaxrl_ft.training.compatibility import (
     same_sizes,
     sizes,
 )
-from jaxrl_ft.training.evaluation.stopping import check_kept, check_stop_at
+from jaxrl_ft.training.evaluation.stopping import PATIENCE, check_kept, check_stop_at
 from jaxrl_ft.training.keys import Seeds, seeds_of
 
 MAX_COUNT = 2**31 - 1
@@ -48,6 +48,7 @@ class Budget(NamedTuple):
     eval_episodes: int = 16
     stop_at: float | None = None
     keep: str = "last"
+    patience: int = PATIENCE
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ class Spec:
     eval_episodes: int
     stop_at: float | None = None
     keep: str = "last"
-    """which of its evaluated policies a run returns; when it stops and this are as `finetune` explains them"""
+    """which of its evaluated policies a run returns"""
+    patience: int = PATIENCE
+    """evaluations in a row; when a run stops and which policy it returns are as `finetune` explains them"""
     agents: Agents | None = None
     """those that are fine-tuned, one for each run; None for runs that begin with random parameters"""
     first: int = 0
@@ -147,9 +150,9 @@ class Spec:
 
     def part(self, first: int, num: int) -> "Spec":
         """The spec of `num` of the runs from `first` on, whose random numbers are those that they have among all."""
-        if num == self.num_runs or self.agents is None:
+        if num == self.num_runs:
             return self
-        agents = self.agents.select(np.arange(first, first + num))
+        agents = None if self.agents is None else self.agents.select(np.arange(first, first + num))
         return replace(self, agents=agents, num_runs=num, first=self.first + first)
 
 
@@ -276,3 +279,4 @@ def check_budget(budget: Budget) -> None:
     checks.count("num_evals", budget.num_evals, 2)
     checks.count("eval_episodes", budget.eval_episodes)
     check_kept(budget.keep)
+    checks.count("patience", budget.patience)

@@ -77,7 +77,7 @@ def advance(
     sums: Sums | None = None,
     after: Callable[[State, int, Sums], None] | None = None,
 ) -> tuple[State, Policy, Sums]:
-    """Updates start, ..., stop - 1 of every run, at least one.
+    """Updates start, ..., stop - 1 of every run; none, where there are none, and then only the policy is made.
 
     Args:
         world: what the runs collect in.
@@ -87,8 +87,8 @@ def advance(
         stop: number after the last one.
         pace: of a training that goes on; the sizes of calls change no bit of the results.
         sums: of the metrics over updates before these, to add to.
-        after: called after every call but the last with the state, which it must not keep, the number of updates done,
-            and the sums.
+        after: called after every call of the program with the state, which it must not keep, the number of updates
+            done, and the sums.
 
     Returns:
         state: after the last of them.
@@ -96,7 +96,7 @@ def advance(
         sums: of the metrics over the updates.
     """
     pace, sums = pace or Pace(), dict(sums or {})
-    while start < stop:
+    while True:
         last, began = min(start + pace.updates, stop), time.perf_counter()
         state, answer, metrics = stretch.placed(world, run, state, np.int32(start), np.int32(last))
         for name, values in jax.device_get(metrics).items():
@@ -105,6 +105,7 @@ def advance(
             sums[name] = np.cumsum(np.column_stack([before, values[:, : last - start]]), axis=1)[:, -1]
         pace.took(last - start, time.perf_counter() - began)
         start = last
-        if after is not None and start < stop:
+        if after is not None:
             after(state, start, sums)
-    return state, answer, sums
+        if start >= stop:
+            return state, answer, sums

@@ -1,6 +1,6 @@
 """One update as a pure function: experience, then gradient steps. Everything that learns goes through here."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,9 @@ from jaxrl_ft.methods.interventions import Intervention
 from jaxrl_ft.methods.optimizers import Optimizer
 from jaxrl_ft.methods.penalties import Penalty
 from jaxrl_ft.rl.algorithm import AnyAlgorithm, HasStatistics
+from jaxrl_ft.rl.rollout import NOT_FINITE, SEEN
 from jaxrl_ft.training.collect import Rows, World, collect
+from jaxrl_ft.training.evaluation.faults import Fault, first
 from jaxrl_ft.training.keys import STEPS, stream_key
 
 
@@ -61,6 +63,8 @@ class State(NamedTuple):
     opt_state: PyTree
     carry: HasStatistics
     memory: Memory
+    fault: Fault
+    """from which on all but the carry, whose statistics stay too, is what it was before"""
 
 
 def run_key(run: Run, stream: int | Leaf) -> jax.Array:
@@ -95,7 +99,50 @@ def update(world: World, run: Run, state: State, index: jax.Array) -> tuple[Stat
     carry, data, rows, collected = collect(world, policy_of(run, state), state.carry, state.memory.data, index)
     after = state._replace(carry=carry, memory=state.memory._replace(data=data))
     after, learned = learn(run, after, state.carry.statistics, rows, index)
-    return after, {**learned, **collected}
+    seen = collected.pop(NOT_FINITE, jnp.zeros((), jnp.int32))
+    whole = rows.data if rows.mixed is None else rows.mixed
+    # Fused with what made them, numbers that are looked at or chosen from would be rounded in another way.
+    learned_parts, whole = jax.lax.optimization_barrier((_learned(after), whole))
+    after = _with(after, learned_parts)
+    sound = {name: seen != 1 + place for place, name in enumerate(SEEN)}
+    sound["experience"] = (collected["rollout/left_out"] == 0) & tree.finite(whole)
+    sound["gradient"] = after.opt_state.skipped == state.opt_state.skipped
+    quantity = first({**sound, **finite_parts(after, after.delta)})
+    return _kept(state, after, quantity, index), {**learned, **collected}
+
+
+def finite_parts(state: State, params: Tree) -> dict[str, jax.Array]:
+    """Whether each part of a state is finite, by the names of `faults.QUANTITIES`.
+
+    Args:
+        state: the state.
+        params: its parameters.
+    """
+    parts = {
+        "statistics": state.carry.statistics,
+        "parameters": params,
+        "optimizer state": state.opt_state,
+        "memory": state.memory,
+    }
+    return {name: tree.finite(part) for name, part in parts.items()}
+
+
+def _kept(before: State, after: State, quantity: jax.Array, index: jax.Array) -> State:
+    """The state after an update, in which nothing that is learned has changed if a quantity is or was not finite."""
+    known = jnp.asarray(before.fault.quantity > 0)
+    kept = _with(after, tree.where(known | (quantity > 0), _learned(before), _learned(after)))
+    now = Fault(quantity, jnp.where(quantity > 0, index, -1).astype(jnp.int32))
+    return kept._replace(fault=tree.where(known, before.fault, now))
+
+
+def _learned(state: State) -> tuple[PyTree, ...]:
+    return state.delta, state.opt_state, state.memory, state.carry.statistics
+
+
+def _with(state: State, learned: tuple[PyTree, ...]) -> State:
+    delta, opt_state, memory, statistics = learned
+    carry = cast(PyTree, state.carry)._replace(statistics=statistics)
+    return state._replace(delta=delta, opt_state=opt_state, memory=memory, carry=carry)
 
 
 def learn(run: Run, state: State, statistics: Statistics, rows: Rows, index: jax.Array) -> tuple[State, Metrics]:

@@ -16,6 +16,7 @@ import jaxrl_ft as ft
 from jaxrl_ft import sweep, train
 from jaxrl_ft.commands import exit_status
 
+PRETRAIN = ("jaxrl_ft.training.finetune.pretrain", "jaxrl_ft.sweeps.plan.pretrain")
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 KEPT = "interrupted; what was finished is in {0}, and `python -m jaxrl_ft.{1} --resume {0}` goes on from there"
 NOTHING = "interrupted; nothing was finished"
@@ -38,7 +39,8 @@ def last_line(capsys):
 def test_nothing_is_said_to_be_finished_before_it_is(interrupt, tmp_path, monkeypatch, capsys):
     send, status = interrupt
     before = [signal.getsignal(number) for number in STATUS]
-    monkeypatch.setattr("jaxrl_ft.training.finetune.pretrain", send)
+    for place in PRETRAIN:
+        monkeypatch.setattr(place, send)
     for command in (train, sweep):
         assert command.main(["--out", str(tmp_path / command.__name__)]) == status
         assert last_line(capsys) == NOTHING
@@ -49,7 +51,8 @@ def test_nothing_is_said_to_be_finished_before_it_is(interrupt, tmp_path, monkey
 
 def test_pretrained_agents_are_something(interrupt, agents, saved, tmp_path, monkeypatch, capsys):
     send, status = interrupt
-    monkeypatch.setattr("jaxrl_ft.training.finetune.pretrain", lambda *_, **__: agents)
+    for place in PRETRAIN:
+        monkeypatch.setattr(place, lambda *_, **__: agents)
     monkeypatch.setattr("jaxrl_ft.sweeps.compare.compare", send)
     monkeypatch.setattr("jaxrl_ft.sweeps.compare.Study.spread", send)
     monkeypatch.setattr(sweep, "most_runs", lambda *_: 4)
@@ -69,7 +72,8 @@ def test_an_error_inside_a_run_is_shown_with_its_traceback(saved, tmp_path, monk
 
     monkeypatch.setattr("jaxrl_ft.sweeps.compare.compare", broken)
     monkeypatch.setattr("jaxrl_ft.sweeps.compare.Study.spread", broken)
-    monkeypatch.setattr("jaxrl_ft.training.finetune.pretrain", broken)
+    for place in PRETRAIN:
+        monkeypatch.setattr(place, broken)
     monkeypatch.setattr(sweep, "most_runs", lambda *_: 4)
     for command in (train, sweep):
         for flags in ([], ["--agents", str(saved)]):

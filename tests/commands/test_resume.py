@@ -1,6 +1,7 @@
 """`--resume` goes on with a run where it was cut off, and ends with the files of one that was not."""
 
 import json
+import signal
 
 import pytest
 
@@ -9,11 +10,39 @@ from jaxrl_ft.commands import output, sweep_settings
 from jaxrl_ft.commands.settings import resolve
 from jaxrl_ft.core import machine
 from jaxrl_ft.sweeps import directory
+from jaxrl_ft.training.stretch import Pace
 
 COMMANDS = {
     "train": (train, ["--shift", "long-pole", "--method", "adamw", "--steps", "512"]),
     "sweep": (sweep, ["--shifts", "long-pole", "--methods", "adamw", "--seeds", "4", "--steps", "512"]),
 }
+
+
+def flags_of(name, saved):
+    return [*COMMANDS[name][1], "--agents", str(saved), *(["--seeds", "4"] if name == "train" else [])]
+
+
+@pytest.fixture(scope="module")
+def whole(saved, undrawn, tmp_path_factory):
+    """A function from a command to the directory of a run that was never cut off."""
+    known = {}
+
+    def run(name):
+        if name not in known:
+            known[name] = tmp_path_factory.mktemp(name) / "whole"
+            with undrawn():
+                assert COMMANDS[name][0].main([*flags_of(name, saved), "--out", str(known[name])]) == 0
+        return known[name]
+
+    return run
+
+
+def assert_same_files(ours, theirs, name):
+    """Two runs of a command left equal tables, curves, metrics and agents."""
+    found = [path.relative_to(theirs) for folder in ("agents", "curves") for path in (theirs / folder).rglob("*.*")]
+    assert len(found) > 6
+    for file in [*found, "runs.csv", "table.tex", *["metrics.jsonl"] * (name == "train")]:
+        assert (ours / file).read_bytes() == (theirs / file).read_bytes(), file
 
 
 def interrupted_after(number, monkeypatch):
@@ -29,32 +58,44 @@ def interrupted_after(number, monkeypatch):
     monkeypatch.setattr(directory, "keep", kept_and_interrupted)
 
 
-def assert_equal_files(one, other, names):
-    """Two runs left equal tables, curves and agents."""
-    found = [path.relative_to(one) for folder in ("agents", "curves") for path in (one / folder).rglob("*.*")]
-    assert len(found) > 6
-    for file in [*found, *names]:
-        assert (one / file).read_bytes() == (other / file).read_bytes(), file
+def interrupted_within(number, monkeypatch):
+    """SIGTERM comes in such a call of the program that trains."""
+    took, calls = Pace.took, []
+
+    def taken_and_interrupted(*args):
+        took(*args)
+        calls.append(args)
+        if len(calls) == number:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Pace, "took", taken_and_interrupted)
+
+
+INTERRUPTED = {"between cells": (interrupted_after, 130), "within one": (interrupted_within, 143)}
+
+
+@pytest.mark.parametrize("where", INTERRUPTED)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_run_goes_on_to_the_files_of_one_that_was_not_cut_off(
+    name, where, whole, saved, undrawn, tmp_path, capsys, monkeypatch
+):
+    command, flags, (interrupt, status) = COMMANDS[name][0], flags_of(name, saved), INTERRUPTED[where]
+    cut = tmp_path / "cut"
+    with undrawn():
+        with monkeypatch.context() as patch:
+            interrupt(2, patch)
+            assert command.main([*flags, "--out", str(cut)]) == status
+        assert f"--resume {cut}` goes on from there" in capsys.readouterr().err
+        assert command.main(["--resume", str(cut)]) == 0
+    assert_same_files(cut, whole(name), name)
+    assert not (cut / output.CHECKPOINTS).exists()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_run_goes_on_to_the_files_of_one_that_was_not_cut_off_and_is_repeated_to_them(
-    name, saved, undrawn, tmp_path, capsys, monkeypatch
-):
-    command, flags = COMMANDS[name]
-    flags = [*flags, "--seeds", "4", "--agents", str(saved)] if name == "train" else [*flags, "--agents", str(saved)]
-    whole, cut, again = (tmp_path / name for name in ("whole", "cut", "again"))
+def test_a_run_is_repeated_to_equal_files(name, whole, undrawn, tmp_path):
     with undrawn():
-        assert command.main([*flags, "--out", str(whole)]) == 0
-        with monkeypatch.context() as patch:
-            interrupted_after(2, patch)
-            assert command.main([*flags, "--out", str(cut)]) == 130
-        assert f"--resume {cut}` goes on from there" in capsys.readouterr().err
-        assert command.main(["--resume", str(cut)]) == 0
-        assert command.main(["--from-run", str(whole), "--out", str(again)]) == 0
-    for other in (cut, again):
-        assert_equal_files(whole, other, ["runs.csv", "table.tex", *["metrics.jsonl"] * (name == "train")])
-    assert not (cut / output.CHECKPOINTS).exists()
+        assert COMMANDS[name][0].main(["--from-run", str(whole(name)), "--out", str(tmp_path / "again")]) == 0
+    assert_same_files(tmp_path / "again", whole(name), name)
 
 
 def begun(tmp_path):

@@ -102,8 +102,12 @@ def test_pretraining_ends_at_the_highest_return_of_the_source_unless_another_is_
         settings = resolve(line.split())
         assert settings.stop_at == stop_at and settings.plan()["pretrain_stop_at"] == stop_at
         assert settings.budget.stop_at is None, "a comparison needs equal budgets"
+    settings = resolve(["--pretrain-patience", "3"])
+    assert settings.plan()["pretrain_patience"] == 3 and resolve([]).plan()["pretrain_patience"] == 2
     ft.save(agents, tmp_path / "saved")
-    assert not {"pretrain_stop_at", "pretrain_keep"} & set(resolve(["--agents", str(tmp_path / "saved")]).plan())
+    assert not {"pretrain_stop_at", "pretrain_patience", "pretrain_keep"} & set(
+        resolve(["--agents", str(tmp_path / "saved")]).plan()
+    )
 
 
 def test_agents_bring_the_physics_of_their_own_source(agents, tmp_path):

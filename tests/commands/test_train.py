@@ -211,6 +211,9 @@ def test_a_run_leaves_everything_that_it_says(finished):
     assert page.count('class="scene"') == 2
     for heading in BRIEF:
         assert set(heading.split()) <= set(stdout.split())
+    for text in (report, page):
+        assert "policy kept: the last, taken at" in text
+    assert "The pretrained policies are those at" in stdout
     assert "worth it" in stdout and "On the source" in stdout and str(out / "report.html") in stdout
     assert "probed zero-shot return" in report and "probed zero-shot return" not in stdout
     # the bars of a terminal are those of the stages and one for all
@@ -271,7 +274,7 @@ def test_agents_of_an_earlier_run_are_used_instead_of_pretraining(finished, undr
     assert status == 0, stderr
     assert "pretraining" not in stderr
     assert set(" ".join(chain(*TABLES)).split()) <= set(stdout.split())
-    assert "\nfull on weak-motor:\n  method: " in stdout and "gradient steps skipped" in stdout
+    assert "\nfull on weak-motor:\n  method: " in stdout and "number that is not finite: 0 of 4 runs" in stdout
     first, second = (ft.load(path / "agents" / "source") for path in (out, tmp_path / "next"))
     assert same(first.params, second.params)
     before, after = (runs_of(path) for path in (out, tmp_path / "next"))

@@ -10,9 +10,9 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.sweeps import cost
 from jaxrl_ft.sweeps.compare import study
-from jaxrl_ft.sweeps.plan import make_plan, run_plan
+from jaxrl_ft.sweeps.plan import make_plan, pretrain, run_plan
 from jaxrl_ft.training import devices, finetune
-from jaxrl_ft.training.spec import Budget, finetune_spec
+from jaxrl_ft.training.spec import Budget, finetune_spec, pretraining_spec
 
 BUDGET = Budget(steps=512, seed=1, num_evals=3, eval_episodes=4)
 EQUAL = dict(zip(("steps", "seed", "num_evals", "eval_episodes"), BUDGET))
@@ -189,3 +189,21 @@ def test_a_comparison_keeps_to_the_memory_that_is_free(agents, target, monkeypat
 def test_free_memory_is_what_the_machine_has():
     assert 10**7 < cost.free_memory() <= psutil.virtual_memory().total
     assert 10**7 < cost.free_memory(4) <= psutil.virtual_memory().total / 4
+
+
+def test_pretraining_in_parts_trains_the_same_agents(agents, source, tiny, same):
+    """As many side by side as there are tiny agents, twice."""
+    budget = Budget(tiny.steps, 0, 3, 4)
+    spec = pretraining_spec(source, tiny.algo, tiny.network, ft.Adam(), 7, budget)
+    found = pretrain(spec, source, 4)
+    assert found.num_seeds == 7 and found.select(range(4)).digest == agents.digest
+    other = finetune.pretrained_agents(spec.part(4, 3), source, width=4)
+    assert found.select([4, 5, 6]).digest == other.digest != agents.select([0, 1, 2]).digest
+
+
+def test_a_limit_of_memory_is_for_pretraining_too(source, tiny, compilations):
+    spec = pretraining_spec(source, tiny.algo, tiny.network, ft.Adam(), 4, Budget(tiny.steps, 0, 3, 4))
+    assert cost.most_pretrained(spec, 10**9) == 4
+    with pytest.raises(ValueError, match=r"memory_limit: 0\.0 MB is not allowed; pretraining one agent takes \d"):
+        cost.most_pretrained(spec, 1000)
+    assert set(compilations.names) <= {"stretch"}

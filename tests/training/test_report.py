@@ -15,6 +15,7 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.methods.alignment import Realignment
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.warm_starts import Probe
+from jaxrl_ft.training.evaluation.faults import Fault
 from jaxrl_ft.training.initial_state import Start
 from jaxrl_ft.training.loop import Result
 from jaxrl_ft.training.preparation.imagine import Imagined
@@ -37,7 +38,7 @@ def moved(warm_start, adapter, base, fresh):
     return begun, delta, adapter.merge(frozen, jax.tree.map(lambda leaf: leaf + 0.5, delta))
 
 
-def told(agents, fresh, target, method, rests=(), left_out=0, **changes):
+def told(agents, fresh, target, method, rests=(), fault=0, **changes):
     """The report of a fine-tune of the first agent in which whatever trains moved by one half, and its leaves.
 
     That the paths of `rests` did not is told to the report alone.
@@ -60,8 +61,8 @@ def told(agents, fresh, target, method, rests=(), left_out=0, **changes):
         curve_steps=steps,
         delta={path: path not in rests for path in tree.flatten(delta)},
         delta_size=size,
-        skipped=np.array([3]),
-        left_out=np.array([left_out]),
+        fault=Fault(np.array([fault]), np.array([4])),
+        lost=int(fault > 0),
         finite={},
         updates=np.array([64]),
         stopped=np.array([False]),
@@ -188,7 +189,7 @@ def test_what_is_counted(agents, fresh, target):
     assert f"trains {trains:,} numbers for {total:,} parameters ({trains / total:.1%})" in report
     assert "source experience for this method 77 |" in text(report) and "target in all 4,096" in text(report)
     assert f"env steps of each agent: before the target {agents.env_steps[0]:,} |" in text(report)
-    assert "gradient steps skipped as non-finite: 3 over 1 runs" in report
+    assert "ended by a number that is not finite: 0 of 1 runs" in report
     assert "normaliser: none" in report and "replay: none" in report
 
 
@@ -206,7 +207,7 @@ def test_realignment_and_imagination_are_told(agents, fresh, target):
     other = NONE._replace(order=np.array([1, 0, 2, 3]), scale=np.full(4, 2.0))
     signs = Realignment(np.arange(4), np.ones(4), np.array([1, 1, -1, -1]), np.array([1, 1]), True, left_alone="a tie")
     used = np.array([False, True])
-    imagined = Imagined(None, np.array([0.5, 0.99]), used, used, np.array([np.nan, 480.0]), np.ones(2))
+    imagined = Imagined(None, np.array([0.5, 0.99]), used, used, np.array([np.nan, 480.0]), np.ones(2), {1: "x"})
     method = replace(ft.METHODS["imagine"], adapter=ft.Full())
     untried = NONE._replace(untried=("orders of 9 sensors",))
     report, _ = told(agents, fresh, target, method, realigned=[untried, other, signs], imagined=imagined)
@@ -243,9 +244,9 @@ def test_what_did_not_move_rests_whatever_it_may_do(agents, fresh, target):
     assert {found[path] for path in KERNELS - HEADS} == {"kept, rank 4"}
 
 
-def test_rows_that_were_left_out_are_told_where_there_were_any(agents, fresh, target):
-    line = "rows of experience left out as non-finite: 1,234 over 1 runs"
-    assert line in told(agents, fresh, target, ft.Method(), left_out=1234)[0]
+def test_a_run_that_stopped_is_named_with_what_was_not_finite(agents, fresh, target):
+    line = "ended by a number that is not finite: 1 of 1 runs (0: non-finite action in update 5)"
+    assert line in told(agents, fresh, target, ft.Method(), fault=2)[0]
     assert "rows of experience" not in text(told(agents, fresh, target, ft.Method())[0])
 
 

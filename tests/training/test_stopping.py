@@ -109,6 +109,13 @@ def test_the_report_says_when_runs_stopped_and_the_repr_what_they_spent(stopped,
     assert not any("stopped" in told or "policy kept" in told for told in whole.report)
 
 
+def test_a_run_stops_after_as_many_evaluations_as_it_has_patience_for(tune, agents):
+    for patience, often in ((1, "once"), (3, "3 times in a row")):
+        tuned = tune(stop_at=0.0, patience=patience)
+        np.testing.assert_array_equal(tuned.env_steps - agents.env_steps, 64 * (patience - 1))
+        assert any(line.startswith(f"stopped at a greedy return of 0 {often}: 4 of 4 runs") for line in tuned.report)
+
+
 def test_training_ends_once_all_have_stopped(tune, agents):
     moments = []
     tuned = tune(stop_at=0.0, callback=moments.append)
@@ -201,6 +208,8 @@ REFUSED = [
     ({"stop_at": "475"}, r"stop_at: '475' is not allowed"),
     ({"keep": "bets"}, r"keep: 'bets' is not known; did you mean 'best'\? \(one of: last, best\)"),
     ({"keep": None}, "keep: None is not known"),
+    ({"patience": 0}, "patience: 0 is not allowed"),
+    ({"patience": 1.5}, "patience: 1.5 is not allowed"),
 ]
 
 

@@ -1,18 +1,17 @@
 """Learning curves while they are made: which runs have stopped, and which policy of each run is kept."""
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.types import PyTree
+from jaxrl_ft.training.evaluation.faults import Fault
 from jaxrl_ft.training.spec import Spec
-
-IN_A_ROW = 2
-"""Evaluations in a row that must reach `stop_at` before a run stops."""
-
 
 _ARRAYS = ("stopped", "updates", "kept_steps", "_row", "_highest")
 
@@ -27,8 +26,8 @@ class Snapshot(NamedTuple):
     opt_state: PyTree
     memory: PyTree
     """what the parts of the method remember"""
-    left_out: np.ndarray
-    """rows of experience left out as non-finite so far"""
+    fault: Fault
+    """what was not finite so far"""
 
     def part(self, runs: slice, members: slice) -> "Snapshot":
         """What some runs and their members have."""
@@ -36,16 +35,18 @@ class Snapshot(NamedTuple):
         return Snapshot(answer, *learned)
 
     @property
-    def by_member(self) -> tuple[PyTree, PyTree, PyTree, np.ndarray]:
+    def by_member(self) -> tuple[PyTree, PyTree, PyTree, Fault]:
         """All but the policies."""
-        return self.delta, self.opt_state, self.memory, self.left_out
+        return self.delta, self.opt_state, self.memory, self.fault
 
 
 class Curves:
     """The evaluations of the runs of several groups, one after another, and what follows from them.
 
-    A run has stopped once its mean greedy return was at least `stop_at` at two evaluations in a row. Its program goes
-    on beside the others, whose bits would change in a smaller one, and nothing of it is looked at any more.
+    A run has stopped once its mean greedy return was at least `stop_at` at `patience` evaluations in a row, or at the
+    first
+    evaluation behind a number of it that is not finite. Its program goes on beside the others, whose bits would change
+    in a smaller one, and nothing of it is looked at any more.
 
     Args:
         specs: of each group.
@@ -54,6 +55,7 @@ class Curves:
 
     def __init__(self, specs: Sequence[Spec], num_evals: int) -> None:
         self._stop_at = np.concatenate([np.full(s.num_runs, np.nan if s.stop_at is None else s.stop_at) for s in specs])
+        self._patience = np.concatenate([np.full(spec.num_runs, spec.patience) for spec in specs])
         self._best = np.concatenate([np.full(s.num_runs, s.keep == "best") for s in specs])
         firsts = np.cumsum([0, *(spec.num_runs for spec in specs)])
         members = [first + np.tile(np.arange(s.num_runs), s.method.population) for first, s in zip(firsts, specs)]
@@ -103,18 +105,26 @@ class Curves:
         self._num_evals += 1
         self._add(returns, 0)
 
-    def add(self, returns: np.ndarray, steps: int, updates: int, take: Callable[[], Snapshot]) -> None:
+    def add(
+        self,
+        returns: np.ndarray,
+        steps: ArrayLike,
+        updates: ArrayLike,
+        take: Callable[[], Snapshot],
+        broken: NDArray[np.bool_] | bool = False,
+    ) -> None:
         """Add an evaluation of all runs.
 
         Args:
             returns: mean greedy return of each run, [R].
-            steps: environment steps that a run has spent.
-            updates: updates that it has taken.
+            steps: environment steps that each run has spent, [R], or all have.
+            updates: updates that each has taken, likewise.
             take: gives what all runs have now; called where something of it is to be kept.
+            broken: whether a number of a run was not finite, [R].
         """
         going, returns = ~self.stopped, returns[: len(self.stopped)]
         self._row = np.where(returns >= self._stop_at, self._row + 1, 0)
-        stops = going & (self._row >= IN_A_ROW)
+        stops = going & ((self._row >= self._patience) | broken)
         # A return that is not finite is never the highest.
         better = going & self._best & (returns > self._highest)
         self._add(returns, steps)
@@ -139,6 +149,12 @@ class Curves:
         return ended, ended if self._at_best is None else self._choose(self._found, self._at_best, ended)
 
     @property
+    def latest(self) -> float:
+        """Mean of the last evaluation over the runs whose return is finite; minus infinity where there is none."""
+        found = self._returns[-1] if self._returns else np.zeros(0)
+        return float(np.mean(found, where=np.isfinite(found))) if np.isfinite(found).any() else -math.inf
+
+    @property
     def returns(self) -> np.ndarray:
         """Mean greedy returns, [R, K]; behind its stop a run repeats the one that it had there."""
         return self._filled(self._returns)
@@ -157,9 +173,9 @@ class Curves:
         """Whether a best policy is kept so far, [R]; without one it is the last."""
         return self._best & (self._highest > -np.inf)
 
-    def _add(self, returns: np.ndarray, steps: int) -> None:
+    def _add(self, returns: np.ndarray, steps: ArrayLike) -> None:
         returns = returns[: len(self.stopped)]
-        spent = np.full(len(returns), steps, np.int64)
+        spent = np.broadcast_to(np.asarray(steps, np.int64), len(returns))
         if self._returns:
             returns = np.where(self.stopped, self._returns[-1], returns)
             spent = np.where(self.stopped, self._steps[-1], spent)

@@ -4,33 +4,18 @@ import numpy as np
 
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
+from jaxrl_ft.training.evaluation import faults
 from jaxrl_ft.training.loop import Result
-from jaxrl_ft.training.spec import Spec
 
 OK = "ok"
 
 
-def of_training(spec: Spec, result: Result) -> tuple[str, ...]:
-    """The status of each run of a training.
-
-    A run is `ok` where all numbers that it left are finite, and at most half of the gradient steps up to its stop were
-    skipped and at most half of its rows left out, as non-finite ones are.
-
-    Args:
-        spec: what ran.
-        result: what it left.
-    """
-    statuses, gradient_steps = [], int(spec.algo.gradient_steps_per_update()) * spec.method.population
+def of_training(result: Result) -> tuple[str, ...]:
+    """The status of each run of a training: `ok` where no number was met that is not finite, and none is left."""
+    stopped, statuses = faults.texts(result.fault), []
     for i, status in enumerate(of_policies(result.policy, result.curve)):
-        rows, steps = (int(result.updates[i]) * each for each in (spec.env_steps_per_update, gradient_steps))
-        wrong = [name for name, finite in result.finite.items() if not finite[i]]
-        if status == OK and wrong:
-            status = f"non-finite {wrong[0]}"
-        elif status == OK and 2 * result.skipped[i] > steps:
-            status = f"{result.skipped[i]:,} of {steps:,} gradient steps skipped"
-        elif status == OK and 2 * result.left_out[i] > rows:
-            status = f"{result.left_out[i]:,} of {rows:,} rows not finite"
-        statuses.append(status)
+        wrong = [f"non-finite {name}" for name, finite in result.finite.items() if not finite[i]]
+        statuses.append(stopped.get(i, next(iter(wrong), OK) if status == OK else status))
     return tuple(statuses)
 
 

@@ -9,6 +9,9 @@ KEPT = {
 }
 """Which of its evaluated policies a run may return."""
 
+PATIENCE = 2
+"""Evaluations in a row that must reach the return to stop at, by default."""
+
 
 def check_stop_at(stop_at: float | None, task: Task, field: str = "stop_at") -> None:
     """Refuse a return to stop at that no episode of the task can have.

@@ -20,6 +20,7 @@ from jaxrl_ft.methods.method import Method
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.methods.warm_starts import Scratch, WarmStart
 from jaxrl_ft.training import devices, loop
+from jaxrl_ft.training.evaluation import faults
 from jaxrl_ft.training.evaluation.episodes import possible_share
 from jaxrl_ft.training.initial_state import Start
 from jaxrl_ft.training.preparation.look import Look
@@ -46,6 +47,18 @@ class Imagined(NamedTuple):
     """greedy return in the model in the end; NaN where it was not used"""
     rate: np.ndarray
     """factor of the learning rate in the target"""
+    broken: dict[int, str]
+    """what was not finite in the model, and when, by the number of the run"""
+
+
+class Round(NamedTuple):
+    """What came of some runs in a round of imagined training."""
+
+    policy: Policy
+    returns: np.ndarray
+    """greedy return in the model; NaN where a number was not finite"""
+    broken: dict[int, str]
+    """as in `Imagined`, by place among these runs"""
 
 
 def imagine(spec: Spec, start: Start, look: Look, source_look: list[Experience]) -> Imagined:
@@ -69,21 +82,25 @@ def imagine(spec: Spec, start: Start, look: Look, source_look: list[Experience])
     used = np.all([[imagination.accepts(model) for model in rows] for rows in (models, sources) if rows], axis=0)
     if not used.any():
         nothing, rate = np.full(len(models), np.nan), np.ones(len(models), np.float32)
-        return Imagined(start.policy, accuracy, used, teaches, nothing, rate)
-    tasks = tree.stack([_task(spec.task, *pair) for pair in zip(models, used)])
-    origins = tree.stack([_task(spec.source, *pair) for pair in zip(sources, used)]) if sources else tasks
+        return Imagined(start.policy, accuracy, used, teaches, nothing, rate, {})
+    tasks = tree.stack([imagined_task(spec.task, *pair) for pair in zip(models, used)])
+    origins = tree.stack([imagined_task(spec.source, *pair) for pair in zip(sources, used)]) if sources else tasks
     start, alone = start._replace(tasks=tasks, sources=origins), _alone(spec, tasks, origins)
     low, high = look.chance(spec.task), spec.task.return_range[1]
-    best, reached = in_rounds(alone, start, used, imagination.rounds, low + imagination.goal * (high - low))
+    best, reached, broken = in_rounds(alone, start, used, imagination.rounds, low + imagination.goal * (high - low))
     rate = np.where(used, imagination.rate ** possible_share(reached, low, high), 1.0).astype(np.float32)
-    return Imagined(best, accuracy, used, teaches, reached, rate)
+    return Imagined(best, accuracy, used, teaches, reached, rate, broken)
 
 
-def in_rounds(alone: Spec, start: Start, used: np.ndarray, rounds: int, goal: np.ndarray) -> tuple[Policy, np.ndarray]:
+def in_rounds(
+    alone: Spec, start: Start, used: np.ndarray, rounds: int, goal: np.ndarray
+) -> tuple[Policy, np.ndarray, dict[int, str]]:
     """The best policy of every run and its return in the model, [R]; those that reach the goal [R] train no further.
 
-    A return that is not finite is below every other, and the policy that it is of is forgotten.
+    A return that is not finite is below every other, and the policy that it is of is forgotten. What was not finite
+    comes third, as in `Imagined`.
     """
+    broken: dict[int, str] = {}
     latest, best = start.policy, start.policy
     reached = np.full(len(used), np.nan)
     reached[used] = reached_by(alone, start, latest, np.flatnonzero(used))
@@ -91,13 +108,14 @@ def in_rounds(alone: Spec, start: Start, used: np.ndarray, rounds: int, goal: np
         pending = np.flatnonzero(used & ~(reached >= goal))
         if not pending.size:
             break
-        trained, returns = train_alone(alone, start, latest, pending, number)
+        trained, returns, found = train_alone(alone, start, latest, pending, number)
+        broken |= {int(pending[place]): text for place, text in found.items() if int(pending[place]) not in broken}
         sound = np.isfinite(returns)
         better = sound & ~(returns <= reached[pending])
         latest = _with_rows(latest, pending[sound], tree.take(trained, sound))
         best = _with_rows(best, pending[better], tree.take(trained, better))
         reached[pending] = np.fmax(returns, reached[pending])
-    return best, reached
+    return best, reached, broken
 
 
 def _alone(spec: Spec, tasks: Task, sources: Task) -> Spec:
@@ -129,13 +147,16 @@ def reached_by(alone: Spec, start: Start, policy: Policy, rows: np.ndarray) -> n
     return np.concatenate([loop.mean_return(alone, part, part.policy, 0)[:num] for num, part in parts])
 
 
-def train_alone(alone: Spec, start: Start, policy: Policy, rows: np.ndarray, number: int) -> tuple[Policy, np.ndarray]:
-    """The policies of some runs after a round in their imagined tasks, and their greedy returns there."""
+def train_alone(alone: Spec, start: Start, policy: Policy, rows: np.ndarray, number: int) -> Round:
+    """The policies of some runs after a round in their imagined tasks."""
     parts = _parts(alone, start, policy, rows, number)
     results = [(num, loop.train(alone, part)) for num, part in parts]
     policies = [tree.take(result.policy, slice(num)) for num, result in results]
     trained = jax.tree.map(lambda *leaves: np.concatenate(leaves), *policies)
-    return trained, np.concatenate([result.curve[:num, -1] for num, result in results])
+    # In a model whose numbers are not all finite no return means anything.
+    fault = tree.concatenate([tree.take(result.fault, slice(num)) for num, result in results])
+    returns = np.concatenate([result.curve[:num, -1] for num, result in results])
+    return Round(trained, np.where(fault.quantity > 0, np.nan, returns), faults.texts(fault))
 
 
 def _parts(alone: Spec, start: Start, policy: Policy, rows: np.ndarray, number: int) -> Iterator[tuple[int, Start]]:
@@ -179,7 +200,7 @@ def _with_rows(policy: Policy, rows: np.ndarray, others: Policy) -> Policy:
     return tree.map_leaves(put, policy, others)
 
 
-def _task(target: Task, model: Model, good: bool) -> Task:
+def imagined_task(target: Task, model: Model, good: bool) -> Task:
     """The imagined task; a model that is not good is replaced by a still world, for its numbers may not be finite."""
     low, high = target.return_range
     space = target.action_space

@@ -110,6 +110,7 @@ class _Cells:
     def __call__(self, method: str, target: str, moment: Progress | None) -> None:
         """Show a moment of a cell, or its end."""
         stage = f"{method} on {target}"
+        self._shown.print_faults(stage, moment)
         self._done[stage] = self._totals[stage] if moment is None else moment.env_steps
         if not self._together:
             self._shown.update(stage, moment)

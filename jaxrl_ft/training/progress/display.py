@@ -50,6 +50,7 @@ class Display:
         self._states = dict.fromkeys(stages, "waiting")
         self._done = dict.fromkeys(stages, 0)
         self._began: dict[str, float] = {}
+        self._broken: set[tuple[str, int]] = set()
         self._live: Progress | None = None
         if is_live(console):
             columns = (
@@ -74,8 +75,9 @@ class Display:
             self._live.stop()
 
     def update(self, stage: str, progress: Moment | None) -> None:
-        """Show the progress of a stage's training; None when the stage is done."""
+        """Show the progress of a stage's training, and which runs stopped by a fault; None when the stage is done."""
         before = self._states[stage]
+        self.print_faults(stage, progress)
         if progress is None:
             state, steps = "done", self._totals[stage]
         else:
@@ -93,6 +95,13 @@ class Display:
                 self._live.update(self._tasks[following], state="starting")
         elif state != before or share > before_share:
             self._print(stage)
+
+    def print_faults(self, name: str, progress: Moment | None) -> None:
+        """Print which runs stopped by a fault, each once; `name` is a stage, or what is shown as a part of one."""
+        for run, text in {} if progress is None else progress.not_finite.items():
+            if (name, run) not in self._broken:
+                self._broken.add((name, run))
+                self._console.print(f"{name}: run {run} stops: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def _add(self, live: Progress, name: str, steps: int) -> TaskID:
         return live.add_task(name, total=max(steps, 1), start=False, state=self._states[name])

@@ -1,6 +1,7 @@
 """Moments of a long call, as callbacks get them."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -22,30 +23,34 @@ class Progress(NamedTuple):
     env_steps: int
     """environment steps done, all runs together, also those from which a run that stopped learns nothing"""
     metrics: dict[str, np.ndarray]
-    """means over the updates since the last moment by run, [R], those of the members of a population one after another.
+    """means over the updates since the last moment that has any by run, [R], members of a population one after another.
     `rollout/episode_return` and `rollout/episode_length` are means over the episodes that ended, NaN where none did,
-    and `rollout/num` is how many ended in each update"""
+    and `rollout/num` is how many ended in each update. Empty at a moment that only says that another run stopped"""
     step: int = 0
     """environment steps of each run by now, what its method paid before training included: a point of `curve_steps`"""
     returns: np.ndarray | None = None
     """mean greedy return of each run, [R], at a moment at which they were evaluated"""
     first_run: int = 0
     """number of the first run; others than 0 are of a part of a cell of a comparison"""
+    not_finite: Mapping[int, str] = MappingProxyType({})
+    """runs by number that stopped for a number that was not finite, with what and when in words"""
 
     def part(self, runs: slice, members: slice, first_run: int, share: float) -> "Progress":
         """The moment of some of the runs.
 
         Args:
-            runs: which, of those in `returns`.
+            runs: which, of those in `returns` and `not_finite`.
             members: which, of those in `metrics`.
             first_run: the number of the first.
             share: how many they are of all.
         """
+        places, broken = range(runs.start, runs.stop), self.not_finite
         return self._replace(
             env_steps=round(self.env_steps * share),
             metrics={name: values[members] for name, values in self.metrics.items()},
             returns=None if self.returns is None else self.returns[runs],
             first_run=first_run,
+            not_finite={first_run + run: broken[place] for run, place in enumerate(places) if place in broken},
         )
 
 

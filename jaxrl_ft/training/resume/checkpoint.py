@@ -1,9 +1,11 @@
 """Checkpoints of one training in a directory of bundles: the newest whole one is where a call goes on.
 
-A checkpoint is a folder named by the updates done. The last two are kept, so that one that is damaged leaves another.
+A checkpoint is a folder named by the updates done. The last two are kept, so that one that is damaged leaves another,
+and the best one: a call goes on from there once those behind it are removed by hand.
 """
 
 import json
+import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,13 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from jaxrl_ft.core import checks
-from jaxrl_ft.core.bundle import Arrays, read_bundle, remove_bundle, write_bundle
+from jaxrl_ft.core.bundle import METADATA, Arrays, read_bundle, remove_bundle, write_bundle
 from jaxrl_ft.core.files import Json, claimed
+from jaxrl_ft.core.json_files import parse_json
 
 KEPT = 2
-"""Checkpoints that are kept, the newest ones."""
+"""Checkpoints that are kept besides the best one, the newest ones."""
 EVERY = 10.0
 """Seconds between two checkpoints by default."""
+LONGEST = 1e9
+"""Seconds between two checkpoints at most."""
 _KIND = "training"
 
 
@@ -36,24 +41,42 @@ class Checkpoint:
         # As JSON gives it back, with lists in the place of tuples.
         self._path, self._every, self._identity = path, every, json.loads(json.dumps(dict(identity)))
         self._last = time.monotonic()
+        self._scores: dict[str, float] = {}
 
     @property
     def due(self) -> bool:
         """Whether the last checkpoint, or the start, is long enough ago."""
         return time.monotonic() - self._last >= self._every
 
-    def write(self, arrays: Mapping[str, np.ndarray], position: Mapping[str, int]) -> None:
-        """Write a checkpoint, and remove those before the last one.
+    def write(self, arrays: Mapping[str, np.ndarray], position: Mapping[str, int], score: float = -math.inf) -> None:
+        """Write a checkpoint, and remove those that are neither among the last ones nor the best.
 
         Args:
             arrays: all that the rest of the training reads, by name.
             position: where it is; `at` is the number of updates done.
+            score: the larger the better, the first of equals; minus infinity where it is not known.
         """
-        metadata = {"kind": _KIND, "identity": self._identity, "position": dict(position)}
+        known = score if math.isfinite(score) else None
+        metadata = {"kind": _KIND, "identity": self._identity, "position": dict(position), "score": known}
         write_bundle(self._path / f"{position['at']:010d}", arrays, metadata)
-        for old in self._folders()[KEPT:]:
-            remove_bundle(old)
+        self._scores[f"{position['at']:010d}"] = -math.inf if known is None else known
+        found = self._folders()
+        scores = {folder: self._score(folder) for folder in reversed(found)}
+        best = max(scores, key=scores.__getitem__)
+        for old in found[KEPT:]:
+            if old != best or not math.isfinite(scores[best]):
+                remove_bundle(old)
         self._last = time.monotonic()
+
+    def _score(self, folder: Path) -> float:
+        """The score of a checkpoint, whose file is read once; minus infinity where it is not known."""
+        if folder.name not in self._scores:
+            try:
+                score = parse_json(folder / METADATA, (folder / METADATA).read_bytes()).get("score")
+            except (OSError, ValueError):
+                score = None
+            self._scores[folder.name] = score if isinstance(score, float) else -math.inf
+        return self._scores[folder.name]
 
     def newest(self) -> tuple[Arrays, dict[str, int]] | None:
         """The arrays and the position of the newest checkpoint that is whole; None where there is none.
@@ -124,7 +147,7 @@ def check(path: object, every: object) -> None:
         checks.kind("checkpoint", path, (str, Path), "the path of a directory, or None")
         if not str(path):
             raise ValueError("checkpoint: '' is not allowed; it must be the path of a directory, or None")
-    checks.number("checkpoint_every", every, 0.0, 1e9, "s")
+    checks.number("checkpoint_every", every, 0.0, LONGEST, "s")
 
 
 def _difference(theirs: Json, ours: Json, name: str = "") -> str:

@@ -65,7 +65,7 @@ def restored(arrays: Arrays, like: Held) -> Held:
 def identity(spec: Spec) -> dict[str, Json]:
     """All that decides the numbers of a training, as JSON."""
     names = ("algo", "network", "method", "source", "task")
-    numbers = ("seed", "first", "num_runs", "num_updates", "num_evals", "eval_episodes", "stop_at", "keep")
+    numbers = ("seed", "first", "num_runs", "num_updates", "num_evals", "eval_episodes", "stop_at", "keep", "patience")
     layout = devices.layout()
     return {
         **{name: to_json(getattr(spec, name)) for name in names},

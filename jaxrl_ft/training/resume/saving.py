@@ -46,7 +46,7 @@ class Saving:
         """Whether there is a checkpoint to go on from."""
         return self._newest is not None
 
-    def write(self, run: Run, place: Place, state: State, at: int, sums: Sums) -> None:
+    def write(self, run: Run, place: Place, state: State, at: int, sums: Sums, now: bool = False) -> None:
         """Write a checkpoint, if one is due.
 
         Args:
@@ -55,11 +55,12 @@ class Saving:
             state: after so many updates.
             at: updates done.
             sums: of the metrics over the updates since the last evaluation.
+            now: write it even where none is due.
         """
-        if self._checkpoint is not None and self._checkpoint.due:
+        if self._checkpoint is not None and (now or self._checkpoint.due):
             numbers = (run.optimizer, run.penalty)
             held = Held(state, numbers, self._controller.measured, self._curves.made, sums)
-            self._checkpoint.write(arrays_of(held), place._replace(at=at)._asdict())
+            self._checkpoint.write(arrays_of(held), place._replace(at=at)._asdict(), self._curves.latest)
 
     def read(self, run: Run, state: State, now: Snapshot) -> tuple[Run, State, Place, Sums]:
         """The run, the state, the place and the sums to go on from; called where there are any.

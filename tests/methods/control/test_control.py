@@ -177,7 +177,7 @@ def test_fields_that_make_no_sense_are_refused(control, message):
 
 def sums(ended, total):
     ended, total = np.asarray(ended, float), np.asarray(total, float)
-    return {"rollout/num": ended, "rollout/episode_return": total, "rollout/left_out": np.ones_like(ended)}
+    return {"rollout/num": ended, "rollout/episode_return": total}
 
 
 def members(*numbers):
@@ -214,22 +214,27 @@ def test_a_stretch_is_measured_as_a_share_of_the_possible_and_then_forgotten():
     seeds = seeds_of(7, 3)
     for ended, total in (([2, 0, 4, 9], [-200, 0, -2000, 1]), ([2, 0, 0, 9], [-600, 0, 0, 1])):
         controller.record(sums(ended, total))
-    controller.act(None, members(1, 1, 1, 1), None, None, seeds, task)
+    controller.act(None, members(1, 1, 1, 1), None, None, seeds, task, np.ones(4, bool))
     np.testing.assert_allclose(seen[0][0].training, [1 - 200 / 500, np.nan, 0.0])
     assert np.isnan(seen[0][0].validation).all()
     # whoever goes on from member 1 is worth what member 1 was; the fourth is padding
     np.testing.assert_array_equal(controller.scores, [-300, -np.inf, -np.inf])
     controller.record(sums([0, 1, 0, 0], [0, -50, 0, 0]))
-    controller.act(None, members(1, 1, 1, 1), None, None, seeds, task)
+    controller.act(None, members(1, 1, 1, 1), None, None, seeds, task, np.ones(4, bool))
     np.testing.assert_allclose(seen[1][0].training, [np.nan, 0.9, np.nan])
     assert len(set(seen[0][1] + seen[1][1])) == 6
 
 
-def test_a_member_that_is_not_finite_is_copied_over_and_never_copied():
+def test_a_member_that_is_or_was_not_finite_is_copied_over_and_never_copied():
     """Whatever its episodes returned."""
     method, seeds = ft.Method(control=ft.PBT(share=0.5)), seeds_of(7, 1, 4)
     controller = Controller(method, 40, 4)
     controller.record(sums([1, 1, 1, 1], [400, 300, 200, 100]))
-    best = members(np.nan, 1, np.inf, 1)
-    _, parents = controller.act(None, best, None, numbers(4), seeds, ft.make_task("CartPole-v1"))
-    assert set(parents) == {1, 3}
+    task = ft.make_task("CartPole-v1")
+    for policies, sound in (
+        (members(np.nan, 1, np.inf, 1), np.ones(4, bool)),
+        (members(1, 1, 1, 1), np.arange(4) % 2 > 0),
+    ):
+        _, parents = controller.act(None, policies, None, numbers(4), seeds, task, sound)
+        assert set(parents) == {1, 3}
+        controller.record(sums([1, 1, 1, 1], [400, 300, 200, 100]))

@@ -6,18 +6,19 @@ import numpy as np
 
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.training.evaluation.curves import Curves, Snapshot
+from jaxrl_ft.training.evaluation.faults import Fault
 
 
-def group(num_runs, stop_at=None, keep="last", population=1):
+def group(num_runs, stop_at=None, keep="last", population=1, patience=2):
     method = SimpleNamespace(population=population)
-    return SimpleNamespace(num_runs=num_runs, stop_at=stop_at, keep=keep, method=method)
+    return SimpleNamespace(num_runs=num_runs, stop_at=stop_at, keep=keep, method=method, patience=patience)
 
 
 def moment(point, runs, members):
     """A snapshot that says of every run and member when it was taken, and whose it is."""
     mine = np.stack([np.full(members, point), np.arange(members)], axis=1)
     answer = Policy({"w": np.stack([np.full(runs, point), np.arange(runs)], axis=1)}, {}, None)
-    return Snapshot(answer, {"d": mine}, (mine, None), {"m": mine}, mine[:, 0])
+    return Snapshot(answer, {"d": mine}, (mine, None), {"m": mine}, Fault(mine[:, 0], mine[:, 1]))
 
 
 def played(groups, returns, untouched=None):
@@ -39,8 +40,8 @@ def taken(snapshot):
     np.testing.assert_array_equal(policy[:, 1], np.arange(len(policy)))
     for part in rest:
         np.testing.assert_array_equal(part[:, 1], np.arange(len(part)))
-        np.testing.assert_array_equal(part[:, 0], snapshot.left_out)
-    return policy[:, 0].tolist(), snapshot.left_out.tolist()
+        np.testing.assert_array_equal(part[:, 0], snapshot.fault.quantity)
+    return policy[:, 0].tolist(), snapshot.fault.quantity.tolist()
 
 
 def test_a_run_stops_at_the_second_evaluation_in_a_row_and_its_curve_goes_on_flat():
@@ -54,6 +55,13 @@ def test_a_run_stops_at_the_second_evaluation_in_a_row_and_its_curve_goes_on_fla
     assert curves.steps.dtype == np.int64
     assert curves.updates.tolist() == [3, 4, 1, 4, 4] and curves.kept_steps.tolist() == [35, 45, 15, 45, 45]
     assert taken(ended) == taken(kept) == ([3, 4, 1, 4, 4],) * 2
+
+
+def test_each_group_has_its_own_patience():
+    groups = [group(1, stop_at=5, patience=number) for number in (1, 2, 3, 4)]
+    curves, ended, _ = played(groups, [[1, 5, 6, 4, 7, 7, 7, 1]] * 4)
+    assert curves.stopped.tolist() == [True, True, True, False]
+    assert curves.updates.tolist() == taken(ended)[0] == [1, 2, 6, 7]
 
 
 def test_without_a_stop_nothing_is_looked_at_before_the_end():
@@ -96,6 +104,21 @@ def test_groups_side_by_side_stop_by_their_own_return():
     curves, ended, kept = played(groups, [[5, 6, 7, 8]] * 5)
     assert curves.stopped.tolist() == [True, False, False, False, False]
     assert taken(ended)[0] == [1, 3, 3, 3, 3] and taken(kept)[0] == [1, 3, 3, 3, 3]
+
+
+def test_a_run_stops_at_the_evaluation_behind_a_number_that_is_not_finite():
+    """It spent what it did before that number, and its policy may be the best one."""
+    curves = Curves([group(3, keep="best")], 4)
+    for point, column in enumerate(np.transpose([[1, 2, 9, 9], [1, 2, 3, 4], [1, 7, 5, 9]])):
+        learned = np.where([True, False, True], np.minimum(point, [1, 9, 2]), point)
+        broken = np.array([point >= 2, False, point >= 3])
+        curves.add(column.astype(float), 10 * learned + 5, learned, lambda point=point: moment(point, 3, 3), broken)
+    ended, kept = curves.finished(moment(3, 3, 3))
+    assert curves.stopped.tolist() == [True, False, True] and curves.updates.tolist() == [1, 3, 2]
+    np.testing.assert_array_equal(curves.returns, [[1, 2, 9, 9], [1, 2, 3, 4], [1, 7, 5, 9]])
+    np.testing.assert_array_equal(curves.steps, [[5, 15, 15, 15], [5, 15, 25, 35], [5, 15, 25, 25]])
+    assert taken(ended)[0] == [2, 3, 3] and taken(kept)[0] == [2, 3, 3]
+    assert curves.kept_steps.tolist() == [15, 35, 25]
 
 
 def test_curves_that_end_early_are_as_long_as_the_others():

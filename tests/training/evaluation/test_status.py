@@ -12,6 +12,7 @@ from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.training import loop
 from jaxrl_ft.training.evaluation import status
 from jaxrl_ft.training.evaluation.episodes import Outcome, expected_return, possible_share
+from jaxrl_ft.training.evaluation.faults import Fault
 from jaxrl_ft.training.initial_state import Start
 from jaxrl_ft.training.loop import Result
 from jaxrl_ft.training.preparation import imagine
@@ -30,41 +31,38 @@ def broken(agents):
 
 def result(agents, **changes):
     num = agents.num_seeds
-    nothing = {"skipped": np.zeros(num, int), "left_out": np.zeros(num, int), "finite": {}}
+    nothing = {"fault": Fault(np.zeros(num, int), np.full(num, -1)), "lost": 0, "finite": {}}
     ended = {"updates": np.full(num, 8), "stopped": np.zeros(num, bool), "kept_steps": agents.kept_steps}
     policy = Policy(agents.params, agents.statistics, agents.network)
     shared = {"opt_state": None, "curve_steps": agents.curve_steps, "delta": {}, "delta_size": 0}
     return Result(**{"policy": policy, "curve": agents.curve, **shared, **nothing, **ended, **changes})
 
 
-def test_what_makes_a_run_fail_is_said_in_plain_words(agents, broken, target, tiny):
-    spec = finetune_spec(agents, target, ft.Method(), Budget(tiny.steps, 1, 3, 4))
-    assert spec.num_updates * spec.algo.gradient_steps_per_update() == 32
+def test_what_makes_a_run_fail_is_said_in_plain_words(agents, broken):
     infinite = np.array([True, True, False, True])
     curve = np.where(np.arange(4)[:, None] == 2, np.nan, agents.curve)
     statistics = {"obs": np.where(np.arange(4)[:, None] == 2, np.inf, np.ones((4, 4)))}
     for changes, expected in (
         ({}, "ok"),
-        ({"skipped": np.array([0, 0, 16, 0])}, "ok"),
-        ({"skipped": np.array([0, 0, 17, 0])}, "17 of 32 gradient steps skipped"),
-        ({"skipped": np.array([4, 0, 5, 0]), "updates": np.array([2, 8, 2, 8])}, "5 of 8 gradient steps skipped"),
-        ({"left_out": np.array([0, 0, 256, 0])}, "ok"),
-        ({"left_out": np.array([0, 0, 257, 0])}, "257 of 512 rows not finite"),
+        ({"fault": Fault(np.array([0, 0, 3, 0]), np.array([-1, -1, 16, -1]))}, "non-finite reward in update 17"),
+        ({"fault": Fault(np.array([0, 0, 7, 0]), np.full(4, -1)), "curve": curve}, "non-finite parameters"),
         ({"finite": {"optimizer state": infinite}}, "non-finite optimizer state"),
         ({"finite": {"optimizer state": infinite | True, "memory": infinite}}, "non-finite memory"),
         ({"curve": curve}, "non-finite returns"),
         ({"policy": Policy(agents.params, statistics, None)}, "non-finite statistics"),
     ):
-        assert status.of_training(spec, result(agents, **changes)) == ("ok", "ok", expected, "ok"), changes
+        assert status.of_training(result(agents, **changes)) == ("ok", "ok", expected, "ok"), changes
     policy = Policy(broken.params, {}, None)
-    assert status.of_training(spec, result(agents, policy=policy))[1] == "non-finite parameters"
+    assert status.of_training(result(agents, policy=policy))[1] == "non-finite parameters"
 
 
 def test_a_training_in_which_no_step_was_taken_is_not_ok(tiny, source, agents, same):
-    """A coefficient of 1e30 makes every gradient overflow, and every step is skipped."""
+    """A coefficient of 1e30 makes every gradient overflow."""
     algo = replace(tiny.algo, vf_coef=1e30)
-    never = ft.pretrain(source, algo=algo, network=tiny.network, seeds=tiny.seeds, seed=0, **tiny.budget)
-    assert never.status == ("32 of 32 gradient steps skipped",) * 4
+    with pytest.warns(UserWarning, match=r"agents: not ok: 0 \(non-finite gradient in update 1\), 1 \("):
+        never = ft.pretrain(source, algo=algo, network=tiny.network, seeds=tiny.seeds, seed=0, **tiny.budget)
+    assert never.status == ("non-finite gradient in update 1",) * 4
+    assert not never.env_steps.any() and not never.opt_state.skipped.any()
     assert same(never.params, never.init_params) and never.trainable == 0
     assert any(line.startswith("trains 0 of 251 parameters") for line in never.report)
     assert agents.status == ("ok",) * 4
@@ -82,7 +80,8 @@ def test_a_policy_that_is_not_finite_has_no_score(agents, broken, target):
 
 
 def test_an_untouched_policy_that_is_not_finite_is_not_ok(broken, target, tiny):
-    untouched = ft.finetune(broken, target, "zero_shot", seed=1, **tiny.budget)
+    with pytest.warns(UserWarning, match="agents: not ok: 1"):
+        untouched = ft.finetune(broken, target, "zero_shot", seed=1, **tiny.budget)
     assert untouched.status == ("ok", "non-finite parameters", "ok", "ok")
     assert np.isnan(untouched.curve[1]).all() and np.isfinite(np.delete(untouched.curve, 1, axis=0)).all()
 
@@ -132,7 +131,8 @@ def test_a_round_of_imagination_that_diverges_is_forgotten(monkeypatch):
     def train(alone, start, latest, rows, number):
         begun.append(latest.params["x"].tolist())
         values, returns = next(rounds)
-        return Policy({"x": np.array(values)}, {}, None), np.array(returns)
+        found = {1: "non-finite observation in update 3"} if number else {}
+        return imagine.Round(Policy({"x": np.array(values)}, {}, None), np.array(returns), found)
 
     monkeypatch.setattr(imagine, "train_alone", train)
     monkeypatch.setattr(imagine, "reached_by", lambda *_: np.array([np.nan, 200.0, 200.0]))
@@ -141,3 +141,4 @@ def test_a_round_of_imagination_that_diverges_is_forgotten(monkeypatch):
     assert begun == [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0]]
     assert found[0].params["x"].tolist() == [2.0, 1.0, 0.0]
     assert found[1].tolist() == [250.0, 300.0, 200.0]
+    assert found[2] == {1: "non-finite observation in update 3"}

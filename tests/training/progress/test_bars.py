@@ -72,6 +72,15 @@ def test_cells_have_a_bar_each_and_many_share_one(terminal, number):
     assert [told[:2] for told in heard if told[2] is None] == list(cells)
 
 
+@pytest.mark.parametrize("number", [2, bars.MOST + 1])
+def test_a_run_that_stops_is_named_once_with_its_cell(terminal, number):
+    cells = {("lora", f"target {i}"): 400 for i in range(number)}
+    with bars.cell_bars(True, cells, None) as told:
+        for broken in ({}, {3: "non-finite reward in update 2"}, {3: "non-finite reward in update 2"}):
+            told("lora", "target 1", moment(2)._replace(not_finite=broken))
+    assert terminal.getvalue().count("lora on target 1: run 3 stops: non-finite reward in update 2") == 1
+
+
 def test_a_file_or_a_log_gets_nothing_whatever_the_environment_says_of_colours(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
@@ -169,6 +178,13 @@ def test_means_are_over_updates_and_those_of_episodes_over_episodes():
     np.testing.assert_array_equal(found["rollout/num"], [0.5, 0.0])
     np.testing.assert_array_equal(found["rollout/episode_return"], [5.0, np.nan])
     assert means({}, 0) == {}
+
+
+def test_a_part_of_a_moment_numbers_its_runs_from_its_first():
+    whole = Progress("training", 1, 2, 800, {}, not_finite={0: "a", 2: "b", 3: "c"})
+    part = whole.part(slice(2, 4), slice(4, 8), 6, 0.5)
+    assert part.not_finite == {6: "b", 7: "c"} and part.first_run == 6
+    assert whole.part(slice(1, 2), slice(2, 4), 0, 0.25).not_finite == {}
 
 
 def test_a_moment_holds_what_was_measured(agents, target, tiny, finetuned):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import jaxrl_ft as ft
+from jaxrl_ft.core.bundle import remove_bundle
 from jaxrl_ft.training.resume.checkpoint import KEPT, Checkpoint, opened
 
 IDENTITY = {"algo": {"gamma": 0.99}, "seed": 0, "versions": {"jax": "1"}}
@@ -23,6 +24,23 @@ def test_the_newest_comes_back_and_few_are_kept(tmp_path):
     assert arrays["x"].tolist() == [100] * 3 and position == {"at": 100, "finished": 99, "paid": 0}
     assert len(list((tmp_path / "c").iterdir())) == KEPT
     assert Checkpoint(tmp_path, 0.0, IDENTITY).newest() is None
+
+
+def test_the_best_is_kept_besides_by_whoever_goes_on(tmp_path):
+    path = tmp_path / "c"
+    first = written(path, [])
+    for at, score in enumerate([-np.inf, 3.0, 7.0, 7.0, 5.0, np.nan]):
+        first.write({"x": np.zeros(1)}, {"at": at, "finished": at, "paid": 0}, score)
+    assert sorted(int(folder.name) for folder in path.iterdir()) == [2, 4, 5]
+    second = Checkpoint(path, 0.0, IDENTITY)
+    for at, score in ((6, 6.0), (7, 6.5)):
+        second.write({"x": np.zeros(1)}, {"at": at, "finished": at, "paid": 0}, score)
+    assert sorted(int(folder.name) for folder in path.iterdir()) == [2, 6, 7]
+    for folder in sorted(path.iterdir())[1:]:
+        remove_bundle(folder)
+    assert second.newest()[1]["at"] == 2
+    second.write({"x": np.zeros(1)}, {"at": 3, "finished": 3, "paid": 0}, 8.0)
+    assert second.newest()[1]["at"] == 3
 
 
 def test_of_a_damaged_one_the_one_before_is_taken_and_it_is_named(tmp_path):
