@@ -102,8 +102,6 @@ def _trees(what: str, found: Found, log_std: PyTree) -> Tree:
         raise ValueError(f"{what}: {error}") from None
     if any("conv_0" in layers for layers in given.values()):
         raise ValueError(f"{what}: holds convolutions; MLPs are read, and ft.wrap takes convolutions as arrays")
-    if any("dense_0" not in network for network in given.values()) or "conv_0" in given["policy"]:
-        raise ValueError(f"{what}: holds convolutions, or a critic without layers of its own; ft.wrap takes these")
     spread = next((part for part in (log_std, found.log_std, inside) if part is not None), None)
     num = len(given["policy"]["head"]["bias"])
     for name, leaf in (("log_std", spread), ("log_alpha", found.log_alpha)):
