@@ -77,7 +77,7 @@ def directory() -> Path | None:
     config = jax.config
     root, on = config.values["jax_compilation_cache_dir"], config.values["jax_enable_compilation_cache"]
     watched = any(getattr(config, name) for name in ("jax_debug_nans", "jax_debug_infs", "jax_disable_jit"))
-    if not root or "://" in root or not on or watched or os.environ.get(SWITCH) == "0":
+    if not root or "://" in root or not on or watched or os.environ.get(SWITCH) != "1":
         return None
     version = code.fingerprint()
     return None if version is None else Path(root) / FOLDER / version[:32]
