@@ -72,9 +72,10 @@ def interrupted_within(number, monkeypatch):
 
 
 INTERRUPTED = {"between cells": (interrupted_after, 130), "within one": (interrupted_within, 143)}
+WHERE = [pytest.param("between cells", marks=pytest.mark.slow), "within one"]
 
 
-@pytest.mark.parametrize("where", INTERRUPTED)
+@pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_run_goes_on_to_the_files_of_one_that_was_not_cut_off(
     name, where, whole, saved, undrawn, tmp_path, capsys, monkeypatch

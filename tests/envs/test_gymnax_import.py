@@ -25,7 +25,8 @@ print(json.dumps(arrays))
 """
 
 
-@pytest.mark.parametrize("id", ["CartPole-v1", pytest.param("Acrobot-v1", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("id", ["CartPole-v1", "Acrobot-v1"])
 def test_no_tracer_outlives_a_trace_that_imports_gymnax(id):
     """A module of gymnax's with a tracer in its constants cannot be used by any later program."""
     command = [sys.executable, "-c", TRACE, id]

@@ -18,6 +18,7 @@ from jaxrl_ft.commands.deploy import main as deploy
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "experiments" / "examples").glob("*.py"))
+LONG = ("point_mass", "compare")
 PAGES = [ROOT / "README.md", ROOT / "experiments" / "README.md", *sorted((ROOT / "jaxrl_ft").glob("*/README.md"))]
 
 
@@ -109,7 +110,7 @@ def test_the_code_of_a_page_runs(page, small, undrawn):
 
 @pytest.mark.parametrize(
     "example",
-    [pytest.param(path, marks=pytest.mark.slow) if path.stem == "point_mass" else path for path in EXAMPLES],
+    [pytest.param(path, marks=pytest.mark.slow) if path.stem in LONG else path for path in EXAMPLES],
     ids=name,
 )
 def test_an_example_runs(example, small, undrawn, capsys):

@@ -137,6 +137,7 @@ def copy(tmp_path):
 USABLE = {"plain", "restored", "method row", "learned model", "deep sea 4", "deep sea 5"}
 
 
+@pytest.mark.slow
 def test_programs_are_used_where_nothing_was_put_into_the_code_that_they_were_traced_from(tmp_path):
     found = run(BEGIN + CHANGES, tmp_path)
     assert {name for name, usable in found.items() if usable} == USABLE, found
