@@ -164,7 +164,7 @@ def windows(x: Float[Array, "*B H W C"], sides: tuple[int, ...], geometry: Geome
     """What a kernel of these sides sees at each of its places, [..., h, w, height x width x C]."""
     stride = geometry.stride
     if geometry.same:
-        pads = [_padding(size, side, stride) for size, side in zip(x.shape[-3:-1], sides)]
+        pads = [_padding(size, side, geometry) for size, side in zip(x.shape[-3:-1], sides)]
         x = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + pads + [(0, 0)])
     spans = [[slice(i, size - side + i + 1, stride) for i in range(side)] for size, side in zip(x.shape[-3:-1], sides)]
     return jnp.concatenate([x[..., rows, columns, :] for rows in spans[0] for columns in spans[1]], axis=-1)
@@ -175,8 +175,8 @@ def places(size: int, side: int, geometry: Geometry) -> int:
     return -(-size // geometry.stride) if geometry.same else (size - side) // geometry.stride + 1
 
 
-def _padding(size: int, side: int, stride: int) -> tuple[int, int]:
-    total = max((-(-size // stride) - 1) * stride + side - size, 0)
+def _padding(size: int, side: int, geometry: Geometry) -> tuple[int, int]:
+    total = max((places(size, side, geometry) - 1) * geometry.stride + side - size, 0)
     return total // 2, total - total // 2
 
 

@@ -51,7 +51,12 @@ class Rows(NamedTuple):
     mixed: PyTree
     """these with source rows behind them, leaves [M + K, ...]; None without replay"""
     indices: jax.Array
-    """a minibatch for each gradient step, [G, B], into `mixed`, or `data` without it"""
+    """a minibatch for each gradient step, [G, B], into `whole`"""
+
+    @property
+    def whole(self) -> PyTree:
+        """All rows that minibatches are drawn from."""
+        return self.data if self.mixed is None else self.mixed
 
 
 def environments(task: Task, num: int) -> Task:

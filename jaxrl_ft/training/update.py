@@ -100,9 +100,8 @@ def update(world: World, run: Run, state: State, index: jax.Array) -> tuple[Stat
     after = state._replace(carry=carry, memory=state.memory._replace(data=data))
     after, learned = learn(run, after, state.carry.statistics, rows, index)
     seen = collected.pop(NOT_FINITE, jnp.zeros((), jnp.int32))
-    whole = rows.data if rows.mixed is None else rows.mixed
     # Fused with what made them, numbers that are looked at or chosen from would be rounded in another way.
-    learned_parts, whole = jax.lax.optimization_barrier((_learned(after), whole))
+    learned_parts, whole = jax.lax.optimization_barrier((_learned(after), rows.whole))
     after = _with(after, learned_parts)
     sound = {name: seen != 1 + place for place, name in enumerate(SEEN)}
     sound["experience"] = (collected["rollout/left_out"] == 0) & tree.finite(whole)
@@ -160,7 +159,7 @@ def learn(run: Run, state: State, statistics: Statistics, rows: Rows, index: jax
         metrics: means over the gradient steps.
     """
     progress = index / run.num_updates
-    indices, whole = rows.indices, rows.data if rows.mixed is None else rows.mixed
+    indices, whole = rows.indices, rows.whole
     first = index * indices.shape[0]
 
     def step(state: State, inputs: tuple[jax.Array, ...]) -> tuple[State, Metrics]:

@@ -44,9 +44,8 @@ class Curves:
     """The evaluations of the runs of several groups, one after another, and what follows from them.
 
     A run has stopped once its mean greedy return was at least `stop_at` at `patience` evaluations in a row, or at the
-    first
-    evaluation behind a number of it that is not finite. Its program goes on beside the others, whose bits would change
-    in a smaller one, and nothing of it is looked at any more.
+    first evaluation behind a number of it that is not finite. Its program goes on beside the others, whose bits would
+    change in a smaller one, and nothing of it is looked at any more.
 
     Args:
         specs: of each group.
