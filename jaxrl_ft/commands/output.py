@@ -30,9 +30,6 @@ from jaxrl_ft.store.metrics import METRICS, MetricsFile
 from jaxrl_ft.store.recording import Recorder
 from jaxrl_ft.store.trackers import TRACKERS
 from jaxrl_ft.store.trackers.base import Tracker
-from jaxrl_ft.store.trackers.mlflow import MLflow
-from jaxrl_ft.store.trackers.tensorboard import TensorBoard
-from jaxrl_ft.store.trackers.wandb import WandB
 from jaxrl_ft.sweeps.results import Comparison
 from jaxrl_ft.training.agents import Agents
 
@@ -135,13 +132,8 @@ def recorder(settings: SharedSettings, file: bool) -> Iterator[Recorder]:
 
 def _tracker(name: str, settings: SharedSettings) -> Tracker:
     flags, out = settings.flags, settings.out
-    run = flags.tracker_run or out.name
     config = {"command": settings.command.shell(), "directory": str(out)}
-    if TRACKERS[name] is TensorBoard:
-        return TensorBoard(out / "tensorboard")
-    if TRACKERS[name] is WandB:
-        return WandB(flags.tracker_project, run, out, config)
-    return MLflow(flags.tracker_project, run, None, config)
+    return TRACKERS[name].of_command(flags.tracker_project, flags.tracker_run or out.name, out, config)
 
 
 def write_advice(out: Path, advice: Advice) -> None:

@@ -22,7 +22,6 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.nets.catalogue import NETWORKS
 from jaxrl_ft.store import checkpoints, run_directory
-from jaxrl_ft.store.import_policy import import_policy
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.resume.checkpoint import EVERY, LONGEST
 from jaxrl_ft.training.spec import Budget
@@ -215,6 +214,9 @@ def first_agents(flags: SharedFlags) -> Agents | None:
         raise ValueError("init_from: '' is not allowed; it must be a file, or a directory of saved agents")
     if Path(flags.init_from).is_dir():
         return load_agents(flags.init_from)
+    # Its readers take a while to import, which `--help` need not wait for.
+    from jaxrl_ft.store.import_policy import import_policy
+
     source = make_task(given_or(flags.source, SOURCE))
     try:
         return import_policy(flags.init_from, source, normalizer=flags.init_normalizer, verbose=flags.verbose)

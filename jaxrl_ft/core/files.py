@@ -53,8 +53,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a file whole or not at all: to a temporary file first, which is then renamed."""
-    with replacing(path) as temporary, temporary.open("x", encoding="utf-8", newline="") as file:
-        file.write(text)
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file whole or not at all, as `write_text` does."""
+    with replacing(path) as temporary, temporary.open("xb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
 

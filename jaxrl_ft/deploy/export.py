@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxrl_ft.core import checks
-from jaxrl_ft.core.files import write_text
+from jaxrl_ft.core.files import write_bytes, write_text
 from jaxrl_ft.deploy import card
 from jaxrl_ft.deploy.describe import BEST, chosen, describe
-from jaxrl_ft.deploy.formats.base import Exporting, write_bytes
+from jaxrl_ft.deploy.formats.base import Exporting
 from jaxrl_ft.deploy.formats.catalogue import FORMATS
 from jaxrl_ft.store import run_directory
 from jaxrl_ft.training.agents import Agents, check_is_agents

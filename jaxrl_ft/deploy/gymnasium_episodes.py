@@ -112,13 +112,16 @@ class _Opened:
 
     @property
     def observation_space(self) -> PyTree:
+        """That of one environment."""
         return self.env.single_observation_space if self.vector else self.env.observation_space
 
     @property
     def action_space(self) -> PyTree:
+        """That of one environment."""
         return self.env.single_action_space if self.vector else self.env.action_space
 
     def close(self) -> None:
+        """Close what was made here."""
         if self.ours:
             self.env.close()
 

@@ -205,7 +205,7 @@ def _agents(
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
     units = ", ".join(f"{group} {'x'.join(map(str, sizes))}" for group, sizes in widths.items())
-    first = f"read: {found.library}, {units} units, {found.activation} ({found.told})"
+    first = f"read: {found.made_by}, {units} units, {found.activation} ({found.told})"
     return replace(agents, report=(first, *found.notes, *fitted.notes, *notes, *agents.report))
 
 

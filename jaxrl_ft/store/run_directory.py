@@ -28,7 +28,12 @@ def source_path(out: Path) -> Path:
 
 def agents_path(out: Path, method: str, target: str) -> Path:
     """Where the agents of a method and a target lie; characters that a file system may refuse become underscores."""
-    return out / "agents" / re.sub(r"[^\w.+=-]", "_", f"{target}+{method}")
+    return out / "agents" / file_name(f"{target}+{method}")
+
+
+def file_name(text: str) -> str:
+    """The name of a file or a folder for a text, without what a file system may refuse."""
+    return re.sub(r"[^\w.+=-]", "_", text)
 
 
 def prepare(path: str | Path | None, command: str = "") -> Path:

@@ -1,11 +1,9 @@
-"""What a file format is, and how files get into a folder."""
+"""What a file format is."""
 
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from jaxrl_ft.core.files import replacing
 from jaxrl_ft.deploy.description import Description
 from jaxrl_ft.training.agents import Agents
 
@@ -57,9 +55,3 @@ class Format:
                     f"to: {name} needs the package {module}, which is not installed; "
                     f'python -m pip install "jaxrl-ft[{self.extra}]"'
                 )
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)

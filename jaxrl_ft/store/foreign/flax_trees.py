@@ -74,7 +74,7 @@ def of_list(what: str, trees: Sequence[PyTree]) -> Found:
         raise ValueError(
             f"{what}: holds {len(modules)} networks ({script}), as DDPG and TD3 do; PPO, A2C, DQN and SAC are read"
         )
-    found.library = f"CleanRL (flax, {script})"
+    found.made_by = f"CleanRL (flax, {script})"
     return found
 
 

@@ -27,8 +27,8 @@ _PREFIXES = re.compile(r"^(module|_orig_mod)\.")
 class Found:
     """Networks of one policy, and what their library does around them."""
 
-    library: str
-    """in words, such as `Stable-Baselines3 2.9.2`"""
+    made_by: str
+    """the library in words, such as `Stable-Baselines3 2.9.2`"""
     algo: str
     """a key of ALGOS"""
     policy: Layers

@@ -51,7 +51,7 @@ def of_zip(what: str, files: Mapping[str, bytes]) -> Found:
     state = _torch(what, "policy.pth", files)
     algo = _algo(what, settings, state)
     found = of_state(what, state, algo, _named_activation(what, settings))
-    found.library = f"{LIBRARY}{version} zip"
+    found.made_by = f"{LIBRARY}{version} zip"
     if settings.get("use_sde") is True:
         raise ValueError(f"{what}: explores by gSDE (use_sde), whose noise depends on features; no policy here has it")
     space = settings.get("action_space")

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 
-from jaxrl_ft.store.trackers.base import Tracker
 from jaxrl_ft.store.trackers.mlflow import MLflow
 from jaxrl_ft.store.trackers.tensorboard import TensorBoard
 from jaxrl_ft.store.trackers.wandb import WandB
 
-TRACKERS: Mapping[str, type[Tracker]] = {"tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow}
-"""The trackers by the names that commands take."""
+TRACKERS: Mapping[str, type[TensorBoard] | type[WandB] | type[MLflow]] = {
+    "tensorboard": TensorBoard,
+    "wandb": WandB,
+    "mlflow": MLflow,
+}
+"""The trackers by the names that commands take; `of_command` makes the one of a command."""

@@ -3,7 +3,6 @@
 import atexit
 import importlib.util
 import queue
-import re
 import threading
 import warnings
 from abc import ABC, abstractmethod
@@ -133,11 +132,6 @@ def means(moment: Progress) -> dict[str, float]:
 def _mean(values: np.ndarray) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean(dtype=np.float64)) if known.size else float("nan")
-
-
-def file_name(stage: str) -> str:
-    """A stage as the name of a file or a folder."""
-    return re.sub(r"[^\w.+=-]", "_", stage)
 
 
 class _Sender:

@@ -3,7 +3,8 @@
 import importlib
 import time
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.store.trackers.base import Tracker, Writer
@@ -38,6 +39,11 @@ class MLflow(Tracker):
         super().__init__()
         self._project, self._run, self._uri, self._config = project, run, uri, dict(config or {})
 
+    @classmethod
+    def of_command(cls, project: str, run: str, directory: Path, config: Mapping[str, Json]) -> Self:
+        """The tracker of a command: runs on the server or in the store that MLFLOW_TRACKING_URI names."""
+        return cls(project, run, None, config)
+
     def open(self, stage: str, step: int) -> Writer:
         """A run of its own, whatever is active in the process."""
         client = importlib.import_module("mlflow.tracking").MlflowClient(self._uri)
@@ -56,8 +62,10 @@ class _Run(Writer):
         self._metric = importlib.import_module("mlflow.entities").Metric
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Send numbers of a moment."""
         now = int(1000 * time.time())
         self._client.log_batch(self._run, [self._metric(name, value, now, step) for name, value in metrics.items()])
 
     def close(self) -> None:
+        """Send what is left."""
         self._client.set_terminated(self._run)

@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.store.trackers.base import Tracker, Writer
@@ -35,6 +35,11 @@ class WandB(Tracker):
         super().__init__()
         self._project, self._run, self._path, self._config = project, run, path, dict(config or {})
 
+    @classmethod
+    def of_command(cls, project: str, run: str, directory: Path, config: Mapping[str, Json]) -> Self:
+        """The tracker of a command: runs whose files lie in the directory."""
+        return cls(project, run, directory, config)
+
     def open(self, stage: str, step: int) -> Writer:
         """A run of its own, whatever others the process has."""
         wandb = importlib.import_module(self.package)
@@ -55,7 +60,9 @@ class _Run(Writer):
         self._run = run
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Send numbers of a moment."""
         self._run.log(dict(metrics), step=step)
 
     def close(self) -> None:
+        """Send what is left."""
         self._run.finish()
