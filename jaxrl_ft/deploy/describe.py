@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-import jax
 import numpy as np
-from jaxtyping import Array, Float
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.core.types import Params, PyTree, Statistics
+from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.deploy import parity
 from jaxrl_ft.deploy.chains import Steps, network
 from jaxrl_ft.deploy.description import (
@@ -25,10 +23,9 @@ from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.nets.cnn import CNN
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.actor_critic import ActorCritic
-from jaxrl_ft.rl.distributions import Categorical
 from jaxrl_ft.rl.q_learning.q_values import Boltzmann
 from jaxrl_ft.rl.q_learning.soft_actor import SoftActor
-from jaxrl_ft.training.agents import Agents, check_is_agents
+from jaxrl_ft.training.agents import Agents, check_is_agents, scores
 
 BEST = "best"
 """The seed whose last evaluation returned most, the first among equals."""
@@ -51,7 +48,7 @@ def describe(agents: Agents, seed: int | str = BEST) -> Description:
     act = agents.policy(number)
     policy = host(agents, number)
     found = unchecked(agents, policy)
-    parity.check(found, act, lambda obs: scores(agents, policy, obs), parity.observations(found, 512, seed=0))
+    parity.check(found, act, lambda obs: scores(agents, number, obs), parity.observations(found, 512, seed=0))
     return found
 
 
@@ -73,16 +70,6 @@ def host(agents: Agents, number: int) -> Policy:
     """The policy of one seed with NumPy leaves."""
     policy = tree.take(agents.policies, number)
     return Policy(*tree.map_leaves(np.asarray, (policy.params, policy.statistics)), policy.network)
-
-
-def scores(agents: Agents, policy: Policy, obs: Floats) -> Floats:
-    """What the algorithm makes actions from at obs [M, O]: logits, or the action before it is clipped, [M, A]."""
-
-    def made(params: Params, statistics: Statistics, obs: Float[Array, "M O"]) -> Float[Array, "M A"]:
-        found = agents.algo.distribution(Policy(params, statistics, policy.network), obs)
-        return found.logits if isinstance(found, Categorical) else found.mode()
-
-    return np.asarray(jax.jit(made)(policy.params, policy.statistics, obs), np.float32)
 
 
 def unchecked(agents: Agents, policy: Policy) -> Description:

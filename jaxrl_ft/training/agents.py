@@ -7,12 +7,13 @@ from functools import cached_property
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.bundle import arrays_digest
 from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.tree import Tree
-from jaxrl_ft.core.types import Leaf, PyTree
+from jaxrl_ft.core.types import Leaf, Params, PyTree, Statistics
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS
@@ -186,6 +187,23 @@ def join(parts: Sequence[Agents]) -> Agents:
         status=tuple(status for part in parts for status in part.status),
         report=tuple(line for report in reports for line in report),
     )
+
+
+def scores(agents: Agents, seed: int, obs: np.ndarray) -> np.ndarray:
+    """What a policy makes its actions from at obs [M, O]: logits, or the action before it is clipped, [M, A].
+
+    Args:
+        agents: S agents.
+        seed: which of them, from 0.
+        obs: observations.
+    """
+    policy = tree.take(agents.policies, seed)
+
+    def made(params: Params, statistics: Statistics, obs: Float[Array, "M O"]) -> Float[Array, "M A"]:
+        found = agents.algo.distribution(Policy(params, statistics, agents.network), obs)
+        return found.mode() if isinstance(agents.task.action_space, Box) else found.logits
+
+    return np.asarray(jax.jit(made)(policy.params, policy.statistics, np.asarray(obs, np.float32)), np.float32)
 
 
 def check_is_agents(value: object) -> None:

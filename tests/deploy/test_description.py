@@ -11,8 +11,9 @@ from helpers.exported import KINDS, assert_same, kind
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.deploy import parity
-from jaxrl_ft.deploy.describe import BEST, chosen, describe, host, scores, unchecked
+from jaxrl_ft.deploy.describe import BEST, chosen, describe, host, unchecked
 from jaxrl_ft.deploy.description import Dense, Normalize, Squash
+from jaxrl_ft.training.agents import scores
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -20,7 +21,7 @@ def test_a_description_is_the_policy(name):
     agents, description, obs, _ = kind(name)
     policy = description.policy()
     outputs = policy.outputs(obs)
-    found = scores(agents, host(agents, 1), obs) * np.float32(description.temperature)
+    found = scores(agents, 1, obs) * np.float32(description.temperature)
     # Tighter than the promise: without the allowance for observations at which 32 bits do not tell.
     apart = np.abs(outputs - found) / (1e-5 * np.maximum(1, np.abs(found).max(axis=-1, keepdims=True)))
     assert np.nanmax(apart) <= 1 and np.isfinite(found).mean() > 0.9
@@ -118,9 +119,9 @@ def test_a_wrong_number_is_noticed(name):
     kernel = step.kernel.copy()
     kernel[0, 0] *= 1.001
     steps = [*description.steps[:last], replace(step, kernel=kernel), *description.steps[last + 1 :]]
-    wrong, policy = replace(description, steps=tuple(steps)), host(agents, 1)
+    wrong = replace(description, steps=tuple(steps))
     with pytest.raises(ValueError, match="the description is not the policy"):
-        parity.check(wrong, agents.policy(1), lambda obs: scores(agents, policy, obs), obs)
+        parity.check(wrong, agents.policy(1), lambda obs: scores(agents, 1, obs), obs)
 
 
 def test_wrong_actions_are_noticed():

@@ -1,13 +1,11 @@
 """How far imported agents are from what the library that trained them does in the same observations."""
 
-import jax
 import numpy as np
 
-from jaxrl_ft.core import tree
 from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
-from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.agents import Agents, scores
 
 
 def checked(expected: PyTree, task: Task) -> tuple[np.ndarray, np.ndarray]:
@@ -67,10 +65,8 @@ def _continuous(agents: Agents, obs: np.ndarray, actions: np.ndarray, tolerance:
 
 
 def _discrete(agents: Agents, obs: np.ndarray, actions: np.ndarray, tolerance: float) -> str:
-    policy = tree.take(agents.policies, 0)
-    distribution: PyTree = jax.jit(lambda x: agents.algo.distribution(policy, x))(obs.astype(np.float32))
-    scores = np.asarray(distribution.logits)
-    behind = scores.max(axis=1) - scores[np.arange(len(obs)), actions]
+    found = scores(agents, 0, obs)
+    behind = found.max(axis=1) - found[np.arange(len(obs)), actions]
     differing = int(np.sum(behind > tolerance))
     if differing:
         raise ValueError(
