@@ -200,8 +200,9 @@ def scores(agents: Agents, seed: int, obs: np.ndarray) -> np.ndarray:
     policy = tree.take(agents.policies, seed)
 
     def made(params: Params, statistics: Statistics, obs: Float[Array, "M O"]) -> Float[Array, "M A"]:
-        found = agents.algo.distribution(Policy(params, statistics, agents.network), obs)
-        return found.mode() if isinstance(agents.task.action_space, Box) else found.logits
+        found: PyTree = agents.algo.distribution(Policy(params, statistics, agents.network), obs)
+        scored: Float[Array, "M A"] = found.mode() if isinstance(agents.task.action_space, Box) else found.logits
+        return scored
 
     return np.asarray(jax.jit(made)(policy.params, policy.statistics, np.asarray(obs, np.float32)), np.float32)
 
