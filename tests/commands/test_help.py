@@ -17,6 +17,12 @@ from jaxrl_ft.commands.options import AXES
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(autouse=True)
+def width_of_a_terminal(monkeypatch):
+    """How lines are broken, which differs between terminals."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+
 def test_help_lists_every_name_and_needs_neither_gymnax_nor_matplotlib(tmp_path):
     code = (
         "import sys; from jaxrl_ft.train import main; status = main(['--help-all']); "
@@ -43,7 +49,7 @@ def flags_of(command, *argv):
     with contextlib.redirect_stdout(out):
         assert command.main(list(argv)) == 0
     text = out.getvalue()
-    flags = re.split(r"(?m)^[│ ]*(?=--?[a-z])", text)[1:]
+    flags = re.split(r"(?m)^[│ ] ?(?=--?[a-z])", text)[1:]
     defaults = (re.search(r"\(default: ([^)]*)\)", " ".join(flag.replace("│", "").split())) for flag in flags)
     return text, {flag.split()[0].strip(","): found and found[1] for flag, found in zip(flags, defaults)}
 
