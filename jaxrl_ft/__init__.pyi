@@ -6,6 +6,7 @@ from .defaults.pretraining import DEFAULTS as DEFAULTS
 from .defaults.pretraining import Pretraining as Pretraining
 from .deploy.export import export as export
 from .deploy.gymnasium_episodes import gymnasium_returns as gymnasium_returns
+from .deploy.play import play as play
 from .envs.catalogue import (
     held_out_grid as held_out_grid,
 )

@@ -4,18 +4,16 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from jaxrl_ft.analysis.figures.world import World
-from jaxrl_ft.analysis.figures.worlds import WORLDS
 from jaxrl_ft.analysis.report.findings import best_method
-from jaxrl_ft.analysis.report.measurements import Animation, Episode, Measurements, PhysicsGrid
+from jaxrl_ft.analysis.report.measurements import Animation, Measurements, PhysicsGrid
 from jaxrl_ft.core import tree
+from jaxrl_ft.deploy import scenes
 from jaxrl_ft.envs.cartpole import QUANTITIES
 from jaxrl_ft.envs.catalogue import grid_axes, physics_grid
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.sweeps.results import Comparison
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.evaluation import diagnostics
-from jaxrl_ft.training.evaluation.episodes import Recording
 
 BASE = "zero_shot"
 CARTPOLE = "CartPole"
@@ -87,25 +85,14 @@ def animated(before: Agents, after: Agents, target: str, method: str, seed: int)
     None where all runs failed, or where there is no drawing of the environment.
     """
     run = next((place for place, status in enumerate(after.status) if status == "ok"), None)
-    if run is None or after.task.simulator not in WORLDS:
+    world = scenes.world_of(after.task)
+    if run is None or world is None:
         return None
-    physics = {name: float(leaf) for name, leaf in after.task.quantities.items() if np.ndim(leaf) == 0}
-    world = WORLDS[after.task.simulator](physics)
-    episodes = [
-        _episode(tree.take(diagnostics.record(agents, after.task, seed=seed), run), world) for agents in (before, after)
-    ]
-    return Animation(target, method, run, episodes[0], episodes[1], world)
-
-
-def _episode(recording: Recording, world: World) -> Episode:
-    """The states of an episode as the world's columns, and the force or torque in each step."""
-    length = int(recording.alive.sum())
-    start, after = (
-        np.concatenate([np.reshape(getattr(state, name), (num, -1)) for name in world.fields], axis=1)
-        for state, num in ((recording.start, 1), (recording.after, len(recording.alive)))
+    before_it, after_it = (
+        scenes.drawn(tree.take(diagnostics.record(agents, after.task, seed=seed), run), world)
+        for agents in (before, after)
     )
-    actions = np.asarray(recording.action[:length], np.float64).reshape(length)
-    return Episode(np.concatenate([start, after[:length]]), world.push(actions))
+    return Animation(target, method, run, before_it, after_it, world)
 
 
 def _with_unit(name: str, task: Task) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from jaxrl_ft.core import checks
 from jaxrl_ft.store import checkpoints, run_directory
 from jaxrl_ft.training.agents import Agents
@@ -52,6 +54,30 @@ def find(path: str | Path, method: str | None = None, target: str | None = None,
         raise ValueError(f"{field}: {str(directory)!r} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ValueError(f"{field}: {error}") from None
+
+
+def side_by_side(path: str | Path, method: str | None = None, target: str | None = None) -> dict[str, Agents]:
+    """The agents of a method and a target, and before them those to compare them with: `base` and `scratch`.
+
+    Of a run, agent i of each belongs to run i. Saved agents, and the pretrained ones of a run, stand alone.
+
+    Args:
+        path: as in `find`.
+        method: as in `find`.
+        target: as in `find`.
+
+    Raises:
+        ValueError: as `find`.
+    """
+    found = find(path, method, target)
+    if found.parent is None:
+        return {SOURCE if method == SOURCE else found.path.name: found.agents}
+    own = found.path.name.rsplit("+", 1)
+    shown = {"base": found.parent.select(np.arange(found.agents.num_seeds) % found.parent.num_seeds)}
+    beside = found.path.with_name(f"{own[0]}+scratch")
+    if beside.is_dir() and beside != found.path:
+        shown["scratch"] = checkpoints.load(beside)
+    return {**shown, own[1]: found.agents}
 
 
 def _saved(directory: Path, method: str | None, target: str | None) -> Found:

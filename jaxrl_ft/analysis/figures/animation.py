@@ -1,10 +1,14 @@
-"""An episode before and after fine-tuning as HTML: drawings that the page's script moves, and that print."""
+"""Episodes beside each other as HTML: drawings or pictures that the page's script moves, and drawings that print."""
 
+import base64
 import html
+import io
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
+from jaxrl_ft.analysis.figures.scene import Drawn, Pictures, Pixels, Scene
 from jaxrl_ft.analysis.figures.world import Part, World
 from jaxrl_ft.analysis.report.measurements import Animation, Episode
 from jaxrl_ft.core.curves import Estimate, Floats
@@ -18,16 +22,28 @@ LEFT, MARGIN = 62.0, 8.0
 SPEEDS = ((0.25, "¼ ×"), (1.0, "1 ×"), (4.0, "4 ×"))
 
 
+WIDTHS = {1: "scenes one", 3: "scenes three"}
+"""Classes of so many scenes beside each other; two are usual."""
+
+
 def animation_html(animation: Animation) -> str:
-    """The two scenes, their controls, and the data that the script reads."""
+    """An episode before and after fine-tuning: the two scenes, their controls, and the data that the script reads."""
     episodes = (("Before: pretrained", animation.before), (f"After: {animation.method}", animation.after))
-    steps = max(len(episode.push) for _, episode in episodes)
-    scenes = "".join(_scene(animation.world, title, episode, steps) for title, episode in episodes)
-    data = {
-        "tau": animation.world.tau,
-        "timed": animation.world.timed,
-        "episodes": [_data(animation.world, episode, steps) for _, episode in episodes],
-    }
+    scenes = [Scene(title, (), Drawn(animation.world, episode)) for title, episode in episodes]
+    return scenes_html(scenes, animation.world.tau, animation.world.timed)
+
+
+def scenes_html(scenes: Sequence[Scene], tau: float, timed: bool) -> str:
+    """Scenes beside each other, their controls, and the data that the script reads.
+
+    Args:
+        scenes: one at least.
+        tau: seconds for which a step is shown.
+        timed: whether these are the environment's own.
+    """
+    steps = max(scene.steps for scene in scenes)
+    shown = "".join(_scene(scene, steps) for scene in scenes)
+    data = {"tau": tau, "timed": timed, "episodes": [_data(scene, steps) for scene in scenes]}
     options = "".join(
         f'<option value="{speed}"{" selected" if speed == 1.0 else ""}>{text}</option>' for speed, text in SPEEDS
     )
@@ -36,7 +52,7 @@ def animation_html(animation: Animation) -> str:
         '<input type="range" min="0" value="0" step="any" aria-label="time">'
         f'<select aria-label="speed">{options}</select><span class="clock"></span></div>'
     )
-    return f'<div class="scenes">{scenes}</div>{controls}{script_data(data)}'
+    return f'<div class="{WIDTHS.get(len(scenes), "scenes")}">{shown}</div>{controls}{script_data(data)}'
 
 
 def script_data(value: object) -> str:
@@ -59,14 +75,27 @@ def _motion(episode: Episode) -> Floats:
     return np.asarray(episode.motion, np.float64)
 
 
-def _data(world: World, episode: Episode, steps: int) -> Json:
-    parts = {part.name: [_series(values) for values in part[1:]] for part in world.parts(_motion(episode))}
+def _data(scene: Scene, steps: int) -> Json:
+    told: Json = {"steps": scene.steps, **({"readouts": list(scene.readouts)} if scene.readouts else {})}
+    if isinstance(scene.picture, Pictures):
+        return {**told, "failed": False, "frames": [_png(frame) for frame in scene.picture.frames]}
+    world, episode = scene.picture
     return {
-        "parts": parts,
+        **told,
+        "parts": {part.name: [_series(values) for values in part[1:]] for part in world.parts(_motion(episode))},
         "push": np.round(np.asarray(episode.push, np.float64), 2).tolist(),
         "failed": verdict(world, episode)[0],
         "span": round((CHART_WIDTH - LEFT) * len(episode.push) / steps, 2),
     }
+
+
+def _png(frame: Pixels) -> str:
+    """A picture as an address that holds it."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _series(values: Floats) -> list[float]:
@@ -74,13 +103,15 @@ def _series(values: Floats) -> list[float]:
     return rounded
 
 
-def _scene(world: World, title: str, episode: Episode, steps: int) -> str:
-    """One drawing with its heading, its verdict and its chart."""
-    return (
-        f'<div class="scene"><h4>{html.escape(title)}</h4>'
-        f'<p class="verdict">{html.escape(verdict(world, episode)[1])}</p>'
-        f"{_drawing(world, episode)}{_chart(world, episode, steps)}</div>"
-    )
+def _scene(scene: Scene, steps: int) -> str:
+    """One drawing with its heading, its verdict and its chart; or one picture."""
+    name, told = html.escape(scene.name), '<p class="readout"></p>'
+    if isinstance(scene.picture, Pictures):
+        return f'<div class="scene"><h4>{name}</h4>{told}<img alt="{name}" src="{_png(scene.picture.frames[0])}"></div>'
+    world, episode = scene.picture
+    if not scene.readouts:
+        told = f'<p class="verdict">{html.escape(verdict(world, episode)[1])}</p>'
+    return f'<div class="scene"><h4>{name}</h4>{told}{_drawing(world, episode)}{_chart(world, episode, steps)}</div>'
 
 
 def _drawing(world: World, episode: Episode) -> str:

@@ -3,7 +3,6 @@
 The y axis of a drawing points down; an `outline` is in the environment's own lengths, and its y axis points up.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
@@ -108,10 +107,13 @@ def arrow(x: float, y: float) -> str:
 
 def turn(radius: float) -> str:
     """An arrow counter-clockwise around the origin."""
-    start, end = (radius * np.array([math.cos(a), -math.sin(a)]) for a in np.radians([-40.0, 125.0]))
+    angles = np.radians(np.linspace(-40.0, 125.0, 24))
+    points = radius * np.stack([np.cos(angles), -np.sin(angles)], axis=-1)
+    end = points[-1]
     outward = end / radius
     ahead = np.array([outward[1], -outward[0]])
-    head = [end + 9.0 * outward, end + 18.0 * ahead, end - 9.0 * outward]
-    corners = "L".join(f"{x:.1f} {y:.1f}" for x, y in head)
-    line = f"M{start[0]:.1f} {start[1]:.1f}A{radius} {radius} 0 0 0 {end[0]:.1f} {end[1]:.1f}"
-    return f'<g class="push" visibility="hidden"><path class="turn" d="{line}"/><path d="M{corners}z"/></g>'
+    line, head = (
+        "L".join(f"{x:.1f} {y:.1f}" for x, y in corners)
+        for corners in (points, [end + 9.0 * outward, end + 18.0 * ahead, end - 9.0 * outward])
+    )
+    return f'<g class="push" visibility="hidden"><path class="turn" d="M{line}"/><path d="M{head}z"/></g>'

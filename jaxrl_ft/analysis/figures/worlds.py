@@ -195,6 +195,14 @@ class MountainCar(World):
         return False, "at the flag after" if there else "not at the flag after"
 
 
+class MountainCarContinuous(MountainCar):
+    """A car in a valley whose motor has any force from -1 to 1."""
+
+    def push(self, actions: Floats) -> Floats:
+        """The motor's force, to the right above zero."""
+        return np.clip(actions, -1.0, 1.0)
+
+
 class Pendulum(World):
     """A rod on a motor, drawn with a length of one; `motion` is its angle (rad), zero upright, and speed (rad/s)."""
 
@@ -246,6 +254,7 @@ WORLDS: Mapping[str, type[World]] = {
     "CartPole": CartPole,
     "Acrobot-v1": Acrobot,
     "MountainCar-v0": MountainCar,
+    "MountainCarContinuous-v0": MountainCarContinuous,
     "Pendulum-v1": Pendulum,
 }
 """By the name of the simulator."""

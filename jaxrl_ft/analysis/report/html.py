@@ -79,7 +79,7 @@ def html_report(
         "</main>",
         _footer(files or {}),
     ]
-    return _page(about.title, "\n".join(part for part in parts if part))
+    return page(about.title, "\n".join(part for part in parts if part))
 
 
 def prose(text: str) -> str:
@@ -88,8 +88,13 @@ def prose(text: str) -> str:
     return "".join(f"<code>{escape(part)}</code>" if is_code else escape(part) for part, is_code in parts)
 
 
-def _page(title: str, body: str) -> str:
-    """The whole document."""
+def page(title: str, body: str) -> str:
+    """A whole document with the style and the script of reports, which loads nothing.
+
+    Args:
+        title: of the window, as plain text.
+        body: HTML.
+    """
     light = "".join(f"{variable(colour)}:{colour};" for colour in THEMED)
     dark = "".join(f"{variable(colour)}:{shown};" for colour, shown in DARK.items())
     themes = f":root{{{light}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"

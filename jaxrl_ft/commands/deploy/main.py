@@ -8,6 +8,7 @@ import tyro
 
 from jaxrl_ft.commands import exit_status
 from jaxrl_ft.commands.deploy.export import Export
+from jaxrl_ft.commands.deploy.play import Play
 from jaxrl_ft.commands.exit_status import Ending
 
 PROGRAM = "python -m jaxrl_ft.deploy"
@@ -25,7 +26,7 @@ class Subcommand(Protocol):
         """
 
 
-SUBCOMMANDS: Mapping[str, type[Subcommand]] = {"export": Export}
+SUBCOMMANDS: Mapping[str, type[Subcommand]] = {"export": Export, "play": Play}
 """Every subcommand by name. Their modules import nothing heavy before `act` runs, so that help comes at once."""
 
 

@@ -186,6 +186,16 @@ class GymnaxWorld:
         """The observation [obs_size] that came with the state."""
         return env_state.obs
 
+    @property
+    def renders(self) -> bool:
+        """Whether the environment has a `render` of its own."""
+        return callable(getattr(self.made[0], "render", None))
+
+    @foreign
+    def render(self, env_state: WorldState, env_params: WorldParams) -> PyTree:
+        """What the environment's own `render(state, params)` returns."""
+        return self.made[0].render(env_state.inner, self._native(env_params))
+
     def episode_limit(self, env_params: WorldParams) -> Leaf:
         """The most steps an episode has."""
         return env_params.episode_limit

@@ -53,6 +53,8 @@ class Recording(NamedTuple):
     """what the policy did, [T, ...]"""
     alive: Leaf
     """whether the step belongs to the episode, [T]"""
+    returns: Leaf
+    """undiscounted return up to each step and its reward, [T]"""
     outcome: Outcome
     """what happened in it, scalars"""
 
@@ -104,9 +106,9 @@ def record(actor: Actor, num_steps: int, policy: Policy, task: Task, key: jax.Ar
         return _block(actor, task, None, partial(_recorded_step, actor, policy, task, options), keys, now)
 
     end, steps = jax.lax.scan(block, start, None, length=-(-num_steps // _BLOCK))
-    after, action, alive = jax.tree.map(lambda leaf: leaf.reshape((-1, *leaf.shape[3:])), steps)
+    after, action, alive, returns = jax.tree.map(lambda leaf: leaf.reshape((-1, *leaf.shape[3:])), steps)
     first, outcome = jax.tree.map(lambda leaf: leaf[0], (start.env_state, end.outcome))
-    return Recording(first, after, action, alive, outcome)
+    return Recording(first, after, action, alive, returns, outcome)
 
 
 def _start(
@@ -144,7 +146,8 @@ def _recorded_step(
 ) -> tuple[_Playing, PyTree]:
     action = _act(actor, policy, options, now.obs, random[1])
     after = jax.vmap(task.after)(random[0], now.env_state, action)
-    return _step(actor, policy, task, None, options, now, random)[0], (after, action, now.alive)
+    later = _step(actor, policy, task, None, options, now, random)[0]
+    return later, (after, action, now.alive, later.outcome.episode_return)
 
 
 def _step(

@@ -66,7 +66,7 @@ class Animation {
       episode,
       root: figure.querySelectorAll(".scene")[place],
     }));
-    this.steps = Math.max(...data.episodes.map((episode) => episode.push.length));
+    this.steps = Math.max(...data.episodes.map((episode) => episode.steps));
     this.button = figure.querySelector("button");
     this.slider = figure.querySelector("input[type=range]");
     this.speed = figure.querySelector("select");
@@ -108,19 +108,26 @@ class Animation {
     const seconds = this.timed ? `${(time * this.tau).toFixed(1)} s, ` : "";
     this.clock.textContent = `${seconds}step ${Math.floor(time)}`;
     for (const { episode, root } of this.scenes) {
-      const length = episode.push.length;
+      const length = episode.steps;
       const own = Math.min(time, length);
-      for (const [name, series] of Object.entries(episode.parts)) {
-        const [x, y, angle] = series.map((values) => stateAt(values, own).toFixed(2));
-        root.querySelector(`.${name}`).setAttribute("transform", `translate(${x} ${y}) rotate(${angle})`);
-      }
-      root.querySelector(".cursor").setAttribute("transform", `translate(${((own / length) * episode.span).toFixed(2)} 0)`);
       root.classList.toggle("over", episode.failed && own >= length);
-      const push = own < length ? episode.push[Math.floor(own)] : 0;
-      const arrow = root.querySelector(".push");
-      arrow.setAttribute("transform", `scale(${push} ${Math.abs(push)})`);
-      arrow.setAttribute("visibility", push === 0 ? "hidden" : "visible");
+      if (episode.readouts) root.querySelector(".readout").textContent = episode.readouts[Math.floor(own)];
+      if (episode.frames) root.querySelector("img").src = episode.frames[Math.floor(own)];
+      if (episode.parts) this.move(episode, root, own);
     }
+  }
+
+  move(episode, root, own) {
+    const length = episode.steps;
+    for (const [name, series] of Object.entries(episode.parts)) {
+      const [x, y, angle] = series.map((values) => stateAt(values, own).toFixed(2));
+      root.querySelector(`.${name}`).setAttribute("transform", `translate(${x} ${y}) rotate(${angle})`);
+    }
+    root.querySelector(".cursor").setAttribute("transform", `translate(${((own / length) * episode.span).toFixed(2)} 0)`);
+    const push = own < length ? episode.push[Math.floor(own)] : 0;
+    const arrow = root.querySelector(".push");
+    arrow.setAttribute("transform", `scale(${push} ${Math.abs(push)})`);
+    arrow.setAttribute("visibility", push === 0 ? "hidden" : "visible");
   }
 }
 
