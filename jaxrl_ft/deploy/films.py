@@ -127,10 +127,9 @@ def _piped(command: Sequence[str], pictures: Iterator[Pixels]) -> str:
 
 def html(path: Path, scenes: Sequence[Scene], title: str, fps: int) -> None:
     """A page that loads nothing, whose drawings move, stop and go back."""
-    timed = isinstance(scenes[0].picture, Drawn) and scenes[0].picture.world.timed
-    tau = 1.0 / fps
-    if timed and usual_fps(scenes[0]) == fps:
-        tau = scenes[0].picture.world.tau
+    picture, tau, timed = scenes[0].picture, 1.0 / fps, False
+    if isinstance(picture, Drawn) and fps == usual_fps(scenes[0]):
+        tau, timed = picture.world.tau, picture.world.timed
     figure = f'<figure class="animation" role="group" aria-label="episodes">{scenes_html(scenes, tau, timed)}</figure>'
     body = f"<header><h1>{escape(title)}</h1></header><main>{figure}</main>"
     write_text(path, page(title, body))

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxrl_ft.analysis.figures.palette import OTHER_COLOURS
 from jaxrl_ft.analysis.figures.scene import Drawn, Pictures, Pixels, Scene
 from jaxrl_ft.analysis.figures.world import World
 from jaxrl_ft.analysis.figures.worlds import WORLDS
@@ -22,7 +21,12 @@ from jaxrl_ft.training.evaluation.episodes import Recording
 
 GROUND = (16, 20, 24)
 """Red, green and blue of an empty place of a game."""
-CHANNELS = tuple(tuple(bytes.fromhex(colour[1:])) for colour in ("#ffffff", *reversed(OTHER_COLOURS)))
+CHANNELS = tuple(
+    tuple(bytes.fromhex(colour))
+    for colour in (
+        "ffffff", "56b4e9", "e69f00", "009e73", "cc79a7", "d55e00", "f0e442", "fb8072", "0072b2", "999933", "882255",
+    )  # fmt: skip
+)
 """Those of its channels; the first of several in a place is seen."""
 
 
@@ -101,7 +105,7 @@ def painter(task: Task) -> Callable[[EnvState], Pixels]:
         )
     if seen and (task.id in GYMNAX_IDS or not world.renders):
         return lambda state: game(np.reshape(state.obs, shapes[0]))
-    params = getattr(task.env_params, "world", task.env_params)
+    params: PyTree = getattr(task.env_params, "world", task.env_params)
 
     def rendered(state: WorldState) -> Pixels:
         try:
@@ -124,9 +128,11 @@ def game(image: np.ndarray) -> Pixels:
 
 def _own(recording: Recording) -> tuple[EnvState, EnvState, PyTree]:
     """The environment's own states before and after, and the actions that acted, without the changes around it."""
-    if isinstance(recording.start, ChangedState):
-        return recording.start.world, recording.after.world, recording.after.last
-    return recording.start, recording.after, recording.action
+    start: PyTree = recording.start
+    after: PyTree = recording.after
+    if isinstance(start, ChangedState):
+        return start.world, after.world, after.last
+    return start, after, recording.action
 
 
 def _complete(recording: Recording, lived: int, task: Task) -> bool:

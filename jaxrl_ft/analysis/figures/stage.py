@@ -95,6 +95,7 @@ class _View:
 def _aspect(scene: Scene) -> float:
     """Height over width."""
     if isinstance(scene.picture, Drawn):
-        return scene.picture.world.box[3] / scene.picture.world.box[2]
-    height, width = scene.picture.frames[0].shape[:2]
-    return height / width
+        _, _, width, height = scene.picture.world.box
+        return height / width
+    rows, columns, _ = scene.picture.frames[0].shape
+    return float(rows / columns)

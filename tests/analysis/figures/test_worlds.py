@@ -48,8 +48,12 @@ def columns_of(world, state, num):
     return np.concatenate([np.reshape(getattr(state, field), (num, -1)) for field in world.fields], axis=1)
 
 
-def test_every_environment_with_physics_has_a_drawing():
-    assert set(WORLDS) == set(IDS)
+def test_every_environment_with_physics_has_a_drawing_and_so_has_the_continuous_car():
+    assert set(WORLDS) == {*IDS, "MountainCarContinuous-v0"}
+    world = WORLDS["MountainCarContinuous-v0"](
+        {"min_position": -1.2, "max_position": 0.6, "goal_position": 0.45, "goal_velocity": 0.0}
+    )
+    assert world.push(np.array([-2.0, -0.5, 0.0, 0.3])).tolist() == [-1.0, -0.5, 0.0, 0.3]
 
 
 def test_the_tip_of_the_acrobot_is_as_high_as_its_goal_says():

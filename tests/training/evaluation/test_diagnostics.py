@@ -80,6 +80,7 @@ def test_a_recording_is_the_episode_that_evaluation_plays(shift, agents):
         recording = diagnostics.record(agents, task, episode=episode, seed=5)
         np.testing.assert_array_equal(recording.outcome.episode_return, returns[:, episode])
         np.testing.assert_array_equal(recording.alive.sum(axis=1), returns[:, episode])
+        np.testing.assert_array_equal(recording.returns, recording.alive.cumsum(axis=1))
         assert recording.alive.shape == (4, 500) and recording.action.shape == (4, 500)
 
 
