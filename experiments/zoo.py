@@ -54,7 +54,7 @@ class Entry:
 
 
 _PPO_PENDULUM = Pretraining(
-    ft.PPO(num_envs=8, num_steps=64, num_epochs=10, gamma=0.9, normalize_obs=True), ft.Adam(1e-3), 204_800
+    ft.PPO(num_envs=8, num_steps=64, num_epochs=10, gamma=0.9, normalize_obs=True), ft.Adam(learning_rate=1e-3), 204_800
 )
 _HELD = ft.DQN(num_steps=32, gradient_steps=64, exploration_hold=16, exploration_share=0.5, num_returns=8, gamma=0.995)
 ENTRIES = (

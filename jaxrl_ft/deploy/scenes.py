@@ -21,12 +21,10 @@ from jaxrl_ft.training.evaluation.episodes import Recording
 
 GROUND = (16, 20, 24)
 """Red, green and blue of an empty place of a game."""
-CHANNELS = tuple(
-    tuple(bytes.fromhex(colour))
-    for colour in (
-        "ffffff", "56b4e9", "e69f00", "009e73", "cc79a7", "d55e00", "f0e442", "fb8072", "0072b2", "999933", "882255",
-    )  # fmt: skip
-)
+CHANNELS = (
+    (255, 255, 255), (86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0),
+    (240, 228, 66), (251, 128, 114), (0, 114, 178), (153, 153, 51), (136, 34, 85),
+)  # fmt: skip
 """Those of its channels; the first of several in a place is seen."""
 
 

@@ -203,6 +203,7 @@ def _first_numbers(task: Task, key: Key) -> dict[str, jax.Array]:
         action = jnp.asarray(0.5 * (space.low + space.high))
     else:
         action = jnp.int32(0)
-    obs, env_state = task.initial(draws[0])
-    after = task.transition(draws[1], env_state, action)
+    first, second = (jax.tree.map(lambda leaf, place=place: leaf[place], draws) for place in (0, 1))
+    obs, env_state = task.initial(first)
+    after = task.transition(second, env_state, action)
     return {"the first observation": obs, "the observation after a step": after[5], "the reward of a step": after[2]}

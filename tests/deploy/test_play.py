@@ -3,7 +3,9 @@
 import json
 import re
 import subprocess
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -78,9 +80,7 @@ def test_changes_around_an_environment_show_what_acted():
     task = ft.make_task("Pendulum-v1", action_delay=1, frame_skip=2)
     world = scenes.world_of(task)
     assert world.tau == pytest.approx(0.1)
-    inner = [
-        jax.tree.map(np.asarray, recorded.SimpleNamespace(theta=x, theta_dot=x)) for x in (np.zeros(()), np.ones(3))
-    ]
+    inner = [SimpleNamespace(theta=angles, theta_dot=angles) for angles in (np.zeros(()), np.ones(3))]
     start, after = (
         ChangedState(world=state, queue=None, last=acted)
         for state, acted in zip(inner, (np.zeros(1), np.array([[0.0], [2.0], [-1.0]])))
@@ -185,7 +185,7 @@ def test_what_is_not_allowed_is_refused_before_anything_runs(nothing_runs, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["there.gif"]
 
 
-def test_an_environment_that_cannot_be_seen_says_what_is_missing(nothing_runs, tmp_path):
+def test_an_environment_that_cannot_be_seen_says_what_is_missing(tmp_path):
     task = ft.make_task(Point())
     agents = random_agents(task, ft.PPO(), ft.MLP(width=4))
     with pytest.raises(
@@ -201,15 +201,14 @@ def test_a_film_needs_ffmpeg_and_gets_every_picture(played, tmp_path, monkeypatc
         ft.play(kind("ppo")[0], tmp_path / "a.mp4")
     given = []
     monkeypatch.setattr(films, "ffmpeg", lambda: "ffmpeg")
+    piped = films._piped
     monkeypatch.setattr(
         films, "_piped", lambda command, shown: given.append((command, len(list(shown)))) or "no encoder"
     )
     with pytest.raises(ValueError, match=r"^out: ffmpeg cannot write .*: no encoder; .gif and .html do without it$"):
         ft.play(kind("ppo")[0], tmp_path / "a.mp4", fps=10)
     assert given[0][1] == 10 + 10 and not list(tmp_path.iterdir())
-    said = films._piped(
-        ["python3", "-c", "import sys; sys.exit('a reason')"], iter([np.zeros((4, 4, 3), np.uint8)] * 9)
-    )
+    said = piped([sys.executable, "-c", "import sys; sys.exit('a reason')"], iter([np.zeros((4, 4, 3), np.uint8)] * 9))
     assert said == "a reason"
 
 

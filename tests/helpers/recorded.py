@@ -1,7 +1,5 @@
 """Episodes as they are recorded, written down without a simulator, and random states of drawn environments."""
 
-from types import SimpleNamespace
-
 import numpy as np
 
 import jaxrl_ft as ft
@@ -44,5 +42,5 @@ def game(images, lived, reward=0.5):
     """An episode of a game that shows these images [T + 1, H, W, C]."""
     flat = np.reshape(images, (len(images), -1))
     steps = len(images) - 1
-    states = [WorldState(inner=SimpleNamespace(), obs=part, time=0, cut=False) for part in (flat[0], flat[1:])]
+    states = [WorldState(inner=part, obs=part, time=part, cut=part) for part in (flat[0], flat[1:])]
     return recording(*states, lived, np.zeros(steps, np.int32), np.full(steps, reward), False)

@@ -85,7 +85,7 @@ def test_colours_are_those_of_the_page():
     sheet = (PARTS / "style.css").read_text()
     light = dict(re.findall(r"--(\w+): (#\w+);", sheet.split("@media")[0]))
     for name, style in STYLES.items():
-        (rule,) = re.findall(rf"^\.{name} {{ (.*?) }}$", sheet, re.MULTILINE)
+        (rule,) = re.findall(rf"^\.(?:\w+, \.)?{name}(?:, \.\w+)? {{ (.*?) }}$", sheet, re.MULTILINE)
         told = dict(part.split(": ") for part in rule.rstrip(";").split("; "))
         colours = [
             light.get(told.get(what, "").removeprefix("var(--").rstrip(")"), "none") for what in ("fill", "stroke")

@@ -88,7 +88,7 @@ def test_tasks_in_words():
         (["--task", "heavy-bob"], "error: shift: 'heavy-bob' is not allowed for CartPole-v1"),
         (["--task", "half_length=x"], "error: task: half_length=x is not allowed; a value is a number"),
         (["--task", "half_length=-1"], "error: task: half_length: -1 is not allowed"),
-        (["--task", "half_lenth=1"], "error: task: CartPole quantity: 'half_lenth' is not known; did you mean"),
+        (["--task", "half_lenth=1"], "error: task: quantity: 'half_lenth' is not known; did you mean"),
         (["-o", "a.avi"], "error: out: 'a.avi' is not allowed; it must end in one of"),
         (["--fps", "0"], "error: fps: 0 is not allowed"),
         (["--agent", "3"], "error: agent: 3 is not allowed"),

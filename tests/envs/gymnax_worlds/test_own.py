@@ -134,3 +134,7 @@ def test_an_agent_is_saved_without_its_environment(tmp_path):
         ft.load(unknown, task=ft.make_task(Count()))
     with pytest.raises(ValueError, match=r"task: CartPole-v1 is not allowed; .* holds agents of Saved"):
         ft.load(tmp_path / "agents", task=ft.make_task("CartPole-v1"))
+
+
+def test_it_can_be_changed_from_the_first():
+    assert ft.make_task(Point(), drag=0.2, obs_noise=0.1).describe() == "Point drag=0.2 obs_noise=0.1"
