@@ -104,12 +104,12 @@ def mp4(path: Path, scenes: Sequence[Scene], title: str, fps: int) -> None:
     made = ["-an", "-c:v", "libx264", "-crf", "20", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4"]
     with replacing(path) as temporary:
         command = [ffmpeg(), "-hide_banner", "-loglevel", "error", "-y", *given, *made, str(temporary)]
-        said = _piped(command, _pictures(stage, fps))
+        said = piped(command, _pictures(stage, fps))
         if said:
             raise ValueError(f"out: ffmpeg cannot write {str(path)!r}: {said}; .gif and .html do without it")
 
 
-def _piped(command: Sequence[str], pictures: Iterator[Pixels]) -> str:
+def piped(command: Sequence[str], pictures: Iterator[Pixels]) -> str:
     """Give pictures to a program; returns the last line of what it said if it failed, and nothing otherwise."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:

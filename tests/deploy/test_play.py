@@ -201,9 +201,9 @@ def test_a_film_needs_ffmpeg_and_gets_every_picture(played, tmp_path, monkeypatc
         ft.play(kind("ppo")[0], tmp_path / "a.mp4")
     given = []
     monkeypatch.setattr(films, "ffmpeg", lambda: "ffmpeg")
-    piped = films._piped
+    piped = films.piped
     monkeypatch.setattr(
-        films, "_piped", lambda command, shown: given.append((command, len(list(shown)))) or "no encoder"
+        films, "piped", lambda command, shown: given.append((command, len(list(shown)))) or "no encoder"
     )
     with pytest.raises(ValueError, match=r"^out: ffmpeg cannot write .*: no encoder; .gif and .html do without it$"):
         ft.play(kind("ppo")[0], tmp_path / "a.mp4", fps=10)

@@ -64,7 +64,8 @@ class Drawing:
         pixels = min(frame.width / width, frame.height / height)
         self._axes, self._points = axes, 72.0 * pixels / axes.figure.dpi
         self._moves: dict[str, Affine2D] = {}
-        self._patches: dict[str, list[Patch]] = {}
+        self.patches: dict[str, list[Patch]] = {}
+        """by class, in the order in which they are drawn"""
         for text in (world.ground(), world.body()):
             self._add(ET.fromstring(f"<g>{text}</g>"), "", axes.transData)
 
@@ -81,9 +82,9 @@ class Drawing:
             x, y, angle = (float(values[min(step, len(values) - 1)]) for values in part[1:])
             self._moves[part.name].clear().rotate_deg(angle).translate(x, y)
         self._moves["push"].clear().scale(push or 1.0, abs(push) or 1.0)
-        for patch in (*self._patches["push"], *self._patches.get("turn", [])):
+        for patch in (*self.patches["push"], *self.patches.get("turn", [])):
             patch.set_visible(push != 0.0)
-        for patch in self._patches.get("pole", []):
+        for patch in self.patches.get("pole", []):
             patch.set_edgecolor(WARNING if failed else ACCENT)
 
     def _add(self, element: ET.Element, inherited: str, inside: "Transform") -> None:
@@ -116,7 +117,7 @@ class Drawing:
             transform=transform,
         )
         self._axes.add_patch(patch)
-        self._patches.setdefault(name, []).append(patch)
+        self.patches.setdefault(name, []).append(patch)
 
 
 def outline(element: ET.Element) -> "Path":

@@ -52,7 +52,7 @@ def test_the_tip_is_drawn_where_the_outline_has_it(name, axes):
     world = WORLDS[name](physics(name))
     motion = random_motion(name, world, 5)
     drawing, parts = Drawing(world, axes), world.parts(motion)
-    last = (drawing._patches.get("pole") or drawing._patches["cart"])[-1]
+    last = (drawing.patches.get("pole") or drawing.patches["cart"])[-1]
     for step in (0, 3):
         drawing.move(parts, step, 0.5, failed=False)
         found = last.get_transform().transform([TIPS[name]])[0]
@@ -66,7 +66,7 @@ def test_the_tip_is_drawn_where_the_outline_has_it(name, axes):
 def test_an_arrow_shows_the_push_and_a_failure_the_warning(axes):
     world = WORLDS["CartPole"](physics("CartPole"))
     drawing, parts = Drawing(world, axes), world.parts(np.zeros((2, 4)))
-    (arrow,), (pole,) = drawing._patches["push"], drawing._patches["pole"]
+    (arrow,), (pole,) = drawing.patches["push"], drawing.patches["pole"]
 
     def tip():
         points = arrow.get_transform().transform(arrow.get_path().vertices)
