@@ -68,6 +68,14 @@ SHOWN_FAILING = {
         ("a.py", "np.load(path, allow_pickle=True)"),
         ("a.py", "subprocess.run(text, shell=True)"),
         ("a.py", "os.system(text)"),
+        ("a.py", "from os import popen\npopen(text)"),
+        ("a.py", "subprocess.getoutput(text)"),
+        ("a.py", "import builtins\nbuiltins.exec(text)"),
+        ("a.py", "pandas.read_pickle(path)"),
+        ("a.py", "import yaml\nyaml.load(text)"),
+        ("a.py", "import yaml\nyaml.load(text, Loader=yaml.Loader)"),
+        ("a.py", "import yaml\nyaml.unsafe_load(text)"),
+        ("a.py", "from yaml import full_load"),
         ("a.py", "import torch"),
     ],
     functions_are_short: [("a.py", "def f():\n" + "    x = 1\n" * 50)],
@@ -131,6 +139,7 @@ LAWFUL = {
     "envs/cartpole.py": "import gymnax\nfrom jaxrl_ft.core import x\nX = gymnax.EnvParams().replace(masspole=1.0)\n",
     "methods/adapters.py": "import optax\nfrom ..nets import mlp\nfrom . import method\n",
     "store/a.py": "from jaxrl_ft.training import loop\nimport numpy as np\nx = np.load(path)\n",
+    "store/c.py": "import yaml\nx = yaml.safe_load(y)\n",
     "analysis/a.py": "import numpy as np\nfrom jaxrl_ft.analysis.b import c\n",
     "rl/ppo.py": "import jax\nx = text.replace('a', 'b')\ny = [1]  # [T, N]\n# Why: a reason.\n# note: x\n# noqa: D1\n",
     "training/a.py": "from jaxrl_ft.rl.ppo import PPO\nx = type(PPO()).__name__\ny = isinstance(x, str)\n",
@@ -185,6 +194,15 @@ def test_a_room_holds_fourteen_modules_beside_its_init():
 def test_tests_and_experiments_are_short_too(rule):
     paths = [path for name in ("tests", "experiments") for path in (ROOT / name).rglob("*.py")]
     assert list(rule(sources({str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}))) == []
+
+
+def test_experiments_store_and_run_nothing_executable_either():
+    paths = sorted((ROOT / "experiments").rglob("*.py"))
+    found = nothing_executable_is_stored_or_run(
+        sources({str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths})
+    )
+    # Peers of ours, which are timed, are written in torch.
+    assert [line for line in found if not line.endswith("imports torch")] == []
 
 
 @pytest.mark.parametrize(

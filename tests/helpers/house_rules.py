@@ -15,7 +15,10 @@ DOORS = {"gymnax": "envs", "flax": "nets", "optax": "methods", "optuna": "sweeps
          "tensorboardX": "store", "wandb": "store", "mlflow": "store"}  # fmt: skip
 ARRAYS_ON_DEVICES = {"jax", "jaxlib", "flax", "optax", "chex", "gymnax", "orbax"}
 WITHOUT_JAX = ("jaxrl_ft", "jaxrl_ft.core.bundle", "jaxrl_ft.store.run_directory")
-EXECUTABLE_FORMATS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torch"}
+EXECUTABLE_FORMATS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "jsonpickle", "marshal", "shelve", "torch"}
+RUNS_TEXT = {"eval", "exec", "compile", "__import__"}
+RUNS_COMMANDS = {"system", "popen", "getoutput", "getstatusoutput", "read_pickle", "to_pickle"}
+SAFE_YAML = {"safe_load", "safe_load_all", "safe_dump", "safe_dump_all"}
 PHYSICS = {"gravity", "masscart", "masspole", "total_mass", "length", "polemass_length", "force_mag", "tau",
            "theta_threshold_radians", "x_threshold", "max_steps_in_episode"}  # fmt: skip
 PUBLIC = {"pretrain", "finetune", "evaluate", "compare", "wrap", "save", "load", "make_task"}
@@ -122,11 +125,16 @@ def nothing_executable_is_stored_or_run(tree: list[Source]) -> Iterator[str]:
     for source in tree:
         yield from (f"{source.path}:{line}: imports {name}" for line, name in imports(source)
                     if name.split(".")[0] in EXECUTABLE_FORMATS)  # fmt: skip
+        yaml = {name for _, name in imports(source) if name.split(".")[0] == "yaml"}
+        yield from (
+            f"{source.path}: imports {name}" for name in sorted(yaml - {"yaml"} - {f"yaml.{n}" for n in SAFE_YAML})
+        )
         for node in (node for node in ast.walk(source.tree) if isinstance(node, ast.Call)):
-            builtin = isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec", "compile", "__import__")
-            system = called(node) in ("system", "popen") and isinstance(node.func, ast.Attribute)
+            owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+            text = called(node) in RUNS_TEXT and owner in ("", "builtins")
+            loose = owner == "yaml" and called(node) not in SAFE_YAML
             flags = [k.arg for k in node.keywords if k.arg in ("shell", "allow_pickle")]
-            if builtin or system or flags:
+            if text or loose or flags or called(node) in RUNS_COMMANDS:
                 yield f"{source.path}:{node.lineno}: calls {called(node)} {' '.join(map(str, flags))}"
 
 
