@@ -8,21 +8,18 @@ import pickle
 import numpy as np
 import pytest
 import safetensors.numpy
-from helpers.bundles import NAMES, forge, refuses, small
+from helpers.bundles import NAMES, flipped, forge, refuses, small
 
 from jaxrl_ft.core import bundle, json_files
 
 
-def test_300_random_bit_flips_are_all_seen(tmp_path):
+@pytest.mark.parametrize("flips", [300, pytest.param(5000, marks=pytest.mark.slow)])
+def test_every_random_bit_flip_is_seen(flips, tmp_path):
     path, generator = small(tmp_path / "b"), np.random.default_rng(1)
-    for flip in range(300):
-        file = path / NAMES[flip % 3]
-        clean = file.read_bytes()
-        damaged = bytearray(clean)
-        damaged[generator.integers(len(clean))] ^= 1 << int(generator.integers(8))
-        file.write_bytes(damaged)
-        refuses(path, file.name)
-        file.write_bytes(clean)
+    for number in range(flips):
+        file = path / NAMES[number % 3]
+        with flipped(file, generator):
+            refuses(path, file.name)
     bundle.read_bundle(path)
 
 

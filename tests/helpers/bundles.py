@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -39,3 +40,20 @@ def refuses(path, *words):
     for word in words:
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@contextmanager
+def flipped(file, generator):
+    """A file with one bit at random turned over, for as long as the context lasts."""
+    place, bit = int(generator.integers(file.stat().st_size)), 1 << int(generator.integers(8))
+    turn(file, place, bit)
+    yield
+    turn(file, place, bit)
+
+
+def turn(file, place, bit):
+    with file.open("r+b") as opened:
+        opened.seek(place)
+        value = opened.read(1)[0]
+        opened.seek(place)
+        opened.write(bytes([value ^ bit]))

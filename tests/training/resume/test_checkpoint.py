@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.bundles import NAMES, flipped
 
 import jaxrl_ft as ft
 from jaxrl_ft.core.bundle import remove_bundle
@@ -43,14 +44,17 @@ def test_the_best_is_kept_besides_by_whoever_goes_on(tmp_path):
     assert second.newest()[1]["at"] == 3
 
 
-def test_of_a_damaged_one_the_one_before_is_taken_and_it_is_named(tmp_path):
-    checkpoint = written(tmp_path / "c", [1, 2])
+@pytest.mark.parametrize("flips", [60, pytest.param(5000, marks=pytest.mark.slow)])
+def test_of_one_with_a_flipped_bit_the_one_before_is_taken_and_it_is_named(flips, tmp_path):
+    checkpoint, generator = written(tmp_path / "c", [1, 2]), np.random.default_rng(2)
     newest = max((tmp_path / "c").iterdir())
-    data = bytearray((newest / "arrays.safetensors").read_bytes())
-    data[-1] ^= 1
-    (newest / "arrays.safetensors").write_bytes(data)
-    with pytest.warns(UserWarning, match="0000000002.*is damaged"):
-        assert checkpoint.newest()[1]["at"] == 1
+    for number in range(flips):
+        name = NAMES[number % 3]
+        with flipped(newest / name, generator), pytest.warns(UserWarning) as told:
+            arrays, position = checkpoint.newest()
+        assert position["at"] == 1 and arrays["x"].tolist() == [1.0] * 3
+        assert len(told) == 1 and "0000000002" in str(told[0].message) and name in str(told[0].message)
+    assert checkpoint.newest()[1]["at"] == 2
 
 
 @pytest.mark.parametrize(
