@@ -15,17 +15,21 @@ _MAX_FLOAT = float(np.finfo(np.float32).max)
 
 def nearest(name: object, names: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` with the closest known name, or an empty string if none is close."""
-    close = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name if isinstance(name, str) else shown(name), list(names), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def shown(value: object) -> str:
-    """Return a value as messages show it: its beginning and its end where it is long."""
+    """Return a value as messages show it: in one line, its beginning and its end where it is long."""
     try:
-        text = repr(value)
-    except ValueError:
-        # Python refuses to write whole numbers of thousands of digits.
-        return f"a {type(value).__name__} of thousands of digits"
+        text = " ".join(repr(value).split())
+    except Exception:
+        # Python refuses to write whole numbers of thousands of digits, and a class may have a repr that fails.
+        return (
+            f"a {type(value).__name__} of thousands of digits"
+            if isinstance(value, int)
+            else f"a {type(value).__name__}"
+        )
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 4 :]}"
 
 
@@ -64,11 +68,11 @@ def number(field: str, value: object, low: float, high: float, unit: str = "", l
         ValueError: not a number, NaN, infinite also as a float32, or outside the range.
     """
     try:
-        result = float(cast(SupportsFloat, value))
+        result = float(cast(SupportsFloat, value)) if np.ndim(cast(float, value)) == 0 else math.nan
     except (TypeError, ValueError, OverflowError):
         result = math.nan
     inside = abs(result) <= _MAX_FLOAT and (low < result if low_open else low <= result) and result <= high
-    if not inside or isinstance(value, (bool, str)):
+    if not inside or isinstance(value, (bool, np.bool_, str)):
         opening, closing = "(" if low_open else "[", ")" if math.isinf(high) else "]"
         suffix = (f" {unit}" if unit else "") + (", as a 32-bit number" if abs(result) > _MAX_FLOAT else "")
         raise ValueError(
@@ -110,6 +114,6 @@ def choice(field: str, value: T, allowed: Iterable[T]) -> T:
         ValueError: it is not; the nearest allowed one is named.
     """
     allowed = list(allowed)
-    if value not in allowed:
+    if np.ndim(cast(float, value)) or value not in allowed:
         raise unknown(field, value, [str(a) for a in allowed])
     return value

@@ -25,9 +25,9 @@ def check_config(value: object, name: str, kind: type | None = None) -> None:
         ValueError: names the field by dotted path, the value and what is allowed.
     """
     if kind is not None and not isinstance(value, kind):
-        raise ValueError(f"{name}: {value!r} is not allowed; it must be of type {kind.__name__}")
+        raise ValueError(f"{name}: {checks.shown(value)} is not allowed; it must be of type {kind.__name__}")
     if not dataclasses.is_dataclass(value):
-        raise ValueError(f"{name}: {value!r} is not a config")
+        raise ValueError(f"{name}: {checks.shown(value)} is not a config")
     hints = typing.get_type_hints(type(value))
     bounds = getattr(value, "BOUNDS", {})
     for field in dataclasses.fields(value):
@@ -46,13 +46,13 @@ def _check_field(path: str, value: object, annotation: object, bounds: tuple[flo
         checks.choice(path, value, arguments)
     elif typing.get_origin(annotation) is tuple:
         if not isinstance(value, tuple):
-            raise ValueError(f"{path}: {value!r} is not allowed; it must be a tuple")
+            raise ValueError(f"{path}: {checks.shown(value)} is not allowed; it must be a tuple")
         kinds = itertools.cycle(kind for kind in arguments if kind is not Ellipsis)
         for i, (entry, kind) in enumerate(zip(value, kinds)):
             _check_field(f"{path}[{i}]", entry, kind, bounds)
     elif annotation is bool:
         if not isinstance(value, bool):
-            raise ValueError(f"{path}: {value!r} is not allowed; it must be True or False")
+            raise ValueError(f"{path}: {checks.shown(value)} is not allowed; it must be True or False")
     elif annotation is int:
         low, high = bounds or (1, 2**31 - 1)
         checks.count(path, value, int(low), int(high))
@@ -63,6 +63,6 @@ def _check_field(path: str, value: object, annotation: object, bounds: tuple[flo
         checks.number(path, value, low, high)
     elif annotation is str:
         if not isinstance(value, str):
-            raise ValueError(f"{path}: {value!r} is not allowed; it must be text")
+            raise ValueError(f"{path}: {checks.shown(value)} is not allowed; it must be text")
     elif dataclasses.is_dataclass(annotation):
         check_config(value, path, typing.cast(type, annotation))
