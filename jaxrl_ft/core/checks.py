@@ -68,7 +68,7 @@ def number(field: str, value: object, low: float, high: float, unit: str = "", l
         ValueError: not a number, NaN, infinite also as a float32, or outside the range.
     """
     try:
-        result = float(cast(SupportsFloat, value)) if np.ndim(cast(float, value)) == 0 else math.nan
+        result = float(cast(SupportsFloat, value)) if not getattr(value, "ndim", 0) else math.nan
     except (TypeError, ValueError, OverflowError):
         result = math.nan
     inside = abs(result) <= _MAX_FLOAT and (low < result if low_open else low <= result) and result <= high
@@ -114,6 +114,6 @@ def choice(field: str, value: T, allowed: Iterable[T]) -> T:
         ValueError: it is not; the nearest allowed one is named.
     """
     allowed = list(allowed)
-    if np.ndim(cast(float, value)) or value not in allowed:
+    if getattr(value, "ndim", 0) or value not in allowed:
         raise unknown(field, value, [str(a) for a in allowed])
     return value
