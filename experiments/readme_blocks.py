@@ -55,6 +55,11 @@ def methods() -> str:
     return "\n".join(["| method | what it does |", "|---|---|", *rows])
 
 
+def compressions() -> str:
+    rows = [f"| `{name.replace('_', '-')}` | {ft.COMPRESSIONS.text(name)} |" for name in ft.COMPRESSIONS]
+    return "\n".join(["| `--with` | what it does |", "|---|---|", *rows])
+
+
 def throughput() -> list[tuple[str, str]]:
     """Rows on speed and compile time beside other programs, and on one core."""
     speed = read("throughput.json")
@@ -263,6 +268,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "algorithms": table("algorithms.md"),
     "axes": axes,
     "compiling": compiling,
+    "compressions": compressions,
     "extent": extent,
     "findings": findings,
     "fresh": table("fresh_shifts.md"),

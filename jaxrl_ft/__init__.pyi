@@ -4,6 +4,17 @@ from .advice.advise import advise as advise
 from .advice.choice import Advice as Advice
 from .defaults.pretraining import DEFAULTS as DEFAULTS
 from .defaults.pretraining import Pretraining as Pretraining
+from .deploy.compression.base import Compression as Compression
+from .deploy.compression.catalogue import COMPRESSIONS as COMPRESSIONS
+from .deploy.compression.door import compress as compress
+from .deploy.compression.files import load_compressed as load_compressed
+from .deploy.compression.record import Compressed as Compressed
+from .deploy.compression.techniques.delta import Delta as Delta
+from .deploy.compression.techniques.distill import Student as Student
+from .deploy.compression.techniques.low_rank import LowRank as LowRank
+from .deploy.compression.techniques.prune import PruneWeights as PruneWeights
+from .deploy.compression.techniques.quantize import Quantize as Quantize
+from .deploy.compression.techniques.units import PruneUnits as PruneUnits
 from .deploy.export import export as export
 from .deploy.gymnasium_episodes import gymnasium_returns as gymnasium_returns
 from .deploy.play import play as play

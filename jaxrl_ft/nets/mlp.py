@@ -16,7 +16,8 @@ class MLP:
     width: int = 64
     """units in each hidden layer of a network without widths of its own"""
     depth: int = 2
-    """number of hidden layers of a network without widths of its own"""
+    """number of hidden layers of a network without widths of its own; 0 makes a linear policy, beside a `value` with
+    widths of its own"""
     policy: tuple[int, ...] = ()
     """units in each hidden layer of the policy, from the input on, such as (128, 32); `depth` times `width` if empty"""
     value: tuple[int, ...] = ()
@@ -30,20 +31,22 @@ class MLP:
 
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         "width": (1, 8192),
-        "depth": (1, 64),
+        "depth": (0, 64),
         "policy": (1, 8192),
         "value": (1, 8192),
     }
 
     def check(self) -> None:
-        """Refuse more hidden layers than `depth` may be, and layers of the value's own beside a shared trunk.
+        """Refuse more hidden layers than `depth` may be, a linear value, and layers of its own beside a shared trunk.
 
         Raises:
-            ValueError: a network has more, or the value has some.
+            ValueError: a network has more, or the value has some or none.
         """
         for name, given in (("policy", self.policy), ("value", self.value)):
             if len(given) > self.BOUNDS["depth"][1]:
                 raise ValueError(f"{name}: {len(given)} layers are not allowed; at most {self.BOUNDS['depth'][1]} are")
+        if not self.depth and not self.value:
+            raise ValueError("depth: 0 is not allowed without `value`; a policy may be linear, a value network may not")
         if self.shared_trunk and self.value:
             raise ValueError(f"value: {self.value} is not allowed with shared_trunk, which has the policy's layers")
 
@@ -59,8 +62,9 @@ class MLP:
 
     @property
     def lacks(self) -> Mapping[str, str]:
-        """Of a shared trunk, hidden layers that are the critic's own."""
-        return {"critic_layers": NO_CRITIC_LAYERS} if self.shared_trunk else {}
+        """Of a shared trunk, hidden layers that are the critic's own; of a linear policy, a layer for observations."""
+        linear = {} if self.widths("policy") else {"obs_entries": "the policy is linear: its one layer is the output's"}
+        return {"critic_layers": NO_CRITIC_LAYERS, **linear} if self.shared_trunk else linear
 
     def reading(self, shapes: Mapping[str, tuple[int, ...]]) -> "MLP":
         """The config itself, which reads every observation as a vector."""
@@ -84,6 +88,8 @@ class MLP:
 
     def with_widths(self, policy: tuple[int, ...], value: tuple[int, ...]) -> "MLP":
         """The config with these hidden layers; `width` and `depth` describe it if all layers are alike."""
+        if not policy:
+            return replace(self, width=MLP.width, depth=0, policy=(), value=value)
         if policy == (value or policy) == policy[:1] * len(policy):
             return replace(self, width=policy[0], depth=len(policy), policy=(), value=())
         return replace(self, width=MLP.width, depth=MLP.depth, policy=policy, value=value)

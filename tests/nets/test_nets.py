@@ -11,6 +11,7 @@ import pytest
 from helpers.compiling import quick
 
 import jaxrl_ft as ft
+from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.nets import actor_critic, forward, initializers
 
 SHAPES = [(64, 64), (4, 64), (64, 2), (1, 64), (128, 32), (1, 1)]
@@ -173,6 +174,19 @@ def test_widths_are_said_in_the_fewest_words():
         assert network.with_widths(network.widths("policy"), network.widths("value")) == network
         assert uneven.with_widths((3,) * 4, (3,) * 4) == ft.MLP(width=3, depth=4, activation="relu")
     assert ft.MLP(width=3).with_widths((6, 2), (5,)) == ft.MLP(policy=(6, 2), value=(5,))
+    assert ft.MLP(width=3).with_widths((), (5,)) == ft.MLP(depth=0, value=(5,))
+
+
+def test_a_policy_may_be_linear_and_a_value_may_not():
+    network = ft.MLP(depth=0, value=(5,))
+    check_config(network, "network")
+    shapes = jax.eval_shape(fresh(network), jax.random.key(0))
+    assert {name: layer["kernel"].shape for name, layer in shapes["policy"].items()} == {"head": (3, 2)}
+    assert forward.trunk_readers(shapes) == () and list(network.lacks) == ["obs_entries"]
+    assert network.widened(7).widths("policy") == network.deepened().widths("policy") == ()
+    for wrong in (ft.MLP(depth=0), ft.MLP(depth=0, shared_trunk=True)):
+        with pytest.raises(ValueError, match=r"^network.depth: 0 is not allowed without `value`"):
+            check_config(wrong, "network")
 
 
 def test_width_and_depth_are_read_from_the_tree():

@@ -107,7 +107,7 @@ def draw_source_target(
     axes.set_xlabel("Return on the source after fine-tuning", color=INK)
     axes.set_ylabel("Return on the target after fine-tuning", color=INK)
     places = [(kept[standing.method].value, standing.estimate.value) for standing in shown]
-    _signs(axes, places, [standing.method for standing in shown], looks, 10.0 * paper.scale)
+    signs(axes, places, [standing.method for standing in shown], looks, 10.0 * paper.scale)
     return figure
 
 
@@ -134,7 +134,7 @@ def draw_divergence(points: Points, looks: Mapping[str, Look], paper: Paper = PA
     where = "" if paper.narrow else " on states the tuned policy visits"
     axes.set_xlabel(f"KL(pretrained ‖ fine-tuned){where}, nats", color=INK)
     axes.set_ylabel("Return lost on the source", color=INK)
-    _signs(axes, places, [method for method, _ in dict.fromkeys(cells)], looks, 8.0 * paper.scale)
+    signs(axes, places, [method for method, _ in dict.fromkeys(cells)], looks, 8.0 * paper.scale)
     return figure
 
 
@@ -162,7 +162,7 @@ def _plane(methods: Sequence[str], looks: Mapping[str, Look], paper: Paper) -> t
     figure, axes = canvas((4.4 if paper.narrow else 5.4) + legend_height(methods, paper), paper)
     axes.grid(color=GRID, linewidth=0.8)
     axes.margins(0.05)
-    signs = [
+    shown = [
         Line2D(
             [],
             [],
@@ -174,7 +174,7 @@ def _plane(methods: Sequence[str], looks: Mapping[str, Look], paper: Paper) -> t
         )
         for name in methods
     ]
-    legend_outside(axes, paper, signs)
+    legend_outside(axes, paper, shown)
     return figure, axes
 
 
@@ -203,10 +203,20 @@ def _cross(axes: "Axes", x: Interval, y: Interval, look: Look) -> None:
             axes.plot(*ends, color=look.colour, linewidth=1.8, zorder=4)
 
 
-def _signs(
+def signs(
     axes: "Axes", places: Sequence[tuple[float, float]], names: Sequence[str], looks: Mapping[str, Look], size: float
 ) -> None:
-    """A large marker with a pale edge at every place; those that would hide one another stand around it, on a stalk."""
+    """Draw a marker with a pale edge at every place; those that would hide one another stand around it, on a stalk.
+
+    Nothing may change the layout afterwards.
+
+    Args:
+        axes: where.
+        places: of the signs.
+        names: of the methods.
+        looks: how every method looks.
+        size: of a marker, in points.
+    """
     from matplotlib.transforms import ScaledTranslation
 
     for x, y in places:

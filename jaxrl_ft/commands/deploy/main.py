@@ -7,6 +7,7 @@ from typing import Protocol
 import tyro
 
 from jaxrl_ft.commands import exit_status
+from jaxrl_ft.commands.deploy.compress import Compress
 from jaxrl_ft.commands.deploy.export import Export
 from jaxrl_ft.commands.deploy.play import Play
 from jaxrl_ft.commands.exit_status import Ending
@@ -26,7 +27,7 @@ class Subcommand(Protocol):
         """
 
 
-SUBCOMMANDS: Mapping[str, type[Subcommand]] = {"export": Export, "play": Play}
+SUBCOMMANDS: Mapping[str, type[Subcommand]] = {"compress": Compress, "export": Export, "play": Play}
 """Every subcommand by name. Their modules import nothing heavy before `act` runs, so that help comes at once."""
 
 
