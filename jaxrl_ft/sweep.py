@@ -51,8 +51,10 @@ def _dry_run(settings: "SweepSettings") -> None:
     from jaxrl_ft.sweeps import cost
     from jaxrl_ft.training import devices
     from jaxrl_ft.training.finetune import untrained
+    from jaxrl_ft.training.programs import store
 
     devices.prepare()
+    store.turn_on()
     if settings.agents is None:
         _pretrained_at_a_time(settings)
     agents = settings.agents or untrained(settings.pretraining_spec())
@@ -70,8 +72,10 @@ def _run(settings: "SweepSettings", began: float, ending: Ending) -> None:
     from jaxrl_ft.commands import user_modules
     from jaxrl_ft.sweeps import cluster
     from jaxrl_ft.training import devices
+    from jaxrl_ft.training.programs import store
 
     devices.prepare()
+    store.turn_on()
     flags = settings.flags
     modules = user_modules.named(flags.imports)
     with cluster.joined(

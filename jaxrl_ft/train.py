@@ -62,9 +62,11 @@ def run(settings: "Settings", began: float, ending: Ending) -> None:
     from jaxrl_ft.commands.settings import followed
     from jaxrl_ft.store import checkpoints, run_directory
     from jaxrl_ft.training import devices
+    from jaxrl_ft.training.programs import store
     from jaxrl_ft.training.progress.display import Display, standard_error
 
     devices.prepare()
+    store.turn_on()
     output.write_config(settings)
     with Compilation().listening() as compilation:
         with Display(_stages(settings), standard_error()) as display, output.recorder(settings, file=True) as told:

@@ -28,7 +28,7 @@ from jaxrl_ft.training.programs.structure import LeafType, UnstorableError, desc
 
 FOLDER = "programs"
 SWITCH = "JAXRL_FT_STORED_PROGRAMS"
-"""The variable of the environment that turns this off with `0`."""
+"""The variable of the environment that turns this on with `1`; any other value turns it off in commands too."""
 MOST_BYTES = 2**27
 """How much all files may take together; the program of a training takes 10 to 50 kB."""
 _LEVEL = 1
@@ -70,6 +70,11 @@ class Known(NamedTuple):
     program: export.Exported
     structure: PyTree
     """of the results"""
+
+
+def turn_on() -> None:
+    """Store programs in this process and its children, unless the environment says otherwise."""
+    os.environ.setdefault(SWITCH, "1")
 
 
 def directory() -> Path | None:

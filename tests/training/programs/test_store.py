@@ -276,3 +276,14 @@ def form_of_a_call():
     leaves, structure = jax.tree.flatten((np.ones(3, np.float32),))
     form = store.Form("twice", False, (), structure, leaf_types(leaves), code.settings())
     return form, lambda x: {"twice": 2 * x}, leaves
+
+
+@pytest.mark.parametrize(("said", "written"), [(None, 1), ("1", 1), ("0", 0), ("", 0)])
+def test_commands_store_programs_unless_the_environment_says_otherwise(said, written, process, tmp_path, monkeypatch):
+    if said is None:
+        monkeypatch.delenv(store.SWITCH)
+    else:
+        monkeypatch.setenv(store.SWITCH, said)
+    store.turn_on()
+    called(process())
+    assert len(files(tmp_path)) == written
