@@ -54,7 +54,9 @@ SEARCHES = {
         steps=30_720,
         start={"algo.ent_coef": 0.01},
     ),
-    "MountainCar-v0/dqn": Search({**REPLAYED, "algo.exploration_hold": [1, 8, 16, 32]}),
+    "MountainCar-v0/dqn": Search(
+        {**RATE, "algo.tau": (0.005, 0.03), "algo.exploration_hold": [8, 16, 32], "algo.num_returns": [4, 8, 16]}
+    ),
     "Pendulum-v1/sac": Search(
         {**RATE, "algo.tau": (0.005, 0.03), "algo.gamma": [0.95, 0.98, 0.99], "algo.batch_size": [64, 128]}
     ),

@@ -27,6 +27,7 @@ def assert_same_results(one, other, same):
         assert same(getattr(one, part), getattr(other, part)), part
 
 
+@pytest.mark.slow
 def test_the_way_of_an_agent_has_the_same_bits(agents, finetuned, source, target, tiny, tmp_path, same):
     with strictest():
         again = ft.pretrain(source, algo=tiny.algo, network=tiny.network, seeds=tiny.seeds, seed=0, **tiny.budget)

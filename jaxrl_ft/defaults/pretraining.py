@@ -66,6 +66,28 @@ DEFAULTS.add(
     "a greedy return of -100",
 )
 DEFAULTS.add(
+    "MountainCar-v0",
+    {
+        "dqn": Pretraining(
+            # As in MountainCarContinuous, actions are held: random ones that change every step hardly ever reach the goal.
+            DQN(
+                num_steps=32,
+                gradient_steps=64,
+                replay_size=100_000,
+                learning_starts=4096,
+                exploration_hold=32,
+                exploration_share=0.3,
+                num_returns=8,
+                tau=0.01,
+                normalize_obs=True,
+            ),
+            Adam(learning_rate=1e-3, max_grad_norm=10.0),
+            30_720,
+        )
+    },
+    "a greedy return of -110",
+)
+DEFAULTS.add(
     "MountainCarContinuous-v0",
     {
         "sac": Pretraining(

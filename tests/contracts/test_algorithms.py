@@ -19,6 +19,8 @@ from jaxrl_ft.training.spec import Budget, finetune_spec, pretraining_spec
 ALGOS = [name for name in ft.ALGOS if name != "ppo"]
 QUICK = ["full"]
 """One row by default of each algorithm, the others in the slow tests; PPO has tests of its own."""
+LIKE_PPO = ("a2c", "reinforce")
+"""Algorithms that differ from PPO in their loss alone; their rows are slow tests all."""
 ROWS = [name for name in ft.METHODS if ft.METHODS[name].trains]
 FEWEST = 40
 
@@ -27,8 +29,10 @@ def pairs():
     """Every algorithm with every row: few by default, each row with one algorithm when slow, all when exhaustive."""
     for number, row in enumerate(ROWS):
         for place, name in enumerate(ALGOS):
-            slow = pytest.mark.slow if number % len(ALGOS) == place else pytest.mark.exhaustive
-            yield pytest.param(name, row, marks=() if row in QUICK else slow)
+            one = row in QUICK or number % len(ALGOS) == place
+            slow = pytest.mark.slow if one else pytest.mark.exhaustive
+            quick = row in QUICK and name not in LIKE_PPO
+            yield pytest.param(name, row, marks=() if quick else slow)
 
 
 PAIRS = list(pairs())

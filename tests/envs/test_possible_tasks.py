@@ -104,7 +104,7 @@ def worlds(id, num=60):
     return found
 
 
-@pytest.mark.parametrize("id", ["MountainCar-v0", "Acrobot-v1"])
+@pytest.mark.parametrize("id", ["MountainCar-v0", pytest.param("Acrobot-v1", marks=pytest.mark.slow)])
 def test_what_is_accepted_can_be_reached(id):
     found = worlds(id)
     accepted = [task for task in found if task is not None]

@@ -18,7 +18,7 @@ from jaxrl_ft.commands.deploy import main as deploy
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "experiments" / "examples").glob("*.py"))
-LONG = ("point_mass", "compare")
+LONG = ("point_mass", "compare", "own_method")
 PAGES = [ROOT / "README.md", ROOT / "experiments" / "README.md", *sorted((ROOT / "jaxrl_ft").glob("*/README.md"))]
 
 
@@ -95,14 +95,8 @@ def blocks(page, language):
     return [text for kind, text in fences if kind == language]
 
 
-WITH_CODE = [
-    pytest.param(page, id=name(page), marks=[] if page.parent == ROOT else pytest.mark.slow)
-    for page in PAGES
-    if blocks(page, "python")
-]
-
-
-@pytest.mark.parametrize("page", WITH_CODE)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
 def test_the_code_of_a_page_runs(page, small, undrawn):
     with undrawn():
         exec("\n".join(blocks(page, "python")), {"__name__": "__main__"})

@@ -79,7 +79,9 @@ LEARNERS = {
 }
 
 
-@pytest.mark.parametrize("name", list(LEARNERS))
+@pytest.mark.parametrize(
+    "name", ["a2c", *(pytest.param(name, marks=pytest.mark.slow) for name in ("reinforce", "reinforce, mean"))]
+)
 def test_they_learn_what_action_and_observation_earn_together(name):
     task = probe(by_both=1.0, random_signal=1.0)
     optimizer = ft.Adam(learning_rate=3e-2)

@@ -96,7 +96,7 @@ def value_iteration():
     return values
 
 
-@pytest.mark.parametrize("name", list(LEARNERS))
+@pytest.mark.parametrize("name", [pytest.param("dqn", marks=pytest.mark.slow), "dqn, the other choices", "pqn"])
 def test_q_values_of_a_table_are_those_of_value_iteration(name):
     algo = LEARNERS[name]
     agents = ft.pretrain(

@@ -241,10 +241,8 @@ def test_only_agents_are_saved(tmp_path):
         ft.save({}, tmp_path / "agents")
 
 
-@pytest.mark.parametrize(
-    "id, physics",
-    [pytest.param("Acrobot-v1", {"link_mass_1": 1.5}, marks=pytest.mark.slow), ("Pendulum-v1", {"g": 12.0})],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("id, physics", [("Acrobot-v1", {"link_mass_1": 1.5}), ("Pendulum-v1", {"g": 12.0})])
 def test_the_sister_environments_train_evaluate_and_are_saved(id, physics, tiny, tmp_path, same):
     source, target = ft.make_task(id), ft.make_task(id, **physics)
     algo = replace(tiny.algo, normalize_obs=True, normalize_reward=True)

@@ -214,6 +214,7 @@ def test_a_mixture_without_a_share_is_plain_fine_tuning(finetuned, agents, targe
     np.testing.assert_array_equal(tuned.curve, finetuned("full").curve)
 
 
+@pytest.mark.slow
 def test_randomisation_up_to_the_source_itself_is_plain_pretraining(agents, source, target, tiny, same):
     pretrain = {"algo": tiny.algo, "network": tiny.network, "seeds": tiny.seeds, "seed": 0, **tiny.budget}
     still, wide = (ft.pretrain(source, until=other, **pretrain) for other in (source, target))

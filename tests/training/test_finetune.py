@@ -122,7 +122,8 @@ print(hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest())
 """
 
 
-@pytest.mark.parametrize("programs", ["cached", pytest.param("compiled anew", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("programs", ["cached", "compiled anew"])
 def test_another_process_gives_the_same_bits(programs, agents):
     environment = {**os.environ, "PYTHONHASHSEED": "123"}
     root = Path(__file__).resolve().parents[2]

@@ -193,6 +193,7 @@ SENSES = (
 )
 
 
+@pytest.mark.slow
 def test_cartpoles_of_other_physics_are_left_alone_and_other_senses_are_undone(random_params):
     changed = [*PHYSICS, *(physics for physics, _ in SENSES)]
     tasks = [ft.make_task("CartPole-v1", **physics) for physics in changed]
