@@ -69,7 +69,7 @@ DEFAULTS.add(
     "MountainCar-v0",
     {
         "dqn": Pretraining(
-            # As in MountainCarContinuous, actions are held: random ones that change every step hardly ever reach the goal.
+            # Random actions that change at every step hardly ever reach the goal.
             DQN(
                 num_steps=32,
                 gradient_steps=64,
