@@ -286,4 +286,5 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "stopping": table("stopping.md"),
     "sweeps": sweeps,
     "worlds": table("worlds.md"),
+    "zoo": table("zoo.md"),
 }

@@ -6,9 +6,10 @@ Eight seeds are trained for each agent, and fine-tuned from the one that is kept
 taken (`keep="best"`). The seed that is kept has the highest mean of 100 greedy episodes, and its card tells the mean of
 100 others. Networks are half as wide as usual, and the optimizer's state is left out, so that the files are small.
 Agents are written to the package as they are finished; those that are there are not trained again unless they are
-named. An agent that does not reach `LEAST` of its environment is not written.
+named. An agent that does not reach `LEAST` of its environment is not written. Writes results/zoo.md from the cards.
 """
 
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from jaxrl_ft.deploy import card
 from jaxrl_ft.store import run_directory
 
 ZOO = Path(ft.__file__).parent / "store" / "pretrained"
+TABLE = Path(__file__).parent / "results" / "zoo.md"
 SEEDS, EPISODES, EVALS, EVAL_EPISODES, WIDTH = 8, 100, 21, 32, 32
 PRETRAINING, FINE_TUNING, CHOICE = 31, 32, 33
 """Seeds of both trainings, and of the episodes that choose."""
@@ -89,6 +91,8 @@ def written(name: str, every: ft.Agents, parent: ft.Agents | None) -> ft.Agents 
     facts = card.facts(agent, 0, None, files, EPISODES, parent)
     own = card.facts(every, place, None, {}, 0, None)
     facts |= {key: own[key] for key in ("seeds", "last_evaluation_of_all_seeds", "title")}
+    if parent is not None:
+        facts["returns"]["zero_shot"] = card.mean_return(parent, 0, agent.task, EPISODES)
     found = facts["returns"]["task"]
     print(name, found, sum(map(len, files.values())), "bytes", flush=True)
     if found["mean"] < LEAST[agent.task.id]:
@@ -131,6 +135,34 @@ def finetuned(entry: Entry, agent: ft.Agents) -> ft.Agents:
     )
 
 
+def told(found: dict | None) -> str:
+    """A mean return with its interval, where there is one."""
+    if found is None:
+        return ""
+    ends = [f"{found[end]:.4g}" for end in ("mean", "low", "high")]
+    return ends[0] if ends[1] == ends[2] else f"{ends[0]} ({ends[1]} to {ends[2]})"
+
+
+def table() -> str:
+    """A line for every agent: those of an entry after each other."""
+    lines = [
+        "| name | task | env steps | kB | return there | before fine-tuning |",
+        "| :--- | :--- | ---: | ---: | ---: | ---: |",
+    ]
+    order = {entry.name: place for place, entry in enumerate(ENTRIES)}
+    cards = [json.loads(path.read_text()) for path in ZOO.glob("*.json")]
+    for found in sorted(cards, key=lambda one: (order["-".join(one["name"].split("-")[:2])], one["name"])):
+        returns, size = found["returns"], sum(file["bytes"] for file in found["files"].values())
+        cells = [
+            f"`{found['name']}`",
+            found["task"]["description"],
+            f"{found['env_steps']['in_all']:,}",
+            f"{size / 1000:.0f}",
+        ]
+        lines.append(f"| {' | '.join([*cells, told(returns['task']), told(returns.get('zero_shot'))])} |")
+    return "\n".join(lines) + "\n"
+
+
 def main(names: Sequence[str]) -> None:
     ZOO.mkdir(exist_ok=True)
     for entry in ENTRIES:
@@ -143,6 +175,7 @@ def main(names: Sequence[str]) -> None:
             agent = ft.load(ZOO / entry.name)
         if agent is not None and (names or not (ZOO / f"{tuned}.json").exists()):
             written(tuned, finetuned(entry, agent), agent)
+        TABLE.write_text(table())
         print(f"{entry.name}: {time.monotonic() - began:.0f} s", flush=True)
 
 

@@ -140,6 +140,8 @@ from .store.trackers.base import Tracker as Tracker
 from .store.trackers.mlflow import MLflow as MLflow
 from .store.trackers.tensorboard import TensorBoard as TensorBoard
 from .store.trackers.wandb import WandB as WandB
+from .store.zoo import ZOO as ZOO
+from .store.zoo import ZooAgent as ZooAgent
 from .sweeps.compare import compare as compare
 from .sweeps.results import Comparison as Comparison
 from .sweeps.search import Searched as Searched

@@ -21,7 +21,7 @@ from jaxrl_ft.envs.catalogue import make_task
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.nets.catalogue import NETWORKS
-from jaxrl_ft.store import checkpoints, run_directory
+from jaxrl_ft.store import checkpoints, run_directory, zoo
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.resume.checkpoint import EVERY, LONGEST
 from jaxrl_ft.training.spec import Budget
@@ -96,10 +96,10 @@ class SharedFlags:
     from_run: Annotated[str | None, directory()] = None
     """repeat the run whose results are in this directory; other flags override its own"""
     agents: Annotated[str | None, directory("pretrain")] = None
-    """saved agents, or the directory of an earlier run, to fine-tune instead of pretraining"""
+    """saved agents, the directory of an earlier run, or `zoo:NAME`, to fine-tune instead of pretraining"""
     init_from: Annotated[str | None, FILE] = None
-    """policy of Stable-Baselines3, SBX, CleanRL or torch, safetensors, npz or flax, to fine-tune instead of
-    pretraining; its task is the source"""
+    """policy of Stable-Baselines3, SBX, CleanRL or torch, safetensors, npz or flax, or `zoo:NAME`, to fine-tune instead
+    of pretraining; its task is the source"""
     init_normalizer: Annotated[str | None, FILE] = None
     """statistics of that policy's observations: a VecNormalize file, npz, safetensors or JSON"""
     source: Annotated[str | None, name("CartPole-v1, or the agents' own")] = None
@@ -212,7 +212,7 @@ def first_agents(flags: SharedFlags) -> Agents | None:
         raise ValueError("init_from: is not allowed with --agents; both say what to fine-tune")
     if not flags.init_from:
         raise ValueError("init_from: '' is not allowed; it must be a file, or a directory of saved agents")
-    if Path(flags.init_from).is_dir():
+    if zoo.is_named(flags.init_from) or Path(flags.init_from).is_dir():
         return load_agents(flags.init_from)
     # Its readers take a while to import, which `--help` need not wait for.
     from jaxrl_ft.store.import_policy import import_policy

@@ -66,7 +66,7 @@ def facts(
         "method": {"name": METHODS.name_of(agents.method), **to_json(agents.method)},
         "seeds": {"number": agents.num_seeds, "exported": seed, "status": agents.status[seed]},
         "env_steps": {"in_all": int(agents.env_steps[seed]), "policy_taken_at": int(agents.kept_steps[seed])},
-        "returns": {role: _returns(agents, seed, task, episodes) for role, task in tasks.items() if episodes},
+        "returns": {role: mean_return(agents, seed, task, episodes) for role, task in tasks.items() if episodes},
         "last_evaluation_of_all_seeds": _curve(agents),
         "size": _size(description),
         "tolerance": TOLERANCE,
@@ -98,7 +98,7 @@ def _size(description: Description | None) -> dict[str, Json] | None:
     return {"numbers": description.num_parameters, "multiply_adds": description.num_multiplications}
 
 
-def _returns(agents: Agents, seed: int, task: Task, episodes: int) -> dict[str, Json]:
+def mean_return(agents: Agents, seed: int, task: Task, episodes: int) -> dict[str, Json]:
     """The mean return of fresh greedy episodes with its 95% bootstrap interval over episodes."""
     returns = evaluate(agents.select(np.array([seed])), task, episodes=episodes, seed=EVALUATION_SEED)[0]
     found = intervals.stratified_bootstrap(returns, aggregate.mean)

@@ -25,6 +25,7 @@ from jaxrl_ft.nets import catalogue as _networks  # noqa: F401 (makes every netw
 from jaxrl_ft.nets import parts as networks
 from jaxrl_ft.rl import catalogue as _algorithms  # noqa: F401 (makes every algorithm's config known)
 from jaxrl_ft.rl.algorithm import Algorithm
+from jaxrl_ft.store import zoo
 from jaxrl_ft.training.agents import Agents, check_is_agents
 
 _KIND = "agents"
@@ -68,20 +69,22 @@ def parts(agents: Agents) -> tuple[dict[str, np.ndarray], dict[str, Json]]:
 
 
 def load(path: str | Path, task: Task | None = None) -> Agents:
-    """The agents that `save` wrote to `path`, bit for bit. No module is imported for them.
+    """The agents that `save` wrote to `path`, bit for bit, or those of the zoo. No module is imported for them.
 
     Of a user's environment a file has the name and the numbers alone. It must be known here by that name, as after
     `make_task(MyEnv())`, or be given as `task`.
 
     Args:
-        path: the directory.
+        path: the directory; or `zoo:NAME` with a name in `ft.ZOO`, as in `zoo:cartpole-ppo`.
         task: any task of the user's environment that the agents were trained in, whatever its physics.
 
     Raises:
         ValueError: the directory is missing or damaged, holds something else, holds a method with a class of a module
-            that is not imported, or agents of an environment that is not known here; the message names it.
+            that is not imported, or agents of an environment that is not known here, or the zoo has no such agent; the
+            message names it.
     """
     checks.kind("path", path, (str, os.PathLike), "the path of a directory")
+    path = zoo.place(path) if zoo.is_named(path) else path
     if task is not None:
         check_is_task("task", task)
     return restored(*read_bundle(path), path, task)

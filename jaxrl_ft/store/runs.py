@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxrl_ft.core import checks
-from jaxrl_ft.store import checkpoints, run_directory
+from jaxrl_ft.store import checkpoints, run_directory, zoo
 from jaxrl_ft.training.agents import Agents
 
 SOURCE = "source"
@@ -31,7 +31,7 @@ def find(path: str | Path, method: str | None = None, target: str | None = None,
     """The agents of a method and a target among those of a run; or those that `save` wrote, which have neither.
 
     Args:
-        path: the directory of a run of `train` or `sweep`, or of saved agents.
+        path: the directory of a run of `train` or `sweep`, or of saved agents; or `zoo:NAME` for one of the zoo.
         method: the method, or `source` for the pretrained agents. Without it, the one method that runs beside
             zero_shot, scratch and full.
         target: the name of the target. Without it, the only one.
@@ -72,18 +72,19 @@ def side_by_side(path: str | Path, method: str | None = None, target: str | None
     found = find(path, method, target)
     if found.parent is None:
         return {SOURCE if method == SOURCE else found.path.name: found.agents}
-    own = found.path.name.rsplit("+", 1)
+    of_target, _, name = found.path.name.rpartition("+")
     shown = {"base": found.parent.select(np.arange(found.agents.num_seeds) % found.parent.num_seeds)}
-    beside = found.path.with_name(f"{own[0]}+scratch")
-    if beside.is_dir() and beside != found.path:
+    beside = found.path.with_name(f"{of_target}+scratch")
+    if of_target and beside.is_dir() and beside != found.path:
         shown["scratch"] = checkpoints.load(beside)
-    return {**shown, own[1]: found.agents}
+    return {**shown, name: found.agents}
 
 
 def _saved(directory: Path, method: str | None, target: str | None) -> Found:
     if method is not None or target is not None:
         raise ValueError(f"{str(directory)!r} is not the directory of a run, which alone has methods and targets")
-    return Found(checkpoints.load(directory), None, directory)
+    parent = zoo.parent_of(directory)
+    return Found(checkpoints.load(directory), None if parent is None else checkpoints.load(parent), directory)
 
 
 def _chosen(folder: Path, method: str | None, target: str | None) -> Path:

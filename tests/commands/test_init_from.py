@@ -35,6 +35,14 @@ def test_saved_agents_are_taken_too(agents, saved):
     assert settings.resolve(["--init-from", str(saved)]).agents == agents
 
 
+@pytest.mark.parametrize("flag", ["--init-from", "--agents"])
+def test_agents_of_the_zoo_are_taken_by_name(flag):
+    found = settings.resolve([flag, "zoo:cartpole-ppo", "--shift", "long-pole"])
+    assert found.agents == ft.load("zoo:cartpole-ppo") and found.source == ft.make_task("CartPole-v1")
+    with pytest.raises(ValueError, match=r"^agents: zoo: 'cartpol-ppo' is not known; did you mean 'cartpole-ppo'\?"):
+        settings.resolve([flag, "zoo:cartpol-ppo"])
+
+
 @pytest.mark.slow
 def test_a_run_starts_from_the_file(undrawn, same, tmp_path):
     out, given = tmp_path / "run", ["--init-from", str(FOLDER / "sb3_ppo.zip"), "--seeds", "2", "--steps", "1024"]

@@ -16,7 +16,7 @@ class Export:
     """Writes the policy of a run to files that need no jaxrl_ft, with a model card."""
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """directory of a run of train or sweep, or of saved agents"""
+    """directory of a run of train or sweep, or of saved agents; or `zoo:NAME` for an agent of the package"""
     out: Annotated[str, tyro.conf.arg(metavar="PATH", aliases=["-o"])]
     """the folder to write; a new or an empty one, or one of an earlier export"""
     to: Annotated[tuple[str, ...], tyro.conf.arg(metavar=f"{FORMATS} ...")] = ("numpy",)

@@ -15,7 +15,7 @@ class Play:
     """Writes a film of one episode: the base, scratch and the fine-tuned agents of a run beside each other."""
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """directory of a run of train or sweep, or of saved agents"""
+    """directory of a run of train or sweep, or of saved agents; or `zoo:NAME` for an agent of the package"""
     out: Annotated[str, tyro.conf.arg(metavar="FILE", aliases=["-o"])] = "play.gif"
     """the file: .gif, .html (a page that loads nothing) or .mp4 (which needs ffmpeg)"""
     task: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SHIFT|NAME=VALUE ...")] = ()

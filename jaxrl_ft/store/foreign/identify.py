@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.types import PyTree
+from jaxrl_ft.store import zoo
 from jaxrl_ft.store.foreign import cleanrl, containers, flax_trees, sbx, stable_baselines
 from jaxrl_ft.store.foreign.found import Found, listed
 
@@ -27,6 +28,8 @@ def found_in(given: Given) -> tuple[str, Found]:
     checks.kind("policy", given, (str, Path), "a path, or a dict of arrays")
     if not str(given) or "\0" in str(given):
         raise ValueError(f"policy: {str(given)!r} is not allowed; it must be the path of a file")
+    if zoo.is_named(given):
+        raise ValueError(f"policy: {str(given)!r} is not allowed; ft.load({str(given)!r}) gives agents of the zoo")
     content = containers.read(Path(given))
     if content.kind != "Stable-Baselines3 zip":
         return str(given), _of_tree(str(given), content.kind, content.tree)
