@@ -105,7 +105,8 @@ def _series(values: Floats) -> list[float]:
 
 def _scene(scene: Scene, steps: int) -> str:
     """One drawing with its heading, its verdict and its chart; or one picture."""
-    name, told = html.escape(scene.name), '<p class="readout"></p>'
+    name = html.escape(scene.name)
+    told = f'<p class="readout">{html.escape(scene.readouts[-1])}</p>' if scene.readouts else ""
     if isinstance(scene.picture, Pictures):
         return f'<div class="scene"><h4>{name}</h4>{told}<img alt="{name}" src="{_png(scene.picture.frames[0])}"></div>'
     world, episode = scene.picture
