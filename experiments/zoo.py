@@ -49,6 +49,8 @@ class Entry:
     method: str = "full"
     row: Pretraining | None = None
     """None for the environment's default of the algorithm"""
+    share: float = 0.5
+    """budget of fine-tuning over that of pretraining"""
 
     @property
     def name(self) -> str:
@@ -66,7 +68,7 @@ ENTRIES = (
     Entry("Acrobot-v1", "ppo", "heavy-forearm"),
     Entry("MountainCarContinuous-v0", "sac", "biased-speedometer"),
     Entry("CartPole-v1", "sac", "flipped-actions"),
-    Entry("Pendulum-v1", "ppo", "mirrored-actions", row=_PPO_PENDULUM),
+    Entry("Pendulum-v1", "ppo", "mirrored-actions", row=_PPO_PENDULUM, share=1.0),
     Entry("CartPole-v1", "a2c", "flipped-actions"),
     Entry("CartPole-v1", "dqn", "flipped-actions"),
     Entry("CartPole-v1", "pqn", "flipped-actions"),
@@ -123,12 +125,12 @@ def pretrained(entry: Entry) -> ft.Agents:
 
 
 def finetuned(entry: Entry, agent: ft.Agents) -> ft.Agents:
-    """Seeds that all begin with one agent, with half of the budget that it had."""
+    """Seeds that all begin with one agent."""
     return ft.finetune(
         agent.select(np.zeros(SEEDS, int)),
         ft.make_task(entry.id, entry.shift),
         entry.method,
-        steps=int(agent.env_steps[0]) // 2,
+        steps=int(entry.share * agent.env_steps[0]),
         seed=FINE_TUNING,
         num_evals=EVALS,
         eval_episodes=EVAL_EPISODES,
