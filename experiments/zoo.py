@@ -65,15 +65,15 @@ _HELD = ft.DQN(num_steps=32, gradient_steps=64, exploration_hold=16, exploration
 ENTRIES = (
     Entry("CartPole-v1", "ppo", "flipped-actions"),
     Entry("Pendulum-v1", "sac", "mirrored-actions"),
-    Entry("Acrobot-v1", "ppo", "heavy-forearm"),
+    Entry("Acrobot-v1", "ppo", "mirrored-actions", "soften", share=1.0),
     Entry("MountainCarContinuous-v0", "sac", "biased-speedometer"),
     Entry("CartPole-v1", "sac", "flipped-actions"),
     Entry("Pendulum-v1", "ppo", "mirrored-actions", row=_PPO_PENDULUM, share=1.0),
     Entry("CartPole-v1", "a2c", "flipped-actions"),
     Entry("CartPole-v1", "dqn", "flipped-actions"),
     Entry("CartPole-v1", "pqn", "flipped-actions"),
-    Entry("CartPole-v1", "reinforce", "flipped-actions"),
-    Entry("Acrobot-v1", "dqn", "heavy-forearm", row=Pretraining(ft.DQN(), steps=40_960)),
+    Entry("CartPole-v1", "reinforce", "flipped-actions", "soften", share=1.0),
+    Entry("Acrobot-v1", "dqn", "mirrored-actions", row=Pretraining(ft.DQN(), steps=40_960)),
     Entry("MountainCar-v0", "dqn", "weak-car", row=Pretraining(_HELD, steps=81_920)),
 )
 
