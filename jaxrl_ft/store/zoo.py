@@ -22,8 +22,8 @@ class ZooAgent:
     """what it was trained on last, in words"""
     algo: str
     """its algorithm's name in ALGOS"""
-    method: str
-    """the name in METHODS of the method that trained it last"""
+    method: str | None
+    """the name in METHODS of the method that trained it last, where it has one"""
     parent: str | None
     """the agent of the zoo that it was fine-tuned from"""
     mean: float
