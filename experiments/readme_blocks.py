@@ -268,6 +268,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "algorithms": table("algorithms.md"),
     "axes": axes,
     "compiling": compiling,
+    "compression": table("compression.md"),
     "compressions": compressions,
     "extent": extent,
     "findings": findings,
