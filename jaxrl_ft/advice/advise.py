@@ -9,7 +9,7 @@ from jaxrl_ft.advice.evidence import ANCHOR, UNTRAINED, leaderboard
 from jaxrl_ft.advice.signs import examine, most_steps
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import map_fields
-from jaxrl_ft.envs.task import Task
+from jaxrl_ft.envs.task import Task, check_is_task
 from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
@@ -88,8 +88,9 @@ def check(
     Raises:
         ValueError: an argument is not allowed.
     """
-    checks.choice("models", models, (True, False))
+    checks.switch("models", models)
     checks.number("keep_source", keep_source, 0.0, 1.0)
+    check_is_task("target", target)
     check_sizes(agents, target)
     _check_environment(field, agents.source, target, instead)
     check_sizes(agents, agents.source)
@@ -139,8 +140,8 @@ def candidates(methods: Sequence[str] | None, models: bool = True) -> list[str]:
         ValueError: an unknown method, one without evidence, or none.
     """
     known = leaderboard().methods
-    if isinstance(methods, str):
-        raise ValueError(f"methods: {methods!r} is not allowed; it must be a sequence of names")
+    if methods is not None:
+        checks.sequence("methods", methods)
     names = list(known) if methods is None else list(dict.fromkeys(METHODS.name(name) for name in methods))
     for name in names:
         if name not in (*known, UNTRAINED):

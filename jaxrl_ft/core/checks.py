@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 from collections.abc import Iterable
 from typing import SupportsFloat, TypeVar, cast
 
@@ -94,6 +95,36 @@ def kind(field: str, value: object, kind: type | tuple[type, ...], words: str) -
         ValueError: it is of another class.
     """
     if not isinstance(value, kind):
+        raise ValueError(f"{field}: {shown(value)} is not allowed; it must be {words}")
+
+
+def switch(field: str, value: object) -> None:
+    """Refuse what is neither True nor False; 0 and 1 are numbers.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    kind(field, value, (bool, np.bool_), "True or False")
+
+
+def path(field: str, value: object) -> None:
+    """Refuse what is no path that a system could have.
+
+    Raises:
+        ValueError: it is no text and no `Path`, empty, has a null byte, or cannot be written in UTF-8.
+    """
+    text = str(value) if isinstance(value, (str, os.PathLike)) else ""
+    if not text or "\0" in text or text.encode(errors="replace") != text.encode(errors="ignore"):
+        raise ValueError(f"{field}: {shown(value)} is not allowed; it must be a path, in UTF-8 and without null bytes")
+
+
+def sequence(field: str, value: object, words: str = "a sequence of names") -> None:
+    """Refuse what has no entries, and text, whose entries are letters.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable) or not getattr(value, "ndim", 1):
         raise ValueError(f"{field}: {shown(value)} is not allowed; it must be {words}")
 
 

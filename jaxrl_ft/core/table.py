@@ -87,7 +87,7 @@ class Table(Mapping[str, T], Generic[T]):
 
     def _canonical(self, name: str) -> str:
         other = "-" if self._separator == "_" else "_"
-        return str(name).replace(other, self._separator)
+        return (name if isinstance(name, str) else checks.shown(name)).replace(other, self._separator)
 
     def __getitem__(self, name: str) -> T:
         return self._rows[self.name(name)]

@@ -26,8 +26,8 @@ def check_config(value: object, name: str, kind: type | None = None) -> None:
     """
     if kind is not None and not isinstance(value, kind):
         raise ValueError(f"{name}: {checks.shown(value)} is not allowed; it must be of type {kind.__name__}")
-    if not dataclasses.is_dataclass(value):
-        raise ValueError(f"{name}: {checks.shown(value)} is not a config")
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        raise ValueError(f"{name}: {checks.shown(value)} is not allowed; it must be a config, such as ft.PPO()")
     hints = typing.get_type_hints(type(value))
     bounds = getattr(value, "BOUNDS", {})
     for field in dataclasses.fields(value):

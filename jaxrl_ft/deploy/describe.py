@@ -59,7 +59,7 @@ def chosen(agents: Agents, seed: int | str) -> int:
         ValueError: there is no such seed.
     """
     check_is_agents(agents)
-    if seed != BEST:
+    if not (isinstance(seed, str) and seed == BEST):
         return checks.count("seed", seed, 0, agents.num_seeds - 1)
     finite = tree.finite_runs((agents.params, agents.statistics), agents.num_seeds)
     last = agents.curve[:, -1] if agents.curve.size else np.zeros(agents.num_seeds)

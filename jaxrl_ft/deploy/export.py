@@ -50,6 +50,10 @@ def export(
     """
     check_is_agents(agents)
     number = chosen(agents, seed)
+    if not isinstance(to, str):
+        checks.sequence("to", to)
+    checks.path("out", out)
+    checks.kind("name", name, str, "text")
     names = [FORMATS.name(one) for one in ([to] if isinstance(to, str) else to)]
     if not names:
         raise ValueError(f"to: needs at least one of: {', '.join(FORMATS)}")

@@ -23,6 +23,8 @@ from jaxrl_ft.training.keys import FINAL_STREAM, stream_key
 EPISODES = 100
 SIDE_BY_SIDE = 16
 """Environments that are stepped side by side where an id is given."""
+MOST = 2**20
+"""Episodes at most."""
 LONGEST = 100_000
 """Steps after which an episode is taken to have no end."""
 Env: TypeAlias = PyTree
@@ -55,8 +57,8 @@ def gymnasium_returns(
             environment have not the agents' sizes, or an episode has not ended after 100,000 steps.
     """
     check_is_agents(agents)
-    checks.count("episodes", episodes)
-    checks.choice("greedy", greedy, (True, False))
+    checks.count("episodes", episodes, 1, MOST)
+    checks.switch("greedy", greedy)
     checks.seed(seed)
     there = _opened(env, episodes)
     try:

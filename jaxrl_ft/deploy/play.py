@@ -51,6 +51,7 @@ def play(
         ValueError: an argument is not allowed, ffmpeg is missing, or the environment cannot be seen; nothing is written
             then.
     """
+    checks.path("out", out)
     named = {str(name): one for name, one in agents.items()} if isinstance(agents, Mapping) else {"policy": agents}
     for one in named.values():
         check_is_agents(one)

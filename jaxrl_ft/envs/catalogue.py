@@ -12,6 +12,7 @@ from jaxrl_ft.envs.cartpole import NAMES as CARTPOLE_NAMES
 from jaxrl_ft.envs.cartpole import cartpole_params
 from jaxrl_ft.envs.changes.wrapping import QUANTITIES, inside_of
 from jaxrl_ft.envs.gymnax_worlds.registry import GYMNAX_IDS, world_for, world_of
+from jaxrl_ft.envs.named_tasks import check_held_out, check_tasks
 from jaxrl_ft.envs.shifts import CARTPOLES, EXTRAPOLATION, INTERPOLATION, shift_of
 from jaxrl_ft.envs.sisters import SISTERS
 from jaxrl_ft.envs.task import Task, check_is_task, check_numbers
@@ -81,7 +82,7 @@ def make_task(
         return _known_task(id, shift, physics)
     if isinstance(id, str):
         if name is not None:
-            raise ValueError(f"name: {name!r} is not allowed for {id}, which has one")
+            raise ValueError(f"name: {checks.shown(name)} is not allowed for {id}, which has one")
         world = world_of(id, TASK_IDS)
     else:
         world = world_for(id, env_params, name, TASK_IDS)
@@ -166,7 +167,10 @@ def validation_tasks(
     Raises:
         ValueError: a target has no such task.
     """
-    reported = [source, *targets.values(), *(task for rows in held_out.values() for _, task in rows)]
+    check_is_task("source", source)
+    check_tasks("targets", targets)
+    check_held_out(held_out, targets)
+    reported = [source, *targets.values(), *(task for rows in (held_out or {}).values() for _, task in rows)]
     found: dict[str, Task] = {}
     for name, target in targets.items():
         places = {f"{name}@{share:g}": _moved(*source.alike(target), share) for share in VALIDATION_SHARES}

@@ -31,7 +31,7 @@ class Quantity:
             return self._scalar(field, value)
         entries = entries_of(value)
         if len(entries) not in (1, self.size):
-            raise ValueError(f"{field}: {value!r} is not allowed; it must be one number or {self.size}")
+            raise ValueError(f"{field}: {checks.shown(value)} is not allowed; it must be one number or {self.size}")
         return np.array([self._scalar(field, entry) for entry in (entries * self.size)[: self.size]])
 
     def _scalar(self, field: str, value: object) -> np.ndarray:
@@ -79,7 +79,7 @@ def permutation(field: str, value: object, size: int) -> np.ndarray:
     entries = entries_of(value)
     if sorted(map(str, entries)) != sorted(map(str, range(size))):
         names = f"{', '.join(map(str, range(size - 1)))} and {size - 1}" if 1 < size < 9 else f"0 to {size - 1}"
-        raise ValueError(f"{field}: {value!r} is not allowed; it must hold {names} once each")
+        raise ValueError(f"{field}: {checks.shown(value)} is not allowed; it must hold {names} once each")
     return np.array(entries, np.int32)
 
 
@@ -91,7 +91,7 @@ def switch(field: str, value: object) -> np.ndarray:
     """
     entries = entries_of(value)
     if len(entries) != 1 or not isinstance(entries[0], (bool, int, float)) or entries[0] not in (0, 1):
-        raise ValueError(f"{field}: {value!r} is not allowed; it must be True or False")
+        raise ValueError(f"{field}: {checks.shown(value)} is not allowed; it must be True or False")
     return np.asarray(entries[0], np.float32)
 
 

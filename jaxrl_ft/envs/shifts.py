@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
+from jaxrl_ft.core import checks
 from jaxrl_ft.core.table import Table
 
 INTERPOLATION = "interpolation"
@@ -42,6 +43,7 @@ SHIFTS: Table[Shift] = Table("shift", separator="-")
 
 def shifts_of(id: str) -> tuple[str, ...]:
     """The names of the shifts of an environment; none where it has none."""
+    checks.kind("id", id, str, "the name of an environment")
     return tuple(name for name, shift in SHIFTS.items() if id in shift.environments)
 
 
@@ -56,7 +58,7 @@ def shift_of(id: str, name: str) -> Shift:
         own = shifts_of(id)
         listed = f"those of {id} are {', '.join(own)}" if own else f"{id} has none"
         where = " and ".join(shift.environments)
-        raise ValueError(f"shift: {name!r} is not allowed for {id}; it changes {where}, and {listed}")
+        raise ValueError(f"shift: {checks.shown(name)} is not allowed for {id}; it changes {where}, and {listed}")
     return shift
 
 

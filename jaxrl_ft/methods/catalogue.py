@@ -4,9 +4,10 @@ Most rows put one member of one axis in the place of plain fine-tuning's, and ta
 table; the rest are recipes of several parts.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxrl_ft.core import checks
 from jaxrl_ft.core.table import Table
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.methods.adapters import ADAPTERS, Partial
@@ -189,7 +190,6 @@ def named_methods(methods: Sequence[str] | Mapping[str, Method]) -> dict[str, Me
     Raises:
         ValueError: one name in the place of a sequence, a name that is not known, or a method that is not allowed.
     """
-    if isinstance(methods, (str, bytes)) or not isinstance(methods, Iterable):
-        raise ValueError(f"methods: {methods!r} is not allowed; it must be a sequence of names")
+    checks.sequence("methods", methods)
     given = methods if isinstance(methods, Mapping) else {METHODS.name(name): METHODS[name] for name in methods}
     return {name: resolve_method(method) for name, method in given.items()}

@@ -27,6 +27,9 @@ def expanded(methods: Mapping[str, Method], grid: Grid) -> dict[str, Method]:
     Raises:
         ValueError: a field that no method has (the nearest is named), no values, or a value of another type.
     """
+    for path, values in grid.items():
+        checks.kind("grid", path, str, "values by the name of a field")
+        checks.sequence(f"grid.{path}", values, "a sequence of values")
     grid = {path.replace("-", "_"): list(values) for path, values in grid.items()}
     fields = known_fields("grid", methods, grid)
     for path, values in grid.items():
@@ -106,7 +109,7 @@ def typed(where: str, value: Any, now: Any) -> Any:
         return float(value) if isinstance(now, float) or now is None else value
     except (KeyError, TypeError, ValueError):
         kind = "true or false" if isinstance(now, bool) else "a whole number" if whole else "a number"
-        raise ValueError(f"{where}: {value!r} is not allowed; it must be {kind}") from None
+        raise ValueError(f"{where}: {checks.shown(value)} is not allowed; it must be {kind}") from None
 
 
 def _alike(value: Any, own: Any) -> bool:

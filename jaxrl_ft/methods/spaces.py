@@ -143,6 +143,8 @@ def dimensions(methods: Mapping[str, Method], space: Space) -> dict[str, Dimensi
     checks.kind("space", space, Mapping, "ranges or choices by field")
     if not space:
         raise ValueError("space: empty; give a range or choices of one field at least")
+    for path in space:
+        checks.kind("space", path, str, "ranges or choices by the name of a field")
     given = {path.replace("-", "_"): dimension for path, dimension in space.items()}
     found = {}
     for name, fields in grids.known_fields("space", methods, given).items():
@@ -157,6 +159,7 @@ def _checked(path: str, given: Any, now: Any) -> Dimension:
     """The dimension in the type of the field's present value; text comes from a command line."""
     parsed = _parsed(path, given) if isinstance(given, str) else given
     if not isinstance(parsed, Range):
+        checks.sequence(f"space.{path}", parsed, "a range or a sequence of choices")
         values = tuple(dict.fromkeys(grids.typed(f"space.{path}", value, now) for value in parsed))
         if not values:
             raise ValueError(f"space.{path}: no values; give at least one")
@@ -185,5 +188,7 @@ def _parsed(path: str, text: str) -> Range | list[str]:
         if parts[2:] not in ([], ["log"]):
             raise ValueError
     except ValueError:
-        raise ValueError(f"space.{path}: {text!r} is not allowed; it must be low:high, low:high:log or a,b,c") from None
+        raise ValueError(
+            f"space.{path}: {checks.shown(text)} is not allowed; it must be low:high, low:high:log or a,b,c"
+        ) from None
     return Range(low, high, parts[2:] == ["log"])

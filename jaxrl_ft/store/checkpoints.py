@@ -1,6 +1,5 @@
 """Agents on disk: a bundle of arrays and JSON that `load` turns back into the same agents."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +44,7 @@ def save(agents: Agents, path: str | Path) -> None:
         ValueError: the path is taken by something else or cannot be written.
     """
     check_is_agents(agents)
+    checks.path("path", path)
     write_bundle(path, *parts(agents))
 
 
@@ -83,7 +83,7 @@ def load(path: str | Path, task: Task | None = None) -> Agents:
             that is not imported, or agents of an environment that is not known here, or the zoo has no such agent; the
             message names it.
     """
-    checks.kind("path", path, (str, os.PathLike), "the path of a directory")
+    checks.path("path", path)
     path = zoo.place(path) if zoo.is_named(path) else path
     if task is not None:
         check_is_task("task", task)

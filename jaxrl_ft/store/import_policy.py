@@ -21,6 +21,7 @@ from jaxrl_ft.store.foreign.found import ACTIVATIONS, Found
 from jaxrl_ft.store.foreign.identify import Given, found_in
 from jaxrl_ft.store.foreign.self_check import checked, compared
 from jaxrl_ft.training.agents import Agents
+from jaxrl_ft.training.compatibility import check_role
 from jaxrl_ft.training.weights import foreign_layers, wrap
 
 
@@ -68,6 +69,8 @@ def import_policy(
     checks.seed(seed)
     checks.number("tolerance", tolerance, 0.0, 1e9)
     checks.kind("verbose", verbose, bool, "True or False")
+    if algo is not None:
+        check_role("algo", algo)
     pair = None if expected is None else checked(expected, source)
     what, found = found_in(policy)
     if activation is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxrl_ft.core import checks
 from jaxrl_ft.core.files import Json, write_text
 
 MARKER = "jaxrl_ft_run.json"
@@ -52,8 +53,10 @@ def check(path: str | Path | None, command: str = "") -> Path:
         ValueError: the path exists, is not empty and no earlier run of the command made it, is below a file, or cannot
             be written; in one line.
     """
+    if path is not None:
+        checks.kind("out", path, (str, os.PathLike), "the path of a directory")
     text = None if path is None else str(path)
-    if text is not None and (not text or "\0" in text or text.encode(errors="replace") != os.fsencode(text)):
+    if text is not None and (not text or "\0" in text or text.encode(errors="replace") != text.encode(errors="ignore")):
         raise ValueError(
             f"out: {text!r} is not allowed; it must be the path of a directory, in UTF-8 and without null bytes"
         )

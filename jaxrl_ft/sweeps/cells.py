@@ -10,6 +10,7 @@ from jaxrl_ft.core.config import floats
 from jaxrl_ft.core.curves import area_under_curve
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.catalogue import held_out_grid
+from jaxrl_ft.envs.named_tasks import check_held_out, check_tasks
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.catalogue import ALWAYS, METHODS, named_methods, resolve_method
@@ -17,7 +18,7 @@ from jaxrl_ft.methods.method import Method
 from jaxrl_ft.training.agents import Agents, check_is_agents
 from jaxrl_ft.training.compatibility import check_sizes
 from jaxrl_ft.training.evaluation.evaluate import episode_returns
-from jaxrl_ft.training.spec import MAX_RUNS, Budget, Spec, check_budget, finetune_spec
+from jaxrl_ft.training.spec import MAX_COUNT, MAX_RUNS, Budget, Spec, check_budget, finetune_spec
 
 HeldOut = Sequence[tuple[str, Task]]
 
@@ -54,8 +55,9 @@ def checked(
             compiled.
     """
     check_is_agents(agents)
-    checks.kind("targets", targets, Mapping, "tasks by name")
-    for field, value in (("grid", grid), ("held_out", held_out), ("paid", paid)):
+    check_tasks("targets", targets)
+    check_held_out(held_out, targets)
+    for field, value in (("grid", grid), ("paid", paid)):
         checks.kind(field, {} if value is None else value, Mapping, "values by name")
     chosen = _methods(methods, grid or {})
     if not targets:
@@ -64,6 +66,8 @@ def checked(
     check_budget(budget)
     for field, known in (("targets", targets), ("methods", chosen)):
         _check_names(field, known)
+    for name in paid or {}:
+        checks.count(f"paid.{checks.choice('paid', name, chosen)}", (paid or {})[name], 0, MAX_COUNT)
     for task in targets.values():
         # Every run is evaluated on its source too.
         check_sizes(agents, task)

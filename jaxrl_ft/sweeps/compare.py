@@ -239,7 +239,7 @@ def compare(
     """
     checks.choice("layout", layout, devices.LAYOUTS)
     checks.callback(callback)
-    checks.choice("progress", progress, (True, False))
+    checks.switch("progress", progress)
     resume.check(checkpoint, checkpoint_every)
     planned = study(
         agents,

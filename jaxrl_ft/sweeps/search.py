@@ -10,6 +10,7 @@ import numpy as np
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.files import Json
 from jaxrl_ft.envs.catalogue import held_out_grid, near, validation_tasks
+from jaxrl_ft.envs.named_tasks import check_held_out, check_tasks
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids, spaces
 from jaxrl_ft.methods.catalogue import named_methods
@@ -21,7 +22,7 @@ from jaxrl_ft.sweeps.proposals import Halving, Search, Trial
 from jaxrl_ft.sweeps.trials import Quest
 from jaxrl_ft.training.agents import Agents, check_is_agents
 from jaxrl_ft.training.progress.bars import counting_bar
-from jaxrl_ft.training.spec import Budget, finetune_spec
+from jaxrl_ft.training.spec import MAX_RUNS, Budget, finetune_spec
 
 TrialCallback = Callable[[Trial], None]
 
@@ -69,14 +70,19 @@ def quest(
         ValueError: an argument is not allowed; nothing has been compiled.
     """
     check_is_agents(agents)
-    checks.kind("targets", targets, Mapping, "tasks by name")
+    check_tasks("targets", targets)
+    check_held_out(held_out, targets)
+    if validation is not None:
+        check_tasks("validation", validation)
     checks.choice("search", kind, proposals.SEARCHES)
     if kind == "optuna":
         optuna_proposals.check()
     chosen = named_methods(methods)
+    if not chosen:
+        raise ValueError("methods: empty; give at least one name")
     dimensions = spaces.dimensions(chosen, space)
     tasks = _validation(agents.source, targets, validation, held_out or {})
-    start = agents.select(np.arange(checks.count("seeds", seeds)) % agents.num_seeds)
+    start = agents.select(np.arange(checks.count("seeds", seeds, 1, MAX_RUNS)) % agents.num_seeds)
     searches: dict[str, Search] = {}
     for name, own in dimensions.items():
         for point in own.corners():
@@ -146,7 +152,14 @@ def search(
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     budget = Budget(steps, seed, num_evals, eval_episodes)
-    checks.choice("progress", progress, (True, False))
+    checks.switch("progress", progress)
+    checks.choice("kind", kind, proposals.SEARCHES)
+    checks.callback(callback)
+    if storage is not None:
+        checks.path("storage", storage)
+    checks.sequence("finished", finished, "trials, as callback got them")
+    for trial in finished:
+        checks.kind("finished", trial, Trial, "trials, as callback got them")
     options: dict[str, Any] = {"validation": validation, "held_out": held_out, "storage": storage}
     planned = quest(agents, targets, methods, space, kind=kind, trials=trials, seeds=seeds, budget=budget, **options)
     planned = planned.limited(cost.most_runs(planned.plan()))

@@ -90,8 +90,10 @@ def pretrain(
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     checks.callback(callback)
-    checks.choice("progress", progress, (True, False))
+    checks.switch("progress", progress)
     check_is_task("source", source)
+    if until is not None:
+        check_is_task("until", until)
     if algo is not None and not isinstance(algo, str):
         check_role("algo", algo)
     resume.check(checkpoint, checkpoint_every)
@@ -215,7 +217,7 @@ def finetune(
         ValueError: an argument is not allowed; raised before anything compiles.
     """
     checks.callback(callback)
-    checks.choice("progress", progress, (True, False))
+    checks.switch("progress", progress)
     resume.check(checkpoint, checkpoint_every)
     budget = Budget(steps, seed, num_evals, eval_episodes, stop_at, keep, patience)
     spec = finetune_spec(agents, target, resolve_method(method), budget)

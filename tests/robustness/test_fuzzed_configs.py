@@ -36,13 +36,13 @@ def call(table, config, agents):
 
 
 def judged(agents, place, value):
-    """Whether the field took the value; it is refused by name, or as the row is with its own value."""
+    """Whether the field took the value; it, or the budget that it exceeds, is refused by name, or else the row is."""
     table, name, path = place
     row = TABLES[table][name]
     told = hostile.refused(call(table, hostile.changed(row, path, value), agents), None)
     if told is None:
         assert hostile.fits(row, path, value) if path else isinstance(value, type(row).__mro__[-2])
-    elif not any(name in told for name in path or [table]):
+    elif not any(name in told for name in [*(path or [table]), "steps: "]):
         assert told == hostile.refused(call(table, row, agents), None)
     return told is None
 

@@ -56,7 +56,7 @@ def template(name: str, env_params: EnvParams) -> dict[str, Leaf]:
         narrow = {"f": np.float32, "i": np.int32, "u": np.uint32}.get(kind, array.dtype)
         kept = array.astype(narrow) if array.dtype.itemsize > 4 else array
         if (kind in "iu" and not np.array_equal(kept, array)) or not np.isfinite(kept).all():
-            raise ValueError(f"env_params.{field}: {leaf!r} is not allowed; it must be finite in 32 bits")
+            raise ValueError(f"env_params.{field}: {checks.shown(leaf)} is not allowed; it must be finite in 32 bits")
         found[field] = kept
     return found
 
@@ -72,7 +72,7 @@ def leaf(field: str, value: object, like: Leaf) -> np.ndarray:
         ValueError: of another kind or shape, not finite, or beyond the range of the type.
     """
     shape = f" of shape {like.shape}" if like.shape else ""
-    refused = ValueError(f"{field}: {value!r} is not allowed; it must be {_KINDS[like.dtype.kind]}{shape}")
+    refused = ValueError(f"{field}: {checks.shown(value)} is not allowed; it must be {_KINDS[like.dtype.kind]}{shape}")
     try:
         array = np.asarray(value)
         entries = np.asarray(array, np.float64)
@@ -114,7 +114,9 @@ def range_leaves(value: object) -> tuple[np.ndarray, np.ndarray] | None:
     """
     if value is None:
         return None
-    refused = ValueError(f"return_range: {value!r} is not allowed; it must be two finite numbers, the lower one first")
+    refused = ValueError(
+        f"return_range: {checks.shown(value)} is not allowed; it must be two finite numbers, the lower one first"
+    )
     try:
         low, high = np.asarray(value, np.float32)
     except (TypeError, ValueError):

@@ -114,7 +114,9 @@ class GymnaxWorld:
     def _checked_own(self, env_params: EnvParams) -> dict[str, Leaf]:
         leaves = numbers.template(self.id, env_params)
         if not tree.same_structure(env_params, self.made[1]):
-            raise ValueError(f"env_params: {env_params!r} is not allowed; their structure is not that of {self.id}'s")
+            raise ValueError(
+                f"env_params: {checks.shown(env_params)} is not allowed; their structure is not that of {self.id}'s"
+            )
         return {name: numbers.leaf(name, leaf, self.usual[name]) for name, leaf in leaves.items()}
 
     def action_space(self, env_params: WorldParams) -> ActionSpace:

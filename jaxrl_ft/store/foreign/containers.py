@@ -58,10 +58,13 @@ def read_file(path: Path) -> bytes:
     Raises:
         ValueError: there is no such file, or it is too large.
     """
-    if path.is_dir():
-        raise ValueError(f"{path}: is a directory; ft.load reads saved agents, and --agents takes them")
-    # Download caches are made of links, so these are followed; messages name what was given.
-    found = path.resolve()
+    try:
+        if path.is_dir():
+            raise ValueError(f"{path}: is a directory; ft.load reads saved agents, and --agents takes them")
+        # Download caches are made of links, so these are followed; messages name what was given.
+        found = path.resolve()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
     try:
         return read_regular(found, _MOST_BYTES)
     except ValueError as error:

@@ -26,8 +26,7 @@ def found_in(given: Given) -> tuple[str, Found]:
     if isinstance(given, Mapping):
         return "policy", _of_tree("policy", "a dict of arrays", _as_arrays(given))
     checks.kind("policy", given, (str, Path), "a path, or a dict of arrays")
-    if not str(given) or "\0" in str(given):
-        raise ValueError(f"policy: {str(given)!r} is not allowed; it must be the path of a file")
+    checks.path("policy", given)
     if zoo.is_named(given):
         raise ValueError(f"policy: {str(given)!r} is not allowed; ft.load({str(given)!r}) gives agents of the zoo")
     content = containers.read(Path(given))

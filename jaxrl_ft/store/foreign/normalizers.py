@@ -54,6 +54,7 @@ def read(given: Given) -> Normalizer | None:
     if isinstance(given, Mapping):
         return _of_fields("normalizer", given)
     checks.kind("normalizer", given, (str, Path), "a path, or a dict of mean, variance, count, epsilon and clip")
+    checks.path("normalizer", given)
     path = Path(given)
     data = containers.read_file(path)
     what = f"normalizer: {path}"

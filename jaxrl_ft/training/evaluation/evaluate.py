@@ -44,7 +44,7 @@ def evaluate(
     Raises:
         ValueError: an argument is not allowed; raised before anything compiles.
     """
-    checks.choice("progress", progress, (True, False))
+    checks.switch("progress", progress)
     num = len(_checked(agents, task, episodes)) if isinstance(task, (list, tuple)) else _counted(episodes)
     with counting_bar(progress and num > EVAL_BLOCK, "evaluating", num) as done:
         returns = episode_returns(agents, task, episodes=episodes, greedy=greedy, seed=seed, done=done)
@@ -76,7 +76,7 @@ def episode_returns(
     """
     each = _checked(agents, task, episodes)
     num_episodes = _counted(episodes)
-    checks.choice("greedy", greedy, (True, False))
+    checks.switch("greedy", greedy)
     checks.seed(seed)
     seeds, stream = seeds_of(seed, agents.num_seeds), FINAL_STREAM
     if not isinstance(task, Task):
@@ -109,5 +109,7 @@ def _checked(agents: Agents, given: PyTree, episodes: int | None) -> list[Task]:
         found = f"those of {' and '.join(simulators)}" if simulators else "an empty sequence"
         raise ValueError(f"task: {found} is not allowed; it must be tasks of one environment")
     if sequence and episodes not in (None, len(tasks)):
-        raise ValueError(f"episodes: {episodes!r} is not allowed; it must be left out, or {len(tasks)}, one on each")
+        raise ValueError(
+            f"episodes: {checks.shown(episodes)} is not allowed; it must be left out, or {len(tasks)}, one on each"
+        )
     return tasks

@@ -144,9 +144,7 @@ def check(path: object, every: object) -> None:
         ValueError: one of them is.
     """
     if path is not None:
-        checks.kind("checkpoint", path, (str, Path), "the path of a directory, or None")
-        if not str(path):
-            raise ValueError("checkpoint: '' is not allowed; it must be the path of a directory, or None")
+        checks.path("checkpoint", path)
     checks.number("checkpoint_every", every, 0.0, LONGEST, "s")
 
 

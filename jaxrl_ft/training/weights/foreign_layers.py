@@ -118,8 +118,9 @@ def array(what: str, value: PyTree, rank: int) -> np.ndarray:
         ValueError: it is something else.
     """
     try:
-        leaf = np.asarray(value, np.float32)
-    except (TypeError, ValueError) as error:
+        with np.errstate(over="ignore"):
+            leaf = np.asarray(value, np.float32)
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{what} is no array of numbers ({error})") from None
     if leaf.ndim not in (rank, rank + 1):
         raise ValueError(f"{what} has {leaf.ndim} axes; it must have {rank}, or one more for the agents before them")

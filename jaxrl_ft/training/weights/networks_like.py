@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from jaxrl_ft.core import checks
 from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.validation import check_config
@@ -21,7 +22,7 @@ def check(wanted: Network | None) -> None:
     if wanted is None:
         return
     if not isinstance(wanted, (MLP, CNN)):
-        raise ValueError(f"network: {wanted!r} is not allowed; it must be of type MLP or CNN")
+        raise ValueError(f"network: {checks.shown(wanted)} is not allowed; it must be of type MLP or CNN")
     check_config(wanted, "network")
 
 
@@ -40,7 +41,7 @@ def network(given: Tree, wanted: Network | None) -> Network:
         wanted = CNN() if convolves else MLP()
     if not isinstance(wanted, CNN if convolves else MLP):
         kind = "CNN, as params hold convolutions" if convolves else "MLP, as params hold no convolutions"
-        raise ValueError(f"network: {wanted!r} is not allowed; it must be of type {kind}")
+        raise ValueError(f"network: {checks.shown(wanted)} is not allowed; it must be of type {kind}")
     own = {group: layers for group, layers in given.items() if forward.depth(layers)}
     normed = {group: "norm_0" in layers for group, layers in own.items()}
     if len(set(normed.values())) > 1:
