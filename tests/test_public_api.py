@@ -129,7 +129,7 @@ BAD_PRETRAINING = [
     ({"algo": ft.PPO(normalize_obs="yes")}, "algo.normalize_obs: 'yes' is not allowed; it must be True or False"),
     ({"algo": ft.PPO(num_envs=3, num_steps=5, num_minibatches=4)},
      "algo.num_minibatches: 4 does not divide the batch of 3 environments x 5 steps = 15"),
-    ({"algo": 3}, "algo: 3 is not a config"),
+    ({"algo": 3}, "algo: 3 is not allowed; it must be a config"),
     ({"network": ft.MLP(width=0)}, "network.width: 0 is not allowed"),
     ({"network": ft.MLP(policy=(64, 0))}, r"network.policy\[1\]: 0 is not allowed; it must be .* at most 8192"),
     ({"network": ft.MLP(value=[64, 64])}, r"network.value: \[64, 64\] is not allowed; it must be a tuple"),

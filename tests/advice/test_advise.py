@@ -66,7 +66,7 @@ REFUSED = [
     ({"keep_source": -0.1}, "keep_source: -0.1 is not allowed"),
     ({"steps": 1000}, "steps: 1000 is not allowed; the probe that advice rests on may take 1600"),
     ({"seed": -1}, "seed: -1 is not allowed"),
-    ({"target": "CartPole-v1"}, "task: 'CartPole-v1' is not allowed"),
+    ({"target": "CartPole-v1"}, "target: 'CartPole-v1' is not allowed"),
     ({"target": ft.make_task("Pendulum-v1")}, "do not fit agents"),
 ]
 

