@@ -32,6 +32,8 @@ CALLS = {
     ft.export: {"agents": AGENTS, "out": "exported"},
     ft.gymnasium_returns: {"agents": AGENTS, "env": "CartPole-v1"},
     ft.play: {"agents": AGENTS, "out": "film.gif"},
+    ft.compress: {"agents": AGENTS},
+    ft.load_compressed: {"path": "nowhere"},
     ft.save: {"agents": AGENTS, "path": "saved"},
     ft.load: {"path": "nowhere"},
     ft.held_out_tasks: {"id": "CartPole-v1", "shift": "long-pole"},

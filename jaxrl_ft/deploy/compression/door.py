@@ -63,6 +63,7 @@ def compress(
         ValueError: an argument is not allowed, or the compression cannot take these agents; raised before anything
             compiles.
     """
+    checks.kind("how", how, (str, Compression), "a name, or a compression such as ft.COMPRESSIONS has")
     name = COMPRESSIONS.name(how) if isinstance(how, str) else COMPRESSIONS.nearest_name(how)
     given = checked(agents, {name: how}, task, steps, seed, base, progress)
     played, number = checked_tasks(agents, tasks), checks.count("episodes", episodes, 0)
@@ -99,7 +100,7 @@ def checked(
         check_sizes(agents, task)
     if base is not None:
         checks.kind("base", base, Agents, "Agents, as ft.pretrain returns")
-    checks.choice("progress", progress, (True, False))
+    checks.switch("progress", progress)
     broken = np.flatnonzero(~tree.finite_runs((agents.params, agents.statistics), agents.num_seeds))
     if broken.size:
         named = ", ".join(map(str, broken))

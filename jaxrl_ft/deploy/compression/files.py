@@ -1,6 +1,5 @@
 """Compressed policies from their files."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +35,7 @@ def load_compressed(path: str | Path, base: Agents | None = None, task: Task | N
     Raises:
         ValueError: the directory is missing or damaged, or holds something else; or the base is missing or another one.
     """
-    checks.kind("path", path, (str, os.PathLike), "the path of a directory")
+    checks.path("path", path)
     if task is not None:
         check_is_task("task", task)
     arrays, metadata = read_bundle(path)
