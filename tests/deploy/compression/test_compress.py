@@ -69,6 +69,24 @@ def test_the_smallest_entries_become_zero(scope, usual):
     assert np.count_nonzero(equal["a/kernel"]) == 5
 
 
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_every_entry_of_the_observation_keeps_its_largest_weights(scope, usual):
+    before = policy(usual)
+    # Entry 2 has small weights, of which a ranking alone would leave none.
+    before["dense_0/kernel"][:, 2] *= 1e-3
+    before = {f"policy/{path}": leaf for path, leaf in before.items()}
+    path = "policy/dense_0/kernel"
+    assert not pruned(before, 0.9, scope)[path][:, 2].any()
+    after = pruned(before, 0.9, scope, per_input=3)
+    kept = after[path] != 0
+    assert kept.sum(axis=2).min() == 3
+    largest = np.sort(np.abs(before[path][:, 2]), axis=1)[:, -3:]
+    np.testing.assert_array_equal(np.sort(np.abs(after[path][:, 2]), axis=1)[:, -3:], largest)
+    zeros = sum((leaf == 0).sum() for name, leaf in after.items() if name.endswith("/kernel"))
+    assert zeros == pytest.approx(3 * 0.9 * 4480, abs=6)
+    assert not pruned(before, 1.0, scope, per_input=3)[path].any()
+
+
 def test_the_share_rises_by_the_cubic_schedule():
     shares = ft.PruneWeights(share=0.8, rounds=4).shares()
     np.testing.assert_allclose(shares, [0.8 * (1 - (1 - t) ** 3) for t in (0.25, 0.5, 0.75, 1.0)], rtol=1e-12)

@@ -1,5 +1,6 @@
 """Weights of small magnitude set to zero: at once, or gradually with fine-tuning between."""
 
+import re
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -15,6 +16,8 @@ from jaxrl_ft.methods.adapters.compressed import Masked
 from jaxrl_ft.training.agents import Agents
 
 Scope = Literal["layer", "global"]
+_FIRST = re.compile(r"/(conv|dense)_0/kernel$")
+"""The path of a kernel that reads the observation."""
 
 
 @config
@@ -35,8 +38,15 @@ class PruneWeights(Compression):
     """rank entries within each kernel, or all kernels of a policy together"""
     rounds: int = 0
     """times that it prunes and fine-tunes, `steps` env steps in all; 0 prunes at once, without training"""
+    per_input: int = 0
+    """weights that every entry of the observation keeps in the first layer, its largest ones, as far as the share
+    allows: training cannot bring back an entry that no weight reads"""
 
-    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"share": (0.0, 1.0), "rounds": (0, 1000)}
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
+        "share": (0.0, 1.0),
+        "rounds": (0, 1000),
+        "per_input": (0, 8192),
+    }
 
     @property
     def trains(self) -> bool:
@@ -52,7 +62,7 @@ class PruneWeights(Compression):
         """The agents, pruned, and fine-tuned after each round."""
         agents = given.agents
         for number, share in enumerate(self.shares()):
-            params = with_policy(agents.params, pruned(policy_of(agents), share, self.scope))
+            params = with_policy(agents.params, pruned(policy_of(agents), share, self.scope, self.per_input))
             agents = replace(agents, params=params, opt_state=None)
             if self.rounds:
                 agents = trained(given, agents, Masked(), -(-given.steps // self.rounds), number)
@@ -63,25 +73,36 @@ class PruneWeights(Compression):
         return packing.sparse(leaf) if path.endswith("/kernel") else packing.floats(leaf)
 
 
-def pruned(policy: dict[str, np.ndarray], share: float, scope: Scope) -> dict[str, np.ndarray]:
+def pruned(policy: dict[str, np.ndarray], share: float, scope: Scope, per_input: int = 0) -> dict[str, np.ndarray]:
     """The parameters with the smallest entries of their kernels set to zero, in every seed by itself.
 
     Args:
         policy: parameters by path, [S, ...].
         share: of the entries, rounded to whole ones; of equal entries the first become zero.
         scope: as in `PruneWeights`.
+        per_input: likewise.
     """
-    kernels = {path: leaf.reshape(len(leaf), -1) for path, leaf in policy.items() if path.endswith("/kernel")}
+    kernels = {path: leaf for path, leaf in policy.items() if path.endswith("/kernel")}
+    sizes = {path: _sizes(path, leaf, per_input) for path, leaf in kernels.items()}
     if scope == "layer":
-        return {path: _pruned(leaf, share) if path in kernels else leaf for path, leaf in policy.items()}
-    whole = _pruned(np.concatenate(list(kernels.values()), axis=1), share)
-    ends = np.cumsum([leaf.shape[1] for leaf in kernels.values()])[:-1]
-    parts = dict(zip(kernels, np.split(whole, ends, axis=1)))
+        return {path: _pruned(leaf, sizes[path], share) if path in sizes else leaf for path, leaf in policy.items()}
+    flat = [leaf.reshape(len(leaf), -1) for leaf in kernels.values()]
+    whole = _pruned(np.concatenate(flat, axis=1), np.concatenate(list(sizes.values()), axis=1), share)
+    parts = dict(zip(kernels, np.split(whole, np.cumsum([leaf.shape[1] for leaf in flat])[:-1], axis=1)))
     return {path: parts[path].reshape(leaf.shape) if path in parts else leaf for path, leaf in policy.items()}
 
 
-def _pruned(leaf: np.ndarray, share: float) -> Floats:
+def _sizes(path: str, leaf: np.ndarray, per_input: int) -> Floats:
+    """How large every entry of a kernel is, [S, entries]; infinite where an input needs it."""
+    matrix = np.abs(leaf, dtype=np.float32).reshape(len(leaf), -1, leaf.shape[-1])
+    if per_input and _FIRST.search(path):
+        largest = np.argsort(-matrix, axis=2, kind="stable")[:, :, :per_input]
+        np.put_along_axis(matrix, largest, np.inf, axis=2)
+    return matrix.reshape(len(leaf), -1)
+
+
+def _pruned(leaf: np.ndarray, sizes: Floats, share: float) -> Floats:
     flat = np.array(leaf.reshape(len(leaf), -1), np.float32)
-    order = np.argsort(np.abs(flat), axis=1, kind="stable")
+    order = np.argsort(sizes, axis=1, kind="stable")
     np.put_along_axis(flat, order[:, : round(share * flat.shape[1])], 0.0, axis=1)
     return flat.reshape(leaf.shape)
