@@ -269,6 +269,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "axes": axes,
     "compiling": compiling,
     "compression": table("compression.md"),
+    "compression_tuned": table("compression_tuned.md"),
     "compressions": compressions,
     "extent": extent,
     "findings": findings,

@@ -28,7 +28,7 @@ from jaxrl_ft.store import run_directory
 
 RESULTS = Path(__file__).parent / "results"
 SOURCE, SHIFT = "CartPole-v1", "long-pole"
-TUNED = ("int8", "int4", "prune_90", "prune_90_gradual", "student", "linear", "delta")
+TUNED = ("int8", "int4", "student", "linear", "delta")
 
 
 def written(name: str, found: list[ft.Compressed], title: str) -> None:

@@ -20,8 +20,8 @@ class Compress:
     """the folder to write; a new or an empty one, or one of an earlier compress"""
     hows: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", name="with")] = ("int8",)
     """compressions, one or several: int8, int8-channel, int8-aware, int4, int4-aware, prune-50, prune-90,
-    prune-90-global, prune-90-tuned, prune-90-gradual, units-50, units-50-tuned, low-rank, student, linear, delta,
-    float32"""
+    prune-90-global, prune-90-tuned, prune-90-gradual, prune-90-inputs, units-50, units-50-tuned, low-rank, student,
+    linear, delta, float32"""
     method: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """of a run, the method whose agents are taken, or `source` for the pretrained ones. Without it, the one that ran
     beside zero_shot, scratch and full"""

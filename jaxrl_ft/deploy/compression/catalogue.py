@@ -33,6 +33,11 @@ COMPRESSIONS.add(
     PruneWeights(rounds=8),
     "zeroes ever more of every kernel up to 90%, fine-tuning between (arXiv:1710.01878)",
 )
+COMPRESSIONS.add(
+    "prune_90_inputs",
+    PruneWeights(rounds=8, per_input=4),
+    "as prune_90_gradual, but every entry of the observation keeps 4 weights at least",
+)
 COMPRESSIONS.add("units_50", PruneUnits(), "takes out the half of every layer's units that act least")
 COMPRESSIONS.add("units_50_tuned", PruneUnits(tune=True), "as units_50, then fine-tunes what is left")
 COMPRESSIONS.add("low_rank", LowRank(), "stores kernels as products of thin matrices (arXiv:1404.0736)")

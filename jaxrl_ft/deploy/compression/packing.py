@@ -121,7 +121,10 @@ def unpack(packed: Packed, base: Leaf | None = None) -> Floats:
     """
     if packed.codec not in CODECS:
         raise ValueError(f"codec {packed.codec!r} is not known (one of: {', '.join(CODECS)})")
-    if packed.codec in OF_A_BASE and (base is None or base.shape != packed.shape):
+    if packed.codec not in OF_A_BASE:
+        # What other kinds leave out is zero, also where a base is at hand.
+        base = None
+    elif base is None or base.shape != packed.shape:
         raise ValueError(f"a base of shape {list(packed.shape)} is needed")
     try:
         found = CODECS[packed.codec](packed, np.asarray(0 if base is None else base, np.float32))

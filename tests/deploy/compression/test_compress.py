@@ -154,6 +154,13 @@ def test_networks_whose_layers_cannot_be_narrower_are_refused(network, message, 
         ft.compress(replace(usual, params=added), "student", **QUIET)
 
 
+@pytest.mark.parametrize("name", WITHOUT_TRAINING)
+def test_a_base_at_hand_changes_a_delta_alone(name, usual):
+    base = replace(usual, params=tree.map_leaves(lambda leaf: leaf + 1.0, usual.params))
+    alone, beside = (ft.compress(usual, name, base=given, **QUIET).agents for given in (None, base))
+    assert tree.bits(alone.params) == tree.bits(beside.params)
+
+
 def test_a_delta_names_its_base_and_needs_it(usual, tmp_path):
     moved = tree.map_leaves(np.array, usual.params)
     moved["policy"]["head"]["kernel"][:, 3, 1] += 1.0
