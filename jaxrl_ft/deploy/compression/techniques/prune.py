@@ -98,7 +98,7 @@ def _sizes(path: str, leaf: np.ndarray, per_input: int) -> Floats:
     if per_input and _FIRST.search(path):
         largest = np.argsort(-matrix, axis=2, kind="stable")[:, :, :per_input]
         np.put_along_axis(matrix, largest, np.inf, axis=2)
-    return matrix.reshape(len(leaf), -1)
+    return np.asarray(matrix.reshape(len(leaf), -1), np.float32)
 
 
 def _pruned(leaf: np.ndarray, sizes: Floats, share: float) -> Floats:
