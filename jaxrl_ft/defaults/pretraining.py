@@ -49,11 +49,15 @@ DEFAULTS.add(
     "CartPole-v1",
     {
         "ppo": Pretraining(PPO()),
-        "a2c": Pretraining(A2C()),
+        "a2c": Pretraining(
+            A2C(gae_lambda=1.0, ent_coef=0.012, vf_coef=0.4), Adam(learning_rate=7e-3, max_grad_norm=10.0)
+        ),
         "reinforce": Pretraining(REINFORCE(), Adam(learning_rate=1e-2), 102_400),
         "dqn": Pretraining(DQN(), steps=25_600),
         "pqn": Pretraining(PQN()),
-        "sac": Pretraining(SAC(), steps=25_600),
+        "sac": Pretraining(
+            SAC(num_returns=1, tau=0.01, entropy_share=0.5), Adam(learning_rate=3e-3, max_grad_norm=10.0), 25_600
+        ),
     },
     "a greedy return of 475",
 )
