@@ -267,6 +267,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "advice_unseen": table("advise_unseen.md"),
     "algorithms": table("algorithms.md"),
     "axes": axes,
+    "classic_shifts": table("classic_shifts.md"),
     "compiling": compiling,
     "compression": table("compression.md"),
     "compression_tuned": table("compression_tuned.md"),
