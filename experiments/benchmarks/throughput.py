@@ -2,9 +2,9 @@
 
     python experiments/benchmarks/throughput.py --rejax PEER/bin/python --purejaxrl PEER/bin/python CHECKOUT
 
-PEER and CHECKOUT are made as `peers/rejax_ppo.py` and `peers/purejaxrl_ppo.py` say; either may be left out. All train 8
-seeds x 4 environments x 128 steps, 4 epochs x 4 minibatches, 2x64 tanh, entropy 0.01, for 200,000 steps a seed from
-initialisation to trained parameters; jaxrl_ft evaluates twice besides, as it always does.
+PEER and CHECKOUT are made as `peers/rejax_algorithms.py` and `peers/purejaxrl_ppo.py` say; either may be left out. All
+train 8 seeds x 4 environments x 128 steps, 4 epochs x 4 minibatches, 2x64 tanh, entropy 0.01, for 200,000 steps a seed
+from initialisation to trained parameters; jaxrl_ft evaluates twice besides, as it always does.
 
 PureJaxRL's orthogonal initialisation is a QR decomposition under vmap, which now and then deadlocks jaxlib 0.10.2 on
 two cores. A process that does not answer within `PATIENCE` seconds is ended and started again, and the result says how
@@ -45,10 +45,11 @@ class Peer:
         python: the Python of its environment.
         script: its file in `peers/`, with its own arguments.
         cores: the cores it may use; all without.
+        steps: environment steps of each seed.
     """
 
-    def __init__(self, python: str, *script: str, cores: set[int] | None = None) -> None:
-        self.arguments = [python, str(PEERS / script[0]), *script[1:], "--seeds", str(SEEDS), "--steps", str(STEPS)]
+    def __init__(self, python: str, *script: str, cores: set[int] | None = None, steps: int = STEPS) -> None:
+        self.arguments = [python, str(PEERS / script[0]), *script[1:], "--seeds", str(SEEDS), "--steps", str(steps)]
         self.dropped = {"XLA_FLAGS"} if python == sys.executable else {"XLA_FLAGS", "PYTHONPATH"}
         self.cores = cores
         self.restarts = 0
@@ -137,10 +138,10 @@ def settings() -> argparse.Namespace:
 
 def main() -> None:
     options = settings()
-    peers = {OURS: Peer(sys.executable, "jaxrl_ft_ppo.py")}
-    peers[ONE_CORE] = Peer(sys.executable, "jaxrl_ft_ppo.py", cores={min(os.sched_getaffinity(0))})
+    peers = {OURS: Peer(sys.executable, "jaxrl_ft_algorithms.py", "ppo")}
+    peers[ONE_CORE] = Peer(sys.executable, "jaxrl_ft_algorithms.py", "ppo", cores={min(os.sched_getaffinity(0))})
     if options.rejax:
-        peers["rejax"] = Peer(options.rejax, "rejax_ppo.py")
+        peers["rejax"] = Peer(options.rejax, "rejax_algorithms.py", "ppo")
     if options.purejaxrl:
         peers["purejaxrl"] = Peer(options.purejaxrl[0], "purejaxrl_ppo.py", options.purejaxrl[1])
     try:
