@@ -58,7 +58,7 @@ def judged(function, name, value):
     if told is None:
         # Quantities of a task may be arrays.
         assert hostile.of_type(typing.get_type_hints(function).get(name, object), value)
-    elif name.removesuffix("s") not in told and not (isinstance(value, str) and value in told):
+    elif name.removesuffix("s") not in told and not (isinstance(value, str) and (value in told or repr(value) in told)):
         # What is refused for another reason, such as a package that is missing, is refused without the value too.
         assert told == hostile.refused(lambda: function(**usual), None)
     return told is None
