@@ -143,7 +143,6 @@ def changed(mutant: Mutant) -> tuple[str, str]:
 def load_libraries() -> None:
     """Import what every test imports, but nothing of the package and nothing that starts a backend."""
     import flax.linen  # noqa: F401
-    import gymnax  # noqa: F401
     import hypothesis  # noqa: F401
     import jax
     import matplotlib.pyplot  # noqa: F401

@@ -36,11 +36,22 @@ for name in ("create_connection", "getaddrinfo", "gethostbyname"):
 """
 
 
-def python(code, *argv, flags=("-W", "error"), cores=None, timeout=600, **environment):
-    """Run code in a process of its own that is barred from sockets and extras; returns what it printed."""
+def python(code, *argv, flags=("-W", "error"), cores=None, timeout=600, present=(), **environment):
+    """Run code in a process of its own that is barred from sockets and extras; returns what it printed.
+
+    Args:
+        code: the program.
+        argv: its words.
+        flags: of Python.
+        cores: numbers of those that it may use.
+        timeout: in seconds.
+        present: extras that are there all the same.
+        environment: variables on top of those of this process.
+    """
+    bar = BAR.replace(repr(EXTRAS), repr(tuple(name for name in EXTRAS if name not in present)))
     bound = (lambda: os.sched_setaffinity(0, cores)) if cores else None
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **environment}
-    call = [sys.executable, *flags, "-c", BAR + code, *argv]
+    call = [sys.executable, *flags, "-c", bar + code, *argv]
     done = subprocess.run(call, capture_output=True, text=True, env=variables, timeout=timeout, preexec_fn=bound)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -14,3 +14,40 @@ def test_the_bar_holds():
                  "import warnings; warnings.warn('x')"):  # fmt: skip
         with pytest.raises(AssertionError, match=r"No module named|a socket was about|UserWarning"):
             barred.python(code)
+
+
+MAIN_JOB = """
+import json, sys
+from jaxrl_ft import train
+status = train.main(sys.argv[1:])
+print(json.dumps(status))
+"""
+PLOTTING = ("pandas",)
+"""What gymnax needs of seaborn, which it plots with."""
+THREADS = "--xla_cpu_multi_thread_eigen={}"
+TINY = (
+    "--seeds 2 --pretrain-steps 512 --steps 2048 --method lora --algo.num-envs 4 --algo.num-steps 16 --network.width 8"
+)
+
+
+@pytest.mark.slow
+def test_the_main_job_runs_without_extras_a_network_or_a_warning(tmp_path):
+    told = barred.python(MAIN_JOB, *TINY.split(), "--out", str(tmp_path / "run"), present=PLOTTING)
+    assert told.splitlines()[-1] == "0"
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_two_processes_and_other_numbers_of_threads_give_the_same_bytes(tmp_path):
+    runs = {"first": {}, "again": {}, "one thread": {"OMP_NUM_THREADS": "1", "XLA_FLAGS": THREADS.format("false")},
+            "many threads": {"OMP_NUM_THREADS": "8", "XLA_FLAGS": THREADS.format("true")}}  # fmt: skip
+    for name, variables in runs.items():
+        barred.python(MAIN_JOB, *TINY.split(), "--out", str(tmp_path / name), present=PLOTTING, **variables)
+    files = {name: contents(tmp_path / name) for name in runs}
+    assert files["first"]
+    assert all(found == files["first"] for found in files.values())
+
+
+def contents(out):
+    files = [out / "runs.csv", *sorted((out / "agents").glob("**/*.safetensors"))]
+    return {str(file.relative_to(out)): file.read_bytes() for file in files}
