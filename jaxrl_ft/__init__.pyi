@@ -17,6 +17,7 @@ from .deploy.compression.techniques.quantize import Quantize as Quantize
 from .deploy.compression.techniques.units import PruneUnits as PruneUnits
 from .deploy.export import export as export
 from .deploy.gymnasium_episodes import gymnasium_returns as gymnasium_returns
+from .deploy.gymnasium_finetune import finetune_gymnasium as finetune_gymnasium
 from .deploy.play import play as play
 from .envs.catalogue import held_out_grid as held_out_grid
 from .envs.catalogue import held_out_tasks as held_out_tasks

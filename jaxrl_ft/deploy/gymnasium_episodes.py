@@ -139,21 +139,53 @@ def _opened(env: Env | str, episodes: int) -> _Opened:
     Raises:
         ValueError: gymnasium is missing, or it is neither an id that gymnasium knows nor an environment of it.
     """
-    try:
-        import gymnasium
-    except ImportError:
-        raise ValueError(
-            'env: needs the package gymnasium, which is not installed; python -m pip install "jaxrl-ft[gym]"'
-        ) from None
+    gymnasium = library()
     if isinstance(env, str):
-        if env not in gymnasium.registry and ":" not in env:
-            raise ValueError(f"env: {env!r} is no id of gymnasium{checks.nearest(env, gymnasium.registry)}")
+        check_id(env)
         made = gymnasium.make_vec(env, num_envs=min(episodes, SIDE_BY_SIDE), vectorization_mode="sync")
         return _Opened(made, env, vector=True, ours=True)
     kinds = (gymnasium.Env, gymnasium.vector.VectorEnv)
     checks.kind("env", env, kinds, "an id, a gymnasium.Env or a gymnasium.vector.VectorEnv")
     name = getattr(env.spec, "id", type(env.unwrapped).__name__)
     return _Opened(env, name, isinstance(env, gymnasium.vector.VectorEnv), ours=False)
+
+
+def library() -> PyTree:
+    """The module gymnasium.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    try:
+        import gymnasium
+    except ImportError:
+        raise ValueError(
+            'env: needs the package gymnasium, which is not installed; python -m pip install "jaxrl-ft[gym]"'
+        ) from None
+    return gymnasium
+
+
+def check_id(id: str) -> None:
+    """Refuse what is no id of an environment; one that names a module to import first is left to gymnasium.
+
+    Raises:
+        ValueError: it is none; the nearest one is named.
+    """
+    registry = library().registry
+    if id not in registry and ":" not in id:
+        raise ValueError(f"env: {id!r} is no id of gymnasium{checks.nearest(id, registry)}")
+
+
+def check_ends(name: str, length: int) -> None:
+    """Refuse an episode of so many steps.
+
+    Raises:
+        ValueError: they are more than `LONGEST`.
+    """
+    if length > LONGEST:
+        raise ValueError(
+            f"env: an episode of {name} has not ended after {LONGEST:,} steps; gymnasium.wrappers.TimeLimit ends it"
+        )
 
 
 def _play_one(env: Env, name: str, act: Act, spaces: gymnasium_spaces.Spaces, episodes: int, seed: int) -> Floats:
@@ -166,7 +198,7 @@ def _play_one(env: Env, name: str, act: Act, spaces: gymnasium_spaces.Spaces, ep
             obs, reward, terminated, truncated, _ = env.step(act(spaces.flat(obs, ())[None], step)[0])
             returns[episode] += float(reward)
             done, step, length = bool(terminated or truncated), step + 1, length + 1
-            _check_ends(name, length)
+            check_ends(name, length)
     return returns
 
 
@@ -187,17 +219,10 @@ def _play_vector(env: Env, name: str, act: Act, spaces: gymnasium_spaces.Spaces,
         playing = counted & (at < episodes)
         returns[at[playing]] += np.asarray(reward, float)[playing]
         lengths = np.where(counted, lengths + 1, 0)
-        _check_ends(name, int(lengths.max()))
+        check_ends(name, int(lengths.max()))
         ended = counted & done
         at, lengths, fresh = np.where(ended, at + num, at), np.where(ended, 0, lengths), ended
         if mode == "Disabled" and ended.any():
             obs, _ = env.reset(options={"reset_mask": ended})
         step += 1
     return returns
-
-
-def _check_ends(name: str, length: int) -> None:
-    if length > LONGEST:
-        raise ValueError(
-            f"env: an episode of {name} has not ended after {LONGEST:,} steps; gymnasium.wrappers.TimeLimit ends it"
-        )

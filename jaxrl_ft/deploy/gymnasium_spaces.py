@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.gymnax_worlds.actions import Actions, OneOf, actions_of
+from jaxrl_ft.envs.simulator import ActionSpace, Box, Discrete
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,17 @@ class Spaces:
             return np.asarray(joint if self.actions.joint else joint[..., 0], self.action.dtype or np.int64)
         shaped = action.reshape((len(action), *self.actions.shape))
         return np.asarray(np.clip(shaped, self.action.low, self.action.high), self.action.dtype)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The parts of an observation by name, in the order in which they lie in a vector, with their shapes."""
+        return _shapes("obs", self.observation)
+
+    def space(self) -> ActionSpace:
+        """The actions as policies know them."""
+        if isinstance(self.actions, OneOf):
+            return Discrete(num_actions=math.prod(self.actions.counts))
+        low, high = (np.asarray(bound, np.float32).reshape(-1) for bound in (self.action.low, self.action.high))
+        return Box(size=math.prod(self.actions.shape), low=low, high=high)
 
     def sizes(self) -> str:
         """Sizes of observations and actions in words, as `jaxrl_ft.training.compatibility.sizes` has them."""
@@ -66,6 +78,13 @@ def _size(name: str, space: PyTree) -> int:
             "Discrete, MultiDiscrete, MultiBinary, or Dict or Tuple of these"
         )
     return math.prod(shape)
+
+
+def _shapes(name: str, space: PyTree) -> dict[str, tuple[int, ...]]:
+    if (inner := _inner(space)) is None:
+        return {name: tuple(getattr(space, "shape", ())) or (_size(name, space),)}
+    parts = ((str(key) if name == "obs" else f"{name}.{key}", part) for key, part in inner.items())
+    return {path: shape for key, part in parts for path, shape in _shapes(key, part).items()}
 
 
 def _inner(space: PyTree) -> Mapping[str | int, PyTree] | None:

@@ -2,7 +2,6 @@
 
 from typing import ClassVar, NamedTuple
 
-import jax
 from jaxtyping import Array, Float, Int, Shaped
 
 from jaxrl_ft.core.config import config
@@ -90,15 +89,21 @@ class A2C(OnPolicy):
         """Fresh parameters of the policy and value networks."""
         return actor_critic.init_params(key, task, network)
 
-    def collect(
-        self, key: Key, tasks: Task, policy: Policy, carry: Carry, moment: Moment, guide: Guide | None = None
+    def experience(
+        self,
+        key: Key,
+        tasks: Task,
+        policy: Policy,
+        carry: Carry,
+        steps: rollout.Transition,
+        moment: Moment,
+        guide: Guide | None = None,
     ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
-        """A rollout of T x N steps with its advantages, all of it one batch.
+        """The rows of a rollout with their advantages, all of them one batch.
 
         The actions of a guide teach the critic alone, since a policy gradient needs the policy's own.
         """
-        keys = tuple(jax.random.split(key))
-        carry, steps, reward, metrics = on_policy.collect(self, keys, tasks, policy, carry, guide)
+        carry, reward, metrics = on_policy.taken_in(self.gamma, carry, steps)
         value, advantage = on_policy.advantages(policy, steps, reward, self.gamma, self.gae_lambda)
         data = Batch(steps.obs, steps.action, on_policy.own_rows(guide, steps), advantage, advantage + value)
         rows, left_out = rollout.flat_rows(data)

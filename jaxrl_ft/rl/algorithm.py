@@ -7,10 +7,11 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Network, Policy
-from jaxrl_ft.core.types import Key, Metrics, Params, PyTree, Statistics
+from jaxrl_ft.core.types import EnvState, Key, Metrics, Params, PyTree, Statistics
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.distributions import Distribution
+from jaxrl_ft.rl.rollout import Behaviour, Transition
 
 
 @runtime_checkable
@@ -170,6 +171,40 @@ class Algorithm(Protocol[Carry, Batch]):
         """
 
 
+@runtime_checkable
+class Stepwise(Algorithm[Carry, Batch], Protocol[Carry, Batch]):
+    """An algorithm whose `init_carry`, `warm_up` and `collect` are made of these parts.
+
+    Between them something else than a compiled task may step the environments, such as Gymnasium.
+    """
+
+    def first_carry(self, obs: Float[Array, "N O"], env_state: EnvState, tasks: Task, policy: Policy) -> Carry:
+        """The first carry, of N environments that were just reset."""
+
+    def behaviour(
+        self, key: Key, tasks: Task, policy: Policy, moment: Moment, guide: Guide | None = None, warming: bool = False
+    ) -> Behaviour:
+        """How the rollout of an update acts, or one of before the first update, whose number is negative."""
+
+    def experience(
+        self,
+        key: Key,
+        tasks: Task,
+        policy: Policy,
+        carry: Carry,
+        steps: Transition,
+        moment: Moment,
+        guide: Guide | None = None,
+    ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
+        """What `collect` returns, of a rollout [T, N, ...] that was stepped as `behaviour` acts with the same key.
+
+        The environments of the carry are where the rollout left them, and all else is as before it.
+        """
+
+    def stored(self, carry: Carry, steps: Transition, moment: Moment) -> Carry:
+        """The carry after a rollout of before the first update; `steps_before()` are made of whole rollouts."""
+
+
 class Learner:
     """What most algorithms share: actions by their actor, no replay, no warm-up, and nothing that they lack."""
 
@@ -211,6 +246,10 @@ class Learner:
 
     def warm_up(self, key: Key, tasks: Task, policy: Policy, carry: PyTree) -> PyTree:
         """Return the carry unchanged."""
+        return carry
+
+    def stored(self, carry: PyTree, steps: Transition, moment: Moment) -> PyTree:
+        """Return the carry unchanged, for nothing is kept."""
         return carry
 
     def begin(self, policy: Policy, carry: PyTree) -> PyTree:

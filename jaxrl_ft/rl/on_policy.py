@@ -1,14 +1,15 @@
 """What algorithms share that learn from each rollout once: environments, normaliser, guide, advantages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
+from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Policy
-from jaxrl_ft.core.types import EnvState, Key, Metrics, Scalar, Statistics
+from jaxrl_ft.core.types import EnvState, Key, Metrics, PyTree, Scalar, Statistics
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl import actor_critic, normalizer, returns, rollout
 from jaxrl_ft.rl.algorithm import Guide, Learner
@@ -59,13 +60,50 @@ class Collector(Learner):
             statistics["reward"] = normalizer.init()
         return statistics
 
+    def init_carry(self, key: Key, tasks: Task, policy: Policy) -> PyTree:
+        """N fresh environments, and what `first_carry` adds."""
+        return self.first_carry(*rollout.start(key, tasks, self.num_envs), tasks, policy)
+
+    def first_carry(self, obs: Float[Array, "N O"], env_state: EnvState, tasks: Task, policy: Policy) -> PyTree:
+        """The first carry, of environments that were just reset; see `Stepwise`."""
+        return first_carry(obs, env_state, policy)
+
+    def behaviour(
+        self, key: Key, tasks: Task, policy: Policy, moment: Moment, guide: Guide | None = None, warming: bool = False
+    ) -> rollout.Behaviour:
+        """Samples of the policy, or of a guide while episodes are young; see `Stepwise`."""
+        env_key, action_key = jax.random.split(key)
+        noise = self.noise(tasks, action_key, (self.num_steps, self.num_envs))
+
+        def act(obs: Array, noise: Array, age: rollout.Age) -> Array:
+            return of_actor(self, lambda d: d.sample(noise), policy, guide, obs, age)
+
+        return rollout.Behaviour(act, noise, env_key)
+
+    def experience(
+        self,
+        key: Key,
+        tasks: Task,
+        policy: Policy,
+        carry: PyTree,
+        steps: rollout.Transition,
+        moment: Moment,
+        guide: Guide | None = None,
+    ) -> tuple[PyTree, PyTree, Int[Array, "G B"], Metrics]:
+        """What is learned from a rollout; see `Stepwise`."""
+        raise NotImplementedError
+
+    def collect(
+        self, key: Key, tasks: Task, policy: Policy, carry: PyTree, moment: Moment, guide: Guide | None = None
+    ) -> tuple[PyTree, PyTree, Int[Array, "G B"], Metrics]:
+        """A rollout of T x N steps as `behaviour` acts, and what `experience` makes of it."""
+        behaviour = self.behaviour(key, tasks, policy, moment, guide)
+        carry, steps = stepped(behaviour, tasks, carry, guide)
+        return self.experience(key, tasks, policy, carry, steps, moment, guide)
+
 
 class OnPolicy(Collector):
     """An algorithm that learns from each rollout and then forgets it."""
-
-    def init_carry(self, key: Key, tasks: Task, policy: Policy) -> Carry:
-        """N fresh environments, and the policy's statistics to go on from."""
-        return init_carry(key, tasks, policy, self.num_envs)
 
 
 def check_minibatches(algo: Collector, num_minibatches: int) -> None:
@@ -82,78 +120,56 @@ def check_minibatches(algo: Collector, num_minibatches: int) -> None:
         )
 
 
-def init_carry(key: Key, tasks: Task, policy: Policy, num_envs: int) -> Carry:
-    """N fresh environments, and the policy's statistics to go on from."""
-    obs, env_state = rollout.start(key, tasks, num_envs)
-    zeros = jnp.zeros((num_envs,), jnp.float32)
+def first_carry(obs: Float[Array, "N O"], env_state: EnvState, policy: Policy) -> Carry:
+    """N environments that were just reset, and the policy's statistics to go on from."""
+    zeros = jnp.zeros(obs.shape[:1], jnp.float32)
     return Carry(obs, env_state, rollout.Episodes(zeros, zeros), zeros, policy.statistics)
 
 
-def collect(
-    algo: Collector, keys: Sequence[Key], tasks: Task, policy: Policy, carry: Carry, guide: Guide | None
-) -> tuple[Carry, rollout.Transition, Float[Array, "T N"], Metrics]:
-    """A rollout of T x N steps by samples of the policy, or of a guide while episodes are young.
-
-    Args:
-        algo: says how to act, and what is normalised.
-        keys: two, for the environments and for the actions.
-        tasks: with a leading axis [N].
-        policy: the policy.
-        carry: where the last rollout left the environments.
-        guide: acts while an episode is younger than its horizon; or none.
-
-    Returns:
-        carry: environments where the rollout left them, statistics with the rollout taken in.
-        steps: the transitions.
-        reward: as it is learned from, scaled where rewards are, [T, N].
-        metrics: sums over the episodes that ended, under `rollout/`.
-    """
-    noise = algo.noise(tasks, keys[1], (algo.num_steps, algo.num_envs))
-
-    def act(obs: Array, noise: Array, age: rollout.Age) -> Array:
-        return of_actor(algo, lambda d: d.sample(noise), policy, guide, obs, age)
-
-    return stepped(algo.gamma, act, noise, keys[0], tasks, carry, guide)
-
-
 def stepped(
-    gamma: Scalar,
-    act: Callable[[Array, Array, rollout.Age], Array],
-    noise: Float[Array, "T N _"],
-    key: Key,
-    tasks: Task,
-    carry: AnyCarry,
-    guide: Guide | None,
-) -> tuple[AnyCarry, rollout.Transition, Float[Array, "T N"], Metrics]:
-    """A rollout of T x N steps by any choice of actions.
+    behaviour: rollout.Behaviour, tasks: Task, carry: AnyCarry, guide: Guide | None
+) -> tuple[AnyCarry, rollout.Transition]:
+    """A rollout of T x N steps: the carry with its environments where they are then, and the transitions.
 
     Args:
-        gamma: discount per step.
-        act: actions from observations [N, O], noise [N, ...] and ages [N].
-        noise: random numbers for it.
-        key: for the environments.
+        behaviour: how to act.
         tasks: with a leading axis [N].
         carry: where the last rollout left the environments; a named tuple with the fields of `Carry`.
-        guide: whether ages are counted; `act` decides who acts.
-
-    Returns:
-        As `collect`.
+        guide: whether ages are counted; `behaviour` decides who acts.
     """
     obs, env_state, steps = rollout.rollout(
         tasks,
-        act,
-        tasks.draw(key, noise.shape[:2]),
-        noise,
+        behaviour.act,
+        tasks.draw(behaviour.key, behaviour.noise.shape[:2]),
+        behaviour.noise,
         carry.obs,
         carry.env_state,
         None if guide is None else carry.episodes.episode_length,
     )
+    return carry._replace(obs=obs, env_state=env_state), steps
+
+
+def taken_in(
+    gamma: Scalar, carry: AnyCarry, steps: rollout.Transition
+) -> tuple[AnyCarry, Float[Array, "T N"], Metrics]:
+    """The carry with a rollout counted and taken into the statistics.
+
+    Args:
+        gamma: discount per step.
+        carry: a named tuple with the fields of `Carry`; its environments are where the rollout left them.
+        steps: the transitions.
+
+    Returns:
+        carry: episodes and statistics with the rollout taken in.
+        reward: as it is learned from, scaled where rewards are, [T, N].
+        metrics: sums over the episodes that ended, under `rollout/`.
+    """
     episodes, sums = rollout.count_episodes(carry.episodes, steps)
     reward, discounted, statistics = _normalized(gamma, carry, steps)
     metrics = {f"rollout/{name}": value for name, value in sums.items()}
     metrics[rollout.NOT_FINITE] = rollout.first_not_finite(steps)
-    changes = {"obs": obs, "env_state": env_state, "episodes": episodes, "discounted_return": discounted}
-    return carry._replace(**changes, statistics=statistics), steps, reward, metrics
+    carry = carry._replace(episodes=episodes, discounted_return=discounted, statistics=statistics)
+    return carry, reward, metrics
 
 
 def of_actor(

@@ -97,10 +97,17 @@ class PPO(OnPolicy):
         """Fresh parameters of the policy and value networks."""
         return actor_critic.init_params(key, task, network)
 
-    def collect(
-        self, key: Key, tasks: Task, policy: Policy, carry: Carry, moment: Moment, guide: Guide | None = None
+    def experience(
+        self,
+        key: Key,
+        tasks: Task,
+        policy: Policy,
+        carry: Carry,
+        steps: rollout.Transition,
+        moment: Moment,
+        guide: Guide | None = None,
     ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
-        """A rollout of T x N steps with its advantages, and E shuffled passes over it.
+        """The rows of a rollout with their advantages, and E shuffled passes over them.
 
         The scan runs the actor alone; log-probabilities and values are one batched call each after it.
 
@@ -115,13 +122,13 @@ class PPO(OnPolicy):
         that is not finite takes the advantages of the steps before it in its episode with it.
 
         Returns:
-            carry: environments where the rollout left them, statistics with the rollout taken in.
+            carry: statistics with the rollout taken in.
             data: `Batch` of [T * N] rows.
             indices: [num_epochs * num_minibatches, B].
             metrics: sums over the episodes that ended, and the number of rows that were left out, under `rollout/`.
         """
-        *keys, order_key = jax.random.split(key, 3)
-        carry, steps, reward, metrics = on_policy.collect(self, keys, tasks, policy, carry, guide)
+        order_key = jax.random.split(key, 3)[2]
+        carry, reward, metrics = on_policy.taken_in(self.gamma, carry, steps)
         value, advantage = on_policy.advantages(policy, steps, reward, self.gamma, self.gae_lambda)
         log_prob = on_policy.of_actor(self, lambda d: d.log_prob(steps.action), policy, guide, steps.obs, steps.age)
         data = Batch(steps.obs, steps.action, log_prob, value, advantage, advantage + value)

@@ -100,15 +100,21 @@ class REINFORCE(OnPolicy):
         params = actor_critic.init_params(key, task, network)
         return params if self.baseline == "value" else {"policy": params["policy"]}
 
-    def collect(
-        self, key: Key, tasks: Task, policy: Policy, carry: Carry, moment: Moment, guide: Guide | None = None
+    def experience(
+        self,
+        key: Key,
+        tasks: Task,
+        policy: Policy,
+        carry: Carry,
+        steps: rollout.Transition,
+        moment: Moment,
+        guide: Guide | None = None,
     ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
-        """A rollout of T x N steps with its returns, all of it one batch.
+        """The rows of a rollout with their returns, all of them one batch.
 
         The actions of a guide teach the critic alone, since a policy gradient needs the policy's own.
         """
-        keys = tuple(jax.random.split(key))
-        carry, steps, reward, metrics = on_policy.collect(self, keys, tasks, policy, carry, guide)
+        carry, reward, metrics = on_policy.taken_in(self.gamma, carry, steps)
         target, ended = returns.monte_carlo(reward, steps.terminated | steps.truncated, self.gamma)
         own, complete = on_policy.own_rows(guide, steps), ended.astype(jnp.float32)
         # A return that no end completes is no number to learn from, and none to refuse a row by.

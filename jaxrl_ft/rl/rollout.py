@@ -14,6 +14,8 @@ from jaxrl_ft.envs.task import Task
 
 Rows = TypeVar("Rows")
 Age: TypeAlias = Float[Array, " N"] | None
+Act: TypeAlias = Callable[[Float[Array, "N O"], Float[Array, "N ..."], Age], Shaped[Array, "N ..."]]
+"""Actions [N, ...] from observations [N, O], noise [N, ...] and ages [N]."""
 _Running: TypeAlias = tuple[Float[Array, "N O"], EnvState, Age]
 
 
@@ -24,6 +26,16 @@ NOT_FINITE = "rollout/not_finite"
 
 _PACKED = 512
 """Rows at most whose numbers leave enough random bits beside them in 32."""
+
+
+class Behaviour(NamedTuple):
+    """How one rollout acts."""
+
+    act: Act
+    noise: Float[Array, "T N _"]
+    """random numbers for its actions"""
+    key: Key
+    """for the environments"""
 
 
 class Transition(NamedTuple):
@@ -61,7 +73,7 @@ def start(key: Key, tasks: Task, num_envs: int) -> tuple[Float[Array, "{num_envs
 
 def rollout(
     tasks: Task,
-    act: Callable[[Float[Array, "N O"], Float[Array, "N ..."], Age], Shaped[Array, "N ..."]],
+    act: Act,
     draws: Draws,
     noise: Float[Array, "T N ..."],
     obs: Float[Array, "N O"],

@@ -81,9 +81,20 @@ def enter(world: World, policy: Policy, source: Source) -> tuple[PyTree, Tree]:
     return carry, world.data.init(data_key, source)
 
 
-def collect(
-    world: World, policy: Policy, carry: HasStatistics, memory: Tree, index: jax.Array
-) -> tuple[PyTree, Tree, Rows, Metrics]:
+class Collected(NamedTuple):
+    """The experience of an update, and what it leaves."""
+
+    carry: PyTree
+    """where the environments are now"""
+    memory: Tree
+    """what the data axis remembers now"""
+    rows: Rows
+    """what to learn from"""
+    metrics: Metrics
+    """sums over the episodes that ended"""
+
+
+def collect(world: World, policy: Policy, carry: HasStatistics, memory: Tree, index: jax.Array) -> Collected:
     """The experience of update `index`.
 
     Args:
@@ -92,24 +103,38 @@ def collect(
         carry: where the last update left the environments.
         memory: what the data axis remembers.
         index: number of the update, from 0.
-
-    Returns:
-        carry: where the environments are now.
-        memory: what the data axis remembers now.
-        rows: what to learn from.
-        metrics: sums over the episodes that ended.
     """
+    key, tasks, moment, guide = setting(world, memory, index)
+    guided = {} if guide is None else {"guide": guide}
+    return taken(world, memory, index, world.algo.collect(key, tasks, policy, carry, moment, **guided))
+
+
+class Setting(NamedTuple):
+    """What an update collects with."""
+
+    key: jax.Array
+    tasks: Task
+    """leaves [N]"""
+    moment: Moment
+    guide: Guide | None
+
+
+def setting(world: World, memory: Tree, index: jax.Array) -> Setting:
+    """What update `index` collects with; the arguments are those of `collect`."""
     progress = index / world.num_updates
-    tasks_key, mixing_key = (
-        jax.random.fold_in(stream_key(world.seed, world.index, stream), index) for stream in (TASKS, MIXING)
-    )
+    tasks_key = jax.random.fold_in(stream_key(world.seed, world.index, TASKS), index)
     tasks = world.data.tasks(tasks_key, world.source, world.task, progress, world.algo.num_envs)
-    guide = {}
-    if world.guide is not None:
-        guide = {"guide": Guide(world.guide, world.data.horizon(memory, progress))}
-    key = stream_key(world.seed, world.index, index)
-    carry, data, indices, metrics = world.algo.collect(key, tasks, policy, carry, Moment(progress, index), **guide)
+    guide = None if world.guide is None else Guide(world.guide, world.data.horizon(memory, progress))
+    return Setting(stream_key(world.seed, world.index, index), tasks, Moment(progress, index), guide)
+
+
+def taken(
+    world: World, memory: Tree, index: jax.Array, collected: tuple[PyTree, PyTree, jax.Array, Metrics]
+) -> Collected:
+    """What `collect` returns, of what the algorithm collected in update `index`."""
+    carry, data, indices, metrics = collected
     mixed = None
     if world.data.replays:
+        mixing_key = jax.random.fold_in(stream_key(world.seed, world.index, MIXING), index)
         mixed, indices = world.data.mix(mixing_key, memory, data, indices)
-    return carry, world.data.after_update(memory, metrics), Rows(data, mixed, indices), metrics
+    return Collected(carry, world.data.after_update(memory, metrics), Rows(data, mixed, indices), metrics)

@@ -19,6 +19,8 @@ from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training import devices, loop
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import check_role, fresh_shapes
+from jaxrl_ft.training.engines.base import Engine
+from jaxrl_ft.training.engines.compiled import COMPILED
 from jaxrl_ft.training.evaluation import status
 from jaxrl_ft.training.evaluation.stopping import PATIENCE
 from jaxrl_ft.training.evaluation.untouched import evaluated
@@ -106,7 +108,7 @@ def pretrain(
     devices.check_memory(spec.num_runs, spec.stored_bytes)
     with _opened(checkpoint, checkpoint_every, spec) as saved, _shown(progress, "pretraining", spec, callback) as told:
         agents = pretrained_agents(spec, source, until, callback=told, checkpoint=saved)
-    return _named(agents, callback)
+    return named(agents, callback)
 
 
 def pretrained_agents(
@@ -224,10 +226,10 @@ def finetune(
     devices.check_memory(spec.num_runs, spec.stored_bytes)
     with _opened(checkpoint, checkpoint_every, spec) as saved, _shown(progress, "fine-tuning", spec, callback) as told:
         tuned = finetune_together([spec], callback=told, checkpoint=saved)[0]
-    return _named(tuned, callback)
+    return named(tuned, callback)
 
 
-def _named(agents: Agents, callback: Callback | None) -> Agents:
+def named(agents: Agents, callback: Callback | None) -> Agents:
     """The agents; a warning names those that are not ok where no callback of the user's was told."""
     broken = [f"{number} ({found})" for number, found in enumerate(agents.status) if found != status.OK]
     if broken and callback is None:
@@ -236,7 +238,11 @@ def _named(agents: Agents, callback: Callback | None) -> Agents:
 
 
 def finetune_together(
-    specs: Sequence[Spec], width: int = 0, callback: Callback | None = None, checkpoint: Checkpoint | None = None
+    specs: Sequence[Spec],
+    width: int = 0,
+    callback: Callback | None = None,
+    checkpoint: Checkpoint | None = None,
+    engine: Engine = COMPILED,
 ) -> list[Agents]:
     """Return the agents of every fine-tune, as `finetune` would, trained side by side.
 
@@ -245,11 +251,12 @@ def finetune_together(
         width: the program's number of runs, if it is to be larger than theirs.
         callback: as in `finetune`, of all together.
         checkpoint: of this training, to go on from and to write.
+        engine: what steps the environments and learns.
     """
     if not specs[0].trains:
         return [evaluated(spec) for spec in specs]
     prepared = [prepare(spec) for spec in specs]
-    results = loop.train_together([(one.spec, one.start) for one in prepared], width, callback, checkpoint)
+    results = loop.train_together([(one.spec, one.start) for one in prepared], width, callback, checkpoint, engine)
     return [_tuned(one, result) for one, result in zip(prepared, results)]
 
 

@@ -18,10 +18,11 @@ from jaxrl_ft.methods.control import Numbers
 from jaxrl_ft.methods.finish import Finish
 from jaxrl_ft.training import control, devices
 from jaxrl_ft.training.collect import World
+from jaxrl_ft.training.engines.base import Engine
+from jaxrl_ft.training.engines.compiled import COMPILED
 from jaxrl_ft.training.evaluation.curves import Curves, Snapshot
 from jaxrl_ft.training.evaluation.faults import Fault, of_runs
-from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
-from jaxrl_ft.training.initial_state import Start, begin, given, member_seeds, tasks_of
+from jaxrl_ft.training.initial_state import Start, given, member_seeds, tasks_of
 from jaxrl_ft.training.keys import Seeds, seeds_of
 from jaxrl_ft.training.per_run import forget_when_many, per_run
 from jaxrl_ft.training.progress.moments import Callback, means
@@ -30,7 +31,7 @@ from jaxrl_ft.training.resume.checkpoint import Checkpoint
 from jaxrl_ft.training.resume.interruption import Interruption, held_back
 from jaxrl_ft.training.resume.saving import Place, Saving
 from jaxrl_ft.training.spec import Spec
-from jaxrl_ft.training.stretch import Pace, Sums, advance
+from jaxrl_ft.training.stretch import Pace, Sums
 from jaxrl_ft.training.update import Run, State
 
 Job = tuple[Spec, Start]
@@ -81,7 +82,11 @@ def train(spec: Spec, start: Start, callback: Callback | None = None, checkpoint
 
 
 def train_together(
-    jobs: Sequence[Job], width: int = 0, callback: Callback | None = None, checkpoint: Checkpoint | None = None
+    jobs: Sequence[Job],
+    width: int = 0,
+    callback: Callback | None = None,
+    checkpoint: Checkpoint | None = None,
+    engine: Engine = COMPILED,
 ) -> list[Result]:
     """The results of groups of one `sweeps.structure`, trained side by side; a group without one comes by itself.
 
@@ -90,20 +95,26 @@ def train_together(
         width: the program's number of runs; filled up with repeated ones, whose results are dropped.
         callback: as in `train`, of all groups together.
         checkpoint: as in `train`.
+        engine: what steps the environments and learns.
     """
     forget_when_many()
     reports = Reports(callback, [spec for spec, _ in jobs])
     reports.compiling(jobs[0][1].probe_steps)
     with held_back() as interruption:
-        return _trained(jobs, width, checkpoint, reports, interruption)
+        return _trained(jobs, width, checkpoint, reports, interruption, engine)
 
 
 def _trained(
-    jobs: Sequence[Job], width: int, checkpoint: Checkpoint | None, reports: Reports, interruption: Interruption
+    jobs: Sequence[Job],
+    width: int,
+    checkpoint: Checkpoint | None,
+    reports: Reports,
+    interruption: Interruption,
+    engine: Engine,
 ) -> list[Result]:
     """What `train_together` returns."""
     (spec, start), specs = jobs[0], [job for job, _ in jobs]
-    world, run, state, answer = begin(_filled(tree.concatenate([given(*job) for job in jobs]), width))
+    world, run, state, answer = engine.begin(_filled(tree.concatenate([given(*job) for job in jobs]), width))
     where = _filled(tree.concatenate([_where(*job) for job in jobs]), width)
     controller = control.Controller(spec.method, spec.num_updates, sum(job.num_members for job in specs))
     evaluations = evaluation_updates(spec.num_updates, spec.num_evals)
@@ -118,12 +129,12 @@ def _trained(
         run, state, place, sums = saving.read(run, state, _snapshot(specs, chosen, state))
     elif place.paid and start.base is not None:
         untouched = _filled(tree.concatenate([start.base for _, start in jobs]), width)
-        curves.begin(_mean_return(spec, untouched, where, 0))
+        curves.begin(engine.mean_return(spec, untouched, where, 0))
     points = sorted({*evaluations.tolist(), *controller.points, spec.num_updates})
     for point in (point for point in points if point > place.finished):
         if point > 0:
             between = partial(_between, pause, specs, reports, run, place)
-            state, answer, sums = advance(world, run, state, place.at, point, pace, sums, between)
+            state, answer, sums = engine.advance(world, run, state, place.at, point, pace, sums, between)
         controller.record(sums)
         chosen = answer_of(spec, start, answer, controller.scores)
         now, fault = partial(_snapshot, specs, chosen, state), of_runs(specs, state.fault)
@@ -131,7 +142,8 @@ def _trained(
         if point in evaluations:
             broken = np.asarray(fault.quantity) > 0
             learned = np.where(broken, np.maximum(fault.update, 0), point)
-            spent, returns = place.paid + learned * spec.env_steps_per_update, _mean_return(spec, chosen, where, point)
+            spent = place.paid + learned * spec.env_steps_per_update
+            returns = engine.mean_return(spec, chosen, where, point)
             curves.add(returns, spent, learned, now, broken)
         reports.moment(point, place.paid, means(sums, point - max(place.finished, 0)), returns, fault)
         if curves.stopped.all():
@@ -265,11 +277,4 @@ def _act(
 
 def mean_return(spec: Spec, start: Start, policy: Policy, point: int) -> np.ndarray:
     """Mean greedy return of every run's policy on its task, [R]; equal points meet equal episodes."""
-    return _mean_return(spec, policy, _where(spec, start), point)
-
-
-def _mean_return(spec: Spec, policy: Policy, where: tuple[Task, Seeds], point: int) -> np.ndarray:
-    num = len(where[1].seeds)
-    policy, (tasks, seeds) = devices.put((policy, where), num)
-    outcome = evaluate_runs(spec.algo, policy, tasks, seeds, episodes=spec.eval_episodes, stream=point)
-    return np.asarray(outcome.episode_return[:num].mean(axis=1))
+    return COMPILED.mean_return(spec, policy, _where(spec, start), point)

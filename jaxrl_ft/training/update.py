@@ -17,7 +17,7 @@ from jaxrl_ft.methods.optimizers import Optimizer
 from jaxrl_ft.methods.penalties import Penalty
 from jaxrl_ft.rl.algorithm import AnyAlgorithm, HasStatistics
 from jaxrl_ft.rl.rollout import NOT_FINITE, SEEN
-from jaxrl_ft.training.collect import Rows, World, collect
+from jaxrl_ft.training.collect import Collected, Rows, World, collect
 from jaxrl_ft.training.evaluation.faults import Fault, first
 from jaxrl_ft.training.keys import STEPS, stream_key
 
@@ -96,7 +96,13 @@ def update(world: World, run: Run, state: State, index: jax.Array) -> tuple[Stat
         state: after the update.
         metrics: means over the gradient steps, and sums over the episodes that ended.
     """
-    carry, data, rows, collected = collect(world, policy_of(run, state), state.carry, state.memory.data, index)
+    found = collect(world, policy_of(run, state), state.carry, state.memory.data, index)
+    return updated(run, state, found, index)
+
+
+def updated(run: Run, state: State, found: Collected, index: jax.Array) -> tuple[State, Metrics]:
+    """What `update` returns, of the experience that was collected."""
+    carry, data, rows, collected = found
     after = state._replace(carry=carry, memory=state.memory._replace(data=data))
     after, learned = learn(run, after, state.carry.statistics, rows, index)
     seen = collected.pop(NOT_FINITE, jnp.zeros((), jnp.int32))

@@ -17,6 +17,7 @@ from jaxrl_ft.core import tree
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.rl.rollout import SEEN, Transition, first_not_finite
 from jaxrl_ft.training import devices, loop, stretch
+from jaxrl_ft.training.engines.compiled import COMPILED
 from jaxrl_ft.training.evaluation import faults, status
 from jaxrl_ft.training.evaluation.faults import QUANTITIES, Fault
 from jaxrl_ft.training.initial_state import Start, fresh_policy
@@ -177,7 +178,7 @@ def test_rows_of_an_algorithms_replay_are_looked_at_when_they_are_drawn(source, 
     algo = replace(ft.DQN(), **SMALL["dqn"])
     steps = 6 * algo.steps_per_update() + algo.steps_before()
     settings = {"algo": algo, "network": ft.MLP(width=8), "seeds": RUNS, "steps": steps, "num_evals": 2}
-    clean, begin = ft.pretrain(source, **settings), loop.begin
+    clean, begin = ft.pretrain(source, **settings), COMPILED.begin
 
     def begun(runs):
         world, run, state, answer = begin(runs)
@@ -186,7 +187,7 @@ def test_rows_of_an_algorithms_replay_are_looked_at_when_they_are_drawn(source, 
         carry = state.carry._replace(replay=stored._replace(rows=rows))
         return world, run, state._replace(carry=carry), answer
 
-    monkeypatch.setattr(loop, "begin", begun)
+    monkeypatch.setattr(COMPILED, "begin", begun)
     found = ft.pretrain(source, **settings, callback=lambda moment: None)
     assert found.status[BROKEN] == "non-finite experience in update 1"
     others = np.arange(RUNS) != BROKEN

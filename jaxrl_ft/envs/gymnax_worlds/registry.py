@@ -13,6 +13,7 @@ from jaxrl_ft.core.jax_settings import foreign
 from jaxrl_ft.core.types import EnvParams, PyTree
 from jaxrl_ft.envs.changes import wrapping
 from jaxrl_ft.envs.gymnax_worlds.world import GymnaxWorld
+from jaxrl_ft.envs.outside.outline import is_outside
 from jaxrl_ft.envs.simulator import SIMULATORS, register_simulator
 
 CORRECTED = "MountainCarContinuous-v0"
@@ -72,7 +73,7 @@ def is_known(id: str) -> bool:
     inside = wrapping.inside_of(id)
     if inside != id and is_known(inside):
         wrapping.with_inside(id, inside)
-    return id in SIMULATORS
+    return id in SIMULATORS or is_outside(id)
 
 
 def users() -> list[str]:

@@ -14,8 +14,9 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl import losses, normalizer
 from jaxrl_ft.rl.algorithm import Guide
 from jaxrl_ft.rl.q_learning import q_values
-from jaxrl_ft.rl.q_learning.off_policy import Act, Batch, Carry, OffPolicy
+from jaxrl_ft.rl.q_learning.off_policy import Batch, Carry, OffPolicy
 from jaxrl_ft.rl.q_learning.q_values import Boltzmann
+from jaxrl_ft.rl.rollout import Act
 
 
 @config

@@ -17,9 +17,7 @@ from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl import on_policy, replay, returns, rollout
 from jaxrl_ft.rl.algorithm import Guide
 from jaxrl_ft.rl.replay import Replay
-
-Act = Callable[[Array, Array, rollout.Age], Array]
-"""Actions [N, ...] from observations [N, O], noise [N, ...] and ages [N]."""
+from jaxrl_ft.rl.rollout import Act
 
 _SMALLEST_ERROR = 1e-6
 """Added to an error, so that no row that was written is never drawn."""
@@ -166,9 +164,9 @@ class OffPolicy(on_policy.Collector):
     def _capacity(self) -> int:
         return -(-self.replay_size // self.steps_per_update()) * self.steps_per_update()
 
-    def init_carry(self, key: Key, tasks: Task, policy: Policy) -> Carry:
-        """N fresh environments, an empty replay, and the policy's parameters as those of the target networks."""
-        worlds = on_policy.init_carry(key, tasks, policy, self.num_envs)
+    def first_carry(self, obs: Float[Array, "N O"], env_state: EnvState, tasks: Task, policy: Policy) -> Carry:
+        """An empty replay, and the policy's parameters as those of the target networks."""
+        worlds = on_policy.first_carry(obs, env_state, policy)
         stored = replay.empty(self._capacity(), _width(tasks), self.prioritized)
         num = self.gradient_steps * self.batch_size
         drawn = jnp.zeros((num,), jnp.int32) if self.prioritized else None
@@ -180,26 +178,46 @@ class OffPolicy(on_policy.Collector):
         num = self.steps_before() // self.steps_per_update()
 
         def step(carry: Carry, inputs: tuple[Array, Array]) -> tuple[Carry, None]:
-            act = self.explorer(tasks, policy, None, 0.0, warming=True)
-            carry, rows, _ = self._rolled(inputs[0], act, tasks, carry, None)
-            return carry._replace(replay=replay.write(carry.replay, replay.packed(rows), inputs[1])), None
+            moment = Moment(jnp.zeros((), jnp.float32), inputs[1])
+            behaviour = self.behaviour(inputs[0], tasks, policy, moment, warming=True)
+            return self.stored(*on_policy.stepped(behaviour, tasks, carry, None), moment), None
 
         numbers = jnp.arange(-num, 0, dtype=jnp.int32)
         carry, _ = jax.lax.scan(step, carry, (jax.random.split(key, num), numbers))
-        warm = jnp.full((), self.steps_before(), jnp.int32)
-        return carry._replace(replay=carry.replay._replace(warm=warm))
+        return carry
+
+    def stored(self, carry: Carry, steps: rollout.Transition, moment: Moment) -> Carry:
+        """The carry with a rollout of before the first update in its replay; see `Stepwise`."""
+        carry, rows, _ = self._transitions(carry, steps)
+        written = replay.write(carry.replay, replay.packed(rows), moment.step)
+        return carry._replace(replay=written._replace(warm=written.warm + self.steps_per_update()))
+
+    def behaviour(
+        self, key: Key, tasks: Task, policy: Policy, moment: Moment, guide: Guide | None = None, warming: bool = False
+    ) -> rollout.Behaviour:
+        """As `explorer` acts."""
+        # A rollout that is only stored has the key to itself.
+        draw_key, noise_key = jax.random.split(key if warming else jax.random.split(key, 3)[0])
+        act = self.explorer(tasks, policy, guide, moment.progress, warming)
+        return rollout.Behaviour(act, self.exploration_noise(noise_key, tasks), draw_key)
 
     def begin(self, policy: Policy, carry: Carry) -> Carry:
         """The carry with target networks equal to those that train."""
         return carry._replace(target={group: policy.params[group] for group in self.TARGETS})
 
-    def collect(
-        self, key: Key, tasks: Task, policy: Policy, carry: Carry, moment: Moment, guide: Guide | None = None
+    def experience(
+        self,
+        key: Key,
+        tasks: Task,
+        policy: Policy,
+        carry: Carry,
+        steps: rollout.Transition,
+        moment: Moment,
+        guide: Guide | None = None,
     ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
-        """A rollout of T x N steps that explores, and behind it the rows of the replay for every gradient step."""
-        explore_key, replay_key, noise_key = jax.random.split(key, 3)
-        act = self.explorer(tasks, policy, guide, moment.progress, warming=False)
-        carry, fresh, metrics = self._rolled(explore_key, act, tasks, carry, guide)
+        """The rows of a rollout, and behind them those of the replay for every gradient step."""
+        _, replay_key, noise_key = jax.random.split(key, 3)
+        carry, fresh, metrics = self._transitions(carry, steps)
         num, drawn = self.steps_per_update(), self.gradient_steps * self.batch_size
         stored = replay.write(carry.replay, replay.packed(fresh), moment.step)
         size = replay.filled(stored, moment.step, num)
@@ -218,23 +236,19 @@ class OffPolicy(on_policy.Collector):
         indices = num + jnp.arange(drawn, dtype=jnp.int32).reshape((self.gradient_steps, self.batch_size))
         return carry._replace(replay=stored), data, indices, metrics
 
-    def _by_priority(self, key: Key, priority: Float[Array, " C"]) -> Int[Array, " K"]:
-        """Positions by priority; the strata of each gradient step span all of the replay."""
-        keys = jax.random.split(key, self.gradient_steps)
-        return jax.vmap(lambda key: replay.proportional(key, priority, self.batch_size))(keys).reshape(-1)
-
-    def _rolled(
-        self, key: Key, act: Act, tasks: Task, carry: Carry, guide: Guide | None
-    ) -> tuple[Carry, Stored, Metrics]:
+    def _transitions(self, carry: Carry, steps: rollout.Transition) -> tuple[Carry, Stored, Metrics]:
         """A rollout as transitions over n steps, [T * N]."""
-        draw_key, noise_key = jax.random.split(key)
-        noise = self.exploration_noise(noise_key, tasks)
-        carry, steps, reward, metrics = on_policy.stepped(self.gamma, act, noise, draw_key, tasks, carry, guide)
+        carry, reward, metrics = on_policy.taken_in(self.gamma, carry, steps)
         done = steps.terminated | steps.truncated
         total, discount, last = returns.n_step(reward, steps.terminated, done, self.gamma, self.num_returns)
         next_obs = jnp.take_along_axis(steps.next_obs, last[..., None], axis=0)
         rows, left_out = rollout.flat_rows(Stored(steps.obs, steps.action, total, discount, next_obs))
         return carry, rows, {**metrics, "rollout/left_out": left_out}
+
+    def _by_priority(self, key: Key, priority: Float[Array, " C"]) -> Int[Array, " K"]:
+        """Positions by priority; the strata of each gradient step span all of the replay."""
+        keys = jax.random.split(key, self.gradient_steps)
+        return jax.vmap(lambda key: replay.proportional(key, priority, self.batch_size))(keys).reshape(-1)
 
     def after_step(self, params: Params, carry: Carry, indices: Int[Array, " B"], metrics: Metrics) -> Carry:
         """The carry with the target networks moved, and the rows of the step drawn by their errors from now on."""

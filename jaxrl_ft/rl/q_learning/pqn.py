@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from jaxrl_ft.core.config import config
 from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Network, Policy
-from jaxrl_ft.core.types import Key, Metrics, Params
+from jaxrl_ft.core.types import Key, Metrics, Params, Scalar
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl import losses, normalizer, on_policy, returns, rollout
@@ -117,21 +117,38 @@ class PQN(OnPolicy):
         """Fresh parameters of the Q-network, in the group `policy`."""
         return self.actor.init_params(key, task, network)
 
-    def collect(
-        self, key: Key, tasks: Task, policy: Policy, carry: Carry, moment: Moment, guide: Guide | None = None
-    ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
-        """An ε-greedy rollout of T x N steps with its λ-returns, and E shuffled passes over it."""
-        draw_key, noise_key, order_key = jax.random.split(key, 3)
-        epsilon = q_values.annealed(self.epsilon_start, self.epsilon_end, self.exploration_share, moment.progress)
-        act = q_values.exploring(self, policy, guide, epsilon, q_values.num_actions(tasks))
+    def behaviour(
+        self, key: Key, tasks: Task, policy: Policy, moment: Moment, guide: Guide | None = None, warming: bool = False
+    ) -> rollout.Behaviour:
+        """The ε-greedy choice."""
+        draw_key, noise_key, _ = jax.random.split(key, 3)
+        act = q_values.exploring(self, policy, guide, self._epsilon(moment), q_values.num_actions(tasks))
         noise = jax.random.uniform(noise_key, (self.num_steps, self.num_envs, 2), jnp.float32)
-        carry, steps, reward, metrics = on_policy.stepped(self.gamma, act, noise, draw_key, tasks, carry, guide)
+        return rollout.Behaviour(act, noise, draw_key)
+
+    def _epsilon(self, moment: Moment) -> Scalar:
+        return q_values.annealed(self.epsilon_start, self.epsilon_end, self.exploration_share, moment.progress)
+
+    def experience(
+        self,
+        key: Key,
+        tasks: Task,
+        policy: Policy,
+        carry: Carry,
+        steps: rollout.Transition,
+        moment: Moment,
+        guide: Guide | None = None,
+    ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
+        """The rows of a rollout with their λ-returns, and E shuffled passes over them."""
+        order_key = jax.random.split(key, 3)[2]
+        carry, reward, metrics = on_policy.taken_in(self.gamma, carry, steps)
         next_value = self.actor.values(policy, steps.next_obs).max(axis=-1)
         done = steps.terminated | steps.truncated
         target = returns.q_lambda(reward, next_value, steps.terminated, done, self.gamma, self.q_lambda)
         rows, left_out = rollout.flat_rows(Batch(steps.obs, steps.action, target))
         indices = rollout.minibatches(order_key, self.steps_per_update(), self.num_epochs, self.num_minibatches)
-        return carry, rows, indices, {**metrics, "rollout/left_out": left_out, "rollout/epsilon": jnp.asarray(epsilon)}
+        epsilon = jnp.asarray(self._epsilon(moment))
+        return carry, rows, indices, {**metrics, "rollout/left_out": left_out, "rollout/epsilon": epsilon}
 
     def loss(self, policy: Policy, carry: Carry, batch: Batch) -> tuple[Float[Array, ""], Metrics]:
         """Half the mean squared distance of Q(s, a) from the λ-return, on a minibatch [B, ...]."""

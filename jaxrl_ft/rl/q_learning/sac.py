@@ -17,8 +17,9 @@ from jaxrl_ft.rl import normalizer, on_policy
 from jaxrl_ft.rl.algorithm import Guide
 from jaxrl_ft.rl.distributions import TanhGaussian
 from jaxrl_ft.rl.q_learning import q_values, soft_actor
-from jaxrl_ft.rl.q_learning.off_policy import Act, Batch, Carry, OffPolicy
+from jaxrl_ft.rl.q_learning.off_policy import Batch, Carry, OffPolicy
 from jaxrl_ft.rl.q_learning.soft_actor import SoftActor
+from jaxrl_ft.rl.rollout import Act
 
 
 @config
