@@ -16,8 +16,6 @@ from .deploy.compression.techniques.prune import PruneWeights as PruneWeights
 from .deploy.compression.techniques.quantize import Quantize as Quantize
 from .deploy.compression.techniques.units import PruneUnits as PruneUnits
 from .deploy.export import export as export
-from .deploy.gymnasium_episodes import gymnasium_returns as gymnasium_returns
-from .deploy.gymnasium_finetune import finetune_gymnasium as finetune_gymnasium
 from .deploy.play import play as play
 from .envs.catalogue import held_out_grid as held_out_grid
 from .envs.catalogue import held_out_tasks as held_out_tasks
@@ -151,6 +149,8 @@ from .training.agents import Agents as Agents
 from .training.evaluation.evaluate import evaluate as evaluate
 from .training.finetune import finetune as finetune
 from .training.finetune import pretrain as pretrain
+from .training.gymnasium.episodes import gymnasium_returns as gymnasium_returns
+from .training.gymnasium.finetune import finetune_gymnasium as finetune_gymnasium
 from .training.weights.wrap import wrap as wrap
 
 __version__: str

@@ -119,7 +119,7 @@ def test_every_program_is_known():
 def test_what_is_jitted_is_a_program_a_part_of_one_a_check_of_a_task_or_a_policy_to_deploy():
     files = {str(file.relative_to(PACKAGE)) for file in PACKAGE.rglob("*.py") if "jax.jit" in file.read_text()}
     programs = {"training/per_run.py", "training/programs/store.py", "training/stretch.py"}
-    policies = {"training/agents.py", "deploy/formats/stablehlo_file.py", "deploy/gymnasium_episodes.py"}
+    policies = {"training/agents.py", "deploy/formats/stablehlo_file.py", "training/gymnasium/episodes.py"}
     assert files == {*programs, "envs/task.py", *policies}
 
 

@@ -12,7 +12,7 @@ from gymnasium import spaces
 import jaxrl_ft as ft
 from jaxrl_ft.analysis.statistics import aggregate, intervals
 from jaxrl_ft.core import tree
-from jaxrl_ft.deploy.gymnasium_worlds import GymnasiumWorlds, worlds_of
+from jaxrl_ft.training.gymnasium.worlds import GymnasiumWorlds, worlds_of
 from jaxrl_ft.training.keys import seeds_of
 
 

@@ -12,7 +12,8 @@ from helpers.exported import random_agents
 
 import jaxrl_ft as ft
 from jaxrl_ft.analysis.statistics import aggregate, intervals
-from jaxrl_ft.deploy import gymnasium_episodes, gymnasium_spaces
+from jaxrl_ft.training.gymnasium import episodes as gymnasium_episodes
+from jaxrl_ft.training.gymnasium import spaces as gymnasium_spaces
 
 LENGTHS = (3, 1, 4, 2)
 

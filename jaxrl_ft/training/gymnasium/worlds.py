@@ -8,11 +8,11 @@ import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.types import PyTree
-from jaxrl_ft.deploy import gymnasium_spaces
-from jaxrl_ft.deploy.gymnasium_episodes import check_ends, check_id, library
 from jaxrl_ft.envs.outside.task import outside_task
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.training.engines.stepping import Act, Floats, Outcome
+from jaxrl_ft.training.gymnasium import spaces as gymnasium_spaces
+from jaxrl_ft.training.gymnasium.episodes import check_ends, check_id, library
 from jaxrl_ft.training.keys import Seeds
 
 Env: TypeAlias = PyTree

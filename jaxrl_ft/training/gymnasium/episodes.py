@@ -13,11 +13,11 @@ from jaxtyping import Array, Float, Shaped
 from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.types import PyTree
-from jaxrl_ft.deploy import gymnasium_spaces
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.training.agents import Agents, check_is_agents
 from jaxrl_ft.training.compatibility import sizes
+from jaxrl_ft.training.gymnasium import spaces as gymnasium_spaces
 from jaxrl_ft.training.keys import FINAL_STREAM, stream_key
 
 EPISODES = 100

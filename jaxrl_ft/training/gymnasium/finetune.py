@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.types import PyTree
-from jaxrl_ft.deploy.gymnasium_worlds import worlds_of
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import resolve_method
 from jaxrl_ft.methods.method import Method
@@ -15,6 +14,7 @@ from jaxrl_ft.training.agents import Agents, check_is_agents
 from jaxrl_ft.training.engines.stepping import Stepping
 from jaxrl_ft.training.evaluation.stopping import PATIENCE
 from jaxrl_ft.training.finetune import finetune_together, named
+from jaxrl_ft.training.gymnasium.worlds import worlds_of
 from jaxrl_ft.training.progress.bars import one_bar
 from jaxrl_ft.training.progress.moments import Callback
 from jaxrl_ft.training.spec import Budget, Spec, finetune_spec
