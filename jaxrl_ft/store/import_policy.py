@@ -12,17 +12,19 @@ from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task, check_is_task
 from jaxrl_ft.nets import parts
+from jaxrl_ft.nets.cnn import CNN
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.actor_critic import Bounds
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
 from jaxrl_ft.rl.catalogue import ALGOS
-from jaxrl_ft.store.foreign import maps, normalizers
+from jaxrl_ft.store.foreign import convolving, maps, normalizers
 from jaxrl_ft.store.foreign.found import ACTIVATIONS, Found
 from jaxrl_ft.store.foreign.identify import Given, found_in
-from jaxrl_ft.store.foreign.self_check import checked, compared
+from jaxrl_ft.store.foreign.self_check import checked, compared, played
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import check_role
-from jaxrl_ft.training.weights import foreign_layers, wrap
+from jaxrl_ft.training.gymnasium.episodes import check_env
+from jaxrl_ft.training.weights import foreign_layers, networks_like, wrap
 
 
 def import_policy(
@@ -30,13 +32,16 @@ def import_policy(
     source: Task,
     *,
     algo: AnyAlgorithm | None = None,
+    network: CNN | None = None,
     activation: str | None = None,
+    obs_scale: float = 1.0,
     log_std: PyTree = None,
     normalizer: normalizers.Given | None = None,
     obs_map: maps.Given | None = None,
     action_map: maps.Given | None = None,
     expected: PyTree = None,
     tolerance: float = 1e-4,
+    gymnasium_env: PyTree = None,
     seed: int = 0,
     verbose: bool = True,
 ) -> Agents:
@@ -48,7 +53,10 @@ def import_policy(
             of arrays: with the names of any of these, or as `ft.wrap` takes it.
         source: the task that the policy was trained on.
         algo: the algorithm to fine-tune with; without it that of the file.
+        network: strides and padding of convolutions, such as `ft.CNN(strides=(4, 2, 1))`; without it those of NatureCNN
+            where the sides of the kernels are its own, 8, 4 and 3, and else 1. All other fields are the file's.
         activation: `tanh`, `relu` or `swish`, of the hidden layers; without it the file's, or the library's default.
+        obs_scale: what the file's library multiplies images by before its network reads them, such as 1/255 for bytes.
         log_std: logarithm of a Gaussian policy's standard deviations [A]; without it the file's, or 0.
         normalizer: statistics that observations were normalised with: a VecNormalize file of Stable-Baselines3, npz,
             safetensors, JSON, or a dict, of mean, variance (or var), count, epsilon and clip.
@@ -58,12 +66,14 @@ def import_policy(
         action_map: the same for actions. A new discrete action is behind the others at first, a new continuous one 0.
         expected: observations [B, O] and what the other library does in them, its greedy actions.
         tolerance: how far actions, or scores of discrete ones, may be from `expected`.
+        gymnasium_env: where the library trained, as `ft.gymnasium_returns` takes it; a line of the report compares
+            greedy returns there with those on the task.
         seed: of what the file does not have, such as a critic.
         verbose: print what was found and assumed; it stands in the report of the agents too.
 
     Raises:
-        ValueError: the file cannot be read, its policy is no MLP or of other sizes than the task, or does not do what
-            is expected; the message says what was found.
+        ValueError: the file cannot be read, its policy is no MLP or CNN or of other sizes than the task, or does not do
+            what is expected; the message says what was found.
     """
     check_is_task("source", source)
     checks.seed(seed)
@@ -71,22 +81,32 @@ def import_policy(
     checks.kind("verbose", verbose, bool, "True or False")
     if algo is not None:
         check_role("algo", algo)
+    checks.number("obs_scale", obs_scale, 1e-9, 1e9)
+    networks_like.check(network)
+    if gymnasium_env is not None:
+        check_env(gymnasium_env)
     pair = None if expected is None else checked(expected, source)
     what, found = found_in(policy)
     if activation is not None:
         found.activation = ACTIVATIONS[checks.choice("activation", activation, tuple(ACTIVATIONS))]
         found.told = "given"
-    given = _trees(what, found, log_std)
+    given, images = _trees(what, found, log_std), None
+    if "conv_0" in given["policy"]:
+        given, images = convolving.read(what, found, given, source, network, obs_scale)
+    elif obs_scale != 1.0 or network is not None:
+        raise ValueError(f"{what}: holds no convolutions, and network and obs_scale are for these")
     statistics = None if normalizer is None else normalizers.read(normalizer)
     algo = _algo(found) if algo is None else algo
     # How far a new discrete action must be behind depends on the temperature of its distribution, if it has one.
     behind = maps.BEHIND * float(getattr(getattr(algo, "actor", None), "temperature", 1.0))
     fitted = _fitted(what, found, given, source, (obs_map, action_map), behind)
-    agents = _agents(what, found, fitted, source, algo, statistics, seed)
+    agents = _agents(what, found, fitted, source, algo, images, statistics, seed)
     if normalizer is None:
         agents = replace(agents, report=(*agents.report, *normalizers.beside(policy)))
     if pair is not None:
         agents = replace(agents, report=(*agents.report, compared(agents, pair, tolerance)))
+    if gymnasium_env is not None:
+        agents = replace(agents, report=(*agents.report, played(agents, gymnasium_env)))
     if verbose:
         print("\n".join(f"{what}: {line}" if i == 0 else f"  {line}" for i, line in enumerate(agents.report)))
     return agents
@@ -98,13 +118,11 @@ def _trees(what: str, found: Found, log_std: PyTree) -> Tree:
     try:
         given["policy"], inside = foreign_layers.network("policy", found.policy, None, None)
         if found.value is not None:
-            given["value"], _ = foreign_layers.network("value", found.value, None, None)
+            given["value"], _ = foreign_layers.network("value", found.value, None, None, found.shared_trunk)
         if found.twin is not None:
             given["value"]["twin"], _ = foreign_layers.network("value", found.twin, None, None)
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
-    if any("conv_0" in layers for layers in given.values()):
-        raise ValueError(f"{what}: holds convolutions; MLPs are read, and ft.wrap takes convolutions as arrays")
     spread = next((part for part in (log_std, found.log_std, inside) if part is not None), None)
     num = len(given["policy"]["head"]["bias"])
     for name, leaf in (("log_std", spread), ("log_alpha", found.log_alpha)):
@@ -143,7 +161,10 @@ def _fitted(
     continuous = isinstance(space, Box)
     num_actions = space.size if isinstance(space, Box) else space.num_actions
     blocks = 2 if found.algo == "sac" and continuous else 1
-    inputs, outputs = policy["dense_0"]["kernel"].shape[1], policy["head"]["kernel"].shape[2]
+    dense, outputs = policy.get("dense_0"), policy["head"]["kernel"].shape[2]
+    if dense is None and asked[0] is not None:
+        raise ValueError("obs_map: is not allowed with convolutions, which read all places of an image alike")
+    inputs = source.obs_size if dense is None else dense["kernel"].shape[1]
     if outputs % blocks or (found.log_std is not None and not continuous):
         kind = "continuous" if continuous else "discrete"
         raise ValueError(f"{what}: its policy, of {outputs} outputs, is not one for the {kind} actions of {source.id}")
@@ -190,6 +211,7 @@ def _agents(
     fitted: _Fitted,
     source: Task,
     algo: AnyAlgorithm,
+    images: CNN | None,
     normalizer: normalizers.Normalizer | None,
     seed: int,
 ) -> Agents:
@@ -198,9 +220,9 @@ def _agents(
     moments, notes = _moments(normalizer, fitted.obs)
     try:
         algo, statistics = wrap.normalizing(algo, source, num, *moments)
-        widths = {group: parts.widths(layers) for group, layers in params.items()}
-        known: PyTree = {"activation": found.activation, "layer_norm": "norm_0" in params["policy"]}
-        network = MLP(**known).with_widths(widths["policy"], widths.get("value", widths["policy"]))
+        widths = {group: parts.widths(layers) for group, layers in params.items() if parts.widths(layers)}
+        known: PyTree = {"activation": found.activation, "shared_trunk": found.shared_trunk}
+        network = networks_like.network(params, MLP(**known)) if images is None else images
         if found.bounds is not None and isinstance(source.action_space, Box):
             bounds, told = _bounds(found.bounds, fitted.actions, source.action_space)
             statistics, notes = {**statistics, "action": repeat(bounds, num)}, [*notes, *told]

@@ -27,8 +27,9 @@ LAPACK = {
 }  # fmt: skip
 HOST = {"pure_callback", "io_callback", "debug_callback", "infeed", "outfeed", "ffi_call", "debug_print"}
 NAMES = [
-    "diverge", "enter", "evaluate_episodes", "evaluate_on_each", "finish", "first_state", "fresh", "gather",
-    "record_episodes", "signs", "starts", "stretch", "transitions", "validation_tasks", "warm_start",
+    "acting", "actions", "answered", "diverge", "enter", "entered", "evaluate_episodes", "evaluate_on_each", "finish",
+    "first_state", "fresh", "gather", "greedy", "record_episodes", "signs", "starts", "stored", "stretch",
+    "transitions", "update_on", "validation_tasks", "warm_start", "warming_noise",
 ]  # fmt: skip
 ALGO = ft.PPO(num_envs=2, num_steps=4, num_epochs=2, num_minibatches=2)
 

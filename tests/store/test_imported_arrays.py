@@ -1,6 +1,7 @@
 """Arrays by name, in any container: which policy they are, what comes with it, and what does not fit."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -48,12 +49,15 @@ def layer(name, given):
     return {f"{name}.{part}": np.float32(leaf.T) for part, leaf in zip(("weight", "bias"), given)}
 
 
-def test_a_shared_trunk_is_copied_into_both():
+def test_a_shared_trunk_stays_one():
     trunk, ((actor,), (critic,)) = layers((4, 8, 8)), (layers((8, 2)), layers((8, 1)))
     cleanrl = named(("network.",), (trunk,)) | layer("actor", actor) | layer("critic", critic)
     agents = ft.import_policy(cleanrl, CARTPOLE, **QUIET)
     assert_acts_like(agents, [*trunk, actor], relu)
-    assert any("shared trunk: copied into policy and critic" in line for line in agents.report)
+    assert "shared trunk: kept; the critic is a head on the policy's hidden layers" in agents.report
+    assert agents.network == ft.MLP(width=8, activation="relu", shared_trunk=True)
+    np.testing.assert_array_equal(agents.params["value"]["head"]["kernel"][0], np.float32(critic[0]))
+    assert set(agents.params["value"]) == {"head"}
     parts = [{"params": {f"Dense_{i}": {"kernel": k, "bias": b} for i, (k, b) in enumerate(part)}}
              for part in (trunk, [actor], [critic])]  # fmt: skip
     written = {"0": {"exp_name": "ppo_of_mine"}, "1": {str(i): part for i, part in enumerate(parts)}}
@@ -66,7 +70,27 @@ def test_a_shared_trunk_is_copied_into_both():
     old = named(("mlp_extractor.shared_net.",), (trunk,)) | layer("action_net", actor) | layer("value_net", critic)
     agents = ft.import_policy(old, CARTPOLE, **QUIET)
     assert_acts_like(agents, [*trunk, actor])
-    assert agents.network == ft.MLP(width=8)
+    assert agents.network == ft.MLP(width=8, shared_trunk=True)
+
+
+def test_hidden_layers_behind_a_shared_trunk_make_two_networks():
+    trunk, actor, critic = layers((4, 8)), layers((8, 6, 2)), layers((8, 5, 1))
+    prefixes = ("mlp_extractor.shared_net.", "mlp_extractor.policy_net.", "mlp_extractor.value_net.")
+    given = named(prefixes, (trunk, actor[:1], critic[:1]))
+    agents = ft.import_policy(given | layer("action_net", actor[1]) | layer("value_net", critic[1]), CARTPOLE, **QUIET)
+    assert_acts_like(agents, [*trunk, *actor])
+    assert agents.network == ft.MLP(policy=(8, 6), value=(8, 5))
+    assert any("shared trunk: copied into policy and critic" in line for line in agents.report)
+
+
+def test_a_game_of_gymnasium_is_a_check():
+    agents = ft.import_policy(STATE, CARTPOLE, gymnasium_env="CartPole-v1", **QUIET)
+    found = re.fullmatch(
+        r"gymnasium: mean return (\S+) there and (\S+) on CartPole-v1, 50 greedy episodes each; \S+ apart, no "
+        r"more than chance \(standard error \S+\)",
+        agents.report[-1],
+    )
+    assert found and all(8 < float(number) <= 500 for number in found.groups())
 
 
 def test_an_activation_and_an_algorithm_that_are_given_win():
@@ -117,7 +141,11 @@ def refusals():
     yield {**good, "actor.2.weight": extra}, {}, "layer 'actor.2' is a layer norm"
     yield {**good, "actor.2.weight": np.array(["a"])}, {}, "it must be an array of plain numbers"
     yield {**good, "encoder.0.weight": np.ones((2, 2))}, {}, "holds parts that no policy here has: encoder.0.weight"
-    yield {**good, "network.0.weight": np.ones((8, 4, 3, 3))}, {}, "holds convolutions ('network.0.weight')"
+    yield {**good, "network.0.weight": np.ones((8, 4, 3, 3))}, {}, "layer 'network.0' has no bias"
+    yield good, {"network": ft.CNN()}, "policy: holds no convolutions, and network and obs_scale are for these"
+    yield good, {"obs_scale": 0.5}, "policy: holds no convolutions"
+    yield good, {"obs_scale": 0}, "obs_scale: 0 is not allowed"
+    yield good, {"gymnasium_env": "CartPole-v7"}, "env: 'CartPole-v7' is no id of gymnasium"
     yield {**good, "lstm.weight_ih_l0": np.ones((8, 4))}, {}, "holds a recurrent network"
     yield {"actor.mu.0.weight": np.ones((8, 4)), "actor.mu.0.bias": np.ones(8)}, {}, "is TD3 or DDPG"
     yield {"weights": np.ones(3)}, {}, "a dict of arrays of weights; these names tell no policy"

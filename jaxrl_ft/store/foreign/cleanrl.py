@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from jaxrl_ft.core.types import PyTree
-from jaxrl_ft.store.foreign.found import Found, Layer, beside, linear, linears, listed, refuse_rest, state_dict
+from jaxrl_ft.store.foreign.found import (
+    Found,
+    Layer,
+    behind_trunk,
+    beside,
+    linear,
+    linears,
+    listed,
+    refuse_rest,
+    state_dict,
+)
 
 LIBRARY = "CleanRL (PyTorch)"
 _NO_STATISTICS = (
@@ -121,12 +131,11 @@ def _categorical(what: str, state: Mapping[str, np.ndarray]) -> Found:
     refuse_rest(what, list(state), ("actor.", "log_std", "logstd", *_CRITIC, "network."))
     trunk, log_std = linears(what, state, "network."), state.get("log_std", state.get("logstd"))
     log_std = None if log_std is None else np.reshape(log_std, -1)
-    policy = [*trunk, *_head(what, state, "actor")]
+    policy = _head(what, state, "actor")
     if not trunk:
         return Found(LIBRARY, "ppo", policy, "tanh", value=_critic(what, state), log_std=log_std)
-    value = [*trunk, *_head(what, state, "critic")]
-    note = "shared trunk: copied into policy and critic, which the file trains as one; both act as before"
-    return Found(LIBRARY, "ppo", policy, "relu", value=value, log_std=log_std, notes=[note])
+    parts = behind_trunk(trunk, policy, _head(what, state, "critic"))
+    return Found(made_by=LIBRARY, algo="ppo", activation="relu", log_std=log_std, channels_first=True, **parts)
 
 
 def _head(what: str, state: Mapping[str, np.ndarray], name: str) -> list[Layer]:
@@ -138,7 +147,7 @@ def _q_network(what: str, state: Mapping[str, np.ndarray]) -> Found:
     if any(name.startswith(("actor", "critic")) for name in state):
         return _categorical(what, state)
     refuse_rest(what, list(state), ("network.",))
-    return Found(LIBRARY, "dqn", linears(what, state, "network."), "relu")
+    return Found(LIBRARY, "dqn", linears(what, state, "network."), "relu", channels_first=True)
 
 
 def _critic(what: str, state: Mapping[str, np.ndarray]) -> list[Layer] | None:

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jaxrl_ft.core.types import PyTree
-from jaxrl_ft.store.foreign.found import Found, Layer, float_array, listed
+from jaxrl_ft.store.foreign.found import Found, Layer, behind_trunk, float_array, listed
 
 LIBRARY = "flax"
 
 
 def layers_in_order(what: str, tree: Mapping[str, PyTree], notes: list[str]) -> list[Layer]:
-    """The dense layers of a module in the order of the numbers in their names, the one without a number last.
+    """The layers of a module by the numbers in their names, convolutions first, the one without a number last.
 
     Raises:
         ValueError: it holds anything else.
@@ -23,14 +23,16 @@ def layers_in_order(what: str, tree: Mapping[str, PyTree], notes: list[str]) -> 
     found: dict[str, Layer] = {}
     for name, entry in inner.items():
         if not isinstance(entry, Mapping) or set(entry) != {"kernel", "bias"}:
-            kind = "convolutions" if "conv" in str(name).lower() else f"{name!r}, which is no dense layer"
-            raise ValueError(f"{what}: holds {kind}; policies of MLPs are read")
+            raise ValueError(
+                f"{what}: holds {name!r}, which is no layer; policies of dense layers and convolutions are read"
+            )
         kernel, bias = (float_array(f"{what}: {name}/{part}", entry[part], notes) for part in ("kernel", "bias"))
-        if kernel.ndim not in (2, 3):
-            raise ValueError(f"{what}: holds convolutions or other kernels ({name!r} {kernel.shape}); MLPs are read")
+        if kernel.ndim not in (2, 3, 4):
+            raise ValueError(f"{what}: holds a kernel that is no layer's here: {name!r} {kernel.shape}")
         found[str(name)] = (kernel, bias)
     numbers = {name: [int(number) for number in re.findall(r"\d+", name)] for name in found}
-    return [found[name] for name in sorted(found, key=lambda name: (not numbers[name], numbers[name]))]
+    # Flax numbers convolutions and dense layers apart; convolutions come first.
+    return [found[name] for name in sorted(found, key=lambda n: (found[n][0].ndim != 4, not numbers[n], numbers[n]))]
 
 
 def is_module(tree: PyTree) -> bool:
@@ -90,13 +92,13 @@ def is_list(tree: PyTree) -> bool:
 
 
 def _with_trunk(what: str, modules: Sequence[Mapping[str, PyTree]]) -> Found:
-    """Policy and critic of one layer each behind one trunk, which both get a copy of."""
+    """Policy and critic of one layer each behind one trunk."""
     notes: list[str] = []
     trunk, actor, critic = (layers_in_order(what, module, notes) for module in modules)
-    notes.append("shared trunk: copied into policy and critic, which the file trains as one; both act as before")
     told = "assumed, as CleanRL's scripts with a trunk have it"
-    notes.append(f"algorithm: ppo, {told}")
-    return Found(LIBRARY, "ppo", [*trunk, *actor], "relu", told, value=[*trunk, *critic], notes=notes)
+    found = Found(made_by=LIBRARY, algo="ppo", activation="relu", told=told, **behind_trunk(trunk, actor, critic))
+    found.notes = [*notes, *found.notes, f"algorithm: ppo, {told}"]
+    return found
 
 
 def _holds_arrays(tree: PyTree) -> bool:

@@ -15,11 +15,12 @@ Layer: TypeAlias = tuple[np.ndarray, np.ndarray]
 ACTIVATIONS = {"tanh": "tanh", "relu": "relu", "silu": "swish", "swish": "swish"}
 """Names of other libraries, in small letters, and ours."""
 _WORDS = {
-    "conv": "convolutions",
     "lstm": "a recurrent network",
     "gru": "a recurrent network",
     "rnn": "a recurrent network",
 }
+_CONVOLUTION = 4
+"""Axes of the kernel of a convolution of images."""
 _PREFIXES = re.compile(r"^(module|_orig_mod)\.")
 
 
@@ -39,6 +40,10 @@ class Found:
     """where the activation is from, in words"""
     value: Layers | None = None
     """the critic"""
+    shared_trunk: bool = False
+    """whether the critic is one layer on the policy's last hidden layer, and `value` is that layer alone"""
+    channels_first: bool = False
+    """whether the first dense layer behind convolutions reads [channels, height, width], as torch has images"""
     twin: Layers | None = None
     """the second critic of SAC"""
     log_std: np.ndarray | None = None
@@ -99,16 +104,31 @@ def state_dict(what: str, tree: Mapping[str, PyTree], notes: list[str]) -> dict[
         found[short] = float_array(f"{what}: {short!r}", value, notes)
     for name, leaf in found.items():
         kind = next((words for part, words in _WORDS.items() if part in name.lower()), None)
-        kind = "convolutions" if name.endswith("weight") and leaf.ndim > 2 else kind
+        kind = "other convolutions than of images" if name.endswith("weight") and leaf.ndim in (3, 5) else kind
         kind = "a recurrent network" if "weight_ih" in name or "weight_hh" in name else kind
         kind = "batch norms" if "running_mean" in name else kind
         if kind is not None:
-            raise ValueError(f"{what}: holds {kind} ({name!r}); policies of MLPs are read")
+            raise ValueError(f"{what}: holds {kind} ({name!r}); policies of dense layers and convolutions are read")
     return found
 
 
+def behind_trunk(trunk: Sequence[Layer], policy: Sequence[Layer], value: Sequence[Layer]) -> PyTree:
+    """The fields of `Found` of policy and critic that begin with the same layers, and a note of it.
+
+    Where each is one more layer, the critic stays a head on the policy's hidden layers; hidden layers of its own behind
+    shared ones have no form here, and then the shared ones are copied into both.
+    """
+    if not trunk:
+        return {"policy": [*policy], "value": [*value]}
+    if len(policy) == len(value) == 1:
+        note = "shared trunk: kept; the critic is a head on the policy's hidden layers"
+        return {"policy": [*trunk, *policy], "value": [*value], "shared_trunk": True, "notes": [note]}
+    note = "shared trunk: copied into policy and critic, which the file trains as one; both act as before"
+    return {"policy": [*trunk, *policy], "value": [*trunk, *value], "notes": [note]}
+
+
 def linears(what: str, state: Mapping[str, np.ndarray], prefix: str) -> list[Layer]:
-    """The linear layers below a prefix in the order of their numbers, kernels turned to [in, out].
+    """The layers below a prefix in the order of their numbers, as `linear` gives them.
 
     Raises:
         ValueError: one has no weight or no bias, or is of another kind.
@@ -119,7 +139,7 @@ def linears(what: str, state: Mapping[str, np.ndarray], prefix: str) -> list[Lay
 
 
 def linear(what: str, state: Mapping[str, np.ndarray], name: str) -> Layer:
-    """One linear layer, its kernel turned to [in, out].
+    """One layer, its kernel turned to [in, out], or of a convolution to [height, width, in, out].
 
     Raises:
         ValueError: it has no weight or no bias, or is of another kind.
@@ -128,6 +148,8 @@ def linear(what: str, state: Mapping[str, np.ndarray], name: str) -> Layer:
     if weight is None or bias is None:
         missing = "weight" if weight is None else "bias"
         raise ValueError(f"{what}: layer {name!r} has no {missing}; found are {listed(state)}")
+    if weight.ndim == _CONVOLUTION and bias.ndim == 1:
+        return weight.transpose(2, 3, 1, 0), bias
     if weight.ndim != 2 or bias.ndim != 1:
         words = "a layer norm, whose epsilon of torch is another" if weight.ndim == 1 else "no linear layer"
         raise ValueError(f"{what}: layer {name!r} is {words}: weight {weight.shape}, bias {bias.shape}")

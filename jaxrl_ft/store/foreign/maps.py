@@ -99,7 +99,12 @@ def _place(field: str, key: str | int, names: Sequence[str]) -> int:
 
 
 def with_inputs(network: Tree, inputs: Map, first: str = "dense_0") -> Tree:
-    """A network [S, ...] that reads the mapped entries first, and what the file reads behind its own as it did."""
+    """A network [S, ...] that reads the mapped entries first, and what the file reads behind its own as it did.
+
+    A head on a shared trunk, and convolutions, read no entry by its place and stay as they are.
+    """
+    if first not in network:
+        return network
     kernel = network[first]["kernel"]
     taken = np.where(inputs.new[:, None], 0.0, kernel[:, np.maximum(inputs.places, 0)])
     return {**network, first: {**network[first], "kernel": np.concatenate([taken, kernel[:, inputs.size :]], axis=1)}}

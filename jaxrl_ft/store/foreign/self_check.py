@@ -6,6 +6,11 @@ from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.training.agents import Agents, scores
+from jaxrl_ft.training.evaluation.evaluate import evaluate
+from jaxrl_ft.training.gymnasium.episodes import gymnasium_returns
+
+EPISODES, CHANCE = 50, 4.0
+"""Episodes that are played in either world, and standard errors beyond which a difference of means is told."""
 
 
 def checked(expected: PyTree, task: Task) -> tuple[np.ndarray, np.ndarray]:
@@ -43,6 +48,28 @@ def compared(agents: Agents, expected: tuple[np.ndarray, np.ndarray], tolerance:
     """
     compare = _continuous if isinstance(agents.task.action_space, Box) else _discrete
     return compare(agents, *expected, tolerance)
+
+
+def played(agents: Agents, env: PyTree) -> str:
+    """Greedy returns of the first agent in a Gymnasium environment and on its task, in words.
+
+    Args:
+        agents: the imported ones.
+        env: as `gymnasium_returns` takes it.
+
+    Raises:
+        ValueError: the environment's observations or actions have not the agents' sizes.
+    """
+    first = agents.select([0])
+    there = gymnasium_returns(first, env, episodes=EPISODES)[0]
+    here = evaluate(first, first.task, episodes=EPISODES)[0]
+    error = float(np.sqrt((there.var() + here.var()) / EPISODES))
+    gap = float(there.mean() - here.mean())
+    told = "no more than chance" if abs(gap) <= CHANCE * error + 1e-6 * abs(here.mean()) else "more than chance"
+    return (
+        f"gymnasium: mean return {there.mean():.4g} there and {here.mean():.4g} on {first.task.id}, {EPISODES} greedy "
+        f"episodes each; {abs(gap):.2g} apart, {told} (standard error {error:.2g})"
+    )
 
 
 def _actions(actions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

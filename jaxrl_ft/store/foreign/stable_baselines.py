@@ -15,7 +15,9 @@ from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.store.foreign import containers
 from jaxrl_ft.store.foreign.found import (
     Found,
+    Layer,
     activation,
+    behind_trunk,
     beside,
     float_array,
     linear,
@@ -30,7 +32,9 @@ _DEFAULTS = {"ppo": "tanh", "a2c": "tanh", "dqn": "relu", "sac": "relu"}
 """Activations of MlpPolicy where none is named."""
 # Bounds of the log standard deviation in its SAC.
 _LOG_STD = {"min_log_std": -20.0, "max_log_std": 2.0}
-_SHARED = "shared trunk: copied into policy and critic, which the file trains as one; both act as before"
+_EXTRACTORS = tuple(
+    f"{part}features_extractor.{layers}." for part in ("", "pi_", "vf_") for layers in ("cnn", "linear")
+)
 _OLDEST, _NEWEST = (1, 0), (2, 99)
 
 
@@ -92,6 +96,8 @@ def of_state(what: str, tree: Mapping[str, PyTree], algo: str | None = None, nam
     found = read(what, state)
     found.algo, found.activation = algo, named or _DEFAULTS[algo]
     found.told = "told by the file" if named else f"assumed, the default of its {algo}"
+    if any("features_extractor.cnn." in name for name in state):
+        _check_images(what, found)
     found.notes = [
         *notes,
         *found.notes,
@@ -101,29 +107,59 @@ def of_state(what: str, tree: Mapping[str, PyTree], algo: str | None = None, nam
 
 
 def _actor_critic(what: str, state: Mapping[str, np.ndarray]) -> Found:
-    refuse_rest(what, list(state), ("mlp_extractor.", "action_net.", "value_net.", "log_std"))
+    refuse_rest(what, list(state), ("mlp_extractor.", "action_net.", "value_net.", "log_std", *_EXTRACTORS))
+    images = {part: _image_layers(what, state, part) for part in ("", "pi_", "vf_")}
     shared = linears(what, state, "mlp_extractor.shared_net.")
     policy, value = (linears(what, state, f"mlp_extractor.{part}_net.") for part in ("policy", "value"))
+    first, second = images["pi_"] or images[""], images["vf_"] or images[""]
+    if _same(first, second):
+        shared = [*first, *shared]
+    else:
+        policy, value, shared = [*first, *shared, *policy], [*second, *shared, *value], []
+    parts = behind_trunk(
+        shared, [*policy, linear(what, state, "action_net")], [*value, linear(what, state, "value_net")]
+    )
     log_std = state.get("log_std")
     if log_std is not None and log_std.ndim != 1:
         raise ValueError(
             f"{what}: log_std has shape {log_std.shape}, as gSDE (use_sde) has; no policy here has its noise"
         )
-    return Found(
-        LIBRARY,
-        "ppo",
-        [*shared, *policy, linear(what, state, "action_net")],
-        "tanh",
-        value=[*shared, *value, linear(what, state, "value_net")],
-        log_std=log_std,
-        notes=[_SHARED] if shared else [],
-    )
+    return Found(made_by=LIBRARY, algo="ppo", activation="tanh", log_std=log_std, channels_first=True, **parts)
 
 
 def _q_network(what: str, state: Mapping[str, np.ndarray]) -> Found:
-    refuse_rest(what, list(state), ("q_net.q_net.", "q_net_target.q_net."))
+    refuse_rest(what, list(state), ("q_net.q_net.", "q_net_target.", *(f"q_net.{name}" for name in _EXTRACTORS)))
     note = "target network: left out; fine-tuning begins with one that equals the network"
-    return Found(LIBRARY, "dqn", linears(what, state, "q_net.q_net."), "relu", notes=[note])
+    layers = [*_image_layers(what, state, "q_net."), *linears(what, state, "q_net.q_net.")]
+    return Found(LIBRARY, "dqn", layers, "relu", notes=[note], channels_first=True)
+
+
+def _image_layers(what: str, state: Mapping[str, np.ndarray], before: str) -> list[Layer]:
+    """The layers of an extractor of images (NatureCNN), convolutions first; none where there is no such extractor.
+
+    Reference: Mnih et al. 2015, doi:10.1038/nature14236, whose network it is.
+    """
+    name = f"{before}features_extractor"
+    return [*linears(what, state, f"{name}.cnn."), *linears(what, state, f"{name}.linear.")]
+
+
+def _check_images(what: str, found: Found) -> None:
+    """Take the activation of an extractor of images, which is relu whatever comes behind it.
+
+    Raises:
+        ValueError: hidden layers behind it have another.
+    """
+    behind = [kernel for kernel, _ in found.policy if kernel.ndim == 2][1:-1]
+    if behind and found.activation != "relu":
+        raise ValueError(
+            f"{what}: has {found.activation} behind an extractor of images with relu; networks here have one activation"
+        )
+    found.activation, found.told = "relu", "that of its extractor of images"
+
+
+def _same(first: list[Layer], second: list[Layer]) -> bool:
+    pairs = zip((leaf for layer in first for leaf in layer), (leaf for layer in second for leaf in layer))
+    return len(first) == len(second) and all(np.array_equal(one, other) for one, other in pairs)
 
 
 def _soft(what: str, state: Mapping[str, np.ndarray]) -> Found:
@@ -182,7 +218,8 @@ def _algo(what: str, settings: Mapping[str, PyTree], state: Mapping[str, PyTree]
     kinds = {"actor.mu.": "TD3 or DDPG", "quantile_net.": "QR-DQN", "features_extractor.": "a policy of images"}
     kind = next((kind for name, kind in kinds.items() if any(str(key).startswith(name) for key in state)), "a policy")
     raise ValueError(
-        f"{what}: is {kind} with the layers {listed(state)}; PPO, A2C, DQN and SAC with MlpPolicy are read"
+        f"{what}: is {kind} with the layers {listed(state)}; "
+        "PPO, A2C, DQN and SAC with MlpPolicy are read, and the first three with CnnPolicy"
     )
 
 

@@ -139,13 +139,11 @@ def _opened(env: Env | str, episodes: int) -> _Opened:
     Raises:
         ValueError: gymnasium is missing, or it is neither an id that gymnasium knows nor an environment of it.
     """
+    check_env(env)
     gymnasium = library()
     if isinstance(env, str):
-        check_id(env)
         made = gymnasium.make_vec(env, num_envs=min(episodes, SIDE_BY_SIDE), vectorization_mode="sync")
         return _Opened(made, env, vector=True, ours=True)
-    kinds = (gymnasium.Env, gymnasium.vector.VectorEnv)
-    checks.kind("env", env, kinds, "an id, a gymnasium.Env or a gymnasium.vector.VectorEnv")
     name = getattr(env.spec, "id", type(env.unwrapped).__name__)
     return _Opened(env, name, isinstance(env, gymnasium.vector.VectorEnv), ours=False)
 
@@ -174,6 +172,20 @@ def check_id(id: str) -> None:
     registry = library().registry
     if id not in registry and ":" not in id:
         raise ValueError(f"env: {id!r} is no id of gymnasium{checks.nearest(id, registry)}")
+
+
+def check_env(env: Env | str) -> None:
+    """Refuse what is neither an id nor an environment.
+
+    Raises:
+        ValueError: it is neither, or gymnasium is not installed.
+    """
+    gymnasium = library()
+    if isinstance(env, str):
+        check_id(env)
+    else:
+        kinds = (gymnasium.Env, gymnasium.vector.VectorEnv)
+        checks.kind("env", env, kinds, "an id, a gymnasium.Env or a gymnasium.vector.VectorEnv")
 
 
 def check_ends(name: str, length: int) -> None:
