@@ -2,10 +2,11 @@
 
     python experiments/benchmarks/round_trip.py
 
-Stable-Baselines3's PPO trains for 20,000 steps in Gymnasium's CartPole-v1. `ft.import_policy` reads its zip, `ft.finetune`
-adapts it to a pole of half-length 1.5 (`full` and the recommended method, 8 seeds each), and `ft.export` writes the best
-seed. At every door the actions on 10,000 observations are compared, and each policy plays 100 episodes in Gymnasium's
-own CartPole with the changed pole. Needs Stable-Baselines3, onnxruntime and gcc. Writes results/round_trip.json.
+Stable-Baselines3's PPO trains for 20,000 steps in Gymnasium's CartPole-v1. `ft.import_policy` reads its zip,
+`ft.finetune` adapts it to a pole of half-length 1.5 (`full` and the recommended method, 8 seeds each), and `ft.export`
+writes the best seed. At every door the actions on 10,000 observations are compared, and each policy plays 100 episodes
+in Gymnasium's own CartPole with the changed pole. Needs Stable-Baselines3, onnxruntime and gcc. Writes
+results/round_trip.json.
 """
 
 import ctypes
@@ -62,7 +63,8 @@ def returns_there(act: Act, half_length: float = HALF_LENGTH, episodes: int = EP
 
 def in_c(folder: pathlib.Path) -> Act:
     (folder / "all.c").write_text(CALLER)
-    subprocess.run(["gcc", "-std=c99", "-O2", "-shared", "-fPIC", "all.c", "-o", "all.so", "-lm"], cwd=folder, check=True)
+    command = ["gcc", "-std=c99", "-O2", "-shared", "-fPIC", "all.c", "-o", "all.so", "-lm"]
+    subprocess.run(command, cwd=folder, check=True)
     library = ctypes.CDLL(str(folder / "all.so"))
 
     def act(obs: np.ndarray) -> np.ndarray:

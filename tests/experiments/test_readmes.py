@@ -62,7 +62,10 @@ def test_what_is_wrong_is_found(readme, tmp_path, monkeypatch):
 @pytest.fixture
 def small(registries, tiny, monkeypatch, tmp_path):
     """Runs the calls of the public API at tiny size, in an empty folder."""
-    real = {call: getattr(ft, call) for call in ("pretrain", "finetune", "compare", "evaluate", "search")}
+    real = {
+        call: getattr(ft, call)
+        for call in ("pretrain", "finetune", "finetune_gymnasium", "compare", "evaluate", "search")
+    }
     sizes = {"num_evals": 3, "eval_episodes": 4}
     evaluated = {"episodes": 4, "held_out_episodes": 2}
 
@@ -79,6 +82,9 @@ def small(registries, tiny, monkeypatch, tmp_path):
         "evaluate": lambda *parts, **given: real["evaluate"](*parts, **{**given, "episodes": 4}),
         "compare": lambda *parts, **given: real["compare"](
             *parts, **{**given, **sizes, **evaluated, "seeds": 4, "steps": 512}
+        ),
+        "finetune_gymnasium": lambda *parts, **given: real["finetune_gymnasium"](
+            *parts, **{**given, **sizes, "steps": 512}
         ),
         "search": lambda *parts, **given: real["search"](
             *parts, **{**given, **sizes, "trials": 2, "seeds": 2, "steps": 512}
