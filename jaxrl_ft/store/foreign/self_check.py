@@ -60,7 +60,7 @@ def played(agents: Agents, env: PyTree) -> str:
     Raises:
         ValueError: the environment's observations or actions have not the agents' sizes.
     """
-    first = agents.select([0])
+    first = agents.select(np.array([0]))
     there = gymnasium_returns(first, env, episodes=EPISODES)[0]
     here = evaluate(first, first.task, episodes=EPISODES)[0]
     error = float(np.sqrt((there.var() + here.var()) / EPISODES))

@@ -151,10 +151,13 @@ def test_what_cannot_be_done_there_is_refused(agents, nothing_runs, env, method,
         ft.finetune_gymnasium(agents, env, method, steps=128)
 
 
-def test_a_control_that_validates_and_an_algorithm_of_one_piece_are_refused(agents, nothing_runs):
+def test_a_control_that_validates_and_an_algorithm_of_one_piece_are_refused(agents, nothing_runs, monkeypatch):
     pbt = next(m for m in ft.METHODS.values() if m.control.acts and m.spent() > m.spent_before() and not m.look.spent())
     with pytest.raises(ValueError, match=r"^method.control: \w+ is not allowed; it plays episodes of its own on the"):
         ft.finetune_gymnasium(agents, Steps, pbt, steps=20_480)
+    monkeypatch.setattr(ft.PPO, "behaviour", None)
+    with pytest.raises(ValueError, match=r"^algo: PPO is not allowed; its rollouts are compiled as a whole"):
+        ft.finetune_gymnasium(agents, Steps, steps=128)
 
 
 def long_pole(half_length):
