@@ -53,7 +53,7 @@ class GymnasiumWorlds:
     def open(self, runs: int, num_envs: int) -> None:
         """Make `num_envs` environments for each of so many runs."""
         self._shape = (runs, num_envs)
-        self._training = self._vector(runs * num_envs, "SAME_STEP")
+        self._training = self._vector(runs * num_envs)
 
     def reset(self, seeds: Seeds) -> Floats:
         """First observations [R, N, O]; environment j of a run is seeded by its run and j."""
@@ -64,20 +64,21 @@ class GymnasiumWorlds:
         """What one step of all environments came to."""
         runs, num = self._shape
         native = self._spaces.native(action.reshape((runs * num, *action.shape[2:])))
-        obs, reward, terminated, truncated, info = self._training.step(native)
-        shown = self._flat(obs, self._shape)
-        after = shown.copy()
-        ended = np.flatnonzero(terminated | truncated)
-        for i in ended:
-            after[divmod(int(i), num)] = self._spaces.flat(info["final_obs"][i], ())
-        rest = (np.asarray(part).reshape(self._shape) for part in (reward, terminated, truncated))
-        reward, terminated, truncated = rest
-        return Outcome(shown, np.asarray(reward, np.float32), terminated, truncated, after)
+        obs, reward, terminated, truncated, _ = self._training.step(native)
+        after = shown = self._flat(obs, self._shape)
+        ended = np.asarray(terminated) | np.asarray(truncated)
+        if ended.any():
+            obs, _ = self._training.reset(options={"reset_mask": ended})
+            shown = self._flat(obs, self._shape)
+        reward, terminated, truncated = (
+            np.array(part).reshape(self._shape) for part in (reward, terminated, truncated)
+        )
+        return Outcome(shown, reward.astype(np.float32), terminated, truncated, after)
 
     def returns(self, act: Act, seeds: Seeds, episodes: int, point: int) -> Floats:
         """Returns [R, E] of one episode in each of R x E environments."""
         shape = (len(seeds.seeds), episodes)
-        env = self._vector(math.prod(shape), "DISABLED")
+        env = self._vector(math.prod(shape))
         obs, _ = env.reset(seed=_seeds(seeds, episodes, "evaluation", point))
         returns, alive, length = np.zeros(shape), np.ones(shape, bool), 0
         while alive.any():
@@ -95,11 +96,13 @@ class GymnasiumWorlds:
         return returns
 
     def _flat(self, obs: PyTree, shape: tuple[int, int]) -> Floats:
-        return self._spaces.flat(obs, (math.prod(shape),)).reshape((*shape, -1))
+        # A copy, for the vector may show the next observations in the same memory.
+        return np.array(self._spaces.flat(obs, (math.prod(shape),))).reshape((*shape, -1))
 
-    def _vector(self, num: int, mode: str) -> PyTree:
+    def _vector(self, num: int) -> PyTree:
+        """New environments, which are reset by hand: what one showed last is then seen before its reset."""
         vector = library().vector
-        made = vector.SyncVectorEnv([self._make] * num, autoreset_mode=vector.AutoresetMode[mode])
+        made = vector.SyncVectorEnv([self._make] * num, autoreset_mode=vector.AutoresetMode.DISABLED)
         self._vectors.append(made)
         return made
 
