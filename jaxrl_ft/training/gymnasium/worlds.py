@@ -96,8 +96,7 @@ class GymnasiumWorlds:
         return returns
 
     def _flat(self, obs: PyTree, shape: tuple[int, int]) -> Floats:
-        # A copy, for the vector may show the next observations in the same memory.
-        return np.array(self._spaces.flat(obs, (math.prod(shape),))).reshape((*shape, -1))
+        return self._spaces.flat(obs, (math.prod(shape),)).reshape((*shape, -1))
 
     def _vector(self, num: int) -> PyTree:
         """New environments, which are reset by hand: what one showed last is then seen before its reset."""
