@@ -274,3 +274,17 @@ class Learner:
 
 AnyAlgorithm: TypeAlias = Algorithm[Any, PyTree]
 """An algorithm with a carry and data of any kind."""
+
+
+def made_of_parts(algo: AnyAlgorithm) -> Stepwise[HasStatistics, PyTree]:
+    """The algorithm as a `Stepwise` one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(algo, Stepwise):
+        raise ValueError(
+            f"algo: {type(algo).__name__} is not allowed; its rollouts are compiled as a whole, and Gymnasium steps "
+            "between its actions: see jaxrl_ft.rl.algorithm.Stepwise"
+        )
+    return algo

@@ -20,7 +20,7 @@ from jaxrl_ft.rl.catalogue import ALGOS
 from jaxrl_ft.store.foreign import convolving, maps, normalizers
 from jaxrl_ft.store.foreign.found import ACTIVATIONS, Found
 from jaxrl_ft.store.foreign.identify import Given, found_in
-from jaxrl_ft.store.foreign.self_check import checked, compared, played
+from jaxrl_ft.store.self_check import checked, compared, played
 from jaxrl_ft.training.agents import Agents
 from jaxrl_ft.training.compatibility import check_role
 from jaxrl_ft.training.gymnasium.episodes import check_env
@@ -90,11 +90,7 @@ def import_policy(
     if activation is not None:
         found.activation = ACTIVATIONS[checks.choice("activation", activation, tuple(ACTIVATIONS))]
         found.told = "given"
-    given, images = _trees(what, found, log_std), None
-    if "conv_0" in given["policy"]:
-        given, images = convolving.read(what, found, given, source, network, obs_scale)
-    elif obs_scale != 1.0 or network is not None:
-        raise ValueError(f"{what}: holds no convolutions, and network and obs_scale are for these")
+    given, images = _networks(what, found, log_std, source, network, obs_scale)
     statistics = None if normalizer is None else normalizers.read(normalizer)
     algo = _algo(found) if algo is None else algo
     # How far a new discrete action must be behind depends on the temperature of its distribution, if it has one.
@@ -110,6 +106,22 @@ def import_policy(
     if verbose:
         print("\n".join(f"{what}: {line}" if i == 0 else f"  {line}" for i, line in enumerate(agents.report)))
     return agents
+
+
+def _networks(
+    what: str, found: Found, log_std: PyTree, source: Task, network: CNN | None, obs_scale: float
+) -> tuple[Tree, CNN | None]:
+    """The networks [S, ...], and their config where they hold convolutions.
+
+    Raises:
+        ValueError: they are none of a policy here, or there are no convolutions and a config or a scale is for these.
+    """
+    given = _trees(what, found, log_std)
+    if "conv_0" in given["policy"]:
+        return convolving.read(what, found, given, source, network, obs_scale)
+    if obs_scale != 1.0 or network is not None:
+        raise ValueError(f"{what}: holds no convolutions, and network and obs_scale are for these")
+    return given, None
 
 
 def _trees(what: str, found: Found, log_std: PyTree) -> Tree:

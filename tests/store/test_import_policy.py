@@ -9,7 +9,8 @@ from helpers.foreign_files import FOLDER, expected, members, with_settings, zipp
 from helpers.foreign_networks import QUIET, forward, relu
 
 import jaxrl_ft as ft
-from jaxrl_ft.store.foreign import containers, identify, self_check
+from jaxrl_ft.store import self_check
+from jaxrl_ft.store.foreign import containers, identify
 
 CARTPOLE, PENDULUM = ft.make_task("CartPole-v1"), ft.make_task("Pendulum-v1")
 FILES = {

@@ -142,10 +142,6 @@ def refusals():
     yield {**good, "actor.2.weight": np.array(["a"])}, {}, "it must be an array of plain numbers"
     yield {**good, "encoder.0.weight": np.ones((2, 2))}, {}, "holds parts that no policy here has: encoder.0.weight"
     yield {**good, "network.0.weight": np.ones((8, 4, 3, 3))}, {}, "layer 'network.0' has no bias"
-    yield good, {"network": ft.CNN()}, "policy: holds no convolutions, and network and obs_scale are for these"
-    yield good, {"obs_scale": 0.5}, "policy: holds no convolutions"
-    yield good, {"obs_scale": 0}, "obs_scale: 0 is not allowed"
-    yield good, {"gymnasium_env": "CartPole-v7"}, "env: 'CartPole-v7' is no id of gymnasium"
     yield {**good, "lstm.weight_ih_l0": np.ones((8, 4))}, {}, "holds a recurrent network"
     yield {"actor.mu.0.weight": np.ones((8, 4)), "actor.mu.0.bias": np.ones(8)}, {}, "is TD3 or DDPG"
     yield {"weights": np.ones(3)}, {}, "a dict of arrays of weights; these names tell no policy"
@@ -156,6 +152,17 @@ def refusals():
     yield "", {}, "policy: '' is not allowed"
     yield "nowhere.zip", {}, "nowhere.zip: cannot be read: No such file"
     yield FOLDER, {}, "is a directory; ft.load reads saved agents"
+    yield {"policy": layers((3, 8, 2))}, {}, "obs_map: the file has 3 observations, and the task 4; say which is which"
+    yield {"policy": layers((4, 8, 3))}, {}, "action_map: the file has 3 actions, and the task 2"
+
+
+def refused_arguments():
+    """The same of what is allowed without them."""
+    good = dict(STATE)
+    yield good, {"network": ft.CNN()}, "policy: holds no convolutions, and network and obs_scale are for these"
+    yield good, {"obs_scale": 0.5}, "policy: holds no convolutions"
+    yield good, {"obs_scale": 0}, "obs_scale: 0 is not allowed"
+    yield good, {"gymnasium_env": "CartPole-v7"}, "env: 'CartPole-v7' is no id of gymnasium"
     yield good, {"activation": "gelu"}, "activation: 'gelu' is not known"
     yield good, {"algo": ft.SAC()}, "makes no agent of SAC"
     yield good, {"tolerance": -1}, "tolerance: -1 is not allowed"
@@ -184,11 +191,9 @@ def refusals():
     yield good, {"obs_map": [None] * 4}, "obs_map: nothing of the file is used"
     yield good, {"obs_map": ["a", "a", "b", "c"]}, "obs_map: 3 names are not allowed"
     yield good, {"action_map": {5: 0}}, "action_map: 5 is not allowed"
-    yield {"policy": layers((3, 8, 2))}, {}, "obs_map: the file has 3 observations, and the task 4; say which is which"
-    yield {"policy": layers((4, 8, 3))}, {}, "action_map: the file has 3 actions, and the task 2"
 
 
-CASES = list(refusals())
+CASES = [*refusals(), *refused_arguments()]
 
 
 @pytest.mark.parametrize("case", range(len(CASES)), ids=lambda i: CASES[i][2][:50])

@@ -10,7 +10,7 @@ from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.types import Metrics, PyTree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.penalties import Source
-from jaxrl_ft.rl.algorithm import Actor, HasStatistics, Stepwise
+from jaxrl_ft.rl.algorithm import Actor, HasStatistics, Stepwise, made_of_parts
 from jaxrl_ft.rl.rollout import Age, Behaviour, Transition
 from jaxrl_ft.training.collect import World, setting, taken
 from jaxrl_ft.training.keys import CARRY, DATA, TASKS, stream_key
@@ -19,10 +19,8 @@ from jaxrl_ft.training.update import Run, State, evaluated_policy, policy_of, up
 
 
 def stepwise(world: World) -> Stepwise[HasStatistics, PyTree]:
-    """The algorithm as one that is made of parts, which was checked at the door."""
-    algo = world.algo
-    assert isinstance(algo, Stepwise)
-    return algo
+    """The algorithm as one that is made of parts."""
+    return made_of_parts(world.algo)
 
 
 def first_tasks(world: World) -> Task:

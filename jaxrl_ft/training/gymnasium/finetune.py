@@ -8,7 +8,7 @@ from jaxrl_ft.core.types import PyTree
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import resolve_method
 from jaxrl_ft.methods.method import Method
-from jaxrl_ft.rl.algorithm import AnyAlgorithm, Stepwise
+from jaxrl_ft.rl.algorithm import made_of_parts
 from jaxrl_ft.training import devices
 from jaxrl_ft.training.agents import Agents, check_is_agents
 from jaxrl_ft.training.engines.stepping import Stepping
@@ -86,7 +86,7 @@ def _spec(agents: Agents, task: Task, method: Method, budget: Budget) -> Spec:
     Raises:
         ValueError: an argument is not allowed.
     """
-    _check_algorithm(agents.algo)
+    made_of_parts(agents.algo)
     if not method.trains:
         raise ValueError("method: trains nothing, which is not allowed; ft.gymnasium_returns plays agents as they are")
     compiled = "in a compiled program, and this environment is stepped by Gymnasium"
@@ -101,11 +101,3 @@ def _spec(agents: Agents, task: Task, method: Method, budget: Budget) -> Spec:
             f"target {compiled}"
         )
     return finetune_spec(agents, task, method, budget)
-
-
-def _check_algorithm(algo: AnyAlgorithm) -> None:
-    if not isinstance(algo, Stepwise):
-        raise ValueError(
-            f"algo: {type(algo).__name__} is not allowed; its rollouts are compiled as a whole, and Gymnasium steps "
-            "between its actions: see jaxrl_ft.rl.algorithm.Stepwise"
-        )

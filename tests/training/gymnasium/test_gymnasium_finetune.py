@@ -47,6 +47,14 @@ class Steps(gym.Env):
         return self._obs(), reward, not long and self.at == 3, bool(long) and self.at == 5, {}
 
 
+class Uneven(Steps):
+    """A seed that is even begins with a short episode, and one that is odd with a long one."""
+
+    def reset(self, *, seed=None, options=None):
+        self.episode = self.episode if seed is None else seed % 2 - 1
+        return super().reset(seed=seed, options=options)
+
+
 @pytest.fixture
 def made(monkeypatch):
     """The environments that a test makes."""
@@ -83,14 +91,16 @@ def test_resets_depend_on_seed_run_and_place_alone():
 
 
 def test_evaluations_play_one_episode_in_each_of_their_own():
-    worlds, seen = worlds_of(Steps), []
+    worlds, seen = worlds_of(Uneven), []
 
     def act(obs):
         seen.append(obs)
         return (obs[..., 2] > 0).astype(int)
 
-    np.testing.assert_array_equal(worlds.returns(act, seeds_of(1, 2), 3, 0), np.full((2, 3), 2.0))
+    returns = worlds.returns(act, seeds_of(1, 2), 3, 0)
     again, other = seen[0], len(seen)
+    np.testing.assert_array_equal(returns, np.where(again[..., 1] == 1, 4.0, 2.0))
+    assert len(np.unique(returns)) == 2
     worlds.returns(act, seeds_of(1, 2), 3, 0)
     worlds.returns(act, seeds_of(1, 2), 3, 8)
     np.testing.assert_array_equal(again, seen[other])
