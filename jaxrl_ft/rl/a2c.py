@@ -91,7 +91,7 @@ class A2C(OnPolicy):
 
     def experience(
         self,
-        key: Key,
+        keys: rollout.Keys,
         tasks: Task,
         policy: Policy,
         carry: Carry,

@@ -11,7 +11,7 @@ from jaxrl_ft.core.types import EnvState, Key, Metrics, Params, PyTree, Statisti
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.distributions import Distribution
-from jaxrl_ft.rl.rollout import Behaviour, Transition
+from jaxrl_ft.rl.rollout import Behaviour, Keys, Transition
 
 
 @runtime_checkable
@@ -181,14 +181,20 @@ class Stepwise(Algorithm[Carry, Batch], Protocol[Carry, Batch]):
     def first_carry(self, obs: Float[Array, "N O"], env_state: EnvState, tasks: Task, policy: Policy) -> Carry:
         """The first carry, of N environments that were just reset."""
 
+    def keys(self, key: Key) -> tuple[Keys, Keys]:
+        """Those of `behaviour` and those of `experience`, from the key of an update."""
+
     def behaviour(
-        self, key: Key, tasks: Task, policy: Policy, moment: Moment, guide: Guide | None = None, warming: bool = False
+        self, keys: Keys, tasks: Task, policy: Policy, moment: Moment, guide: Guide | None = None, warming: bool = False
     ) -> Behaviour:
-        """How the rollout of an update acts, or one of before the first update, whose number is negative."""
+        """How the rollout of an update acts.
+
+        Or one of before the first update: it has one key of its own, and its number is negative.
+        """
 
     def experience(
         self,
-        key: Key,
+        keys: Keys,
         tasks: Task,
         policy: Policy,
         carry: Carry,
@@ -196,7 +202,7 @@ class Stepwise(Algorithm[Carry, Batch], Protocol[Carry, Batch]):
         moment: Moment,
         guide: Guide | None = None,
     ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
-        """What `collect` returns, of a rollout [T, N, ...] that was stepped as `behaviour` acts with the same key.
+        """What `collect` returns, of a rollout [T, N, ...] that was stepped as `behaviour` acts.
 
         The environments of the carry are where the rollout left them, and all else is as before it.
         """

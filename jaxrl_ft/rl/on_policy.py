@@ -68,11 +68,22 @@ class Collector(Learner):
         """The first carry, of environments that were just reset; see `Stepwise`."""
         return first_carry(obs, env_state, policy)
 
+    def keys(self, key: Key) -> tuple[rollout.Keys, rollout.Keys]:
+        """Those of environments and of actions, and one for what is learned; see `Stepwise`."""
+        env_key, action_key, order_key = jax.random.split(key, 3)
+        return (env_key, action_key), (order_key,)
+
     def behaviour(
-        self, key: Key, tasks: Task, policy: Policy, moment: Moment, guide: Guide | None = None, warming: bool = False
+        self,
+        keys: rollout.Keys,
+        tasks: Task,
+        policy: Policy,
+        moment: Moment,
+        guide: Guide | None = None,
+        warming: bool = False,
     ) -> rollout.Behaviour:
         """Samples of the policy, or of a guide while episodes are young; see `Stepwise`."""
-        env_key, action_key = jax.random.split(key)
+        env_key, action_key = keys
         noise = self.noise(tasks, action_key, (self.num_steps, self.num_envs))
 
         def act(obs: Array, noise: Array, age: rollout.Age) -> Array:
@@ -82,7 +93,7 @@ class Collector(Learner):
 
     def experience(
         self,
-        key: Key,
+        keys: rollout.Keys,
         tasks: Task,
         policy: Policy,
         carry: PyTree,
@@ -97,9 +108,10 @@ class Collector(Learner):
         self, key: Key, tasks: Task, policy: Policy, carry: PyTree, moment: Moment, guide: Guide | None = None
     ) -> tuple[PyTree, PyTree, Int[Array, "G B"], Metrics]:
         """A rollout of T x N steps as `behaviour` acts, and what `experience` makes of it."""
-        behaviour = self.behaviour(key, tasks, policy, moment, guide)
+        acting, learning = self.keys(key)
+        behaviour = self.behaviour(acting, tasks, policy, moment, guide)
         carry, steps = stepped(behaviour, tasks, carry, guide)
-        return self.experience(key, tasks, policy, carry, steps, moment, guide)
+        return self.experience(learning, tasks, policy, carry, steps, moment, guide)
 
 
 class OnPolicy(Collector):

@@ -2,7 +2,6 @@
 
 from typing import ClassVar, NamedTuple
 
-import jax
 from jaxtyping import Array, Float, Int, Shaped
 
 from jaxrl_ft.core.config import config
@@ -99,7 +98,7 @@ class PPO(OnPolicy):
 
     def experience(
         self,
-        key: Key,
+        keys: rollout.Keys,
         tasks: Task,
         policy: Policy,
         carry: Carry,
@@ -127,7 +126,7 @@ class PPO(OnPolicy):
             indices: [num_epochs * num_minibatches, B].
             metrics: sums over the episodes that ended, and the number of rows that were left out, under `rollout/`.
         """
-        order_key = jax.random.split(key, 3)[2]
+        (order_key,) = keys
         carry, reward, metrics = on_policy.taken_in(self.gamma, carry, steps)
         value, advantage = on_policy.advantages(policy, steps, reward, self.gamma, self.gae_lambda)
         log_prob = on_policy.of_actor(self, lambda d: d.log_prob(steps.action), policy, guide, steps.obs, steps.age)

@@ -102,7 +102,7 @@ class REINFORCE(OnPolicy):
 
     def experience(
         self,
-        key: Key,
+        keys: rollout.Keys,
         tasks: Task,
         policy: Policy,
         carry: Carry,

@@ -28,6 +28,9 @@ _PACKED = 512
 """Rows at most whose numbers leave enough random bits beside them in 32."""
 
 
+Keys: TypeAlias = tuple[Key, ...]
+
+
 class Behaviour(NamedTuple):
     """How one rollout acts."""
 

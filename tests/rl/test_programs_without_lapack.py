@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.algorithms import SMALL
 from jax.sharding import PartitionSpec
 
 import jaxrl_ft as ft
@@ -27,10 +28,12 @@ LAPACK = {
 }  # fmt: skip
 HOST = {"pure_callback", "io_callback", "debug_callback", "infeed", "outfeed", "ffi_call", "debug_print"}
 NAMES = [
-    "acting", "actions", "answered", "diverge", "enter", "entered", "evaluate_episodes", "evaluate_on_each", "finish",
-    "first_state", "fresh", "gather", "greedy", "record_episodes", "signs", "starts", "stored", "stretch",
-    "transitions", "update_on", "validation_tasks", "warm_start", "warming_noise",
+    "diverge", "enter", "evaluate_episodes", "evaluate_on_each", "finish", "first_state", "fresh", "gather",
+    "record_episodes", "signs", "starts", "stretch", "transitions", "validation_tasks", "warm_start",
 ]  # fmt: skip
+STEPPED = ["acting", "actions", "answered", "entered", "greedy", "stored", "update_on", "warming_noise"]
+"""Those of a training whose environments the host steps."""
+COMPRESSING = ["distil"]
 ALGO = ft.PPO(num_envs=2, num_steps=4, num_epochs=2, num_minibatches=2)
 
 
@@ -114,7 +117,7 @@ def test_every_program_is_known():
         if names := decorated(file):
             importlib.import_module(".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts))
             found += names
-    assert sorted(found) == sorted(PROGRAMS) == NAMES
+    assert sorted(found) == sorted(PROGRAMS) == sorted([*NAMES, *STEPPED, *COMPRESSING])
 
 
 def test_what_is_jitted_is_a_program_a_part_of_one_a_check_of_a_task_or_a_policy_to_deploy():
@@ -172,6 +175,16 @@ def test_no_method_needs_lapack_or_the_host(names, recorder):
     assert len(recorder.names("warm_start")) == len(starts)
     assert len(recorder.names("stretch")) >= 5
     assert all({"shard_map", "while", "scan", "dot_general"} <= found for found in recorder.names("stretch"))
+    assert_clean(recorder)
+
+
+@pytest.mark.slow
+def test_no_training_in_gymnasium_needs_lapack(recorder):
+    algo, network = dataclasses.replace(ft.DQN(), **SMALL["dqn"]), ft.MLP(width=4, depth=1)
+    agents = ft.pretrain(ft.make_task("CartPole-v1"), algo=algo, network=network, seeds=2, steps=256, num_evals=2)
+    ft.finetune_gymnasium(agents, "CartPole-v1", steps=128, num_evals=2, eval_episodes=2, progress=False)
+    for name in STEPPED:
+        assert recorder.names(name), f"{name} was never traced"
     assert_clean(recorder)
 
 

@@ -179,7 +179,7 @@ class OffPolicy(on_policy.Collector):
 
         def step(carry: Carry, inputs: tuple[Array, Array]) -> tuple[Carry, None]:
             moment = Moment(jnp.zeros((), jnp.float32), inputs[1])
-            behaviour = self.behaviour(inputs[0], tasks, policy, moment, warming=True)
+            behaviour = self.behaviour((inputs[0],), tasks, policy, moment, warming=True)
             return self.stored(*on_policy.stepped(behaviour, tasks, carry, None), moment), None
 
         numbers = jnp.arange(-num, 0, dtype=jnp.int32)
@@ -192,12 +192,22 @@ class OffPolicy(on_policy.Collector):
         written = replay.write(carry.replay, replay.packed(rows), moment.step)
         return carry._replace(replay=written._replace(warm=written.warm + self.steps_per_update()))
 
+    def keys(self, key: Key) -> tuple[rollout.Keys, rollout.Keys]:
+        """One to explore, and those of the replay and of what it is learned with; see `Stepwise`."""
+        explore_key, replay_key, noise_key = jax.random.split(key, 3)
+        return (explore_key,), (replay_key, noise_key)
+
     def behaviour(
-        self, key: Key, tasks: Task, policy: Policy, moment: Moment, guide: Guide | None = None, warming: bool = False
+        self,
+        keys: rollout.Keys,
+        tasks: Task,
+        policy: Policy,
+        moment: Moment,
+        guide: Guide | None = None,
+        warming: bool = False,
     ) -> rollout.Behaviour:
         """As `explorer` acts."""
-        # A rollout that is only stored has the key to itself.
-        draw_key, noise_key = jax.random.split(key if warming else jax.random.split(key, 3)[0])
+        draw_key, noise_key = jax.random.split(keys[0])
         act = self.explorer(tasks, policy, guide, moment.progress, warming)
         return rollout.Behaviour(act, self.exploration_noise(noise_key, tasks), draw_key)
 
@@ -207,7 +217,7 @@ class OffPolicy(on_policy.Collector):
 
     def experience(
         self,
-        key: Key,
+        keys: rollout.Keys,
         tasks: Task,
         policy: Policy,
         carry: Carry,
@@ -216,7 +226,7 @@ class OffPolicy(on_policy.Collector):
         guide: Guide | None = None,
     ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
         """The rows of a rollout, and behind them those of the replay for every gradient step."""
-        _, replay_key, noise_key = jax.random.split(key, 3)
+        replay_key, noise_key = keys
         carry, fresh, metrics = self._transitions(carry, steps)
         num, drawn = self.steps_per_update(), self.gradient_steps * self.batch_size
         stored = replay.write(carry.replay, replay.packed(fresh), moment.step)

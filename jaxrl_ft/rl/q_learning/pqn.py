@@ -118,10 +118,16 @@ class PQN(OnPolicy):
         return self.actor.init_params(key, task, network)
 
     def behaviour(
-        self, key: Key, tasks: Task, policy: Policy, moment: Moment, guide: Guide | None = None, warming: bool = False
+        self,
+        keys: rollout.Keys,
+        tasks: Task,
+        policy: Policy,
+        moment: Moment,
+        guide: Guide | None = None,
+        warming: bool = False,
     ) -> rollout.Behaviour:
         """The ε-greedy choice."""
-        draw_key, noise_key, _ = jax.random.split(key, 3)
+        draw_key, noise_key = keys
         act = q_values.exploring(self, policy, guide, self._epsilon(moment), q_values.num_actions(tasks))
         noise = jax.random.uniform(noise_key, (self.num_steps, self.num_envs, 2), jnp.float32)
         return rollout.Behaviour(act, noise, draw_key)
@@ -131,7 +137,7 @@ class PQN(OnPolicy):
 
     def experience(
         self,
-        key: Key,
+        keys: rollout.Keys,
         tasks: Task,
         policy: Policy,
         carry: Carry,
@@ -140,7 +146,7 @@ class PQN(OnPolicy):
         guide: Guide | None = None,
     ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
         """The rows of a rollout with their λ-returns, and E shuffled passes over them."""
-        order_key = jax.random.split(key, 3)[2]
+        (order_key,) = keys
         carry, reward, metrics = on_policy.taken_in(self.gamma, carry, steps)
         next_value = self.actor.values(policy, steps.next_obs).max(axis=-1)
         done = steps.terminated | steps.truncated

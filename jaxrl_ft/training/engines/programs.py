@@ -41,11 +41,12 @@ def behaviour(warming: bool, world: World, policy: Policy, memory: Tree, index: 
     algo = stepwise(world)
     if not warming:
         key, tasks, moment, guide = setting(world, memory, index)
-        return algo.behaviour(key, tasks, policy, moment, guide)
+        return algo.behaviour(algo.keys(key)[0], tasks, policy, moment, guide)
     num = algo.steps_before() // algo.steps_per_update()
     key = jax.random.fold_in(stream_key(world.seed, world.index, CARRY), 1)
     moment = Moment(jnp.zeros((), jnp.float32), index)
-    return algo.behaviour(jax.random.split(key, num)[index + num], first_tasks(world), policy, moment, warming=True)
+    keys = (jax.random.split(key, num)[index + num],)
+    return algo.behaviour(keys, first_tasks(world), policy, moment, warming=True)
 
 
 @per_run(shared=("index",))
@@ -105,7 +106,7 @@ def answered(run: Run, state: State) -> Policy:
 @per_run(shared=("index",), donate=("state",))
 def update_on(
     world: World, run: Run, state: State, steps: Transition, obs: Float[Array, "N O"], index: jax.Array
-) -> tuple[State, Policy, Metrics]:
+) -> tuple[State, Metrics]:
     """As `jaxrl_ft.training.update.update`, of a rollout that was stepped already.
 
     Args:
@@ -118,15 +119,14 @@ def update_on(
 
     Returns:
         state: after the update.
-        answer: the policy to evaluate.
         metrics: of the update.
     """
     memory = state.memory.data
     key, tasks, moment, guide = setting(world, memory, index)
     carry = _arrived(state.carry, obs)
-    found = stepwise(world).experience(key, tasks, policy_of(run, state), carry, steps, moment, guide)
-    state, metrics = updated(run, state, taken(world, memory, index, found), index)
-    return state, evaluated_policy(run, state), metrics
+    algo = stepwise(world)
+    found = algo.experience(algo.keys(key)[1], tasks, policy_of(run, state), carry, steps, moment, guide)
+    return updated(run, state, taken(world, memory, index, found), index)
 
 
 def _arrived(carry: PyTree, obs: jax.Array) -> PyTree:

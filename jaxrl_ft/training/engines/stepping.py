@@ -94,17 +94,17 @@ class Stepping:
         after: Callable[[State, int, Sums], None] | None = None,
     ) -> tuple[State, Policy, Sums]:
         """As `stretch.advance`; every update is a call of its own, and so there is no pace."""
-        sums, answer = dict(sums or {}), None
+        sums = dict(sums or {})
         for index in range(start, stop):
             policy, noise = programs.acting.placed(world, run, state, np.int32(index))
             steps = self._rollout(False, world, policy, state.memory.data, noise, index)
             placed = devices.put((steps, self._obs), len(self._obs))
-            state, answer, metrics = programs.update_on.placed(world, run, state, *placed, np.int32(index))
+            state, metrics = programs.update_on.placed(world, run, state, *placed, np.int32(index))
             for name, values in jax.device_get(metrics).items():
                 sums[name] = sums.get(name, np.zeros_like(values)) + values
             if after is not None:
                 after(state, index + 1, sums)
-        return state, programs.answered.placed(run, state) if answer is None else answer, sums
+        return state, programs.answered.placed(run, state), sums
 
     def _rollout(
         self, warming: bool, world: World, policy: Policy, memory: PyTree, noise: jax.Array, index: int

@@ -43,7 +43,9 @@ class SameNumbers:
         if warming:
             key = jax.random.fold_in(stream_key(seed, index, CARRY), 1)
             key = jax.random.split(key, self.warm)[number + self.warm]
-        behaviour = self.algo.behaviour(key, self.tasks, Policy({}, {}, ft.MLP()), Moment(0.0, number), warming=warming)
+        keys = (key,) if warming else self.algo.keys(key)[0]
+        moment, nothing = Moment(0.0, number), Policy({}, {}, ft.MLP())
+        behaviour = self.algo.behaviour(keys, self.tasks, nothing, moment, warming=warming)
         return self.tasks.draw(behaviour.key, (self.algo.num_steps, self.algo.num_envs))
 
     def step(self, action):
