@@ -33,7 +33,7 @@ NAMES = [
 ]  # fmt: skip
 STEPPED = ["acting", "actions", "answered", "entered", "greedy", "stored", "update_on", "warming_noise"]
 """Those of a training whose environments the host steps."""
-COMPRESSING = ["distil"]
+COMPRESSING = ["distil", "moments"]
 ALGO = ft.PPO(num_envs=2, num_steps=4, num_epochs=2, num_minibatches=2)
 
 
