@@ -39,11 +39,12 @@ class SameNumbers:
         return np.asarray(obs)
 
     def draws(self, seed, index, number):
-        key, warming = stream_key(seed, index, number), number < 0
+        warming = number < 0
         if warming:
             key = jax.random.fold_in(stream_key(seed, index, CARRY), 1)
-            key = jax.random.split(key, self.warm)[number + self.warm]
-        keys = (key,) if warming else self.algo.keys(key)[0]
+            keys = (jax.random.split(key, self.warm)[number + self.warm],)
+        else:
+            keys, _ = self.algo.keys(stream_key(seed, index, number))
         moment, nothing = Moment(0.0, number), Policy({}, {}, ft.MLP())
         behaviour = self.algo.behaviour(keys, self.tasks, nothing, moment, warming=warming)
         return self.tasks.draw(behaviour.key, (self.algo.num_steps, self.algo.num_envs))
