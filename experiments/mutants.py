@@ -37,7 +37,9 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
 SEED = 0
 CPU_SECONDS, SECONDS = 240, 1800
-OUTCOMES = {0: "survived", 99: "stillborn", -signal.SIGXCPU: "timeout", -signal.SIGKILL: "timeout"}
+FAILED = 1
+OUTCOMES = {0: "survived", FAILED: "killed", -signal.SIGXCPU: "timeout", -signal.SIGKILL: "timeout"}
+"""By pytest's exit status; with another one the tests could not be imported."""
 BITS = re.compile("_(LShift|RShift|BitAnd|BitOr|BitXor|Invert)$")
 ADAPTERS = ("base", "low_rank", "affine", "sparse", "added_parts")
 PENALTIES = ("base", "parameter_penalties", "policy_penalties", "importance")
@@ -153,32 +155,34 @@ def load_libraries() -> None:
     assert not any(name.split(".")[0] == "jaxrl_ft" for name in sys.modules)
 
 
+def run_tests(tree: Path, tests: list[str], log: Path) -> None:
+    """Run tests in this process, which then ends with pytest's exit status."""
+    os.setsid()
+    os.chdir(tree)
+    sys.path[:0] = [str(tree), str(tree / "tests")]
+    os.environ["PYTHONPATH"] = str(tree)
+    out = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    import pytest
+
+    os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *[f"tests/{test}" for test in tests]])))
+
+
 def tested(tree: Path, tests: list[str], log: Path) -> tuple[str, float]:
     """Run tests in a fork, in a copy of the tree; returns killed, survived, timeout or stillborn, and the seconds."""
     began, child = time.monotonic(), os.fork()
     if not child:
-        os.setsid()
-        os.chdir(tree)
-        sys.path[:0] = [str(tree), str(tree / "tests")]
-        os.environ["PYTHONPATH"] = str(tree)
-        out = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-        os.dup2(out, 1)
-        os.dup2(out, 2)
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-        import pytest
-
         try:
-            import jaxrl_ft.training.finetune  # noqa: F401
-        except Exception:
-            os._exit(99)
-        for name in [name for name in sys.modules if name.split(".")[0] == "jaxrl_ft"]:
-            del sys.modules[name]
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *[f"tests/{test}" for test in tests]])))
+            run_tests(tree, tests, log)
+        finally:
+            os._exit(FAILED)
     while time.monotonic() - began < SECONDS:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(status)
-            return OUTCOMES.get(code, "killed"), time.monotonic() - began
+            return OUTCOMES.get(code, "stillborn"), time.monotonic() - began
         time.sleep(0.05)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -220,8 +224,10 @@ def run(per_area: int, areas: list[str]) -> None:
             shutil.copy(ROOT / name, tree)
         clean = {area: tested(tree, AREAS[area][1], tree / "log") for area in areas}
         print({area: (outcome, round(seconds, 1)) for area, (outcome, seconds) in clean.items()}, flush=True)
+        if any(outcome != "survived" for outcome, _ in clean.values()):
+            raise SystemExit(f"the tests fail without a mutant:\n{(tree / 'log').read_text()[-2000:]}")
         sys.dont_write_bytecode = True
-        queues = {area: drawn(area) for area in areas if clean[area][0] == "survived"}
+        queues = {area: drawn(area) for area in areas}
         for number in range(per_area):
             for area, queue in queues.items():
                 next_counting(area, number, queue, tree)
