@@ -145,7 +145,6 @@ def changed(mutant: Mutant) -> tuple[str, str]:
 def load_libraries() -> None:
     """Import what every test imports, but nothing of the package and nothing that starts a backend."""
     import flax.linen  # noqa: F401
-    import hypothesis  # noqa: F401
     import jax
     import matplotlib.pyplot  # noqa: F401
     import optax  # noqa: F401
@@ -167,7 +166,11 @@ def run_tests(tree: Path, tests: list[str], log: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     import pytest
 
-    os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *[f"tests/{test}" for test in tests]])))
+    # Plugins that were loaded before.
+    known = "ignore::pytest.PytestAssertRewriteWarning"
+    os._exit(
+        int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", known, *[f"tests/{test}" for test in tests]]))
+    )
 
 
 def tested(tree: Path, tests: list[str], log: Path) -> tuple[str, float]:
