@@ -24,7 +24,6 @@ print(json.dumps(status))
 """
 PLOTTING = ("pandas",)
 """What gymnax needs of seaborn, which it plots with."""
-THREADS = "--xla_cpu_multi_thread_eigen={}"
 TINY = (
     "--seeds 2 --pretrain-steps 512 --steps 2048 --method lora --algo.num-envs 4 --algo.num-steps 16 --network.width 8"
 )
@@ -38,14 +37,11 @@ def test_the_main_job_runs_without_extras_a_network_or_a_warning(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_and_other_numbers_of_threads_give_the_same_bytes(tmp_path):
-    runs = {"first": {}, "again": {}, "one thread": {"OMP_NUM_THREADS": "1", "XLA_FLAGS": THREADS.format("false")},
-            "many threads": {"OMP_NUM_THREADS": "8", "XLA_FLAGS": THREADS.format("true")}}  # fmt: skip
-    for name, variables in runs.items():
-        barred.python(MAIN_JOB, *TINY.split(), "--out", str(tmp_path / name), present=PLOTTING, **variables)
-    files = {name: contents(tmp_path / name) for name in runs}
-    assert files["first"]
-    assert all(found == files["first"] for found in files.values())
+def test_two_processes_give_the_same_bytes(tmp_path):
+    for name in ("first", "again"):
+        barred.python(MAIN_JOB, *TINY.split(), "--out", str(tmp_path / name), present=PLOTTING)
+    assert contents(tmp_path / "first") == contents(tmp_path / "again")
+    assert len(contents(tmp_path / "first")) > 3
 
 
 def contents(out):
