@@ -34,6 +34,7 @@ CALLS = {
     ft.play: {"agents": AGENTS, "out": "film.gif"},
     ft.compress: {"agents": AGENTS},
     ft.load_compressed: {"path": "nowhere"},
+    ft.finetune_gymnasium: {"agents": AGENTS, "env": "CartPole-v1"},
     ft.save: {"agents": AGENTS, "path": "saved"},
     ft.load: {"path": "nowhere"},
     ft.held_out_tasks: {"id": "CartPole-v1", "shift": "long-pole"},

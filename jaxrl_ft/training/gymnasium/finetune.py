@@ -64,7 +64,7 @@ def finetune_gymnasium(
             ended after 100,000 steps.
     """
     checks.callback(callback)
-    checks.choice("progress", progress, (True, False))
+    checks.switch("progress", progress)
     check_is_agents(agents)
     budget = Budget(steps, seed, num_evals, eval_episodes, stop_at, keep, patience)
     worlds = worlds_of(env)

@@ -123,7 +123,9 @@ def worlds_of(env: Make | str) -> GymnasiumWorlds:
             "others, so give an id, or a function that makes one, as in lambda: gymnasium.make(...)"
         )
     if not callable(env):
-        raise ValueError(f"env: {env!r} is not allowed; it must be an id, or a function that makes a gymnasium.Env")
+        raise ValueError(
+            f"env: {checks.shown(env)} is not allowed; it must be an id, or a function that makes a gymnasium.Env"
+        )
     return GymnasiumWorlds(env)
 
 
