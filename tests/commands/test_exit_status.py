@@ -97,7 +97,7 @@ SWEEP = "--seeds 4 --shifts weak-motor --methods lora kl net2wider --steps 512 -
 SEARCH = f"{SWEEP} --search random --trials 8 --search-seeds 2 --space optimizer.learning-rate=1e-4:1e-2:log"
 MOMENTS = {
     "compiling": ("train", TINY, "pretraining: compiling", NOTHING),
-    "pretraining": ("train", TINY, "pretraining: training", NOTHING),
+    "pretraining": ("train", TINY, "pretraining: training", KEPT),
     "sweep": ("sweep", SWEEP, r"\[1/", KEPT),
     "search": ("sweep", SEARCH, r"\[search 1/", KEPT),
 }
