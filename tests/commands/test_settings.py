@@ -125,4 +125,4 @@ def test_agents_bring_the_physics_of_their_own_source(agents, tmp_path):
 @pytest.mark.parametrize("name", list(ft.ALGOS))
 def test_an_algorithm_by_name_has_its_own_dotted_flags(name):
     settings = resolve(["--algo", name, "--algo.gamma", "0.9", "--method", "full"])
-    assert settings.algo == dataclasses.replace(ft.ALGOS[name], gamma=0.9)
+    assert settings.algo == dataclasses.replace(ft.DEFAULTS["CartPole-v1"][name].algo, gamma=0.9)

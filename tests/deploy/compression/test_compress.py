@@ -183,7 +183,7 @@ def test_a_delta_names_its_base_and_needs_it(usual, tmp_path):
         ({"how": "int9"}, r"^compression: 'int9' is not known; did you mean 'int8'\?"),
         ({"how": ft.Quantize(bits=9)}, r"^compression.bits: 9 is not allowed"),
         ({"how": ft.PruneWeights(share=1.5)}, r"^compression.share: 1.5 is not allowed"),
-        ({"how": 8}, r"^compression: 8 is not allowed"),
+        ({"how": 8}, r"^how: 8 is not allowed"),
         ({"how": "delta"}, r"^base: is missing"),
         ({"steps": 0}, r"^steps: 0 is not allowed"),
         ({"seed": -1}, r"^seed: -1 is not allowed"),
