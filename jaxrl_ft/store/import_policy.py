@@ -84,7 +84,7 @@ def import_policy(
     checks.number("obs_scale", obs_scale, 1e-9, 1e9)
     networks_like.check(network)
     if gymnasium_env is not None:
-        check_env(gymnasium_env)
+        check_env(gymnasium_env, "gymnasium_env")
     pair = None if expected is None else checked(expected, source)
     what, found = found_in(policy)
     if activation is not None:

@@ -163,29 +163,37 @@ def library() -> PyTree:
     return gymnasium
 
 
-def check_id(id: str) -> None:
+def check_id(id: str, name: str = "env") -> None:
     """Refuse what is no id of an environment; one that names a module to import first is left to gymnasium.
+
+    Args:
+        id: of an environment.
+        name: of the argument.
 
     Raises:
         ValueError: it is none; the nearest one is named.
     """
     registry = library().registry
     if id not in registry and ":" not in id:
-        raise ValueError(f"env: {id!r} is no id of gymnasium{checks.nearest(id, registry)}")
+        raise ValueError(f"{name}: {id!r} is no id of gymnasium{checks.nearest(id, registry)}")
 
 
-def check_env(env: Env | str) -> None:
+def check_env(env: Env | str, name: str = "env") -> None:
     """Refuse what is neither an id nor an environment.
+
+    Args:
+        env: an id, or an environment.
+        name: of the argument.
 
     Raises:
         ValueError: it is neither, or gymnasium is not installed.
     """
     gymnasium = library()
     if isinstance(env, str):
-        check_id(env)
+        check_id(env, name)
     else:
         kinds = (gymnasium.Env, gymnasium.vector.VectorEnv)
-        checks.kind("env", env, kinds, "an id, a gymnasium.Env or a gymnasium.vector.VectorEnv")
+        checks.kind(name, env, kinds, "an id, a gymnasium.Env or a gymnasium.vector.VectorEnv")
 
 
 def check_ends(name: str, length: int) -> None:

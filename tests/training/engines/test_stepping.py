@@ -117,7 +117,7 @@ def test_so_do_all_algorithms_and_axes(source, target, name, fields, method):
 
 @pytest.mark.slow
 def test_so_do_continuous_actions():
-    source, target = ft.make_task("Pendulum-v1"), ft.make_task("Pendulum-v1", mass=1.3)
+    source, target = ft.make_task("Pendulum-v1"), ft.make_task("Pendulum-v1", m=1.3)
     algo = ft.SAC(**SMALL["sac"])
     budget = {"steps": 256, "num_evals": 2, "eval_episodes": 2}
     agents = ft.pretrain(source, algo=algo, network=ft.MLP(width=8), seeds=2, progress=False, **budget)
