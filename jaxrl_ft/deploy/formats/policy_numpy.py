@@ -9,6 +9,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ def normalize(x: Array, mean: Array, scale: Array, clip: float) -> Array:
 
 def dense(x: Array, kernel: Array, bias: Array, places: int) -> Array:
     """Return x kernel + bias, at each of the places that follow one another in x."""
-    result: Array = (split(x, places) if places > 1 else x) @ kernel + bias
+    result: Array = (split(x, places) if places > 1 else x) @ kernel
+    result += bias
     return result.reshape((*x.shape[:-1], -1)) if places > 1 else result
 
 
@@ -110,7 +112,7 @@ class Policy:
             fields = {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in fields.items()}
             of = step["of"]
             fields |= {key: value for key, value in step.items() if key not in ("op", "of")}
-            self.steps.append((OPERATIONS[step["op"]], of, fields))
+            self.steps.append((partial(OPERATIONS[step["op"]], **fields), of))
         self.low, self.high = (arrays[name].astype(dtype) if name in arrays else None for name in ("low", "high"))
 
     def outputs(self, obs: Array) -> Array:
@@ -124,8 +126,8 @@ class Policy:
             raise ValueError(f"obs: shape {obs.shape} is not allowed; the last axis must be {self.obs_size}")
         values = [obs]
         with np.errstate(all="ignore"):
-            for operation, of, fields in self.steps:
-                values.append(operation(*[values[i] for i in of], **fields))
+            for step, (first, *others) in self.steps:
+                values.append(step(values[first], *[values[i] for i in others]) if others else step(values[first]))
         return values[-1]
 
     def __call__(self, obs: Array) -> Array:
