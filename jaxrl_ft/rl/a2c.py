@@ -12,7 +12,7 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl import actor_critic, losses, normalizer, on_policy, rollout
 from jaxrl_ft.rl.actor_critic import ActorCritic
 from jaxrl_ft.rl.algorithm import Guide
-from jaxrl_ft.rl.on_policy import Carry, OnPolicy
+from jaxrl_ft.rl.on_policy import Carry, Collector
 
 
 class Batch(NamedTuple):
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
 
 
 @config
-class A2C(OnPolicy):
+class A2C(Collector):
     """Advantage actor-critic, the synchronous form of A3C (Mnih et al. 2016, arXiv:1602.01783).
 
     One gradient step on each rollout. With `gae_lambda` 1 the advantages are the paper's: the rewards up to the end of

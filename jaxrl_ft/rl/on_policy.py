@@ -114,10 +114,6 @@ class Collector(Learner):
         return self.experience(learning, tasks, policy, carry, steps, moment, guide)
 
 
-class OnPolicy(Collector):
-    """An algorithm that learns from each rollout and then forgets it."""
-
-
 def check_minibatches(algo: Collector, num_minibatches: int) -> None:
     """Refuse a number of minibatches that does not divide the rows of a rollout.
 

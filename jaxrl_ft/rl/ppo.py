@@ -12,7 +12,7 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl import actor_critic, losses, normalizer, on_policy, rollout
 from jaxrl_ft.rl.actor_critic import ActorCritic
 from jaxrl_ft.rl.algorithm import Guide
-from jaxrl_ft.rl.on_policy import Carry, OnPolicy
+from jaxrl_ft.rl.on_policy import Carry, Collector
 
 
 class Batch(NamedTuple):
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
 
 
 @config
-class PPO(OnPolicy):
+class PPO(Collector):
     """Proximal policy optimisation with clipped surrogate and GAE (Schulman et al. 2017, arXiv:1707.06347)."""
 
     num_envs: int = 8

@@ -14,7 +14,7 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.rl import actor_critic, losses, normalizer, on_policy, returns, rollout
 from jaxrl_ft.rl.actor_critic import ActorCritic
 from jaxrl_ft.rl.algorithm import Guide
-from jaxrl_ft.rl.on_policy import Carry, OnPolicy
+from jaxrl_ft.rl.on_policy import Carry, Collector
 
 
 class Batch(NamedTuple):
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
 
 
 @config
-class REINFORCE(OnPolicy):
+class REINFORCE(Collector):
     """The Monte-Carlo policy gradient (Williams 1992, doi:10.1007/BF00992696), with or without a baseline.
 
     One gradient step on each rollout, by the steps whose episode ended in it: nothing else has a return. A rollout is

@@ -64,6 +64,12 @@ def environments(task: Task, num: int) -> Task:
     return map_leaves(lambda leaf: jnp.broadcast_to(leaf, (num, *jnp.shape(leaf))), task)
 
 
+def first_tasks(world: World) -> Task:
+    """The tasks before the first update, leaves [N]."""
+    tasks_key = stream_key(world.seed, world.index, TASKS)
+    return world.data.tasks(tasks_key, world.source, world.task, jnp.zeros((), jnp.float32), world.algo.num_envs)
+
+
 @per_run()
 def enter(world: World, policy: Policy, source: Source) -> tuple[PyTree, Tree]:
     """Environments before the first update, and what the data axis remembers then.
@@ -73,8 +79,8 @@ def enter(world: World, policy: Policy, source: Source) -> tuple[PyTree, Tree]:
         policy: where training starts.
         source: what may be remembered of the agent that is being fine-tuned.
     """
-    tasks_key, carry_key, data_key = (stream_key(world.seed, world.index, s) for s in (TASKS, CARRY, DATA))
-    tasks = world.data.tasks(tasks_key, world.source, world.task, jnp.zeros((), jnp.float32), world.algo.num_envs)
+    carry_key, data_key = (stream_key(world.seed, world.index, s) for s in (CARRY, DATA))
+    tasks = first_tasks(world)
     carry = world.algo.init_carry(carry_key, tasks, policy)
     if world.algo.steps_before():
         carry = world.algo.warm_up(jax.random.fold_in(carry_key, 1), tasks, policy, carry)

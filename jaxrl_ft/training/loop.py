@@ -142,9 +142,8 @@ def _trained(
         if point in evaluations:
             broken = np.asarray(fault.quantity) > 0
             learned = np.where(broken, np.maximum(fault.update, 0), point)
-            spent = place.paid + learned * spec.env_steps_per_update
             returns = engine.mean_return(spec, chosen, where, point)
-            curves.add(returns, spent, learned, now, broken)
+            curves.add(returns, place.paid + learned * spec.env_steps_per_update, learned, now, broken)
         reports.moment(point, place.paid, means(sums, point - max(place.finished, 0)), returns, fault)
         if curves.stopped.all():
             break

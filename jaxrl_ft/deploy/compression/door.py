@@ -65,9 +65,7 @@ def compress(
     """
     checks.kind("how", how, (str, Compression), "a name, or a compression such as ft.COMPRESSIONS has")
     name = COMPRESSIONS.name(how) if isinstance(how, str) else COMPRESSIONS.nearest_name(how)
-    given = checked(agents, {name: how}, task, steps, seed, base, progress)
-    played, number = checked_tasks(agents, tasks), checks.count("episodes", episodes, 0)
-    return compressed(name, chosen(how), given, measured_before(agents, played, number), played, number)
+    return _each(agents, {name: how}, task, steps, seed, base, tasks, episodes, progress)[0]
 
 
 def chosen(how: str | Compression) -> Compression:
@@ -179,10 +177,25 @@ def compress_all(
     named = {COMPRESSIONS.name(how): COMPRESSIONS[how] for how in hows}
     if not named:
         raise ValueError(f"with: needs at least one of: {', '.join(COMPRESSIONS)}")
-    given = checked(agents, named, task, steps, seed, base, progress)
+    return _each(agents, named, task, steps, seed, base, tasks, episodes, progress)
+
+
+def _each(
+    agents: Agents,
+    hows: Mapping[str, str | Compression],
+    task: Task | None,
+    steps: int,
+    seed: int,
+    base: Agents | None,
+    tasks: Tasks | None,
+    episodes: int,
+    progress: bool,
+) -> list[Compressed]:
+    """Compressions by name of the same agents, all checked before the first one begins, with one measurement before."""
+    given = checked(agents, hows, task, steps, seed, base, progress)
     played, number = checked_tasks(agents, tasks), checks.count("episodes", episodes, 0)
     before = measured_before(agents, played, number)
-    return [compressed(name, how, given, before, played, number) for name, how in named.items()]
+    return [compressed(name, chosen(how), given, before, played, number) for name, how in hows.items()]
 
 
 def write(

@@ -123,14 +123,14 @@ def plain(leaves: Mapping[str, np.ndarray]) -> dict[str, Packed]:
 def multiply_adds(agents: Agents, packed: Mapping[str, Packed]) -> float | None:
     """Multiply-adds of one action, products with zero left out; None of policies without a description."""
     # A description multiplies every kernel by the number of its places; so it does with shares of its entries.
-    costs: dict[str, Leaf] = dict(tree.flatten(host(agents, 0).params))
-    leaves = policy_of(agents)
+    policy, leaves = host(agents, 0), policy_of(agents)
+    costs: dict[str, Leaf] = dict(tree.flatten(policy.params))
     for path, part in packed.items():
         if path.endswith("/kernel"):
             size = int(np.prod(part.shape[1:]))
             costs[path] = np.full(part.shape[1:], part.multiplications(leaves[path]) / size)
     try:
-        steps = unchecked(agents, Policy(tree.unflatten(costs), host(agents, 0).statistics, agents.network)).steps
+        steps = unchecked(agents, Policy(tree.unflatten(costs), policy.statistics, agents.network)).steps
     except ValueError:
         return None
     return float(sum(step.places * step.kernel.sum(dtype=np.float64) for step in steps if isinstance(step, Dense)))

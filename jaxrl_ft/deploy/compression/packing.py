@@ -88,7 +88,7 @@ def factors(leaf: Leaf, rank: int) -> Packed:
     matrix = values.reshape(num, -1, outputs)
     if rank * sum(matrix.shape[1:]) >= matrix[0].size:
         return floats(values)
-    left, right = _factored(matrix, rank)
+    left, right = _truncated(_factored(matrix), rank)
     return Packed("factors", values.shape, {"left": left, "right": right})
 
 
@@ -184,21 +184,25 @@ def _whole(packed: Packed) -> NDArray[np.int8]:
     return np.asarray(signed, np.int8).reshape(packed.shape)
 
 
-def _factored(matrix: np.ndarray, rank: int) -> tuple[Floats, Floats]:
-    """Factors [S, n, r] and [S, r, m] of matrices [S, n, m]."""
+def _factored(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Factors [S, n, k] and [S, k, m] of matrices [S, n, m], k the smaller side; a rank takes the first."""
     left, values, right = np.linalg.svd(matrix.astype(np.float64), full_matrices=False)
-    root = np.sqrt(values[:, :rank])
-    first, second = left[:, :, :rank] * root[:, None, :], root[:, :, None] * right[:, :rank]
-    return first.astype(np.float32), second.astype(np.float32)
+    root = np.sqrt(values)
+    return left * root[:, None, :], root[:, :, None] * right
+
+
+def _truncated(factored: tuple[np.ndarray, np.ndarray], rank: int) -> tuple[Floats, Floats]:
+    left, right = factored
+    return left[:, :, :rank].astype(np.float32), right[:, :rank].astype(np.float32)
 
 
 def _low_rank_change(values: Floats, before: Floats, tolerance: float) -> Packed | None:
     """The change as factors of the smallest rank that is near enough; None where that is no shorter than the array."""
     num, *_, outputs = values.shape
     moved = (values.astype(np.float64) - before).reshape(num, -1, outputs)
-    allowed = tolerance * np.abs(values).max()
+    allowed, factored = tolerance * np.abs(values).max(), _factored(moved)
     for rank in range(1, math.ceil(moved[0].size / sum(moved.shape[1:]))):
-        left, right = _factored(moved, rank)
+        left, right = _truncated(factored, rank)
         packed = Packed("low_rank_change", values.shape, {"left": left, "right": right})
         if np.abs(unpack(packed, before) - values).max() <= allowed:
             return packed

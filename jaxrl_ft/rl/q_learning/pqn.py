@@ -15,7 +15,7 @@ from jaxrl_ft.envs.task import Task
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl import losses, normalizer, on_policy, returns, rollout
 from jaxrl_ft.rl.algorithm import Guide
-from jaxrl_ft.rl.on_policy import Carry, OnPolicy
+from jaxrl_ft.rl.on_policy import Carry, Collector
 from jaxrl_ft.rl.q_learning import q_values
 from jaxrl_ft.rl.q_learning.q_values import Boltzmann
 
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
 
 @config
-class PQN(OnPolicy):
+class PQN(Collector):
     """Q-learning on parallel environments without replay and target network (Gallici et al. 2024, arXiv:2407.04811).
 
     Each rollout is learned from in epochs of minibatches, towards λ-returns of the network that collected it. What

@@ -8,12 +8,11 @@ from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.tree import Tree
 from jaxrl_ft.core.types import Metrics, PyTree
-from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.penalties import Source
 from jaxrl_ft.rl.algorithm import Actor, HasStatistics, Stepwise, made_of_parts
 from jaxrl_ft.rl.rollout import Age, Behaviour, Transition
-from jaxrl_ft.training.collect import World, setting, taken
-from jaxrl_ft.training.keys import CARRY, DATA, TASKS, stream_key
+from jaxrl_ft.training.collect import World, first_tasks, setting, taken
+from jaxrl_ft.training.keys import CARRY, DATA, stream_key
 from jaxrl_ft.training.per_run import per_run
 from jaxrl_ft.training.update import Run, State, evaluated_policy, policy_of, updated
 
@@ -21,12 +20,6 @@ from jaxrl_ft.training.update import Run, State, evaluated_policy, policy_of, up
 def stepwise(world: World) -> Stepwise[HasStatistics, PyTree]:
     """The algorithm as one that is made of parts."""
     return made_of_parts(world.algo)
-
-
-def first_tasks(world: World) -> Task:
-    """The tasks before the first update, leaves [N]."""
-    tasks_key = stream_key(world.seed, world.index, TASKS)
-    return world.data.tasks(tasks_key, world.source, world.task, jnp.zeros((), jnp.float32), world.algo.num_envs)
 
 
 @per_run()
