@@ -1,6 +1,7 @@
 """Checks at the public door: each raises a ValueError that names the field, the value and what is allowed."""
 
 import difflib
+import importlib.util
 import math
 import os
 from collections.abc import Iterable
@@ -136,6 +137,22 @@ def callback(value: object, field: str = "callback") -> None:
     """
     if value is not None and not callable(value):
         raise ValueError(f"{field}: {shown(value)} is not allowed; it must be a function, or None")
+
+
+def package(field: str, module: str, extra: str, user: str = "") -> None:
+    """Refuse what needs a package that is not installed; the message says how to install it.
+
+    Args:
+        field: what asked for it.
+        module: name of the package's module.
+        extra: extra of this package that installs it.
+        user: what needs it, where the field does not say so.
+    """
+    if importlib.util.find_spec(module) is None:
+        needs = f"{user} needs" if user else "needs"
+        raise ValueError(
+            f'{field}: {needs} the package {module}, which is not installed; python -m pip install "jaxrl_ft[{extra}]"'
+        )
 
 
 def choice(field: str, value: T, allowed: Iterable[T]) -> T:

@@ -16,7 +16,15 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+    return {"python": platform.python_version(), **{name: found for name in LIBRARIES if (found := version(name))}}
+
+
+def version(package: str) -> str | None:
+    """Return the version of an installed package; None without one, as of a checkout that is on the path alone."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def differences(theirs: Mapping[str, str], ours: Mapping[str, str]) -> list[tuple[str, str, str]]:

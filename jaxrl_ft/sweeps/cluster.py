@@ -1,7 +1,6 @@
 """Many fine-tunes on many machines: Ray starts workers, gives them devices, and retries what they lose."""
 
 import copy
-import importlib.util
 import logging
 import os
 import re
@@ -61,8 +60,7 @@ def joined(
         yield None
         return
     checks.count("cpus_per_worker", cpus)
-    if importlib.util.find_spec("ray") is None:
-        raise ValueError('ray: is not installed; python -m pip install "jaxrl_ft[cluster]"')
+    checks.package("ray", "ray", "cluster")
     where = _reachable(address)
     # Workers and driver may share a GPU, of which JAX would else take three quarters at once.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

@@ -1,7 +1,6 @@
 """The one door to optuna, which is an extra: points that a tree-structured Parzen estimator proposes."""
 
 import importlib
-import importlib.util
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from jaxrl_ft.core import checks
 from jaxrl_ft.methods.spaces import Dimension, Point, rounded
 from jaxrl_ft.sweeps.proposals import Proposal, Search, Trial
 
@@ -27,8 +27,7 @@ def check() -> None:
     Raises:
         ValueError: it is not installed; says how to.
     """
-    if importlib.util.find_spec("optuna") is None:
-        raise ValueError('search: optuna is not installed; python -m pip install "jaxrl_ft[hpo]"')
+    checks.package("search", "optuna", "hpo")
 
 
 @dataclass(frozen=True)

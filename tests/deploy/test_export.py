@@ -107,7 +107,7 @@ def test_a_missing_package_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     missing = {name: row for name, row in FORMATS.items() if row.needs}
     for name, row in missing.items():
-        with pytest.raises(ValueError, match=rf'^to: {name} needs .* python -m pip install "jaxrl-ft\[{row.extra}\]"$'):
+        with pytest.raises(ValueError, match=rf'^to: {name} needs .* python -m pip install "jaxrl_ft\[{row.extra}\]"$'):
             ft.export(kind("ppo")[0], tmp_path / "out", name)
     assert not list(tmp_path.iterdir())
 

@@ -9,7 +9,6 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.core.curves import area_under_curve
 from jaxrl_ft.envs.catalogue import near
-from jaxrl_ft.sweeps import optuna_proposals
 from jaxrl_ft.sweeps.plan import make_plan
 from jaxrl_ft.sweeps.search import quest
 from jaxrl_ft.training.spec import Budget, finetune_spec
@@ -143,7 +142,7 @@ def test_a_validation_task_of_the_report_is_refused(agents, target, nothing_runs
 
 
 def test_optuna_is_missed_at_once(agents, target, nothing_runs, monkeypatch):
-    monkeypatch.setattr(optuna_proposals.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"jaxrl_ft\[hpo\]"):
         planned(agents, target, kind="optuna")
 

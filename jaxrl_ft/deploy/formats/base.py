@@ -1,9 +1,9 @@
 """What a file format is."""
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jaxrl_ft.core import checks
 from jaxrl_ft.deploy.description import Description
 from jaxrl_ft.training.agents import Agents
 
@@ -50,8 +50,4 @@ class Format:
             ValueError: one is; gives the line that installs it.
         """
         for module in self.needs:
-            if importlib.util.find_spec(module) is None:
-                raise ValueError(
-                    f"to: {name} needs the package {module}, which is not installed; "
-                    f'python -m pip install "jaxrl-ft[{self.extra}]"'
-                )
+            checks.package("to", module, self.extra, user=name)

@@ -1,7 +1,6 @@
 """What all trackers share: metrics go to them from a thread of their own, and no fault of theirs reaches a run."""
 
 import atexit
-import importlib.util
 import queue
 import threading
 import warnings
@@ -12,6 +11,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from jaxrl_ft.core import checks
 from jaxrl_ft.store.metrics import RETURN, measured
 from jaxrl_ft.training.progress.moments import PER_EPISODE, Progress
 
@@ -65,9 +65,7 @@ class Tracker(ABC):
         Raises:
             ValueError: it is; says how to install it.
         """
-        if importlib.util.find_spec(cls.package) is None:
-            install = f'python -m pip install "jaxrl_ft[{cls.extra}]"'
-            raise ValueError(f"{field}: {cls.package} is not installed; {install}")
+        checks.package(field, cls.package, cls.extra)
 
     @abstractmethod
     def open(self, stage: str, step: int) -> Writer:

@@ -154,12 +154,9 @@ def library() -> PyTree:
     Raises:
         ValueError: it is not installed.
     """
-    try:
-        import gymnasium
-    except ImportError:
-        raise ValueError(
-            'env: needs the package gymnasium, which is not installed; python -m pip install "jaxrl-ft[gym]"'
-        ) from None
+    checks.package("env", "gymnasium", "gym")
+    import gymnasium
+
     return gymnasium
 
 

@@ -125,9 +125,9 @@ def test_a_tracker_that_hangs_is_left_behind(monkeypatch):
 
 @pytest.mark.parametrize("name", TRACKERS)
 def test_a_missing_package_is_one_line_with_how_to_install_it(name, monkeypatch, capsys, tmp_path, nothing_runs):
-    monkeypatch.setattr(base.importlib.util, "find_spec", lambda package: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
     package, extra = TRACKERS[name].package, TRACKERS[name].extra
-    line = f'tracker: {package} is not installed; python -m pip install "jaxrl_ft[{extra}]"'
+    line = f'tracker: needs the package {package}, which is not installed; python -m pip install "jaxrl_ft[{extra}]"'
     with pytest.raises(ValueError) as error:
         TRACKERS[name](*[tmp_path] * (name == "tensorboard"))
     assert str(error.value) == line

@@ -123,9 +123,9 @@ def test_an_episode_without_an_end_is_refused(agents, monkeypatch):
 
 
 def test_a_missing_gymnasium_is_one_line(agents, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "gymnasium", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(
-        ValueError, match=r'^env: needs the package gymnasium, .*; python -m pip install "jaxrl-ft\[gym\]"$'
+        ValueError, match=r'^env: needs the package gymnasium, .*; python -m pip install "jaxrl_ft\[gym\]"$'
     ):
         ft.gymnasium_returns(agents, "CartPole-v1")
 
