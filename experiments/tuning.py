@@ -86,9 +86,9 @@ def drawn(search: Search, number: int) -> Point:
     return {**search.start, **point}
 
 
-def changed(row: Pretraining, point: Point) -> Pretraining:
+def changed(id: str, row: Pretraining, point: Point) -> Pretraining:
     """The row with these fields."""
-    parts = {"algo": row.algo, "optimizer": row.optimizer, "network": row.usual_network()}
+    parts = {"algo": row.algo, "optimizer": row.optimizer, "network": row.usual_network(ft.make_task(id))}
     for name, part in parts.items():
         parts[name] = map_fields(part, lambda path, value, name=name: point.get(f"{name}.{path}", value))
     return replace(row, **parts)
@@ -100,7 +100,7 @@ def tried(name: str, row: Pretraining, seeds: int, steps: int, seed: int = SEED)
     agents = ft.pretrain(
         ft.make_task(id),
         algo=row.algo,
-        network=row.usual_network(),
+        network=row.usual_network(ft.make_task(id)),
         optimizer=row.optimizer,
         seeds=seeds,
         steps=steps,
@@ -135,7 +135,7 @@ def main() -> None:
         known = [old for old in read(RESULTS) if old["name"] == chosen.name and json.loads(old["point"]) == point]
         if any((old["seeds"], old["steps"]) == (str(chosen.seeds), str(steps)) for old in known):
             continue
-        found = tried(chosen.name, changed(row, point), chosen.seeds, steps)
+        found = tried(chosen.name, changed(chosen.name.split("/")[0], row, point), chosen.seeds, steps)
         print(point, found, flush=True)
         append(RESULTS, [{"name": chosen.name, **found, "point": json.dumps(point)}])
     rows = [row for row in read(RESULTS) if row["name"] == chosen.name and row["steps"] == str(steps)]

@@ -112,7 +112,7 @@ def pretrained(entry: Entry) -> ft.Agents:
     return ft.pretrain(
         ft.make_task(entry.id),
         algo=row.algo,
-        network=replace(row.usual_network(), width=WIDTH),
+        network=replace(row.usual_network(ft.make_task(entry.id)), width=WIDTH),
         optimizer=row.optimizer,
         seeds=SEEDS,
         steps=row.steps,

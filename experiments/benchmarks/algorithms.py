@@ -2,10 +2,10 @@
 
     python experiments/benchmarks/algorithms.py [ENVIRONMENT/ALGORITHM ...]
 
-Every row of `ft.DEFAULTS`, or those named, is trained for its budget and evaluated greedily about every 512 env steps,
-or 81 times where that is more seldom, so a number is exact to these. The seeds are none of those that
-`experiments/tuning.py` searched on. Each finished row is added to results/algorithms.json and results/algorithms.md. A
-row that stands there is trained again only where it has changed, or is named.
+Every row of `ft.DEFAULTS` for classic control, or those named, is trained for its budget and evaluated greedily about
+every 512 env steps, or 81 times where that is more seldom, so a number is exact to these. The seeds are none of those
+that `experiments/tuning.py` searched on. Each finished row is added to results/algorithms.json and
+results/algorithms.md. A row that stands there is trained again only where it has changed, or is named.
 """
 
 import json
@@ -25,9 +25,9 @@ SEEDS, SEED, EPISODES, EVERY, MOST_EVALS = 32, 7, 100, 512, 81
 RESULTS = ROOT / "results"
 
 
-def described(row: ft.Pretraining) -> dict:
+def described(id: str, row: ft.Pretraining) -> dict:
     """All that decides the numbers of a row."""
-    parts = {"algo": row.algo, "network": row.usual_network(), "optimizer": row.optimizer}
+    parts = {"algo": row.algo, "network": row.usual_network(ft.make_task(id)), "optimizer": row.optimizer}
     return {**{name: to_json(part) for name, part in parts.items()}, "steps": row.steps}
 
 
@@ -36,7 +36,7 @@ def measured(id: str, row: ft.Pretraining) -> dict:
     agents = ft.pretrain(
         ft.make_task(id),
         algo=row.algo,
-        network=row.usual_network(),
+        network=row.usual_network(ft.make_task(id)),
         optimizer=row.optimizer,
         seeds=SEEDS,
         steps=row.steps,
@@ -50,7 +50,7 @@ def measured(id: str, row: ft.Pretraining) -> dict:
         "last_return": np.round(agents.curve[:, -1].astype(float), 1).tolist(),
         "parameters": agents.num_parameters,
         "gradient_steps_per_env_step": agents.algo.gradient_steps_per_update() / agents.algo.steps_per_update(),
-        "row": described(row),
+        "row": described(id, row),
     }
 
 
@@ -78,12 +78,12 @@ def table(found: dict) -> str:
 
 
 def main(names: list[str]) -> None:
-    rows = {f"{id}/{algo}": row for id, own in ft.DEFAULTS.items() for algo, row in own.items()}
+    rows = {f"{id}/{algo}": row for id in THRESHOLDS for algo, row in ft.DEFAULTS[id].items()}
     path, found = RESULTS / "algorithms.json", {}
     if path.exists():
         found = json.loads(path.read_text())
     for name in names or list(rows):
-        if not names and found.get(name, {}).get("row") == described(rows[name]):
+        if not names and found.get(name, {}).get("row") == described(name.split("/")[0], rows[name]):
             continue
         own = measured(name.split("/")[0], rows[name])
         print(name, own["first_solved_at"], flush=True)

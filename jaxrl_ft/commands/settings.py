@@ -112,7 +112,7 @@ def resolve(argv: Sequence[str] | None = None) -> Settings:
     change = _Change.of(flags, agents, shifted=not options.given(rest, "--target."))
     defaults = {
         **({"method": next(iter(chosen.values()))} if len(chosen) == 1 else {}),
-        **({} if agents else _pretraining(flags, change.id)),
+        **({} if agents else _pretraining(flags, change.source)),
         "target": physics_flags(change.task({})),
     }
     parsed = options.second_pass(words, defaults, flags.help_all)
@@ -145,10 +145,11 @@ def followed(settings: Settings, advice: Advice) -> Settings:
     return dataclasses.replace(settings, methods={**settings.methods, **{name: advice.recipe}})
 
 
-def _pretraining(flags: Flags, id: str) -> dict[str, Json]:
-    usual = pretraining(id, flags.algo)
+def _pretraining(flags: Flags, source: Task) -> dict[str, Json]:
+    usual = pretraining(source.id, flags.algo)
     optimizer = usual.optimizer if flags.optimizer is None else OPTIMIZERS[flags.optimizer]
-    return {"algo": usual.algo, "network": network_of(usual.usual_network(), flags.network), "optimizer": optimizer}
+    network = network_of(usual.usual_network(source), flags.network)
+    return {"algo": usual.algo, "network": network, "optimizer": optimizer}
 
 
 def _load(flags: Flags, words: Sequence[str]) -> Agents | None:

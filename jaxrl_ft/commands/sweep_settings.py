@@ -142,7 +142,7 @@ class SweepSettings(SharedSettings):
     @property
     def network(self) -> Network:
         """The network of pretraining."""
-        return network_of(self.pretraining.usual_network(), self.flags.network)
+        return network_of(self.pretraining.usual_network(self.source), self.flags.network)
 
     def pretraining_spec(self) -> Spec:
         """The spec of pretraining.

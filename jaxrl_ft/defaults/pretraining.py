@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.table import Table
+from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.optimizers import Adam, Optimizer
+from jaxrl_ft.nets.cnn import CNN
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.a2c import A2C
 from jaxrl_ft.rl.algorithm import AnyAlgorithm
@@ -36,9 +38,9 @@ class Pretraining:
     network: Network | None = None
     """None for the algorithm's usual one"""
 
-    def usual_network(self) -> Network:
-        """The network of the row, or the algorithm's usual one."""
-        return self.algo.usual_network() if self.network is None else self.network
+    def usual_network(self, task: Task) -> Network:
+        """The network of the row, or the algorithm's usual one for the task."""
+        return self.algo.usual_network(task) if self.network is None else self.network
 
 
 Rows = Mapping[str, Pretraining]
@@ -125,6 +127,26 @@ DEFAULTS.add(
     },
     "a greedy return of -200",
 )
+
+for _game in ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders"):
+    DEFAULTS.add(
+        f"{_game}-MinAtar",
+        {
+            # What its authors have for MinAtar, with fewer environments, since fewer steps are taken.
+            "pqn": Pretraining(
+                PQN(num_envs=32, num_steps=32, q_lambda=0.65, exploration_share=0.1),
+                Adam(learning_rate=5e-4, max_grad_norm=10.0),
+                409_600,
+            ),
+            "ppo": Pretraining(
+                PPO(num_envs=32, num_steps=64, num_minibatches=8, ent_coef=0.01),
+                Adam(learning_rate=1e-3),
+                409_600,
+                CNN(shared_trunk=True),
+            ),
+        },
+        "returns that grow with the budget; no threshold is known",
+    )
 
 
 def pretraining(id: str, algo: AnyAlgorithm | str | None = None) -> Pretraining:

@@ -9,6 +9,7 @@ from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.types import EnvState, Key, Metrics, Params, PyTree, Statistics
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.nets.catalogue import suited
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl.distributions import Distribution
 from jaxrl_ft.rl.rollout import Behaviour, Keys, Transition
@@ -94,8 +95,8 @@ class Algorithm(Protocol[Carry, Batch]):
         """The discount per step."""
         ...
 
-    def usual_network(self) -> Network:
-        """The network that pretraining has where none is chosen."""
+    def usual_network(self, task: Task) -> Network:
+        """The network that pretraining on a task has where none is chosen."""
 
     def init_params(self, key: Key, task: Task, network: Network) -> Params:
         """Fresh parameters of every network, in groups."""
@@ -222,9 +223,9 @@ class Learner:
         """Nothing."""
         return {}
 
-    def usual_network(self) -> Network:
-        """Two layers of 64 tanh units."""
-        return MLP()
+    def usual_network(self, task: Task) -> Network:
+        """Two layers of 64 tanh units; convolutions for images."""
+        return suited(MLP(), task.obs_shapes)
 
     def distribution(self, policy: Policy, obs: Float[Array, "*B O"]) -> Distribution:
         """The action distribution at obs [..., O]."""

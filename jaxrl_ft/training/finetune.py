@@ -68,7 +68,7 @@ def pretrain(
         algo: the algorithm: None for the environment's default (PPO where it has none), the name of a row of `ft.ALGOS`
             with its tuned numbers there, or a config such as `ft.PPO(gamma=0.99)`.
         network: the network, such as `ft.MLP(width=128)` or `ft.MLP(policy=(64, 64), value=(256, 256))`, or `ft.CNN()`
-            for images; that of the defaults, or the algorithm's usual one.
+            for images; that of the defaults, or the algorithm's usual one, which has convolutions for images.
         optimizer: the optimizer, such as `ft.Adam(learning_rate=1e-3)` or a row of `ft.OPTIMIZERS`.
         seeds: number of agents S, trained side by side.
         steps: environment steps of each agent, rounded up to whole updates.
@@ -101,7 +101,7 @@ def pretrain(
     resume.check(checkpoint, checkpoint_every)
     usual = pretraining(source.id, algo)
     budget = Budget(usual.steps if steps is None else steps, seed, num_evals, eval_episodes, stop_at, keep, patience)
-    chosen = usual.usual_network() if network is None else network
+    chosen = usual.usual_network(source) if network is None else network
     spec = pretraining_spec(
         source, usual.algo, chosen, usual.optimizer if optimizer is None else optimizer, seeds, budget, until
     )

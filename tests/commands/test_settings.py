@@ -27,7 +27,7 @@ def test_a_network_is_named_and_its_fields_are_flags():
     images = ["--source", "Catch-bsuite", "--algo", "pqn", "--target.episode-limit", "9", "--network", "cnn"]
     settings = resolve([*images, "--method", "lora", "--network.channels", "8", "4", "--network.shared-trunk"])
     assert settings.network == ft.CNN(channels=(8, 4), layer_norm=True, shared_trunk=True)
-    assert resolve(["--network", "mlp", "--algo", "pqn"]).network == ft.PQN().usual_network()
+    assert resolve(["--network", "mlp", "--algo", "pqn"]).network == ft.PQN().usual_network(ft.make_task("CartPole-v1"))
     with pytest.raises(ValueError, match=r"network: CNN reads one image .* and the observation is obs \[4\]"):
         resolve(["--network", "cnn"])
 

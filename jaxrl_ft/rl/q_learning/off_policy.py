@@ -13,6 +13,7 @@ from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.types import EnvState, Key, Metrics, Params, Scalar, Statistics
 from jaxrl_ft.envs.simulator import Box
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.nets.catalogue import suited
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl import on_policy, replay, returns, rollout
 from jaxrl_ft.rl.algorithm import Guide
@@ -114,9 +115,9 @@ class OffPolicy(on_policy.Collector):
         """The random numbers that the loss needs for each row, [num, ...]; none."""
         return None
 
-    def usual_network(self) -> Network:
-        """Two layers of 64 relu units with layer norm."""
-        return MLP(activation="relu", layer_norm=True)
+    def usual_network(self, task: Task) -> Network:
+        """Two layers of 64 relu units, or convolutions for images; with layer norm."""
+        return suited(MLP(activation="relu", layer_norm=True), task.obs_shapes)
 
     def check(self) -> None:
         """Refuse a replay that is smaller than a batch or what comes before learning, and what goes beyond a rollout.

@@ -12,6 +12,7 @@ from jaxrl_ft.core.moment import Moment
 from jaxrl_ft.core.policy import Network, Policy
 from jaxrl_ft.core.types import Key, Metrics, Params, Scalar
 from jaxrl_ft.envs.task import Task
+from jaxrl_ft.nets.catalogue import suited
 from jaxrl_ft.nets.mlp import MLP
 from jaxrl_ft.rl import losses, normalizer, on_policy, returns, rollout
 from jaxrl_ft.rl.algorithm import Guide
@@ -109,9 +110,9 @@ class PQN(Collector):
         """Minibatches of all passes over a rollout."""
         return self.num_epochs * self.num_minibatches
 
-    def usual_network(self) -> Network:
-        """Two layers of 64 relu units with layer norm."""
-        return MLP(activation="relu", layer_norm=True)
+    def usual_network(self, task: Task) -> Network:
+        """Two layers of 64 relu units, or convolutions for images; with layer norm."""
+        return suited(MLP(activation="relu", layer_norm=True), task.obs_shapes)
 
     def init_params(self, key: Key, task: Task, network: Network) -> Params:
         """Fresh parameters of the Q-network, in the group `policy`."""
