@@ -8,6 +8,7 @@ import numpy as np
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.types import EnvParams, PyTree
 from jaxrl_ft.envs import classic_shifts as _classic_shifts  # noqa: F401 (its rows are found by name)
+from jaxrl_ft.envs import game_shifts as _game_shifts  # noqa: F401 (likewise)
 from jaxrl_ft.envs.cartpole import NAMES as CARTPOLE_NAMES
 from jaxrl_ft.envs.cartpole import cartpole_params
 from jaxrl_ft.envs.changes.wrapping import QUANTITIES, inside_of

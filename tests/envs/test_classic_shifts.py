@@ -1,5 +1,6 @@
 """The named changes of the environments beside CartPole: who has which, and which tasks are held out beside each."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,7 +12,10 @@ PAIRS = [(id, name) for id in CLASSIC for name in ft.shifts_of(id)]
 GAME_PAIRS = [(GAMES[1], name) for name in ft.shifts_of(GAMES[1])]
 
 
-@pytest.mark.parametrize("id", CLASSIC)
+HEAVY_GAMES = [pytest.param(id, marks=pytest.mark.slow) for id in GAMES if id != GAMES[1]]
+
+
+@pytest.mark.parametrize("id", [*CLASSIC, GAMES[1], *HEAVY_GAMES])
 def test_every_environment_has_a_dozen_shifts_and_each_changes_it(id):
     source, targets = ft.make_task(id), [ft.make_task(id, name) for name in ft.shifts_of(id)]
     assert len(targets) >= 12
@@ -25,6 +29,14 @@ def test_held_out_tasks_are_of_both_kinds_and_none_is_the_target_or_another(id, 
     assert {kind for kind, _ in held_out} == {INTERPOLATION, EXTRAPOLATION}
     described = [task.describe() for task in (ft.make_task(id), target, *(task for _, task in held_out))]
     assert len(set(described)) == len(described)
+
+
+def test_a_mirrored_screen_shows_each_row_from_the_right():
+    source, target = ft.make_task(GAMES[1]), ft.make_task(GAMES[1], "mirrored-screen")
+    shown = [np.asarray(task.reset(jax.random.key(0))[0]).reshape((10, 10, 4)) for task in (source, target)]
+    np.testing.assert_array_equal(shown[1], shown[0][:, ::-1])
+    swapped = np.asarray(ft.make_task(GAMES[1], "swapped-screen").reset(jax.random.key(0))[0]).reshape((10, 10, 4))
+    np.testing.assert_array_equal(swapped, shown[0][..., [1, 2, 3, 0]])
 
 
 def test_a_shift_is_of_its_environments_alone():
