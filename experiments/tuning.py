@@ -3,9 +3,9 @@
     python experiments/tuning.py ENVIRONMENT/ALGORITHM [--points N] [--seeds N] [--first]
 
 Every point trains some agents for the budget of its row. Its score is the mean over them of the env steps at which
-the greedy return over 32 episodes first reaches the environment's threshold, twice the budget where it never does. The
-first point is the row itself; `--first` tries it alone. Rows are added to results/tuning.csv as they are finished,
-points that stand there are not tried again, and the best of each search is printed.
+the greedy return first reaches the environment's threshold, twice the budget where it never does. The first point is
+the row itself, or where the search says so; `--first` tries it alone. Rows are added to results/tuning.csv as they are
+finished, points that stand there are not tried again, and the best of each search is printed.
 """
 
 import argparse
@@ -38,6 +38,12 @@ class Search:
     """the budget, if it is not that of the row"""
     start: Point = field(default_factory=dict)
     """fields of the first point that differ from the row's"""
+    chosen: tuple[Point, ...] = ()
+    """points by hand, tried before those that are drawn"""
+    evals: int = EVALS
+    """evaluations of a training"""
+    episodes: int = EPISODES
+    """greedy episodes of each"""
 
 
 RATE, CLIP = {"optimizer.learning_rate": (3e-4, 1e-2)}, {"optimizer.max_grad_norm": [0.5, 10.0]}
@@ -52,7 +58,18 @@ SEARCHES = {
             "algo.normalize_obs": [False, True],
         },
         steps=30_720,
-        start={"algo.ent_coef": 0.01},
+        start={"algo.ent_coef": 0.01, "algo.normalize_reward": False},
+        chosen=(
+            {"algo.ent_coef": 0.03},
+            {"algo.num_envs": 16},
+            {"algo.normalize_obs": True},
+            {"optimizer.learning_rate": 1.5e-3},
+            {"algo.num_steps": 64},
+            {"algo.gae_lambda": 0.98},
+            {"algo.normalize_reward": True},
+        ),
+        evals=16,
+        episodes=16,
     ),
     "MountainCar-v0/dqn": Search(
         {**RATE, "algo.tau": (0.005, 0.03), "algo.exploration_hold": [8, 16, 32], "algo.num_returns": [4, 8, 16]}
@@ -72,9 +89,9 @@ SEARCHES = {
 
 
 def drawn(search: Search, number: int) -> Point:
-    """A point; number 0 is the start."""
-    if number == 0:
-        return dict(search.start)
+    """A point; number 0 is the start, and those chosen by hand follow."""
+    if number <= len(search.chosen):
+        return {**search.start, **({}, *search.chosen)[number]}
     rng = np.random.default_rng([SEED, number])
     point = {}
     for name, values in search.space.items():
@@ -94,7 +111,7 @@ def changed(id: str, row: Pretraining, point: Point) -> Pretraining:
     return replace(row, **parts)
 
 
-def tried(name: str, row: Pretraining, seeds: int, steps: int, seed: int = SEED) -> dict[str, Any]:
+def tried(name: str, row: Pretraining, search: Search, seeds: int, steps: int) -> dict[str, Any]:
     """When each agent first reaches the threshold."""
     began, id = time.perf_counter(), name.split("/")[0]
     agents = ft.pretrain(
@@ -104,13 +121,13 @@ def tried(name: str, row: Pretraining, seeds: int, steps: int, seed: int = SEED)
         optimizer=row.optimizer,
         seeds=seeds,
         steps=steps,
-        seed=seed,
-        num_evals=EVALS,
-        eval_episodes=EPISODES,
+        seed=SEED,
+        num_evals=search.evals,
+        eval_episodes=search.episodes,
     )
     first = first_reached(agents, THRESHOLDS[id])
     return {
-        "seed": seed,
+        "seed": SEED,
         "seeds": seeds,
         "steps": steps,
         "reached": int(np.isfinite(first).sum()),
@@ -135,7 +152,7 @@ def main() -> None:
         known = [old for old in read(RESULTS) if old["name"] == chosen.name and json.loads(old["point"]) == point]
         if any((old["seeds"], old["steps"]) == (str(chosen.seeds), str(steps)) for old in known):
             continue
-        found = tried(chosen.name, changed(chosen.name.split("/")[0], row, point), chosen.seeds, steps)
+        found = tried(chosen.name, changed(chosen.name.split("/")[0], row, point), search, chosen.seeds, steps)
         print(point, found, flush=True)
         append(RESULTS, [{"name": chosen.name, **found, "point": json.dumps(point)}])
     rows = [row for row in read(RESULTS) if row["name"] == chosen.name and row["steps"] == str(steps)]

@@ -61,11 +61,12 @@ class Entry:
 _PPO_PENDULUM = Pretraining(
     ft.PPO(num_envs=8, num_steps=64, num_epochs=10, gamma=0.9, normalize_obs=True), ft.Adam(learning_rate=1e-3), 204_800
 )
+_PPO_ACROBOT = Pretraining(ft.PPO(ent_coef=0.01))
 _HELD = ft.DQN(num_steps=32, gradient_steps=64, exploration_hold=16, exploration_share=0.5, num_returns=8, gamma=0.995)
 ENTRIES = (
     Entry("CartPole-v1", "ppo", "flipped-actions"),
     Entry("Pendulum-v1", "sac", "mirrored-actions"),
-    Entry("Acrobot-v1", "ppo", "mirrored-actions", "soften", share=1.0),
+    Entry("Acrobot-v1", "ppo", "mirrored-actions", "soften", row=_PPO_ACROBOT, share=1.0),
     Entry("MountainCarContinuous-v0", "sac", "biased-speedometer"),
     Entry("CartPole-v1", "sac", "flipped-actions"),
     Entry("Pendulum-v1", "ppo", "mirrored-actions", row=_PPO_PENDULUM, share=1.0),

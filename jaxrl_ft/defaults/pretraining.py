@@ -68,7 +68,8 @@ _UNCLIPPED = 1e6
 
 DEFAULTS.add(
     "Acrobot-v1",
-    {"ppo": Pretraining(PPO(ent_coef=0.01))},
+    # Returns of -100 and less, as they are, take a critic of PPO's numbers long to learn.
+    {"ppo": Pretraining(PPO(ent_coef=0.01, normalize_reward=True))},
     "a greedy return of -100",
 )
 DEFAULTS.add(
