@@ -266,6 +266,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "advice_left_out": table("advise_left_out.md"),
     "advice_unseen": table("advise_unseen.md"),
     "algorithms": table("algorithms.md"),
+    "any_algorithm": table("any_algorithm.md"),
     "axes": axes,
     "classic_shifts": table("classic_shifts.md"),
     "compiling": compiling,
