@@ -281,6 +281,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "leaderboard": table("leaderboard.md"),
     "measurements": measurements,
     "methods": methods,
+    "minatar": table("minatar.md"),
     "printed": printed,
     "realignment": realignment,
     "recommended": table("recommended.md"),
