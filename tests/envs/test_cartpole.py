@@ -22,6 +22,13 @@ from jaxrl_ft.envs.task import Task
 
 PHYSICS = ("gravity", "cart_mass", "pole_mass", "half_length", "force", "tau", "x_threshold", "theta_threshold")
 NUM_PHYSICS, NUM_STATES = 10_000, 10
+RANGES = {
+    "gravity": (0.1, 200.0), "cart_mass": (0.01, 100.0), "pole_mass": (0.01, 100.0), "half_length": (0.01, 10.0),
+    "force": (0.1, 1000.0), "tau": (1e-4, 0.2), "x_threshold": (0.1, 100.0), "theta_threshold": (0.01, math.pi),
+    "reset_range": (0.0, 1.0), "episode_limit": (1, 10_000), "obs_scale": (-100.0, 100.0),
+    "obs_offset": (-100.0, 100.0), "obs_noise": (0.0, 100.0), "action_delay": (0, 3),
+}  # fmt: skip
+"""Saved tasks within these must stay readable."""
 
 transition = jax.jit(Task.transition)
 transitions = jax.jit(jax.vmap(jax.vmap(Task.transition, (None, 0, 0, 0))))
@@ -53,6 +60,27 @@ def worlds():
     drawn = [np.exp(generator.uniform(math.log(low), math.log(high), NUM_PHYSICS)) for low, high in ranges]
     rows = [cartpole_params(reset_range=0.0, **dict(zip(PHYSICS, row))) for row in np.transpose(drawn).tolist()]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+
+
+def test_the_usual_physics_are_gymnasium_s():
+    params, env = cartpole_params(), CartPoleEnv()
+    theirs = (env.gravity, env.masscart, env.masspole, env.length, env.force_mag, env.tau, env.x_threshold)
+    expected = dict(zip(PHYSICS, (*theirs, env.theta_threshold_radians))) | {"reset_range": 0.05, "episode_limit": 500}
+    assert {name: np.float32(value) for name, value in expected.items()} == {
+        name: np.float32(getattr(params, name)) for name in expected
+    }
+    sensors = {"obs_scale": [1] * 4, "obs_offset": [0] * 4, "obs_permutation": [0, 1, 2, 3], "obs_noise": 0}
+    for name, value in (sensors | {"flip_actions": 0, "action_delay": 0}).items():
+        np.testing.assert_array_equal(getattr(params, name), value)
+
+
+def test_ranges_end_where_they_ended_before():
+    assert {name: (quantity.low, quantity.high) for name, quantity in QUANTITIES.items()} == RANGES
+
+
+def test_there_are_two_actions_and_one_reward_a_step():
+    task = make_task("CartPole-v1", episode_limit=40)
+    assert task.action_space.num_actions == 2 and task.return_range == (0.0, 40.0)
 
 
 def place(env, physics) -> None:

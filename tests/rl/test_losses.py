@@ -38,11 +38,11 @@ def test_at_ratio_1_the_gradient_is_that_of_the_policy_gradient():
 
 
 def test_the_value_losses_on_literal_values():
-    value, old, target = np.array([[1.0, 2.0, 0.0], [0.0, 2.0, 0.5], [2.0, 1.0, 0.0]], np.float32)
+    value, old, target = np.array([[1.0, 2.5, 0.0], [0.0, 2.0, 0.5], [2.0, 1.0, 0.0]], np.float32)
     bounded = jax.jit(losses.clipped_value_loss)
     free = jax.jit(losses.value_loss)(value, target)
-    assert float(free) == pytest.approx(0.5 * 2 / 3)
-    assert float(bounded(value, old, target, 0.3)) == pytest.approx(0.5 * (1.7**2 + 1.0 + 0.2**2) / 3, rel=1e-6)
+    assert float(free) == pytest.approx(0.5 * (1.0 + 1.5**2) / 3)
+    assert float(bounded(value, old, target, 0.3)) == pytest.approx(0.5 * (1.7**2 + 1.5**2 + 0.2**2) / 3, rel=1e-6)
     np.testing.assert_allclose(bounded(value, old, target, 10.0), free, rtol=1e-6)
 
 
@@ -92,6 +92,33 @@ def test_normalised_advantages_have_mean_0_and_deviation_1_whatever_the_scale():
         assert result.std() == pytest.approx(1.0, rel=1e-4)
         np.testing.assert_array_equal(np.argsort(result), np.argsort(ADVANTAGE))
     np.testing.assert_array_equal(normalize_advantage(np.full(5, 3.0, np.float32)), 0.0)
+
+
+def test_weighted_sums_count_each_row_as_often_as_its_weight_says():
+    """Whole weights are numbers of copies; none is no copy."""
+    x, advantage, weight = np.array([[1.0, -2.0, 5.0, 7.0], [3.0, 1.0, -4.0, 2.0], [1.0, 3.0, 0.0, 2.0]], np.float32)
+    many = np.repeat(x, weight.astype(int)).astype(float)
+    mean, normalized = jax.jit(losses.weighted_mean), jax.jit(losses.weighted_normalized)
+    assert float(mean(x, weight)) == pytest.approx(many.mean(), rel=1e-6)
+    np.testing.assert_allclose(normalized(x, weight), (x - many.mean()) / many.std(), rtol=1e-5)
+    both = jax.jit(jax.value_and_grad(losses.policy_gradient, (0, 1)))
+    loss, (of_log_prob, of_advantage) = both(x, advantage, weight)
+    assert float(loss) == pytest.approx(-(weight * x * advantage).sum() / 6, rel=1e-6)
+    np.testing.assert_allclose(of_log_prob, -weight * advantage / 6, rtol=1e-6)
+    assert not np.any(of_advantage)
+
+
+def test_weighted_sums_of_nothing_are_zero():
+    ones, none = jnp.ones(3), jnp.zeros(3)
+    assert float(losses.weighted_mean(ones, none)) == float(losses.policy_gradient(ones, ones, none)) == 0.0
+    np.testing.assert_array_equal(losses.weighted_normalized(ones, ones), none)
+
+
+def test_the_huber_loss_is_half_the_square_with_its_slope_cut():
+    error = jnp.array([0.0, 1.0, -1.0, 1.5, 3.0, -4.0])
+    np.testing.assert_allclose(losses.huber(error, 1.5), [0.0, 0.5, 0.5, 1.125, 3.375, 4.875])
+    slope = jax.jit(jax.grad(lambda error: losses.huber(error, 1.5).sum()))(error)
+    np.testing.assert_allclose(slope, np.clip(error, -1.5, 1.5))
 
 
 def test_batches_that_do_not_match_are_refused():

@@ -80,10 +80,21 @@ def test_nothing_crosses_an_ending():
     reward, value, next_value, terminated, done, gamma, gae_lambda = cases(3)
     done[0, 10], gamma[0], gae_lambda[0] = True, 0.9, 0.9
     changed = reward.copy()
-    changed[0, 11:] += 100.0
+    changed[0, 11:] = np.nan
     rest = (value, next_value, terminated, done, gamma, gae_lambda)
     before, after = (np.asarray(batched(x, *rest))[0] for x in (reward, changed))
     np.testing.assert_array_equal(before[:11], after[:11])
+
+
+def test_monte_carlo_returns_are_generalised_advantages_without_values_and_know_their_end():
+    reward, _, _, _, done, gamma, _ = cases(4)
+    done[0, 10] = True
+    expected = batched(reward, 0 * reward, 0 * reward, done, done, gamma, np.ones(N, np.float32))
+    total, ended = quick(jax.vmap(returns.monte_carlo))(reward, done, gamma)
+    np.testing.assert_allclose(total, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(ended, np.logical_or.accumulate(done[:, ::-1], axis=1)[:, ::-1])
+    reward[0, 11:] = np.nan
+    np.testing.assert_array_equal(quick(returns.monte_carlo)(reward[0], done[0], gamma[0])[0][:11], total[0, :11])
 
 
 def test_arrays_of_other_shapes_and_whole_numbers_are_refused():

@@ -1,6 +1,7 @@
 """Laws of every registered adapter on a Gaussian policy with layer norms, and of each on networks with added parts."""
 
 import re
+from dataclasses import fields
 from functools import cache, partial
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from jaxrl_ft.core.config import as_arrays
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.methods import adapters
 from jaxrl_ft.methods.adapters import ADAPTERS
+from jaxrl_ft.methods.adapters.base import RESTS
 from jaxrl_ft.nets import actor_critic, forward
 
 NETWORK = ft.MLP(width=8, layer_norm=True)
@@ -218,6 +220,30 @@ def test_every_row_is_within_its_bounds_and_has_a_text():
     for name, adapter in ADAPTERS.items():
         check_config(adapter, name)
         assert ADAPTERS.text(name)
+
+
+@pytest.mark.parametrize("name", list(ADAPTERS))
+def test_a_parameter_is_described_by_what_moved_it(name):
+    adapter, path = ADAPTERS[name], "policy/log_std"
+    assert adapter.describe(path, (2,), {path: True}, changed=True) == "trains"
+    assert adapter.describe(path, (2,), {path: False}, changed=False) == RESTS
+    assert adapter.describe(path, (2,), {}, changed=False) == "frozen"
+    through = "frozen" if adapter.plain else f"through {type(adapter).__name__}"
+    assert adapter.describe(path, (2,), {"policy/z": True}, changed=True) == through
+
+
+def test_defaults_are_those_that_results_were_measured_with():
+    low_rank = {"rank": 4, "alpha": 4.0, "rank_power": 1.0}
+    expected = {
+        "partial": {"pattern": ".*"}, "head": {"pattern": "/head/"}, "bias": {"pattern": "/bias$"},
+        "norm": {"pattern": r"/norm_\d+/"}, "first_layer": {"pattern": "/(conv|dense)_0/"}, "last_k": {"k": 2},
+        "lora": low_rank, "rslora": {**low_rank, "rank_power": 0.5}, "dora": low_rank, "sparse": {"per_thousand": 20},
+        "random_subspace": {"dimensions": 32}, "bottleneck": {"width": 8}, "residual": {"width": 64},
+        "progressive": {"width": 64},
+    }  # fmt: skip
+    for name, adapter in ADAPTERS.items():
+        critic = {} if name == "full" else {"critic": "same"}
+        assert {f.name: getattr(adapter, f.name) for f in fields(adapter)} == expected.get(name, {}) | critic
 
 
 def test_methods_that_differ_in_floats_alone_share_a_program():

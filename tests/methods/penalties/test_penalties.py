@@ -229,7 +229,20 @@ def test_coefficients_are_at_least_zero_and_finite(name):
     penalty = ft.PENALTIES[name]
     check_config(penalty, name)
     check_config(penalty.term(), name)
-    for field in [field.name for field in fields(penalty) if field.type is float]:
-        for value in (-1.0, np.inf, np.nan):
-            with pytest.raises(ValueError, match=rf"{name}.{field}: "):
-                check_config(replace(penalty, **{field: value}), name)
+    for config in (penalty, penalty.term()):
+        for field in [field.name for field in fields(config) if field.type is float]:
+            for value in (-1.0, np.inf, np.nan):
+                with pytest.raises(ValueError, match=rf"{name}.{field}: "):
+                    check_config(replace(config, **{field: value}), name)
+
+
+def test_defaults_are_those_that_results_were_measured_with():
+    found = {name: {f.name: getattr(row, f.name) for f in fields(row)} for name, row in ft.PENALTIES.items()}
+    weighed, divergence = {"coef": 1e-2, "normalize": True, "source_steps": 2048}, {"coef": 0.1, "decay": 0.0}
+    assert found == {
+        "none": {}, "l1": {"coef": 1e-5}, "l1sp": {"coef": 1e-5}, "l2": {"coef": 1e-4}, "l2sp": {"coef": 1e-3},
+        "l2init": {"coef": 1e-3}, "ewc": weighed, "mas": weighed, "kl": {**divergence, "direction": "forward"},
+        "kl_reverse": {**divergence, "direction": "reverse"}, "features": {"coef": 1.0},
+        "cloning": {"coef": 1.0, "decay": 0.0, "batch_size": 64, "source_steps": 2048},
+        "infer": {"coef": 0.1, "num_heads": 10}, "churn": {"coef": 10.0},
+    }  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 from helpers.bundles import NAMES, flipped
 
 import jaxrl_ft as ft
-from jaxrl_ft.core.bundle import remove_bundle
+from jaxrl_ft.core.bundle import METADATA, remove_bundle
 from jaxrl_ft.training.resume.checkpoint import KEPT, Checkpoint, opened
 
 IDENTITY = {"algo": {"gamma": 0.99}, "seed": 0, "versions": {"jax": "1"}}
@@ -54,6 +54,7 @@ def test_of_one_with_a_flipped_bit_the_one_before_is_taken_and_it_is_named(flips
             arrays, position = checkpoint.newest()
         assert position["at"] == 1 and arrays["x"].tolist() == [1.0] * 3
         assert len(told) == 1 and "0000000002" in str(told[0].message) and name in str(told[0].message)
+        assert told[0].filename == __file__
     assert checkpoint.newest()[1]["at"] == 2
 
 
@@ -75,6 +76,21 @@ def test_another_training_is_refused_by_what_differs(change, name, tmp_path):
 def test_it_is_due_after_its_seconds(tmp_path):
     assert written(tmp_path / "a", []).due
     assert not Checkpoint(tmp_path, 1e6, IDENTITY).due
+
+
+def test_one_whose_score_cannot_be_read_is_not_the_best(tmp_path):
+    path = tmp_path / "c"
+    written(path, [1, 2])
+    for name, text in (("0000000001", b"{"), ("0000000002", b'{"score": "high"}')):
+        (path / name / METADATA).write_bytes(text)
+    written(path, [3, 4])
+    assert sorted(int(folder.name) for folder in path.iterdir()) == [3, 4]
+
+
+def test_a_directory_is_made_with_its_parents_and_may_be_there(tmp_path):
+    for _ in range(2):
+        with opened(tmp_path / "deep" / "c", 0.0, IDENTITY) as checkpoint:
+            assert checkpoint.newest() is None
 
 
 def test_one_process_at_a_time(tmp_path):
