@@ -1,7 +1,7 @@
 """Mutation testing: whether the tests notice that an operator, a number or a branch of a sensitive module is another.
 
     pip install cosmic-ray
-    python experiments/mutants.py [--per-area 21] [--report]
+    python experiments/mutants.py [--per-area 21] [--survivors] [--report]
 
 cosmic-ray's operators make the mutants; each takes the module's own tests, of the default suite. Its runner would start
 a process for each, half of which is the import of JAX, and has one command for all modules: here a process with the
@@ -10,14 +10,13 @@ hides signatures and sources from JAX, chex and jaxtyping.
 
 Places in the code are drawn at random in each area, then one mutant at each place. Text, annotations, operators that no
 float has, and mutants with which the package cannot be imported do not count. Rows are appended to results/mutants.csv,
-and a run goes on behind the last one. results/mutants.json says of survivors why no test can tell them from the code,
-and results/mutants.md sums up.
+and a run goes on behind the last one; `--survivors` tries those again that survived. results/mutants.json says of
+survivors why no test can tell them from the code, and results/mutants.md sums up.
 """
 
 import argparse
 import ast
 import hashlib
-import json
 import os
 import random
 import re
@@ -28,13 +27,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import appending
+import mutants_report
+from mutants_report import RESULTS, argued, key, results
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = Path(__file__).parent / "results"
 SEED = 0
 CPU_SECONDS, SECONDS = 240, 1800
 FAILED = 1
@@ -215,7 +216,9 @@ def one(mutant: Mutant, tree: Path) -> dict[str, object]:
             "before": before, "after": after}  # fmt: skip
 
 
-def run(per_area: int, areas: list[str]) -> None:
+@contextmanager
+def copied(areas: list[str]) -> Iterator[Path]:
+    """A copy of the tree, in which the tests of these areas pass."""
     load_libraries()
     tree = Path(tempfile.mkdtemp(prefix="mutants-"))
     os.environ["JAX_PLATFORMS"] = "cpu"
@@ -230,61 +233,57 @@ def run(per_area: int, areas: list[str]) -> None:
         if any(outcome != "survived" for outcome, _ in clean.values()):
             raise SystemExit(f"the tests fail without a mutant:\n{(tree / 'log').read_text()[-2000:]}")
         sys.dont_write_bytecode = True
+        yield tree
+    finally:
+        shutil.rmtree(tree)
+
+
+def run(per_area: int, areas: list[str]) -> None:
+    with copied(areas) as tree:
         queues = {area: drawn(area) for area in areas}
         for number in range(per_area):
             for area, queue in queues.items():
                 next_counting(area, number, queue, tree)
-    finally:
-        shutil.rmtree(tree)
+
+
+def run_survivors(areas: list[str]) -> None:
+    """Try again what survived and is not argued."""
+    survived = [row for row in results() if row["outcome"] == "survived" and key(row) not in argued()]
+    left = [row for row in survived if row["area"] in areas]
+    with copied(list({row["area"]: row for row in left})) as tree:
+        for row in left:
+            mutant = Mutant(row["area"], row["file"], row["operator"], int(row["occurrence"]), int(row["line"]))
+            added(mutant, tree)
 
 
 def next_counting(area: str, number: int, queue: Iterator[Mutant], tree: Path) -> None:
     """Take mutants from the queue until one counts, or has been tried before."""
     known = {(row["file"], row["operator"], int(row["occurrence"])): row for row in results()}
     for mutant in queue:
-        row = known.get((mutant.file, mutant.operator, mutant.occurrence))
-        if row is None:
-            row = one(mutant, tree)
-            appending.append(RESULTS / "mutants.csv", [row])
-            print(number, row["outcome"], row["seconds"], mutant.name, "|", row["after"], flush=True)
+        row = known.get((mutant.file, mutant.operator, mutant.occurrence)) or added(mutant, tree)
         if row["outcome"] != "stillborn":
             return
 
 
-def results() -> list[dict[str, str]]:
-    return appending.read(RESULTS / "mutants.csv")
-
-
-def report() -> str:
-    """The table of all areas and the list of survivors, with why each is one."""
-    rows = [row for row in results() if row["outcome"] != "stillborn"]
-    argued = json.loads((RESULTS / "mutants.json").read_text()) if (RESULTS / "mutants.json").exists() else {}
-    lines = ["| area | mutants | killed | survived | equal to the code |", "| :--- | ---: | ---: | ---: | ---: |"]
-    for area in [*AREAS, "all"]:
-        of = [row for row in rows if area in (row["area"], "all")]
-        left = [row for row in of if row["outcome"] == "survived"]
-        equal = [row for row in left if key(row) in argued]
-        lines += [f"| {area} | {len(of)} | {len(of) - len(left)} | {len(left)} | {len(equal)} |"]
-    lines += ["", "| survivor | is | why no test tells them apart |", "| :--- | :--- | :--- |"]
-    for row in (row for row in rows if row["outcome"] == "survived"):
-        lines += [f"| {key(row)} | `{row['after']}` | {argued.get(key(row), 'not argued')} |".replace("||", "\\|\\|")]
-    return "\n".join(lines) + "\n"
-
-
-def key(row: dict[str, str]) -> str:
-    return f"{row['file']}:{row['line']} {row['operator']} {row['occurrence']}"
+def added(mutant: Mutant, tree: Path) -> dict[str, object]:
+    row = one(mutant, tree)
+    appending.append(RESULTS / "mutants.csv", [row])
+    print(row["outcome"], row["seconds"], mutant.name, "|", row["after"], flush=True)
+    return row
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--per-area", type=int, default=21)
     parser.add_argument("--areas", nargs="+", default=list(AREAS))
+    parser.add_argument("--survivors", action="store_true")
     parser.add_argument("--report", action="store_true")
     settings = parser.parse_args()
-    if not settings.report:
+    if settings.survivors:
+        run_survivors(settings.areas)
+    elif not settings.report:
         run(settings.per_area, settings.areas)
-    (RESULTS / "mutants.md").write_text(report())
-    print(report())
+    print(mutants_report.written())
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def fuzz(strategy, check, examples):
     """Call a check with so many examples, the same ones each time."""
     given(strategy)(
         settings(
-            max_examples=int(examples * EXAMPLES),
+            max_examples=round(examples * EXAMPLES),
             derandomize=True,
             database=None,
             deadline=None,
