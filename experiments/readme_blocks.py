@@ -282,6 +282,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "measurements": measurements,
     "methods": methods,
     "minatar": table("minatar.md"),
+    "mutants": table("mutants.md"),
     "printed": printed,
     "realignment": realignment,
     "recommended": table("recommended.md"),

@@ -60,7 +60,7 @@ def run(name: str, count: int) -> dict[str, object]:
     """
     part = PARTS[name]
     scale = {"JAXRL_FT_EXAMPLES": str(count / part.usual)} if part.usual else {"JAXRL_FT_KILLS": str(count)}
-    words = [sys.executable, "-m", "pytest", "-q", "-s", "-m", "slow", "-p", "no:cacheprovider", f"tests/{part.test}"]
+    words = [sys.executable, "-m", "pytest", "-s", "-m", "slow", "-p", "no:cacheprovider", f"tests/{part.test}"]
     began = time.monotonic()
     done = subprocess.run(words, cwd=ROOT, env=os.environ | scale, capture_output=True, text=True)
     if done.returncode or "1 passed" not in done.stdout:

@@ -1,6 +1,6 @@
-"""How many threads XLA computes with changes no byte of what a command writes.
+"""With networks of the default size, how many threads XLA computes with changes no byte of what a command writes.
 
-Devices and flags of XLA are another matter: they make other programs, the bits of which may differ.
+Devices and flags of XLA are another matter, and so are large layers: their sums are split among the threads.
 """
 
 import os

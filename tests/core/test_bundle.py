@@ -82,6 +82,14 @@ def test_what_cannot_be_stored_is_refused_before_anything_is_written(tmp_path, a
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_could_not_be_read_again_is_not_written(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(bundle.LIMITS, name, 10)
+    with pytest.raises(ValueError, match=rf"{name}: \d+ bytes are not allowed; at most 10"):
+        bundle.write_bundle(tmp_path / "b", {"x": np.zeros(9)}, {"a": "long enough"})
+    assert os.listdir(tmp_path) == []
+
+
 def test_metadata_that_holds_itself_is_refused(tmp_path):
     loop: dict = {}
     loop["loop"] = loop

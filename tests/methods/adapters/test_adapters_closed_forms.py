@@ -41,6 +41,7 @@ RICH = {"policy": {**nested(2), "log_std": normal(2)}, "value": nested(1)}
 
 def test_ia3_rescales_what_the_hidden_layers_pass_on():
     frozen, delta = start(adapters.IA3())
+    assert {leaf.shape for leaf in jax.tree.leaves(delta)} == {(8,)}
     delta = randomized(delta)
     for group, actual in zip(BASE, outputs(merge(adapters.IA3(), frozen, delta))):
         scales = (1.0, *(np.asarray(delta[group][name]["scale"], float) for name in ("dense_1", "head")))
