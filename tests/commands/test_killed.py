@@ -34,15 +34,19 @@ def contents(out):
 
 
 def kills(name, words, folder):
-    """Directories of runs that were killed, each at an instant of its own from the start to the end of a whole run."""
+    """Directories of runs that were killed.
+
+    Every other one is killed at an instant from the start to the end of a whole run, and the others at one from the
+    first bundle to the end, a time that is short beside that of starting up.
+    """
     draw, there, done = random.Random(1), 0, 0
     with Runs() as runs:
         # The second one finds its programs compiled.
-        _, seconds = [runs(name, [*words, str(folder / time)]) for time in ("first", "second")][-1]
+        _, seconds, first = [runs(name, [*words, str(folder / time)]) for time in ("first", "second")][-1]
         for number in count():
-            path = folder / str(number)
+            path, behind = folder / str(number), bool(number % 2)
             # One that ends before its instant is no kill.
-            if runs(name, [*words, str(path)], draw.uniform(0.0, seconds))[0]:
+            if runs(name, [*words, str(path)], draw.uniform(0.0, seconds - behind * first), behind)[0]:
                 there, done = there + (readable(path) > 0), done + 1
                 yield path
             if done == KILLS:

@@ -2,8 +2,8 @@
 
     python -m helpers.killed_runs
 
-Reads a line of JSON for each run, [what, words, seconds], and answers with one, [whether it was killed, its seconds].
-A fork imports nothing anew, so that an instant of it is one of the run itself.
+Reads a line of JSON for each run, the arguments of `forked`, and answers with one of what that returns. A fork imports
+nothing anew, so that an instant of it is one of the run itself.
 """
 
 import importlib
@@ -37,24 +37,46 @@ def command(name):
 CALLS = {"pretrain": pretrain, "train": command("train"), "sweep": command("sweep")}
 
 
-def forked(what, words, seconds):
-    """Run in a fork that is killed after so many seconds; returns whether it was, and how long it ran."""
-    began, child = time.monotonic(), os.fork()
+def holds_a_bundle(folder):
+    try:
+        return any(folder.rglob("manifest.json"))
+    except OSError:
+        # Folders come and go under it.
+        return False
+
+
+def forked(what, words, seconds, behind):
+    """Run in a fork that is killed after so many seconds.
+
+    Args:
+        what: one of `CALLS`.
+        words: its arguments; the last one is the directory that it writes to.
+        seconds: from the start, or from the first bundle in the directory.
+        behind: whether they count from there.
+
+    Returns: whether it was killed, how long it ran, and when the first bundle was there.
+    """
+    began, child, folder, first = time.monotonic(), os.fork(), Path(words[-1]), None
     if not child:
         status = 1
         try:
             status = CALLS[what](words)
         finally:
             os._exit(status)
-    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() - began < seconds:
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        now = time.monotonic() - began
+        if first is None and holds_a_bundle(folder):
+            first = now
+        start = first if behind else 0.0
+        if start is not None and now - start > seconds:
+            os.kill(child, 9)
+            ended = os.waitpid(child, 0)
+            break
         time.sleep(0.001)
-    if not ended[0]:
-        os.kill(child, 9)
-        ended = os.waitpid(child, 0)
     status = os.waitstatus_to_exitcode(ended[1])
     if status not in (0, -9):
         raise RuntimeError(f"{what} ended with {status}")
-    return status != 0, time.monotonic() - began
+    return status != 0, time.monotonic() - began, first
 
 
 def main():
@@ -83,9 +105,9 @@ class Runs:
         self._process.communicate()
         self._errors.close()
 
-    def __call__(self, what, words, seconds=600.0):
-        """Whether a run was killed, so many seconds after it began, and how long it took."""
-        self._process.stdin.write(json.dumps([what, words, seconds]) + "\n")
+    def __call__(self, what, words, seconds=600.0, behind=False):
+        """See `forked`."""
+        self._process.stdin.write(json.dumps([what, words, seconds, behind]) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
