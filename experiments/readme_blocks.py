@@ -287,6 +287,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "realignment": realignment,
     "recommended": table("recommended.md"),
     "retention": table("retention.md"),
+    "robustness": table("robustness.md"),
     "search": table("search.md"),
     "shifts": table("shifts.md"),
     "stopping": table("stopping.md"),

@@ -1,6 +1,6 @@
 """Tests of robustness at their full counts: processes that are killed, hostile arguments, numbers of threads.
 
-    python experiments/robustness.py [--kills 34] [--examples 2000] [--report]
+    python experiments/robustness.py [--kills 34] [--examples 2000] [--parts NAME ...] [--report]
 
 Each part is a slow test of the suite, with more kills or examples than it has by default. A part that passed is
 appended to results/robustness.csv, and a run goes on behind the last one. results/robustness.md is the table of all.
@@ -81,10 +81,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=34)
     parser.add_argument("--examples", type=int, default=2000)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--report", action="store_true")
     settings = parser.parse_args()
     known = {row["part"] for row in appending.read(RESULTS / "robustness.csv")}
-    for name in [] if settings.report else [name for name in PARTS if name not in known]:
+    for name in [] if settings.report else [name for name in settings.parts if name not in known]:
         row = run(name, settings.examples if PARTS[name].usual else settings.kills)
         appending.append(RESULTS / "robustness.csv", [row])
         print(row, flush=True)
