@@ -48,7 +48,7 @@ COLUMNS = ("agent", "auc", "target_return", "source_return", "source_return_befo
 
 def pretrained(name: str, row: str = "full") -> ft.Agents:
     """Agents by the tuned defaults, for the row `norm` with layer norms."""
-    network = pretraining(*name.split("/")).usual_network()
+    network = pretraining(*name.split("/")).usual_network(ft.make_task(name.split("/")[0]))
     return _pretrained(name, replace(network, layer_norm=True) if row == "norm" else network)
 
 

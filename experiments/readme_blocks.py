@@ -288,6 +288,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "recommended": table("recommended.md"),
     "retention": table("retention.md"),
     "robustness": table("robustness.md"),
+    "roofline": table("roofline.md"),
     "search": table("search.md"),
     "shifts": table("shifts.md"),
     "stopping": table("stopping.md"),
