@@ -74,7 +74,11 @@ def table() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="GAME/ALGORITHM")
-    for name in parser.parse_args().names or USUAL:
+    names = parser.parse_args().names or USUAL
+    for name in names:
+        if name not in USUAL:
+            parser.error(f"{name} is not allowed; it must be one of {', '.join(USUAL)}")
+    for name in names:
         known = {row["shift"] for row in read(ROWS) if row["agents"] == name}
         missing = [shift for shift in (SOURCE, *ft.shifts_of(name.split("/")[0])) if shift not in known]
         agents = ft.load(KEPT / name.replace("/", "-")) if missing else None
