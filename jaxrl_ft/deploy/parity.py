@@ -14,6 +14,8 @@ TOLERANCE = 1e-5
 among discrete actions may differ."""
 _WIDE, _HUGE, _TINY = 30.0, 1e30, 1e-40
 _DRAWS, _NUDGE = 4, 2.0**-22
+_ORDERS = 8.0
+"""How many times the rounding error of one program that of another may be, which sums in another order."""
 
 
 def observations(description: Description, num: int, seed: int) -> Floats:
@@ -45,7 +47,7 @@ def observations(description: Description, num: int, seed: int) -> Floats:
 
 
 def unsure(description: Description, obs: Floats) -> Floats:
-    """How far outputs [M, 1] move when observations do by a rounding error: no two programs agree better there."""
+    """How far outputs [M, 1] move by rounding errors, of observations and of layers: no two programs agree better."""
     exact, rng = description.policy(np.float64), np.random.default_rng(0)
     outputs = exact.outputs(obs)
     moved = np.zeros((len(obs), 1))
@@ -53,7 +55,10 @@ def unsure(description: Description, obs: Floats) -> Floats:
         nudged = obs.astype(float) * (1 + _NUDGE * rng.uniform(-1, 1, obs.shape))
         with np.errstate(invalid="ignore"):
             moved = np.fmax(moved, np.abs(exact.outputs(nudged) - outputs).max(axis=-1, keepdims=True))
-    return np.asarray(2 * moved, np.float32)
+    with np.errstate(invalid="ignore"):
+        # A layer norm whose inputs hardly differ enlarges what the layers before it round.
+        rounded = np.abs(description.policy().outputs(obs) - outputs).max(axis=-1, keepdims=True)
+    return np.asarray(2 * moved + _ORDERS * np.nan_to_num(rounded, nan=0.0, posinf=0.0), np.float32)
 
 
 def apart(description: Description, obs: Floats, ours: Floats, theirs: Floats) -> Floats:
