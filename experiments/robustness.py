@@ -1,4 +1,4 @@
-"""Tests of robustness at their full counts: processes that are killed, hostile arguments, numbers of threads.
+"""Tests of robustness at their full counts: processes that are killed, and hostile arguments.
 
     python experiments/robustness.py [--kills 34] [--examples 2000] [--parts NAME ...] [--report]
 

@@ -188,11 +188,11 @@ def second_pass(argv: Sequence[str], defaults: Mapping[str, Any], help_all: bool
 
 
 def listed(tables: Mapping[str, AnyTable], purpose: str = PURPOSE) -> str:
-    """The names that each flag takes, a paragraph for each flag, for the help."""
+    """The names that each flag takes, a line for each flag and indented ones behind it, for the help."""
     lists = {"source": (*PHYSICS_IDS, "and every id that gymnax registers"), **tables}
     wrapped = textwrap.TextWrapper(shutil.get_terminal_size().columns, subsequent_indent="  ", break_on_hyphens=False)
     found = [wrapped.fill(f"{flag.replace('_', '-')}: {', '.join(table)}") for flag, table in lists.items()]
-    return "\n\n".join([purpose, *found])
+    return "\n\n".join([purpose, "\n".join(found)])
 
 
 def texts(tables: Mapping[str, AnyTable], purpose: str = PURPOSE) -> str:

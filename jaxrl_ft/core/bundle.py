@@ -119,7 +119,7 @@ def _contents(arrays: Arrays, metadata: dict[str, Json]) -> dict[str, bytes]:
         "version": VERSION,
         "files": {name: {"size": len(data), "sha256": digest(data)} for name, data in files.items()},
         "arrays": {name: _specification(array) for name, array in arrays.items()},
-        "libraries": {name: _installed(name) for name in LIBRARIES},
+        "libraries": {name: version(name) for name in LIBRARIES},
     }
     files[MANIFEST] = encoded({**body, "sha256": digest(encoded(body))})
     for name, data in files.items():
@@ -147,7 +147,8 @@ def _check_metadata(value: Json, where: str) -> None:
         raise ValueError(f"{where}: {type(value).__name__} is not allowed; it must be a JSON value")
 
 
-def _installed(library: str) -> str | None:
+def version(library: str) -> str | None:
+    """Return the version of an installed library; None without one, as of a checkout that is on the path alone."""
     try:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:

@@ -1,6 +1,5 @@
 """The machine that computes: versions of packages, and the hardware."""
 
-import importlib.metadata
 import os
 import platform
 from collections import Counter
@@ -10,6 +9,8 @@ from pathlib import Path
 import jax
 import psutil
 
+from jaxrl_ft.core.bundle import version
+
 LIBRARIES = ("jaxrl-ft", "jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -17,14 +18,6 @@ CPU_INFO = Path("/proc/cpuinfo")
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version(), **{name: found for name in LIBRARIES if (found := version(name))}}
-
-
-def version(package: str) -> str | None:
-    """Return the version of an installed package; None without one, as of a checkout that is on the path alone."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def differences(theirs: Mapping[str, str], ours: Mapping[str, str]) -> list[tuple[str, str, str]]:

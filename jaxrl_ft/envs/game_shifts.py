@@ -1,7 +1,4 @@
-"""The named changes of MinAtar, beside those that it shares with classic control.
-
-What agents of the source reach on each, untouched, stands in the README of this folder.
-"""
+"""The named changes of MinAtar, beside those that it shares with classic control."""
 
 from collections.abc import Callable
 

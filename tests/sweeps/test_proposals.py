@@ -172,5 +172,6 @@ def test_optunas_study_holds_every_trial_once(tmp_path):
 
 def test_without_optuna_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r'search: needs the package optuna, .* pip install "jaxrl_ft\[hpo\]"'):
+    line = r'^search: needs the package optuna, which is not installed; python -m pip install "jaxrl_ft\[hpo\]"$'
+    with pytest.raises(ValueError, match=line):
         optuna_proposals.check()
