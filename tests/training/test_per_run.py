@@ -12,7 +12,7 @@ from jaxrl_ft.training.per_run import PROGRAMS, Program, forget_when_many
 TRACED = []
 
 
-def moments(power, x, y, offset):
+def example_moments(power, x, y, offset):
     """A number and an array of one run, told apart by a static power and a shared offset."""
     TRACED.append(power)
     return {"sum": (x["a"] ** power).sum() + offset, "row": x["a"] * y + offset}
@@ -20,9 +20,10 @@ def moments(power, x, y, offset):
 
 @pytest.fixture(scope="module")
 def program():
-    made = Program(moments, static=("power",), shared=("offset",), donate=())
+    """Its name is none that a module of the package, which may be imported at any time, would give."""
+    made = Program(example_moments, static=("power",), shared=("offset",), donate=())
     yield made
-    del PROGRAMS["moments"]
+    del PROGRAMS["example_moments"]
 
 
 def runs(num, seed=0):
@@ -65,14 +66,14 @@ def test_the_function_of_one_run_can_be_called(program):
 
 
 def test_a_name_belongs_to_one_program(program):
-    with pytest.raises(ValueError, match="moments"):
-        Program(moments, static=(), shared=(), donate=())
+    with pytest.raises(ValueError, match="example_moments"):
+        Program(example_moments, static=(), shared=(), donate=())
 
 
 @pytest.mark.parametrize("static, shared", [((), ("x",)), (("x",), ()), (("power",), ("x",)), (("power", "x"), ("y",))])
 def test_static_arguments_come_first_and_shared_ones_last(static, shared, program):
-    with pytest.raises(ValueError, match="moments: static arguments must come first and shared ones last"):
-        Program(moments, static=static, shared=shared, donate=())
+    with pytest.raises(ValueError, match="example_moments: static arguments must come first and shared ones last"):
+        Program(example_moments, static=static, shared=shared, donate=())
 
 
 @pytest.mark.parametrize("limit, forgotten", [(10, True), (10**9, False)])

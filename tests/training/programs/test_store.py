@@ -21,7 +21,7 @@ from jaxrl_ft.training.programs.structure import leaf_types
 TRACED = []
 
 
-def moments(power, x, unused, y, offset):
+def example_moments(power, x, unused, y, offset):
     """Numbers of one run, of several structures and sizes."""
     TRACED.append(power)
     sums = Episodes((x["a"] ** power).sum() + offset, jnp.exp(x["a"] * y).sum())
@@ -39,12 +39,12 @@ def process(tmp_path, monkeypatch):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path))
 
     def start():
-        PROGRAMS.pop("moments", None)
+        PROGRAMS.pop("example_moments", None)
         TRACED.clear()
-        return Program(moments, static=("power",), shared=("offset",), donate=("x",))
+        return Program(example_moments, static=("power",), shared=("offset",), donate=("x",))
 
     yield start
-    PROGRAMS.pop("moments", None)
+    PROGRAMS.pop("example_moments", None)
     jax.config.update("jax_compilation_cache_dir", before)
 
 
@@ -105,7 +105,7 @@ def test_results_that_are_arguments_again_need_no_other_program(process, compila
         for _ in range(3):
             found = program.placed(2, x, unused, y, np.float32(0.5))
             x = {"a": found["row"]}
-        assert compilations.names == ["moments"]
+        assert compilations.names == ["example_moments"]
 
 
 def test_a_program_asked_what_it_needs_is_the_one_that_runs(process, compilations, cache_hits):
@@ -120,7 +120,7 @@ def test_a_program_asked_what_it_needs_is_the_one_that_runs(process, compilation
             like = devices.shapes(jax.tree.map(lambda leaf: jax.typeof(leaf[0]), args), width)
             assert program.lower(2, *like, np.float32(0.5)).compile().memory_analysis()
             program.placed(2, *args, np.float32(0.5))
-        names = [name for name in compilations.names if name == "moments"]
+        names = [name for name in compilations.names if name == "example_moments"]
         assert len(names) == len(set(widths))
         assert len(TRACED) == (len(names) if number == 0 else 0)
     assert len(cache_hits) == len(compilations.names)
