@@ -31,6 +31,9 @@ from jaxrl_ft.core.policy import Geometry, Network
 from jaxrl_ft.core.types import Key, Leaf, Params
 
 ACTIVATIONS = {"tanh": jax.nn.tanh, "relu": jax.nn.relu, "swish": jax.nn.swish}
+_NARROW = 4
+"""Units at most of a layer that is a product of a matrix and a vector for each: on CPUs, forward and backward together,
+three times as fast as one product of matrices, whose fast kernels are made for many."""
 _HIDDEN = re.compile(r"(?:conv|dense)_(\d+)")
 _ENTRY = re.compile(r"(conv|dense|norm|bottleneck|lateral)_\d+|head|lateral_head|residual|offset|column|twin")
 
@@ -98,7 +101,7 @@ def _apply(
     else:
         output = _dense(params["head"], _vector(hidden[-1], axes) if hidden else x)
         if "lateral_head" in params:
-            output = output + jnp.matmul(_vector(below[-1], axes), params["lateral_head"]["kernel"])
+            output = output + _times(_vector(below[-1], axes), params["lateral_head"]["kernel"])
     signs = {"residual": 1.0, "offset": -1.0}
     added = [sign * _apply(params[name], network, x, [])[0] for name, sign in signs.items() if name in params]
     # Subtracted from each other first, a residual that equals its offset adds exactly nothing.
@@ -135,7 +138,7 @@ def _layer(layer: Params, network: Network, number: int, x: Float[Array, "..."],
 
 def _product(kernel: Leaf, geometry: Geometry, x: Float[Array, "..."], axes: int) -> Float[Array, "..."]:
     if kernel.ndim == 2:
-        return jnp.matmul(_vector(x, axes), kernel)
+        return _times(_vector(x, axes), kernel)
     # As one product of matrices for all places of the kernel: convolutions of many runs side by side, each with a
     # kernel of its own, are slow in XLA.
     return jnp.matmul(windows(x, kernel.shape[:2], geometry), kernel.reshape((-1, kernel.shape[-1])))
@@ -146,7 +149,13 @@ def _vector(x: Float[Array, "..."], axes: int) -> Float[Array, "*B n"]:
 
 
 def _dense(layer: Params, x: Float[Array, "*B n"]) -> Float[Array, "*B m"]:
-    return jnp.matmul(x, layer["kernel"]) + jax.lax.broadcast_to_rank(layer["bias"], x.ndim)
+    return _times(x, layer["kernel"]) + jax.lax.broadcast_to_rank(layer["bias"], x.ndim)
+
+
+def _times(x: Float[Array, "*B n"], kernel: Leaf) -> Float[Array, "*B m"]:
+    if kernel.shape[-1] > _NARROW:
+        return jnp.matmul(x, kernel)
+    return jnp.stack([jnp.matmul(x, kernel[:, unit]) for unit in range(kernel.shape[-1])], axis=-1)
 
 
 def picture(x: Float[Array, "*B O"], image: tuple[int, ...]) -> Float[Array, "*B H W C"]:

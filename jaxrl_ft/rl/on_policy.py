@@ -153,6 +153,7 @@ def stepped(
         carry.obs,
         carry.env_state,
         None if guide is None else carry.episodes.episode_length,
+        behaviour.log_prob,
     )
     return carry._replace(obs=obs, env_state=env_state), steps
 
@@ -201,9 +202,37 @@ def advantages(
     policy: Policy, steps: rollout.Transition, reward: Float[Array, "T N"], gamma: Scalar, gae_lambda: Scalar
 ) -> tuple[Float[Array, "T N"], Float[Array, "T N"]]:
     """Values of a rollout by the critic, in one call, and generalised advantage estimates; [T, N] each."""
-    value, next_value = actor_critic.values(policy, jnp.stack([steps.obs, steps.next_obs]))
+    value = actor_critic.values(policy, steps.obs)
+    next_value = successor_values(lambda obs: actor_critic.values(policy, obs), value, steps)
     done = steps.terminated | steps.truncated
     return value, returns.gae(reward, value, next_value, steps.terminated, done, gamma, gae_lambda)
+
+
+def successor_values(
+    values: Callable[[Float[Array, "N O"]], Float[Array, " N"]], value: Float[Array, "T N"], steps: rollout.Transition
+) -> Float[Array, "T N"]:
+    """Values [T, N] of the successors of a rollout, before any reset; of a terminal one, which has none, any number.
+
+    Where an episode goes on, the successor is the next row, whose value is known. Only those of the last row and of
+    episodes that a time limit cut are computed, one of each environment at a time.
+
+    Args:
+        values: of observations [N, O].
+        value: those of `steps.obs`, [T, N].
+        steps: the transitions.
+    """
+    times = jnp.arange(len(value), dtype=jnp.int32)[:, None]
+
+    def some(known: tuple[Array, Array]) -> tuple[Array, Array]:
+        found, missing = known
+        first = jnp.argmax(missing, axis=0).astype(jnp.int32)
+        obs = jnp.take_along_axis(steps.next_obs, first[None, :, None], axis=0)[0]
+        now = missing & (times == first)
+        return jnp.where(now, values(obs), found), missing & ~now
+
+    missing = (steps.truncated | (times == len(value) - 1)) & ~steps.terminated
+    found: Array = jax.lax.while_loop(lambda known: known[1].any(), some, (jnp.roll(value, -1, axis=0), missing))[0]
+    return found
 
 
 def _normalized(

@@ -96,6 +96,23 @@ class PPO(Collector):
         """Fresh parameters of the policy and value networks."""
         return actor_critic.init_params(key, task, network)
 
+    def behaviour(
+        self,
+        keys: rollout.Keys,
+        tasks: Task,
+        policy: Policy,
+        moment: Moment,
+        guide: Guide | None = None,
+        warming: bool = False,
+    ) -> rollout.Behaviour:
+        """Samples of the policy, or of a guide while episodes are young, with their log-probabilities."""
+        behaviour = super().behaviour(keys, tasks, policy, moment, guide, warming)
+
+        def log_prob(obs: Array, action: Array, age: rollout.Age) -> Array:
+            return on_policy.of_actor(self, lambda d: d.log_prob(action), policy, guide, obs, age)
+
+        return behaviour._replace(log_prob=log_prob)
+
     def experience(
         self,
         keys: rollout.Keys,
@@ -108,7 +125,7 @@ class PPO(Collector):
     ) -> tuple[Carry, Batch, Int[Array, "G B"], Metrics]:
         """The rows of a rollout with their advantages, and E shuffled passes over them.
 
-        The scan runs the actor alone; log-probabilities and values are one batched call each after it.
+        The scan runs the actor alone, for actions and their log-probabilities; values are one batched call after it.
 
         A guide acts while an episode is younger than its horizon. `log_prob` is that of whoever acted, so the ratio
         of a guided row is the policy's to the guide's probability. With a confident guide it is at most about 1 for
@@ -129,8 +146,8 @@ class PPO(Collector):
         (order_key,) = keys
         carry, reward, metrics = on_policy.taken_in(self.gamma, carry, steps)
         value, advantage = on_policy.advantages(policy, steps, reward, self.gamma, self.gae_lambda)
-        log_prob = on_policy.of_actor(self, lambda d: d.log_prob(steps.action), policy, guide, steps.obs, steps.age)
-        data = Batch(steps.obs, steps.action, log_prob, value, advantage, advantage + value)
+        assert steps.log_prob is not None
+        data = Batch(steps.obs, steps.action, steps.log_prob, value, advantage, advantage + value)
         rows, left_out = rollout.flat_rows(data)
         indices = rollout.minibatches(order_key, self.steps_per_update(), self.num_epochs, self.num_minibatches)
         return carry, rows, indices, {**metrics, "rollout/left_out": left_out}

@@ -16,6 +16,8 @@ Rows = TypeVar("Rows")
 Age: TypeAlias = Float[Array, " N"] | None
 Act: TypeAlias = Callable[[Float[Array, "N O"], Float[Array, "N ..."], Age], Shaped[Array, "N ..."]]
 """Actions [N, ...] from observations [N, O], noise [N, ...] and ages [N]."""
+LogProb: TypeAlias = Callable[[Float[Array, "N O"], Shaped[Array, "N ..."], Age], Float[Array, " N"]]
+"""Log-probabilities [N] of actions [N, ...] from observations [N, O] and ages [N]."""
 _Running: TypeAlias = tuple[Float[Array, "N O"], EnvState, Age]
 
 
@@ -39,6 +41,8 @@ class Behaviour(NamedTuple):
     """random numbers for its actions"""
     key: Key
     """for the environments"""
+    log_prob: LogProb | None = None
+    """how probable its actions were, where something is learned from that"""
 
 
 class Transition(NamedTuple):
@@ -53,6 +57,8 @@ class Transition(NamedTuple):
     """the successor before any reset"""
     age: Float[Array, "T N"] | None = None
     """steps since the reset before this one, where the rollout counts them"""
+    log_prob: Float[Array, "T N"] | None = None
+    """of the action when it was taken, where the behaviour tells it"""
 
 
 class Episodes(NamedTuple):
@@ -82,6 +88,7 @@ def rollout(
     obs: Float[Array, "N O"],
     env_state: EnvState,
     age: Age = None,
+    log_prob: LogProb | None = None,
 ) -> tuple[Float[Array, "N O"], EnvState, Transition]:
     """The observations and states after T steps of N environments, and the transitions [T, N, ...].
 
@@ -93,6 +100,7 @@ def rollout(
         obs: observations to start from, [N, O].
         env_state: simulator states to start from, leaves [N, ...].
         age: steps since the reset to count on from, [N]; None when nothing depends on them, and nothing is counted.
+        log_prob: log-probabilities [N] of actions [N, ...], from observations and ages; None where nobody asks.
     """
 
     def step(carry: _Running, inputs: tuple[Draws, Array]) -> tuple[_Running, Transition]:
@@ -101,7 +109,9 @@ def rollout(
         after = jax.vmap(Task.transition)(tasks, inputs[0], env_state, action)
         next_obs, env_state, reward, terminated, truncated, final_obs = after
         older = None if age is None else jnp.where(terminated | truncated, 0.0, age + 1.0)
-        return (next_obs, env_state, older), Transition(obs, action, reward, terminated, truncated, final_obs, age)
+        told = None if log_prob is None else log_prob(obs, action, age)
+        transition = Transition(obs, action, reward, terminated, truncated, final_obs, age, told)
+        return (next_obs, env_state, older), transition
 
     (obs, env_state, _), transitions = jax.lax.scan(step, (obs, env_state, age), (draws, noise))
     return obs, env_state, transitions
@@ -124,7 +134,7 @@ def count_episodes(episodes: Episodes, transitions: Transition) -> tuple[Episode
         counts = done & jnp.isfinite(total)
         return after, (counts, jnp.where(counts, total, 0.0), jnp.where(counts, length, 0.0))
 
-    episodes, (ended, returns, lengths) = jax.lax.scan(step, episodes, (transitions.reward, done))
+    episodes, (ended, returns, lengths) = jax.lax.scan(step, episodes, (transitions.reward, done), unroll=8)
     sums = {"num": ended.sum(dtype=jnp.float32), "episode_return": returns.sum(), "episode_length": lengths.sum()}
     return episodes, sums
 

@@ -257,3 +257,19 @@ def test_a_network_config_has_no_leaves():
     """All of its fields are static, so that a policy can carry it through vmap and jit."""
     for network in (ft.MLP(), dataclasses.replace(ft.MLP(), activation="relu", layer_norm=True)):
         assert jax.tree.leaves(network) == []
+
+
+@pytest.mark.parametrize("units", range(1, 7))
+def test_a_layer_of_few_units_is_the_product_that_one_of_many_is(units):
+    """Whether units are computed one by one or together: values and gradients are those of NumPy."""
+    random = np.random.default_rng(units)
+    kernel, obs = random.normal(size=(3, units)).astype(np.float32), random.normal(size=(2, 5, 3)).astype(np.float32)
+    bias, weights = random.normal(size=units).astype(np.float32), random.normal(size=(2, 5, units)).astype(np.float32)
+
+    def weighted(kernel, obs):
+        return (forward.apply({"head": {"kernel": kernel, "bias": bias}}, ft.MLP(), obs)[0] * weights).sum()
+
+    found, gradients = quick(jax.value_and_grad(weighted, argnums=(0, 1)))(kernel, obs)
+    np.testing.assert_allclose(found, ((obs @ kernel + bias) * weights).sum(), rtol=1e-4)
+    np.testing.assert_allclose(gradients[0], np.einsum("tbi,tbo->io", obs, weights), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(gradients[1], weights @ kernel.T, rtol=1e-4, atol=1e-5)

@@ -152,7 +152,7 @@ def test_without_a_guide_nothing_is_counted(random_policies, monkeypatch):
 
     def watched(*args):
         *after, steps = own(*args)
-        seen.append((args[-1], steps.age))
+        seen.append((args[6], steps.age))
         return *after, steps
 
     monkeypatch.setattr(rollout, "rollout", watched)

@@ -8,7 +8,7 @@ from helpers.compiling import quick
 from helpers.ppo_reference import double_sum
 from helpers.shape_checks import refused
 
-from jaxrl_ft.rl import returns
+from jaxrl_ft.rl import on_policy, returns, rollout
 
 T, N = 24, 1000
 gae, batched = quick(returns.gae), quick(jax.vmap(returns.gae))
@@ -101,3 +101,24 @@ def test_arrays_of_other_shapes_and_whole_numbers_are_refused():
     ones, none = jnp.ones(4), jnp.zeros(4, bool)
     refused(returns.gae, ones, ones[:3], ones, none, none, 0.9, 0.9)
     refused(returns.gae, jnp.ones(4, int), ones, ones, none, none, 0.9, 0.9)
+
+
+@pytest.mark.parametrize("truncating", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("terminating", [0.0, 0.3])
+def test_values_of_successors_are_those_of_the_states_before_the_reset(truncating, terminating):
+    """Whatever ends where, several environments and runs side by side; a terminal state is asked for none."""
+    random = np.random.default_rng(3)
+    runs, steps, envs = 3, 7, 2
+    terminated = random.random((runs, steps, envs)) < terminating
+    truncated = random.random((runs, steps, envs)) < truncating
+    after = random.normal(size=(runs, steps, envs, 1)).astype(np.float32)
+    fresh = random.normal(size=after.shape).astype(np.float32)
+    then = np.where((terminated | truncated)[..., None], fresh, after)
+    obs = np.concatenate([fresh[:, -1:], then[:, :-1]], axis=1)
+
+    def found(obs, after, terminated, truncated):
+        transitions = rollout.Transition(obs, None, None, terminated, truncated, after)
+        return on_policy.successor_values(lambda obs: 3.0 * obs[:, 0], 3.0 * obs[..., 0], transitions)
+
+    values = np.asarray(quick(jax.vmap(found))(obs, after, terminated, truncated))
+    np.testing.assert_allclose(values[~terminated], 3.0 * after[..., 0][~terminated], rtol=1e-6)

@@ -66,8 +66,8 @@ def actions(
     age: Age,
     index: jax.Array,
     step: jax.Array,
-) -> Shaped[Array, "N ..."]:
-    """The actions of one step of a rollout.
+) -> tuple[Shaped[Array, "N ..."], Float[Array, " N"] | None]:
+    """The actions of one step of a rollout, and their log-probabilities where something is learned from them.
 
     Args:
         warming: whether the rollout is one of before the first update.
@@ -80,7 +80,9 @@ def actions(
         index: number of the update.
         step: number of the step in the rollout.
     """
-    return behaviour(warming, world, policy, memory, index).act(obs, noise[step], age)
+    found = behaviour(warming, world, policy, memory, index)
+    action = found.act(obs, noise[step], age)
+    return action, None if found.log_prob is None else found.log_prob(obs, action, age)
 
 
 @per_run(shared=("index",), donate=("carry",))

@@ -116,9 +116,9 @@ class Stepping:
             # Nothing counts ages where nothing depends on them.
             age = None if warming or world.guide is None else self._age
             inputs = (warming, world, policy, memory, noise, *devices.put((self._obs, age), num))
-            action = devices.trim(programs.actions.placed(*inputs, number, np.int32(step)), num)
+            action, log_prob = devices.trim(programs.actions.placed(*inputs, number, np.int32(step)), num)
             found = self._worlds.step(action)
-            rows.append((self._obs, action, *found[1:], age))
+            rows.append((self._obs, action, *found[1:], age, log_prob))
             self._age = np.where(found.terminated | found.truncated, 0.0, self._age + 1.0).astype(np.float32)
             self._obs = found.obs
         leaves: PyTree = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *rows)
