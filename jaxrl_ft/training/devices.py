@@ -22,6 +22,8 @@ LAYOUTS = {
     "exact": "one run after another on each device; a run has the bits that it has alone, and takes longer",
 }
 _AXIS = "runs"
+_TOGETHER = (4, 8)
+"""Runs, least and most, that a CPU core computes side by side where it has more: their numbers stay in its cache."""
 _layout: ContextVar[str] = ContextVar("layout", default="fast")
 _THREADS_FLAG = "--xla_cpu_multi_thread_eigen"
 
@@ -91,7 +93,11 @@ def mesh() -> Mesh:
 
 def on_cpu() -> bool:
     """Whether the runs lie on CPUs; asked of the mesh, so that the devices are set before a backend starts."""
-    return bool(mesh().devices.flat[0].platform == "cpu")
+    return _all_cpus(mesh())
+
+
+def _all_cpus(mesh: Mesh) -> bool:
+    return bool(mesh.devices.flat[0].platform == "cpu")
 
 
 class Layout(NamedTuple):
@@ -127,7 +133,20 @@ class Layout(NamedTuple):
     def _mapped(self, one: Callable[..., PyTree], runs: tuple[PyTree, ...], shared: tuple[PyTree, ...]) -> PyTree:
         if self.exact:
             return jax.lax.map(lambda run: one(*run, *shared), runs)
-        return jax.vmap(lambda *run: one(*run, *shared))(*runs)
+        together: Callable[..., PyTree] = jax.vmap(lambda *run: one(*run, *shared))
+        turns = self.turns(len(jax.tree.leaves(runs)[0]))
+        if turns == 1:
+            return together(*runs)
+        parts = jax.tree.map(lambda leaf: leaf.reshape((turns, -1, *leaf.shape[1:])), runs)
+        done = jax.lax.map(lambda part: together(*part), parts)
+        return jax.tree.map(lambda leaf: leaf.reshape((-1, *leaf.shape[2:])), done)
+
+    def turns(self, each: int) -> int:
+        """In how many turns a device computes so many runs with the least padding, one on all but CPUs."""
+        least, most = _TOGETHER
+        if each < 2 * least or not _all_cpus(self.mesh):
+            return 1
+        return min(range(each // least, -(-each // most) - 1, -1), key=lambda turns: -(-each // turns) * turns)
 
     @property
     def sharding(self) -> NamedSharding:
@@ -137,8 +156,11 @@ class Layout(NamedTuple):
     def width(self, num_runs: int) -> int:
         """The number of runs with the padding that makes the devices divide it."""
         each = -(-num_runs // self.mesh.size)
-        # XLA dissolves a loop of one turn and may then fuse across its border, which would change bits.
-        return max(each, 2 if self.exact else 1) * self.mesh.size
+        if self.exact:
+            # XLA dissolves a loop of one turn and may then fuse across its border, which would change bits.
+            return max(each, 2) * self.mesh.size
+        turns = self.turns(each)
+        return -(-each // turns) * turns * self.mesh.size
 
 
 def layout() -> Layout:

@@ -32,7 +32,7 @@ def runs(num, seed=0):
 
 
 @pytest.mark.parametrize("layout", ["fast", "exact"])
-@pytest.mark.parametrize("num", [1, 2, 3, 7])
+@pytest.mark.parametrize("num", [1, 2, 3, 7, 19])
 def test_any_number_of_runs_comes_out_as_it_went_in(num, layout, program):
     x, y = runs(num)
     with devices.laid_out(layout):
@@ -40,6 +40,16 @@ def test_any_number_of_runs_comes_out_as_it_went_in(num, layout, program):
     assert all(isinstance(leaf, np.ndarray) and len(leaf) == num for leaf in jax.tree.leaves(found))
     np.testing.assert_allclose(found["sum"], np.square(x["a"]).sum(axis=1) + 0.5, rtol=1e-5)
     np.testing.assert_allclose(found["row"], x["a"] * y[:, None] + 0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("num", [*range(1, 41), 99, 1000])
+def test_cores_take_their_runs_in_turns_of_four_to_eight(num):
+    layout = devices.layout()
+    width = layout.width(num)
+    each, turns = width // layout.mesh.size, layout.turns(width // layout.mesh.size)
+    assert width % layout.mesh.size == 0 and each % turns == 0 and num <= width
+    assert each < 8 if turns == 1 else 4 <= each // turns <= 8
+    assert width - num < max(layout.mesh.size, 0.12 * num + layout.mesh.size)
 
 
 def test_runs_that_lie_on_the_devices_stay_there(program):
