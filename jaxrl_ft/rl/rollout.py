@@ -134,7 +134,7 @@ def count_episodes(episodes: Episodes, transitions: Transition) -> tuple[Episode
         counts = done & jnp.isfinite(total)
         return after, (counts, jnp.where(counts, total, 0.0), jnp.where(counts, length, 0.0))
 
-    episodes, (ended, returns, lengths) = jax.lax.scan(step, episodes, (transitions.reward, done), unroll=8)
+    episodes, (ended, returns, lengths) = jax.lax.scan(step, episodes, (transitions.reward, done))
     sums = {"num": ended.sum(dtype=jnp.float32), "episode_return": returns.sum(), "episode_length": lengths.sum()}
     return episodes, sums
 
