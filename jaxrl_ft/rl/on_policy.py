@@ -201,7 +201,7 @@ def of_actor(
 def advantages(
     policy: Policy, steps: rollout.Transition, reward: Float[Array, "T N"], gamma: Scalar, gae_lambda: Scalar
 ) -> tuple[Float[Array, "T N"], Float[Array, "T N"]]:
-    """Values of a rollout by the critic, in one call, and generalised advantage estimates; [T, N] each."""
+    """Values of a rollout by the critic, and generalised advantage estimates; [T, N] each."""
     value = actor_critic.values(policy, steps.obs)
     next_value = successor_values(lambda obs: actor_critic.values(policy, obs), value, steps)
     done = steps.terminated | steps.truncated

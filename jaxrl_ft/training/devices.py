@@ -93,10 +93,10 @@ def mesh() -> Mesh:
 
 def on_cpu() -> bool:
     """Whether the runs lie on CPUs; asked of the mesh, so that the devices are set before a backend starts."""
-    return _all_cpus(mesh())
+    return _of_cpus(mesh())
 
 
-def _all_cpus(mesh: Mesh) -> bool:
+def _of_cpus(mesh: Mesh) -> bool:
     return bool(mesh.devices.flat[0].platform == "cpu")
 
 
@@ -144,7 +144,7 @@ class Layout(NamedTuple):
     def turns(self, each: int) -> int:
         """In how many turns a device computes so many runs with the least padding, one on all but CPUs."""
         least, most = _TOGETHER
-        if each < 2 * least or not _all_cpus(self.mesh):
+        if each < 2 * least or not _of_cpus(self.mesh):
             return 1
         return min(range(each // least, -(-each // most) - 1, -1), key=lambda turns: -(-each // turns) * turns)
 
