@@ -227,8 +227,8 @@ def successor_values(
         found, missing = known
         first = jnp.argmax(missing, axis=0).astype(jnp.int32)
         obs = jnp.take_along_axis(steps.next_obs, first[None, :, None], axis=0)[0]
-        now = missing & (times == first)
-        return jnp.where(now, values(obs), found), missing & ~now
+        now = missing & (times == first[None])
+        return jnp.where(now, values(obs)[None], found), missing & ~now
 
     missing = (steps.truncated | (times == len(value) - 1)) & ~steps.terminated
     found: Array = jax.lax.while_loop(lambda known: known[1].any(), some, (jnp.roll(value, -1, axis=0), missing))[0]
