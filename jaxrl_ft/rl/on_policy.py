@@ -1,7 +1,8 @@
 """What algorithms share that learn from each rollout once: environments, normaliser, guide, advantages."""
 
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +47,8 @@ class Collector(Learner):
     """largest absolute value of a normalised observation"""
     normalize_reward: bool
     """whether rewards are scaled"""
+    TELLS_LOG_PROB: ClassVar[bool] = False
+    """whether something is learned from how probable actions were when they were taken"""
 
     def steps_per_update(self) -> int:
         """Environment steps in a rollout."""
@@ -82,14 +85,15 @@ class Collector(Learner):
         guide: Guide | None = None,
         warming: bool = False,
     ) -> rollout.Behaviour:
-        """Samples of the policy, or of a guide while episodes are young; see `Stepwise`."""
+        """Samples of the policy, or of a guide while episodes are young, with what `TELLS_LOG_PROB` asks for."""
         env_key, action_key = keys
         noise = self.noise(tasks, action_key, (self.num_steps, self.num_envs))
 
         def act(obs: Array, noise: Array, age: rollout.Age) -> Array:
             return of_actor(self, lambda d: d.sample(noise), policy, guide, obs, age)
 
-        return rollout.Behaviour(act, noise, env_key)
+        log_prob = functools.partial(_log_prob, self, policy, guide) if self.TELLS_LOG_PROB else None
+        return rollout.Behaviour(act, noise, env_key, log_prob)
 
     def experience(
         self,
@@ -196,6 +200,17 @@ def of_actor(
     guided = quantity(algo.distribution(guide.policy, obs))
     young = (age < guide.horizon).reshape(age.shape + (1,) * (own.ndim - age.ndim))
     return jnp.where(young, guided, own)
+
+
+def _log_prob(
+    algo: Learner,
+    policy: Policy,
+    guide: Guide | None,
+    obs: Float[Array, "N O"],
+    action: Shaped[Array, "N ..."],
+    age: rollout.Age,
+) -> Float[Array, " N"]:
+    return of_actor(algo, lambda d: d.log_prob(action), policy, guide, obs, age)
 
 
 def advantages(

@@ -63,6 +63,7 @@ class PPO(Collector):
     actor: ActorCritic = ActorCritic()
     """how the policy's outputs become actions"""
 
+    TELLS_LOG_PROB: ClassVar[bool] = True
     BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         "gamma": (0.0, 1.0),
         "gae_lambda": (0.0, 1.0),
@@ -95,23 +96,6 @@ class PPO(Collector):
     def init_params(self, key: Key, task: Task, network: Network) -> Params:
         """Fresh parameters of the policy and value networks."""
         return actor_critic.init_params(key, task, network)
-
-    def behaviour(
-        self,
-        keys: rollout.Keys,
-        tasks: Task,
-        policy: Policy,
-        moment: Moment,
-        guide: Guide | None = None,
-        warming: bool = False,
-    ) -> rollout.Behaviour:
-        """Samples of the policy, or of a guide while episodes are young, with their log-probabilities."""
-        behaviour = super().behaviour(keys, tasks, policy, moment, guide, warming)
-
-        def log_prob(obs: Array, action: Array, age: rollout.Age) -> Array:
-            return on_policy.of_actor(self, lambda d: d.log_prob(action), policy, guide, obs, age)
-
-        return behaviour._replace(log_prob=log_prob)
 
     def experience(
         self,

@@ -131,15 +131,14 @@ class Layout(NamedTuple):
         return sharded
 
     def _mapped(self, one: Callable[..., PyTree], runs: tuple[PyTree, ...], shared: tuple[PyTree, ...]) -> PyTree:
+        def of(run: tuple[PyTree, ...]) -> PyTree:
+            return one(*run, *shared)
+
         if self.exact:
-            return jax.lax.map(lambda run: one(*run, *shared), runs)
-        together: Callable[..., PyTree] = jax.vmap(lambda *run: one(*run, *shared))
-        turns = self.turns(len(jax.tree.leaves(runs)[0]))
-        if turns == 1:
-            return together(*runs)
-        parts = jax.tree.map(lambda leaf: leaf.reshape((turns, -1, *leaf.shape[1:])), runs)
-        done = jax.lax.map(lambda part: together(*part), parts)
-        return jax.tree.map(lambda leaf: leaf.reshape((-1, *leaf.shape[2:])), done)
+            return jax.lax.map(of, runs)
+        each = len(jax.tree.leaves(runs)[0])
+        turns = self.turns(each)
+        return jax.vmap(of)(runs) if turns == 1 else jax.lax.map(of, runs, batch_size=each // turns)
 
     def turns(self, each: int) -> int:
         """In how many turns a device computes so many runs with the least padding, one on all but CPUs."""
@@ -187,7 +186,7 @@ def batch(num_runs: int) -> int:
 
     Time on a CPU grows with the number of runs, from four a core; on a GPU it hardly does.
     """
-    return min(num_runs, 4 * mesh().size) if on_cpu() else num_runs
+    return min(num_runs, _TOGETHER[0] * mesh().size) if on_cpu() else num_runs
 
 
 def comfortable() -> int:
