@@ -126,7 +126,7 @@ class Controller:
         return possible_share(expected_return(together, task), *task.return_range)
 
 
-@per_run(static=("num",))
+@per_run(static=("num",), brief=True)
 def validation_tasks(num: int, data: Data, source: Task, task: Task, seeds: Seeds) -> Task:
     """Validation tasks [num] of a run, the same after every stretch."""
     return data.tasks(seeds.key(VALIDATION_STREAM), source, task, jnp.zeros((), jnp.float32), num)

@@ -64,7 +64,7 @@ class Given(NamedTuple):
     keep: PyTree
 
 
-@per_run()
+@per_run(brief=True)
 def fresh(algo: AnyAlgorithm, network: Network, task: Task, seeds: Seeds) -> tuple[Tree, Tree]:
     """Freshly initialised parameters, and statistics of a normaliser that has seen no observation."""
     return algo.init_params(seeds.key(INIT), task, network), algo.init_statistics(task)
@@ -142,7 +142,7 @@ def begin(runs: Given) -> tuple[World, Run, State, Policy]:
     return world, replace(run, base=frozen), state, answer
 
 
-@per_run()
+@per_run(brief=True)
 def first_state(
     run: Run, carry: HasStatistics, data: Tree, penalty: Penalty, source: Source, old: PyTree, keep: Keep | None
 ) -> tuple[Tree, State, Policy]:

@@ -253,7 +253,7 @@ def answer_of(spec: Spec, start: Start, policy: Policy, scores: np.ndarray) -> P
     return Policy(params, jax.tree.map(lambda leaf: leaf[:, 0], members.statistics), spec.network)
 
 
-@per_run()
+@per_run(brief=True)
 def finish(part: Finish, base: Tree, members: Tree) -> Tree:
     """The parameters that a run ends with, from its base and its members [k, ...]."""
     return part.apply(base, members)

@@ -14,7 +14,7 @@ floats, and where programs are stored (`training/programs`) neither does a later
 import functools
 import gc
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -30,8 +30,16 @@ PROGRAMS: dict[str, "Program"] = {}
 """Every compiled program by name."""
 
 
+QUICK = {"xla_backend_optimization_level": 1}
+"""How XLA compiles on CPUs: LLVM's first level of optimisation takes a third of the time of its third, and what it
+makes runs no slower, since the time goes to matrix products in libraries."""
+
+QUICKEST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+"""Half of that time; what it makes runs several times slower."""
+
+
 def per_run(
-    static: Sequence[str] = (), shared: Sequence[str] = (), donate: Sequence[str] = ()
+    static: Sequence[str] = (), shared: Sequence[str] = (), donate: Sequence[str] = (), brief: bool = False
 ) -> Callable[[Callable[..., PyTree]], "Program"]:
     """Make a program of a function of one run.
 
@@ -40,19 +48,22 @@ def per_run(
         shared: names of the arguments that all runs share, the last ones; every argument between static and shared ones
             has a leading axis of runs on each leaf.
         donate: names of the arguments whose memory the results may take; they cannot be used afterwards.
+        brief: whether it runs for milliseconds where it compiles for a second, as what happens once in a training does;
+            it is then compiled in half the time, to slower code.
     """
-    return lambda function: Program(function, tuple(static), tuple(shared), tuple(donate))
+    return lambda function: Program(function, tuple(static), tuple(shared), tuple(donate), brief)
 
 
 class Program:
-    """A function of one run as a jitted function of many, split over the devices; called by position.
-
-    On CPUs LLVM's first level of optimisation compiles these programs three times faster than its third, and they run
-    no slower: their time goes to matrix products in libraries.
-    """
+    """A function of one run as a jitted function of many, split over the devices; called by position."""
 
     def __init__(
-        self, one: Callable[..., PyTree], static: tuple[str, ...], shared: tuple[str, ...], donate: tuple[str, ...]
+        self,
+        one: Callable[..., PyTree],
+        static: tuple[str, ...],
+        shared: tuple[str, ...],
+        donate: tuple[str, ...],
+        brief: bool,
     ) -> None:
         self.one = self.__wrapped__ = one
         """the function of one run"""
@@ -62,7 +73,7 @@ class Program:
         if (names[: self._first], names[self._last :]) != (static, shared):
             raise ValueError(f"{self.__name__}: static arguments must come first and shared ones last, as named")
         self._donate = tuple(names.index(name) + 1 for name in donate)
-        self._own = code.own(one)
+        self._own, self._brief = code.own(one), brief
         self._ready: dict[tuple[Path, devices.Layout, store.Form], store.Ready | None] = {}
         if self.__name__ in PROGRAMS:
             raise ValueError(f"{self.__name__}: is not allowed; another program has this name")
@@ -136,9 +147,9 @@ class Program:
         one = functools.partial(self.one, *args[: self._first])
         return layout.over_runs(one, num_shared=len(args) - self._last)(*args[self._first :])
 
-    @staticmethod
-    def _compiler() -> dict[str, int] | None:
-        return {"xla_backend_optimization_level": 1} if devices.on_cpu() else None
+    def _compiler(self) -> Mapping[str, int | bool] | None:
+        options = QUICKEST if self._brief else QUICK
+        return options if devices.on_cpu() else None
 
     def _options(self, layout: devices.Layout, args: Sequence[PyTree]) -> dict[str, PyTree]:
         """The options of `jax.jit` for a function of the leaves of the arguments that are not static."""

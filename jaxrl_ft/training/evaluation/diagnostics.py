@@ -48,7 +48,7 @@ def diverge(
     return there.kl(actor.distribution(tuned, steps.obs)).mean()
 
 
-@per_run(static=("num_steps",), shared=("options",))
+@per_run(static=("num_steps",), shared=("options",), brief=True)
 def record_episodes(
     num_steps: int, actor: Actor, policy: Policy, task: Task, seeds: Seeds, options: Options
 ) -> Recording:

@@ -56,7 +56,7 @@ def gather(num_rollouts: int, algo: AnyAlgorithm, policy: Policy, task: Task, se
     return jax.tree.map(lambda leaf: leaf[order], rows)
 
 
-@per_run(static=("num_envs", "num_steps"))
+@per_run(static=("num_envs", "num_steps"), brief=True)
 def transitions(
     num_envs: int, num_steps: int, actor: Actor, policy: Policy, task: Task, seeds: Seeds, number: jax.Array
 ) -> tuple[jax.Array, Transition]:
@@ -97,7 +97,7 @@ def rollout_of(
     return obs, steps
 
 
-@per_run(static=("num",))
+@per_run(static=("num",), brief=True)
 def starts(num: int, task: Task, seeds: Seeds, number: jax.Array) -> jax.Array:
     """First observations [N, O] of episodes of a task."""
     key = jax.random.fold_in(seeds.key(SOURCE), number)

@@ -153,7 +153,7 @@ def _warm_start(spec: Spec, base: Policy, fresh: Policy, probe: Probe) -> Policy
     return Policy(params, statistics, spec.method.warm_start.network(spec.network))
 
 
-@per_run()
+@per_run(brief=True)
 def warm_start(warm: WarmStart, seeds: Seeds, base: Policy, fresh: Policy, probe: Probe) -> tuple[Tree, Tree]:
     """The parameters and statistics that training starts from."""
     params = warm.apply(seeds.key(WARM_START), base.params, fresh.params, probe)
