@@ -10,6 +10,7 @@ Intervals are 95%, from 2,000 resamples of the shifts. Reads what experiments/ad
 results/advise.md and results/advise.json.
 """
 
+import argparse
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -184,6 +185,7 @@ def by_shift(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     known, probe = leaderboard(), probes()
     found = {"left out": left_out(known, probe, menus(known)), "unseen": unseen(known, probe)}
     found["bandwidth"] = known.bandwidth

@@ -5,8 +5,9 @@
 1. Report. 8 agents by the tuned defaults of each algorithm, on shifts where an untouched policy is worth next to
    nothing and where it is near the ceiling: zero-shot, scratch, full and the recommended method, over half of the env
    steps of the environment's default. The methods are as METHODS has them, not tuned for any of these algorithms.
-2. Rows. Every row of METHODS as it stands, with 2 of these agents, for 64 updates after all that it pays for: it ran
-   and all its numbers are finite, or it was refused, with the reason. The row `norm` has agents with layer norms.
+2. Rows, on CartPole. Every row of METHODS as it stands, with 2 of these agents, for 64 updates after all that it pays
+   for: it ran and all its numbers are finite, or it was refused, with the reason. The row `norm` has agents with layer
+   norms.
 
 Finished shifts are added to results/any_algorithm.csv, finished rows to results/any_algorithm_rows.csv, and a second
 call goes on from there. Tables are written to results/any_algorithm.md and results/any_algorithm_rows.md.
@@ -37,10 +38,12 @@ SEEDS, SEED, EVALS = 8, 21, 11
 FEW, UPDATES = 2, 64
 SHIFTS = {
     "CartPole-v1": ("flipped-actions", "long-pole", "strong-gravity", "weak-motor"),
+    "MountainCar-v0": ("mirrored-actions", "very-late-actions"),
     "Pendulum-v1": ("mirrored-actions", "low-gravity"),
 }
-STEPS = {"CartPole-v1": 20_480, "Pendulum-v1": 5_120}
-NAMES = [*(f"CartPole-v1/{algo}" for algo in ("dqn", "a2c", "sac", "pqn")), "Pendulum-v1/sac"]
+STEPS = {"CartPole-v1": 20_480, "MountainCar-v0": 15_360, "Pendulum-v1": 5_120}
+ON_CARTPOLE = [f"CartPole-v1/{algo}" for algo in ("dqn", "a2c", "sac", "pqn")]
+NAMES = [*ON_CARTPOLE, "MountainCar-v0/dqn", "Pendulum-v1/sac"]
 METHODS = ("zero_shot", "scratch", "full", ft.RECOMMENDED)
 STAGES = ("report", "rows")
 COLUMNS = ("agent", "auc", "target_return", "source_return", "source_return_before", "env_steps", "status")
@@ -171,11 +174,10 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="ENVIRONMENT/ALGORITHM")
     parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
     chosen = parser.parse_args()
-    names = chosen.names or NAMES
-    for name in names if "report" in chosen.stages else []:
+    for name in (chosen.names or NAMES) if "report" in chosen.stages else []:
         report(name)
         RUNS.with_suffix(".md").write_text(report_table() + "\n")
-    for name in names if "rows" in chosen.stages else []:
+    for name in (chosen.names or ON_CARTPOLE) if "rows" in chosen.stages else []:
         rows(name)
         ROWS.with_suffix(".md").write_text(rows_table() + "\n")
 

@@ -6,6 +6,7 @@ Eight agents go on from pretraining with half of their environments on the sourc
 env steps. Returns are greedy, over 32 episodes, interquartile means over agents; results/joint.json.
 """
 
+import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -20,6 +21,7 @@ SEEDS, STEPS = 8, 327_680
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     path = RESULTS / "joint.json"
     reached = json.loads(path.read_text()) if path.exists() else {}
     source = ft.make_task(SOURCE)

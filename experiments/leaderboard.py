@@ -7,6 +7,7 @@ It takes the shifts on which every method has run, and says which. Areas are tho
 are 95%, from 2,000 resamples of the runs in each shift.
 """
 
+import argparse
 import csv
 import json
 from collections import defaultdict
@@ -191,6 +192,7 @@ def draw(runs: Runs, rows: list[dict[str, Any]], shifts: tuple[str, ...]) -> Non
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     runs = read()
     shifts = tuple(shift for shift in SHIFTS if all((name, shift) in runs for name in ft.METHODS))
     rows = measure(runs, shifts)

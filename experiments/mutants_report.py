@@ -3,6 +3,7 @@
 python experiments/mutants_report.py
 """
 
+import argparse
 import json
 from pathlib import Path
 
@@ -64,4 +65,5 @@ def written() -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(written())

@@ -6,6 +6,7 @@ With `--check` nothing is written. The exit status is then 1 where a README is n
 a module that does not exist, or where the first page has more than 200 lines; what is wrong is printed.
 """
 
+import argparse
 import importlib
 import pathlib
 import re
@@ -82,7 +83,9 @@ def wrong(page: pathlib.Path) -> Iterator[str]:
 
 
 def main() -> int:
-    if "--check" in sys.argv:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing, and tell which blocks would change")
+    if parser.parse_args().check:
         found = [one for page in PAGES for one in wrong(page)]
         print("\n".join(found) or "The READMEs say what the results say.")
         return int(bool(found))

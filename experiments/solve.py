@@ -5,6 +5,7 @@
 Evaluates every 512 env steps, so a number is exact to these. Writes results/solve.json beside itself.
 """
 
+import argparse
 import json
 import pathlib
 
@@ -17,6 +18,7 @@ RESULTS = pathlib.Path(__file__).parent / "results" / "solve.json"
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     agents = ft.pretrain(
         ft.make_task("CartPole-v1"), seeds=SEEDS, steps=STEPS, num_evals=STEPS // EVERY + 1, eval_episodes=EPISODES
     )

@@ -7,6 +7,7 @@ Sixteen agents for each of three seeds are pretrained for all 40,960 env steps, 
 results/stopping.csv, and the same command goes on from there. The table is results/stopping.md.
 """
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def _area(rows: Rows, stop: str, target: str, method: str) -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     done = {(row["stop"], int(row["seed"])) for row in read(PATH)}
     for stop, seed in ((stop, seed) for seed in range(3) for stop in STOPS if (stop, seed) not in done):
         append(PATH, measured(stop, seed))

@@ -6,8 +6,8 @@ Each has 4 agents with PPO's defaults and an MLP; it learns where the mean greed
 evaluation is above that of its first one. Writes `results/worlds.json` and the README's table, `results/worlds.md`.
 """
 
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -84,4 +84,6 @@ def main(ids: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or [id for id in TASK_IDS if id != "CartPole-v0"])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="ID")
+    main(parser.parse_args().names or [id for id in TASK_IDS if id != "CartPole-v0"])

@@ -10,8 +10,8 @@ named. A pretrained agent that does not reach `LEAST` of its environment is not 
 that gained nothing. Writes results/zoo.md from the cards.
 """
 
+import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -185,4 +185,6 @@ def main(names: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    main(parser.parse_args().names)

@@ -205,6 +205,13 @@ def test_experiments_store_and_run_nothing_executable_either():
     assert [line for line in found if not line.endswith("imports torch")] == []
 
 
+def test_every_experiment_explains_itself_before_it_begins():
+    paths = [path for path in (ROOT / "experiments").rglob("*.py") if path.parent.name != "examples"]
+    scripts = {path: path.read_text(encoding="utf-8") for path in paths}
+    hasty = [path.name for path, text in scripts.items() if "__main__" in text and "ArgumentParser(" not in text]
+    assert hasty == []
+
+
 @pytest.mark.parametrize(
     "text",
     [

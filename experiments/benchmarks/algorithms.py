@@ -3,11 +3,12 @@
     python experiments/benchmarks/algorithms.py [ENVIRONMENT/ALGORITHM ...]
 
 Every row of `ft.DEFAULTS` for classic control, or those named, is trained for its budget and evaluated greedily about
-every 512 env steps, or 81 times where that is more seldom, so a number is exact to these. The seeds are none of those
+every 256 env steps, or 161 times where that is more seldom, so a number is exact to these. The seeds are none of those
 that `experiments/tuning.py` searched on. Each finished row is added to results/algorithms.json and
 results/algorithms.md. A row that stands there is trained again only where it has changed, or is named.
 """
 
+import argparse
 import json
 import pathlib
 import sys
@@ -21,7 +22,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 from thresholds import THRESHOLDS, first_reached  # noqa: E402
 
-SEEDS, SEED, EPISODES, EVERY, MOST_EVALS = 32, 7, 100, 512, 81
+SEEDS, SEED, EPISODES, EVERY, MOST_EVALS = 32, 7, 100, 256, 161
 RESULTS = ROOT / "results"
 
 
@@ -94,4 +95,6 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="ENVIRONMENT/ALGORITHM")
+    main(parser.parse_args().names)

@@ -8,6 +8,7 @@ rliable has done the whole work once; its time is the sum over rounds, ours the 
 one method alone. The general path, which builds every resample, is timed once. results/bootstrap.json.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -74,6 +75,7 @@ def faster(ours: dict[str, list[float]], theirs: dict[str, list[float]], clock: 
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     scores, rliable = made_up(), rliable_library()
     names = list(scores)
     every, one, general, theirs = ({"s": [], "cpu_s": []} for _ in range(4))

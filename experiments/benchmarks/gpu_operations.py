@@ -9,6 +9,7 @@ branch counts. XLA does not run, and it fuses operations: kernels that are launc
 reduction, which may take several each. Writes experiments/results/gpu_operations.json.
 """
 
+import argparse
 import collections
 import json
 from pathlib import Path
@@ -141,6 +142,7 @@ def rows(body: dict[str, Any], name: str, algo: ft.PPO, inside: str = "") -> lis
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     algo = ft.PPO()
     bodies = {name: counted(module).described() for name, module in lowered().items()}
     results = {

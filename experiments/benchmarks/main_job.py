@@ -6,6 +6,7 @@ Times `python -m jaxrl_ft.train` from the start of the process to its end, `--he
 printed and its learning curves in results/.
 """
 
+import argparse
 import json
 import os
 import pathlib
@@ -28,6 +29,7 @@ def timed(arguments: list[str], cache: pathlib.Path) -> tuple[float, str]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     RESULTS.mkdir(exist_ok=True)
     seconds = {}
     with tempfile.TemporaryDirectory() as place:

@@ -10,6 +10,7 @@ both networks forward and backward, and the four tanh layers, each with a sum of
 counts. Writes results/roofline.json and results/roofline.md.
 """
 
+import argparse
 import itertools
 import json
 import os
@@ -87,6 +88,7 @@ def table(found: dict) -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     whole, one = training(EPOCHS), training(1)
     updates = STEPS // 512
     step = (whole - one) / (updates * (EPOCHS - 1) * 4) * 1e6

@@ -9,6 +9,7 @@ in Gymnasium's own CartPole with the changed pole. Needs Stable-Baselines3, onnx
 results/round_trip.json.
 """
 
+import argparse
 import ctypes
 import importlib.util
 import json
@@ -179,6 +180,7 @@ def measured(folder: pathlib.Path, methods: tuple[str, ...] = ("full", ft.RECOMM
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     import stable_baselines3
 
     with tempfile.TemporaryDirectory() as name:

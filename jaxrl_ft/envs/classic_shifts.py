@@ -37,6 +37,7 @@ _add("quick-controller", ACROBOT, "an action every 0.1 s, twice as often", dt=0.
 _add("permuted-arm-sensors", ACROBOT, "the second joint's sensors where the first one's were, and back",
      obs_permutation=(2, 3, 0, 1, 5, 4))  # fmt: skip
 _add("biased-arm-sensors", ACROBOT, "a constant offset on every sensor", obs_offset=(0.0, 1.0, 0.0, -1.0, 2.0, -2.0))
+_add("backward-arm-gyroscopes", ACROBOT, "both angular velocities times -1", obs_scale=(1.0, 1.0, 1.0, 1.0, -1.0, -1.0))
 _add("noisy-arm-sensors", ACROBOT, "normal noise of 0.2 on every sensor", obs_noise=0.2)
 
 _add("steeper-hill", _CARS, "gravity 1.12 times as strong", gravity=0.0028)
