@@ -19,6 +19,7 @@ from unittest import mock
 import jax
 
 import jaxrl_ft as ft
+from jaxrl_ft.training.devices import Layout
 from jaxrl_ft.training.per_run import Program
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -124,7 +125,8 @@ def lowered() -> dict[str, Any]:
             found[program.__name__] = traced.lower(lowering_platforms=("cuda",)).compiler_ir("stablehlo")
         return placed(program, *args)
 
-    with mock.patch.object(Program, "placed", note):
+    # Only the cores of a CPU compute many runs in turns.
+    with mock.patch.object(Layout, "turns", lambda *_: 1), mock.patch.object(Program, "placed", note):
         ft.pretrain(ft.make_task("CartPole-v1"), seeds=SEEDS, steps=256, num_evals=2, eval_episodes=2)
     return found
 
@@ -135,7 +137,7 @@ def rows(body: dict[str, Any], name: str, algo: ft.PPO, inside: str = "") -> lis
     found = [{"program": name, "each": inside or "call", **{key: body[key] for key in body if key != "loops"}}]
     for loop in body["loops"]:
         what = steps.get(loop["turns"], "turn")
-        if what == "env step" and not loop["matrix_products"]:
+        if what == inside or (what == "env step" and not loop["matrix_products"]):
             what = "turn"
         found += rows(loop, name, algo, what)
     return found
