@@ -63,7 +63,7 @@ class Program:
         static: tuple[str, ...],
         shared: tuple[str, ...],
         donate: tuple[str, ...],
-        brief: bool,
+        brief: bool = False,
     ) -> None:
         self.one = self.__wrapped__ = one
         """the function of one run"""

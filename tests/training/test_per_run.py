@@ -7,7 +7,7 @@ import pytest
 
 import jaxrl_ft as ft
 from jaxrl_ft.training import devices
-from jaxrl_ft.training.per_run import PROGRAMS, Program, forget_when_many
+from jaxrl_ft.training.per_run import PROGRAMS, QUICKEST, Program, forget_when_many
 
 TRACED = []
 
@@ -40,6 +40,16 @@ def test_any_number_of_runs_comes_out_as_it_went_in(num, layout, program):
     assert all(isinstance(leaf, np.ndarray) and len(leaf) == num for leaf in jax.tree.leaves(found))
     np.testing.assert_allclose(found["sum"], np.square(x["a"]).sum(axis=1) + 0.5, rtol=1e-5)
     np.testing.assert_allclose(found["row"], x["a"] * y[:, None] + 0.5, rtol=1e-5)
+
+
+def test_a_brief_program_is_compiled_to_slower_code_and_computes_the_same(program, monkeypatch):
+    taken, jit = [], jax.jit
+    monkeypatch.setattr(jax, "jit", lambda *args, **options: taken.append(options) or jit(*args, **options))
+    monkeypatch.delitem(PROGRAMS, "example_moments")
+    brief = Program(example_moments, static=("power",), shared=("offset",), donate=(), brief=True)
+    inputs = (2, *runs(3), np.float32(0.5))
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-6), brief(*inputs), program(*inputs))
+    assert taken[0]["compiler_options"] == (QUICKEST if devices.on_cpu() else None)
 
 
 @pytest.mark.parametrize("num", [*range(1, 41), 99, 1000])
