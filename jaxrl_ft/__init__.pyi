@@ -21,9 +21,9 @@ from .envs.catalogue import held_out_grid as held_out_grid
 from .envs.catalogue import held_out_tasks as held_out_tasks
 from .envs.catalogue import make_task as make_task
 from .envs.catalogue import validation_tasks as validation_tasks
-from .envs.shifts import SHIFTS as SHIFTS
+from .envs.named_shifts import SHIFTS as SHIFTS
+from .envs.named_shifts import shifts_of as shifts_of
 from .envs.shifts import Shift as Shift
-from .envs.shifts import shifts_of as shifts_of
 from .envs.task import Task as Task
 from .methods.adapters import ADAPTERS as ADAPTERS
 from .methods.adapters import IA3 as IA3

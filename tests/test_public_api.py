@@ -1,5 +1,6 @@
 """The public API as the design states it, and what it refuses before anything compiles."""
 
+import json
 import math
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import jaxrl_ft as ft
+from jaxrl_ft.core.table import Table
 
 
 def test_the_tour_of_the_public_api(tiny, tmp_path):
@@ -48,8 +50,8 @@ def test_the_tour_of_the_public_api(tiny, tmp_path):
     np.testing.assert_array_equal(ft.evaluate(ft.load(path), target, episodes=20, seed=2), returns)
 
 
-def python(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+def python(code, *arguments):
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True).stdout
 
 
 def test_importing_the_package_imports_no_jax():
@@ -66,6 +68,40 @@ def test_building_a_task_starts_no_backend():
         "import jax; jax.devices(); print(backend_started())"
     )
     assert python(code).split() == ["False", "True"]
+
+
+def test_the_shifts_of_an_environment_are_there_before_anything_else_is_asked_for():
+    found = python("import jaxrl_ft as ft; print(*ft.shifts_of('Pendulum-v1'), *ft.shifts_of('Breakout-MinAtar'))")
+    assert {"heavy-bob", "mirrored-actions", "mirrored-screen"} <= set(found.split())
+
+
+@pytest.mark.slow
+def test_every_table_is_whole_whichever_name_is_asked_for_first():
+    """A child for each table, as one may be filled by what another one loads; and one that loads everything."""
+    program = """
+import json, os, sys
+import jaxrl_ft as ft
+from jaxrl_ft.core.table import Table
+
+def child(tell):
+    sys.stdout.flush()
+    if not (number := os.fork()):
+        print(json.dumps(tell()), flush=True)
+        os._exit(0)
+    assert os.waitpid(number, 0)[1] == 0
+
+def everything():
+    ft.make_task("Pendulum-v1")
+    found = {name: getattr(ft, name) for name in ft.__all__}
+    return {name: sorted(one) for name, one in found.items() if isinstance(one, Table)}
+
+for name in sys.argv[1:]:
+    child(lambda: {name: sorted(getattr(ft, name))})
+child(everything)
+"""
+    tables = [name for name in ft.__all__ if isinstance(getattr(ft, name), Table)]
+    *alone, everything = map(json.loads, python(program, *tables).splitlines())
+    assert {name: rows for one in alone for name, rows in one.items()} == everything
 
 
 def test_dir_lists_the_public_names_and_each_is_there():

@@ -17,7 +17,8 @@ from jaxrl_ft.core import checks
 from jaxrl_ft.core.config import map_fields
 from jaxrl_ft.core.table import AnyTable
 from jaxrl_ft.envs.catalogue import PHYSICS_IDS, TASK_IDS
-from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS
+from jaxrl_ft.envs.named_shifts import SHIFTS
+from jaxrl_ft.envs.shifts import DEFAULT_SHIFT
 from jaxrl_ft.methods.catalogue import AXES, METHODS, RECOMMENDED
 from jaxrl_ft.methods.method import Method
 from jaxrl_ft.nets.catalogue import NETWORKS

@@ -30,7 +30,8 @@ from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.validation import check_config
 from jaxrl_ft.defaults.pretraining import pretraining
 from jaxrl_ft.envs.catalogue import held_out_grid, held_out_tasks, make_task
-from jaxrl_ft.envs.shifts import CARTPOLES, DEFAULT_SHIFT, SHIFTS, shift_of, shifts_of
+from jaxrl_ft.envs.named_shifts import SHIFTS, shift_of, shifts_of
+from jaxrl_ft.envs.shifts import CARTPOLES, DEFAULT_SHIFT
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods.catalogue import METHODS
 from jaxrl_ft.methods.method import Method

@@ -16,7 +16,7 @@ from jaxrl_ft.commands.shared_settings import with_seed
 from jaxrl_ft.commands.sweep_settings import SweepSettings
 from jaxrl_ft.core.curves import together
 from jaxrl_ft.core.files import Json
-from jaxrl_ft.envs.shifts import SHIFTS
+from jaxrl_ft.envs.named_shifts import SHIFTS
 from jaxrl_ft.sweeps import directory
 from jaxrl_ft.sweeps.cluster import Cluster
 from jaxrl_ft.sweeps.compare import Study

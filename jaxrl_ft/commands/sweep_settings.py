@@ -34,7 +34,8 @@ from jaxrl_ft.core.policy import Network
 from jaxrl_ft.core.table import AnyTable
 from jaxrl_ft.defaults.pretraining import Pretraining
 from jaxrl_ft.envs.catalogue import held_out_tasks, make_task
-from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, SHIFTS, shift_of, shifts_of
+from jaxrl_ft.envs.named_shifts import SHIFTS, shift_of, shifts_of
+from jaxrl_ft.envs.shifts import DEFAULT_SHIFT
 from jaxrl_ft.envs.task import Task
 from jaxrl_ft.methods import grids
 from jaxrl_ft.methods.catalogue import METHODS, RECOMMENDED

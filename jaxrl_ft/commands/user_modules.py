@@ -9,7 +9,7 @@ from types import ModuleType
 
 from jaxrl_ft.core.config import modules_of
 from jaxrl_ft.core.table import AnyTable
-from jaxrl_ft.envs.shifts import SHIFTS
+from jaxrl_ft.envs.named_shifts import SHIFTS
 from jaxrl_ft.methods.catalogue import AXES, METHODS
 from jaxrl_ft.nets.catalogue import NETWORKS
 from jaxrl_ft.rl.catalogue import ALGOS

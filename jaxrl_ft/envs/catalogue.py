@@ -7,14 +7,13 @@ import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.types import EnvParams, PyTree
-from jaxrl_ft.envs import classic_shifts as _classic_shifts  # noqa: F401 (its rows are found by name)
-from jaxrl_ft.envs import game_shifts as _game_shifts  # noqa: F401 (likewise)
 from jaxrl_ft.envs.cartpole import NAMES as CARTPOLE_NAMES
 from jaxrl_ft.envs.cartpole import cartpole_params
 from jaxrl_ft.envs.changes.wrapping import QUANTITIES, inside_of
 from jaxrl_ft.envs.gymnax_worlds.registry import GYMNAX_IDS, world_for, world_of
+from jaxrl_ft.envs.named_shifts import shift_of
 from jaxrl_ft.envs.named_tasks import check_held_out, check_tasks
-from jaxrl_ft.envs.shifts import CARTPOLES, EXTRAPOLATION, INTERPOLATION, shift_of
+from jaxrl_ft.envs.shifts import CARTPOLES, EXTRAPOLATION, INTERPOLATION
 from jaxrl_ft.envs.sisters import SISTERS
 from jaxrl_ft.envs.task import Task, check_is_task, check_numbers
 

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping
 
-from jaxrl_ft.core import checks
 from jaxrl_ft.core.table import Table
 
 INTERPOLATION = "interpolation"
@@ -39,28 +38,6 @@ def grid(
 
 
 SHIFTS: Table[Shift] = Table("shift", separator="-")
-
-
-def shifts_of(id: str) -> tuple[str, ...]:
-    """The names of the shifts of an environment; none where it has none."""
-    checks.kind("id", id, str, "the name of an environment")
-    return tuple(name for name, shift in SHIFTS.items() if id in shift.environments)
-
-
-def shift_of(id: str, name: str) -> Shift:
-    """A shift of an environment.
-
-    Raises:
-        ValueError: no shift has this name, or it is of other environments.
-    """
-    shift = SHIFTS[name]
-    if id not in shift.environments:
-        own = shifts_of(id)
-        listed = f"those of {id} are {', '.join(own)}" if own else f"{id} has none"
-        where = " and ".join(shift.environments)
-        raise ValueError(f"shift: {checks.shown(name)} is not allowed for {id}; it changes {where}, and {listed}")
-    return shift
-
 
 SHIFTS.add("long-pole", Shift({"half_length": 1.0}), "a pole twice as long")
 SHIFTS.add("longer-pole", Shift({"half_length": 1.5}), "a pole 3 times as long")

@@ -14,7 +14,7 @@ floats, and where programs are stored (`training/programs`) neither does a later
 import functools
 import gc
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -30,11 +30,11 @@ PROGRAMS: dict[str, "Program"] = {}
 """Every compiled program by name."""
 
 
-QUICK = {"xla_backend_optimization_level": 1}
+QUICK: dict[str, int] = {"xla_backend_optimization_level": 1}
 """How XLA compiles on CPUs: LLVM's first level of optimisation takes a third of the time of its third, and what it
 makes runs no slower, since the time goes to matrix products in libraries."""
 
-QUICKEST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+QUICKEST: dict[str, int] = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 """Half of that time; what it makes runs several times slower."""
 
 
@@ -147,7 +147,7 @@ class Program:
         one = functools.partial(self.one, *args[: self._first])
         return layout.over_runs(one, num_shared=len(args) - self._last)(*args[self._first :])
 
-    def _compiler(self) -> Mapping[str, int | bool] | None:
+    def _compiler(self) -> dict[str, int] | None:
         options = QUICKEST if self._brief else QUICK
         return options if devices.on_cpu() else None
 

@@ -9,7 +9,7 @@ import pytest
 from jaxrl_ft import sweep
 from jaxrl_ft.commands.sweep_settings import resolve
 from jaxrl_ft.core import machine
-from jaxrl_ft.envs.shifts import shifts_of
+from jaxrl_ft.envs.named_shifts import shifts_of
 from jaxrl_ft.training import finetune
 
 FLAGS = ["--shifts", "long-pole", "weak-motor", "--methods", "adamw", "--seeds", "4", "--steps", "512"]

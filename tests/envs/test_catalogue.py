@@ -15,8 +15,9 @@ import pytest
 from jaxrl_ft.core.config import from_json, to_json
 from jaxrl_ft.envs.cartpole import CartPoleSimulator, cartpole_params
 from jaxrl_ft.envs.catalogue import PHYSICS_IDS, held_out_grid, held_out_tasks, make_task
+from jaxrl_ft.envs.named_shifts import SHIFTS, shifts_of
 from jaxrl_ft.envs.oracle import oracle_return
-from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, EXTRAPOLATION, INTERPOLATION, SHIFTS, shifts_of
+from jaxrl_ft.envs.shifts import DEFAULT_SHIFT, EXTRAPOLATION, INTERPOLATION
 from jaxrl_ft.envs.simulator import Box, Discrete, register_simulator
 from jaxrl_ft.envs.task import Task
 
@@ -212,7 +213,7 @@ def test_naming_listing_and_building_cartpoles_imports_no_gymnax_and_starts_no_b
     program = """
 import sys
 from jaxrl_ft.envs.catalogue import PHYSICS_IDS, held_out_tasks, make_task
-from jaxrl_ft.envs.shifts import shifts_of
+from jaxrl_ft.envs.named_shifts import shifts_of
 names = shifts_of("CartPole-v1")
 tasks = [make_task(id) for id in PHYSICS_IDS] + [t for s in names for _, t in held_out_tasks("CartPole-v1", s)]
 facts = [(t.describe(), t.obs_size, t.action_space, t.return_range, t.episode_limit, t.checked()) for t in tasks]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.core.files import Json
-from jaxrl_ft.envs.shifts import SHIFTS, shift_of, shifts_of
+from jaxrl_ft.envs.named_shifts import SHIFTS, shift_of, shifts_of
 from jaxrl_ft.envs.task import Task
 
 AS_IT_IS = "source"
