@@ -24,10 +24,15 @@ def _moved(id: str, move: Callable[[np.ndarray], np.ndarray]) -> tuple[int, ...]
 
 
 _add("rarely-sticky-actions", "in a tenth of all steps the last action acts once more", sticky_actions=0.1)
+_add("seldom-sticky-actions", "in a fiftieth of all steps the last action acts once more", sticky_actions=0.02)
 _add("just-late-actions", "every action takes effect 1 step late", action_delay=1)
 _add("speckled-screen", "normal noise of 0.1 on every pixel", obs_noise=0.1)
+_add("lightly-speckled-screen", "normal noise of 0.03 on every pixel", obs_noise=0.03)
 _add("noisy-screen", "normal noise of 1 on every pixel", obs_noise=1.0)
 _add("bright-screen", "every pixel times 2", obs_scale=2.0)
+_add("dim-screen", "every pixel times 0.8", obs_scale=0.8)
+_add("dimmer-screen", "every pixel times 0.6", obs_scale=0.6)
+_add("pale-screen", "0.02 on top of every pixel", obs_offset=0.02)
 _add("grey-screen", "0.1 on top of every pixel", obs_offset=0.1)
 _add("inverted-screen", "pixels that were 0 are 1, and back", obs_scale=-1.0, obs_offset=1.0)
 _add(

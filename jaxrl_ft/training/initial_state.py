@@ -142,7 +142,7 @@ def begin(runs: Given) -> tuple[World, Run, State, Policy]:
     return world, replace(run, base=frozen), state, answer
 
 
-@per_run(brief=True)
+@per_run()
 def first_state(
     run: Run, carry: HasStatistics, data: Tree, penalty: Penalty, source: Source, old: PyTree, keep: Keep | None
 ) -> tuple[Tree, State, Policy]:
