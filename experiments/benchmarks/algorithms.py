@@ -3,7 +3,7 @@
     python experiments/benchmarks/algorithms.py [ENVIRONMENT/ALGORITHM ...]
 
 Every row of `ft.DEFAULTS` for classic control, or those named, is trained for its budget and evaluated greedily about
-every 256 env steps, or 161 times where that is more seldom, so a number is exact to these. The seeds are none of those
+every 512 env steps, or 81 times where that is more seldom, so a number is exact to these. The seeds are none of those
 that `experiments/tuning.py` searched on. Each finished row is added to results/algorithms.json and
 results/algorithms.md. A row that stands there is trained again only where it has changed, or is named.
 """
@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 from thresholds import THRESHOLDS, first_reached  # noqa: E402
 
-SEEDS, SEED, EPISODES, EVERY, MOST_EVALS = 32, 7, 100, 256, 161
+SEEDS, SEED, EPISODES, EVERY, MOST_EVALS = 32, 7, 100, 512, 81
 RESULTS = ROOT / "results"
 
 
