@@ -25,6 +25,7 @@ def _moved(id: str, move: Callable[[np.ndarray], np.ndarray]) -> tuple[int, ...]
 
 _add("rarely-sticky-actions", "in a tenth of all steps the last action acts once more", sticky_actions=0.1)
 _add("seldom-sticky-actions", "in a fiftieth of all steps the last action acts once more", sticky_actions=0.02)
+_add("hardly-sticky-actions", "in a hundredth of all steps the last action acts once more", sticky_actions=0.01)
 _add("just-late-actions", "every action takes effect 1 step late", action_delay=1)
 _add("speckled-screen", "normal noise of 0.1 on every pixel", obs_noise=0.1)
 _add("faintly-speckled-screen", "normal noise of 0.01 on every pixel", obs_noise=0.01)
