@@ -259,8 +259,7 @@ def _shifts(names: Sequence[str], id: str) -> list[str]:
     """
     own = shifts_of(id)
     if not names and DEFAULT_SHIFT not in own:
-        listed = ", ".join(own) or "none"
-        raise ValueError(f"shifts: none is given; those of {id} are: {listed}")
+        raise ValueError(f"shifts: none is given; those of {id} are: {', '.join(own) or 'none'}")
     named = _chosen(names or (DEFAULT_SHIFT,), SHIFTS)
     return list(own) if "all" in names else [name for name in named if shift_of(id, name)]
 
