@@ -41,7 +41,6 @@ SHIFTS = {
     "MountainCar-v0": ("mirrored-actions", "very-late-actions"),
     "Pendulum-v1": ("mirrored-actions", "low-gravity"),
 }
-STEPS = {"CartPole-v1": 20_480, "MountainCar-v0": 15_360, "Pendulum-v1": 5_120}
 ON_CARTPOLE = [f"CartPole-v1/{algo}" for algo in ("dqn", "a2c", "sac", "pqn")]
 NAMES = [*ON_CARTPOLE, "MountainCar-v0/dqn", "Pendulum-v1/sac"]
 METHODS = ("zero_shot", "scratch", "full", ft.RECOMMENDED)
@@ -64,12 +63,13 @@ def _pretrained(name: str, network: ft.MLP) -> ft.Agents:
 def report(name: str) -> None:
     """The runs of all shifts that have none yet."""
     id, _ = name.split("/")
+    budget = {"steps": pretraining(id).steps // 2, "num_evals": EVALS}
     done = {(row["name"], row["shift"]) for row in read(RUNS)}
     for shift in SHIFTS[id]:
         if (name, shift) in done:
             continue
         began, targets = time.perf_counter(), {shift: ft.make_task(id, shift)}
-        found = ft.compare(pretrained(name), targets, METHODS, steps=STEPS[id], num_evals=EVALS, progress=False)
+        found = ft.compare(pretrained(name), targets, METHODS, **budget, progress=False)
         shared = {"name": name, "shift": shift}
         rows = [{**shared, "method": row["method"], **{key: told(row[key]) for key in COLUMNS}} for row in found.runs]
         append(RUNS, rows)

@@ -15,6 +15,7 @@ call goes on from there. Writes results/classic_shifts.md.
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +66,13 @@ def ceiling(id: str, shift: str) -> dict:
     return {"environment": id, "shift": shift, "steps": steps, "ppo": json.dumps(np.round(returns, 1).tolist())}
 
 
+def pairs(ids: Sequence[str]) -> list[tuple[str, str]]:
+    return [(id, shift) for id in ids for shift in (SOURCE, *ft.shifts_of(id))]
+
+
 def missing(path: Path, ids: list[str]) -> list[tuple[str, str]]:
     known = {(row["environment"], row["shift"]) for row in read(path)}
-    return [(id, shift) for id in ids for shift in (SOURCE, *ft.shifts_of(id)) if (id, shift) not in known]
+    return [pair for pair in pairs(ids) if pair not in known]
 
 
 def table() -> str:
@@ -78,7 +83,8 @@ def table() -> str:
         "| share | kind |",
         "| :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | :--- |",
     ]
-    for row in read(ZERO_SHOT):
+    found = {(row["environment"], row["shift"]): row for row in read(ZERO_SHOT)}
+    for row in (found[pair] for pair in pairs(CLASSIC) if pair in found):
         ppo = trained.get((row["environment"], row["shift"]), [])
         best = max([float(row["controller"]), *ppo])
         own, nothing = iqm(np.array(json.loads(row["zero_shot"]))), float(row["random"])

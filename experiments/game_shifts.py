@@ -59,7 +59,8 @@ def table() -> str:
         "| game | shift | random | zero-shot: mean (least to most) | share of the source's | can be undone | kind |",
         "| :--- | :--- | ---: | ---: | ---: | :--- | :--- |",
     ]
-    rows = read(ROWS)
+    order = [(name, shift) for name in USUAL for shift in (SOURCE, *ft.shifts_of(name.split("/")[0]))]
+    rows = sorted(read(ROWS), key=lambda row: order.index((row["agents"], row["shift"])))
     sources = {row["agents"]: np.mean(json.loads(row["zero_shot"])) for row in rows if row["shift"] == SOURCE}
     for row in rows:
         id, returns, nothing = row["agents"].split("/")[0], json.loads(row["zero_shot"]), float(row["random"])

@@ -38,6 +38,7 @@ def grid(
 
 
 SHIFTS: Table[Shift] = Table("shift", separator="-")
+"""Whole once `named_shifts` is loaded, from where all but the modules of its rows take it."""
 
 SHIFTS.add("long-pole", Shift({"half_length": 1.0}), "a pole twice as long")
 SHIFTS.add("longer-pole", Shift({"half_length": 1.5}), "a pole 3 times as long")

@@ -29,7 +29,6 @@ from jaxrl_ft.training.programs.structure import leaf_types
 PROGRAMS: dict[str, "Program"] = {}
 """Every compiled program by name."""
 
-
 QUICK: dict[str, int] = {"xla_backend_optimization_level": 1}
 """How XLA compiles on CPUs: LLVM's first level of optimisation takes a third of the time of its third, and what it
 makes runs no slower, since the time goes to matrix products in libraries."""
