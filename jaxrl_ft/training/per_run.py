@@ -34,7 +34,19 @@ QUICK: dict[str, int] = {"xla_backend_optimization_level": 1}
 makes runs no slower, since the time goes to matrix products in libraries."""
 
 QUICKEST: dict[str, int] = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-"""Half of that time; what it makes runs several times slower."""
+"""Half of that time, where XLA knows both; what it makes runs several times slower."""
+
+
+@functools.cache
+def is_compile_option(name: str, value: int) -> bool:
+    """Return whether the installed XLA knows an option, by compiling an empty program: its versions differ in them."""
+    try:
+        jax.jit(lambda: None, compiler_options={name: value}).lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" in str(error):
+            return False
+        raise
+    return True
 
 
 def per_run(
@@ -147,8 +159,10 @@ class Program:
         return layout.over_runs(one, num_shared=len(args) - self._last)(*args[self._first :])
 
     def _compiler(self) -> dict[str, int] | None:
+        if not devices.on_cpu():
+            return None
         options = QUICKEST if self._brief else QUICK
-        return options if devices.on_cpu() else None
+        return {name: value for name, value in options.items() if is_compile_option(name, value)}
 
     def _options(self, layout: devices.Layout, args: Sequence[PyTree]) -> dict[str, PyTree]:
         """The options of `jax.jit` for a function of the leaves of the arguments that are not static."""

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import jaxrl_ft as ft
-from jaxrl_ft.training import devices
-from jaxrl_ft.training.per_run import PROGRAMS, QUICKEST, Program, forget_when_many
+from jaxrl_ft.training import devices, per_run
+from jaxrl_ft.training.per_run import PROGRAMS, QUICK, QUICKEST, Program, forget_when_many, is_compile_option
+
+LEVEL = {"xla_backend_optimization_level": 0}
 
 TRACED = []
 
@@ -42,14 +44,26 @@ def test_any_number_of_runs_comes_out_as_it_went_in(num, layout, program):
     np.testing.assert_allclose(found["row"], x["a"] * y[:, None] + 0.5, rtol=1e-5)
 
 
-def test_a_brief_program_is_compiled_to_slower_code_and_computes_the_same(program, monkeypatch):
+@pytest.mark.parametrize("unknown", [{}, {"xla_no_such_option": 1}], ids=["known", "unknown"])
+def test_a_brief_program_is_compiled_to_slower_code_and_computes_the_same(unknown, program, monkeypatch):
+    """Options that the installed XLA does not know are left out: its versions differ in them."""
     taken, jit = [], jax.jit
     monkeypatch.setattr(jax, "jit", lambda *args, **options: taken.append(options) or jit(*args, **options))
+    monkeypatch.setattr(per_run, "QUICKEST", LEVEL | unknown)
     monkeypatch.delitem(PROGRAMS, "example_moments")
     brief = Program(example_moments, static=("power",), shared=("offset",), donate=(), brief=True)
     inputs = (2, *runs(3), np.float32(0.5))
-    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-6), brief(*inputs), program(*inputs))
-    assert taken[0]["compiler_options"] == (QUICKEST if devices.on_cpu() else None)
+    found = brief(*inputs)
+    assert taken[-1]["compiler_options"] == (LEVEL if devices.on_cpu() else None)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-6), found, program(*inputs))
+
+
+@pytest.mark.skipif(not devices.on_cpu(), reason="the options are those of CPUs")
+@pytest.mark.parametrize("options", [QUICK, QUICKEST])
+def test_the_installed_xla_knows_the_level_of_optimisation(options):
+    """Without it everything would compile three times as long and nobody would be told."""
+    known = {name: is_compile_option(name, value) for name, value in options.items()}
+    assert known["xla_backend_optimization_level"]
 
 
 @pytest.mark.parametrize("num", [*range(1, 41), 99, 1000])
