@@ -14,6 +14,8 @@ from jaxrl_ft.core.types import PyTree
 Tree: TypeAlias = PyTree
 """A nested dict with array leaves."""
 T = TypeVar("T")
+_LITTLE = 4096
+"""Numbers at most of a leaf that is cheaper to copy beside others than to compile loops for."""
 
 
 def map_leaves(function: Callable[..., object], tree: T, *others: T) -> T:
@@ -80,7 +82,7 @@ def same_structure(one: Tree, other: Tree) -> bool:
 
 def ravel(tree: Tree) -> jax.Array:
     """Concatenate all leaves to one vector [P], on which arithmetic needs one loop instead of one a leaf."""
-    return jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(tree)])
+    return jnp.concatenate([jnp.reshape(leaf, -1) for leaf in jax.tree.leaves(tree)])
 
 
 def unravel(vector: jax.Array, like: Tree) -> Tree:
@@ -97,7 +99,15 @@ def size(tree: Tree) -> int:
 
 def finite(tree: Tree) -> jax.Array:
     """Whether every number of the tree is finite, a bool scalar."""
-    return reduce(jnp.logical_and, [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)], jnp.asarray(True))
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
+    looked_at = [leaf for leaf in leaves if np.size(leaf) > _LITTLE]
+    # Each little one alone would be two more loops to compile.
+    little: dict[np.dtype, list[jax.Array]] = {}
+    for leaf in leaves:
+        if np.size(leaf) <= _LITTLE:
+            little.setdefault(jnp.result_type(leaf), []).append(leaf)
+    looked_at += [ravel(one) for one in little.values()]
+    return reduce(jnp.logical_and, [jnp.isfinite(leaf).all() for leaf in looked_at], jnp.asarray(True))
 
 
 def finite_entries(rows: Tree) -> jax.Array:

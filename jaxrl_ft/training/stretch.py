@@ -1,5 +1,6 @@
 """Stretches of updates: one compiled program runs any number of them, so that the host and the devices meet rarely."""
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -46,7 +47,8 @@ def stretch(world: World, run: Run, state: State, start: jax.Array, stop: jax.Ar
 
     def body(number: jax.Array, carried: tuple[State, Metrics]) -> tuple[State, Metrics]:
         state, new = one(world, run, carried[0], number)
-        return state, jax.tree.map(lambda all, leaf: all.at[number - start].set(leaf), carried[1], new)
+        put = functools.partial(jax.lax.dynamic_update_index_in_dim, index=number - start, axis=0)
+        return state, jax.tree.map(put, carried[1], new)
 
     state, metrics = jax.lax.fori_loop(start, stop, body, (state, metrics))
     return state, evaluated_policy(run, state), metrics
