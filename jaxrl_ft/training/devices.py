@@ -107,12 +107,15 @@ class Layout(NamedTuple):
     exact: bool = False
     """one run after another on each device, instead of side by side"""
 
-    def over_runs(self, one: Callable[..., PyTree], num_shared: int = 0) -> Callable[..., PyTree]:
+    def over_runs(
+        self, one: Callable[..., PyTree], num_shared: int = 0, few_at_once: bool = False
+    ) -> Callable[..., PyTree]:
         """The function of one run as one of many, split over the devices: a leading axis of runs on every leaf.
 
         Args:
             one: takes and returns trees.
             num_shared: how many of its last arguments are shared by all runs and have no such axis.
+            few_at_once: as in `turns`.
         """
 
         def sharded(*args: PyTree) -> PyTree:
@@ -120,7 +123,7 @@ class Layout(NamedTuple):
             specs = (PartitionSpec(_AXIS),) * num + (PartitionSpec(),) * num_shared
             shard_map: PyTree = jax.shard_map
             mapped = shard_map(
-                lambda *args: self._mapped(one, args[:num], args[num:]),
+                lambda *args: self._mapped(one, args[:num], args[num:], few_at_once),
                 mesh=self.mesh,
                 in_specs=specs,
                 out_specs=PartitionSpec(_AXIS),
@@ -130,22 +133,30 @@ class Layout(NamedTuple):
 
         return sharded
 
-    def _mapped(self, one: Callable[..., PyTree], runs: tuple[PyTree, ...], shared: tuple[PyTree, ...]) -> PyTree:
+    def _mapped(
+        self, one: Callable[..., PyTree], runs: tuple[PyTree, ...], shared: tuple[PyTree, ...], few_at_once: bool
+    ) -> PyTree:
         def of(run: tuple[PyTree, ...]) -> PyTree:
             return one(*run, *shared)
 
         if self.exact:
             return jax.lax.map(of, runs)
         each = len(jax.tree.leaves(runs)[0])
-        turns = self.turns(each)
+        turns = self.turns(each, few_at_once)
         return jax.vmap(of)(runs) if turns == 1 else jax.lax.map(of, runs, batch_size=each // turns)
 
-    def turns(self, each: int) -> int:
-        """In how many turns a device computes so many runs with the least padding, one on all but CPUs."""
+    def turns(self, each: int, few_at_once: bool = False) -> int:
+        """In how many turns a device computes so many runs with the least padding, one on all but CPUs.
+
+        Args:
+            each: number of runs.
+            few_at_once: whether to choose the most turns of those with the least padding, and not the fewest.
+        """
         least, most = _TOGETHER
         if each < 2 * least or not _of_cpus(self.mesh):
             return 1
-        return min(range(each // least, -(-each // most) - 1, -1), key=lambda turns: -(-each // turns) * turns)
+        possible = range(-(-each // most), each // least + 1)
+        return min(reversed(possible) if few_at_once else possible, key=lambda turns: -(-each // turns) * turns)
 
     @property
     def sharding(self) -> NamedSharding:

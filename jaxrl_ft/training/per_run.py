@@ -50,7 +50,11 @@ def is_compile_option(name: str, value: int) -> bool:
 
 
 def per_run(
-    static: Sequence[str] = (), shared: Sequence[str] = (), donate: Sequence[str] = (), brief: bool = False
+    static: Sequence[str] = (),
+    shared: Sequence[str] = (),
+    donate: Sequence[str] = (),
+    brief: bool = False,
+    few_at_once: bool = False,
 ) -> Callable[[Callable[..., PyTree]], "Program"]:
     """Make a program of a function of one run.
 
@@ -61,8 +65,10 @@ def per_run(
         donate: names of the arguments whose memory the results may take; they cannot be used afterwards.
         brief: whether it runs for milliseconds where it compiles for a second, as what happens once in a training does;
             it is then compiled in half the time, to slower code.
+        few_at_once: whether a CPU core computes as few runs side by side as fill it, since gradient steps are faster
+            where their numbers stay in its cache; all else has less to compile and runs faster with more.
     """
-    return lambda function: Program(function, tuple(static), tuple(shared), tuple(donate), brief)
+    return lambda function: Program(function, tuple(static), tuple(shared), tuple(donate), brief, few_at_once)
 
 
 class Program:
@@ -75,6 +81,7 @@ class Program:
         shared: tuple[str, ...],
         donate: tuple[str, ...],
         brief: bool = False,
+        few_at_once: bool = False,
     ) -> None:
         self.one = self.__wrapped__ = one
         """the function of one run"""
@@ -84,7 +91,7 @@ class Program:
         if (names[: self._first], names[self._last :]) != (static, shared):
             raise ValueError(f"{self.__name__}: static arguments must come first and shared ones last, as named")
         self._donate = tuple(names.index(name) + 1 for name in donate)
-        self._own, self._brief = code.own(one), brief
+        self._own, self._brief, self._few_at_once = code.own(one), brief, few_at_once
         self._ready: dict[tuple[Path, devices.Layout, store.Form], store.Ready | None] = {}
         if self.__name__ in PROGRAMS:
             raise ValueError(f"{self.__name__}: is not allowed; another program has this name")
@@ -156,7 +163,7 @@ class Program:
 
     def _many(self, layout: devices.Layout, *args: PyTree) -> PyTree:
         one = functools.partial(self.one, *args[: self._first])
-        return layout.over_runs(one, num_shared=len(args) - self._last)(*args[self._first :])
+        return layout.over_runs(one, len(args) - self._last, self._few_at_once)(*args[self._first :])
 
     def _compiler(self) -> dict[str, int] | None:
         if not devices.on_cpu():

@@ -24,7 +24,7 @@ Sums = dict[str, np.ndarray]
 """Metrics summed over updates, by run, [R]"""
 
 
-@per_run(shared=("start", "stop"), donate=("state",))
+@per_run(shared=("start", "stop"), donate=("state",), few_at_once=True)
 def stretch(world: World, run: Run, state: State, start: jax.Array, stop: jax.Array) -> tuple[State, Policy, Metrics]:
     """Updates start, ..., stop - 1.
 

@@ -66,13 +66,15 @@ def test_the_installed_xla_knows_the_level_of_optimisation(options):
     assert known["xla_backend_optimization_level"]
 
 
+@pytest.mark.parametrize("few_at_once", [False, True])
 @pytest.mark.parametrize("num", [*range(1, 41), 99, 1000])
-def test_cores_take_their_runs_in_turns_of_four_to_eight(num):
+def test_cores_take_their_runs_in_turns_of_four_to_eight(num, few_at_once):
     layout = devices.layout()
     width = layout.width(num)
-    each, turns = width // layout.mesh.size, layout.turns(width // layout.mesh.size)
+    each, turns = width // layout.mesh.size, layout.turns(width // layout.mesh.size, few_at_once)
     assert width % layout.mesh.size == 0 and each % turns == 0 and num <= width
-    assert each < 8 if turns == 1 else 4 <= each // turns <= 8
+    assert each < 8 + (not few_at_once) if turns == 1 else 4 <= each // turns <= 8
+    assert layout.turns(each) <= layout.turns(each, few_at_once=True)
     assert width - num < max(layout.mesh.size, 0.12 * num + layout.mesh.size)
 
 

@@ -98,7 +98,7 @@ def answered(run: Run, state: State) -> Policy:
     return evaluated_policy(run, state)
 
 
-@per_run(shared=("index",), donate=("state",))
+@per_run(shared=("index",), donate=("state",), few_at_once=True)
 def update_on(
     world: World, run: Run, state: State, steps: Transition, obs: Float[Array, "N O"], index: jax.Array
 ) -> tuple[State, Metrics]:

@@ -93,7 +93,7 @@ class Student(Compression):
         )
 
 
-@per_run(static=("num_steps", "batch_size"))
+@per_run(static=("num_steps", "batch_size"), few_at_once=True)
 def distil(
     num_steps: int,
     batch_size: int,
