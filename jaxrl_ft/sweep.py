@@ -90,7 +90,7 @@ def _log(line: str) -> None:
 
 def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, ending: Ending) -> None:
     from jaxrl_ft.commands import output, search_run, sweep_output
-    from jaxrl_ft.commands.compilation import Compilation
+    from jaxrl_ft.commands.compilation import Compilation, rare_collections
     from jaxrl_ft.core.files import claimed
     from jaxrl_ft.store import run_directory
     from jaxrl_ft.sweeps import directory
@@ -98,7 +98,7 @@ def _sweep(settings: "SweepSettings", workers: "Cluster | None", began: float, e
     # On workers a run's error is a BatchError; a ValueError there is a worker that differs from this process.
     running = ending.running if workers is None else nullcontext
     place = run_directory.create(settings.out, run_directory.SWEEP)
-    with claimed(place) as out, Compilation().listening() as compilation:
+    with claimed(place) as out, rare_collections(), Compilation().listening() as compilation:
         directory.write_plan(out, settings.plan())
         facts, allow = _facts(workers), settings.flags.allow_changes
         directory.check_conditions(out, facts, allow)

@@ -58,7 +58,7 @@ def run(settings: "Settings", began: float, ending: Ending) -> None:
         ending: gets the hint on what is finished.
     """
     from jaxrl_ft.commands import output
-    from jaxrl_ft.commands.compilation import Compilation
+    from jaxrl_ft.commands.compilation import Compilation, rare_collections
     from jaxrl_ft.commands.settings import followed
     from jaxrl_ft.store import checkpoints, run_directory
     from jaxrl_ft.training import devices
@@ -68,7 +68,7 @@ def run(settings: "Settings", began: float, ending: Ending) -> None:
     devices.prepare()
     store.turn_on()
     output.write_config(settings)
-    with Compilation().listening() as compilation:
+    with rare_collections(), Compilation().listening() as compilation:
         with Display(_stages(settings), standard_error()) as display, output.recorder(settings, file=True) as told:
             agents = settings.agents or _pretrain(settings, display, told)
             checkpoints.save(agents, run_directory.source_path(settings.out))
