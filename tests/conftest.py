@@ -19,14 +19,9 @@ shape_checks.install()
 
 from helpers.trees import drawn  # noqa: E402
 
-from jaxrl_ft.training import devices  # noqa: E402
+from jaxrl_ft.training import devices, per_run  # noqa: E402
 from jaxrl_ft.training.per_run import forget_when_many  # noqa: E402
 
-if version("jaxlib").startswith("0.10."):
-    # Programs of tiny shapes take longer to compile than to run, and so compile faster; XLA ends a process that gets a
-    # flag it does not know, hence the version.
-    quick = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}".strip()
 devices.prepare()
 # Tests count what is traced.
 os.environ["JAXRL_FT_STORED_PROGRAMS"] = "0"
@@ -35,6 +30,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 # A full collection goes through a million objects of JAX's, which stay, and takes half a second.
 gc.set_threshold(700, 10, 1000)
+
+LEVEL = "xla_backend_optimization_level"
+
+
+def pytest_configure(config):
+    """Compile to slower code in less time, since programs of tiny shapes take longer to compile than to run."""
+    level = 0 if "not slow" in config.option.markexpr else 1
+    per_run.QUICK[LEVEL] = level
+    # XLA ends a process that gets a flag it does not know, hence the version.
+    if version("jaxlib").startswith("0.10."):
+        flags = f"--xla_cpu_use_fusion_emitters=false --{LEVEL}={level}"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+
 
 _COMPILED: list[str] = []
 
@@ -52,6 +60,14 @@ def few_memory_maps():
     """The suite compiles thousands of small programs, most of which no later module needs."""
     yield
     forget_when_many(share=0.25)
+
+
+@pytest.fixture(scope="module")
+def optimised():
+    """Programs of this package are compiled as users have them, where they run for longer than they compile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(per_run.QUICK, LEVEL, 1)
+        yield
 
 
 class Compilations:

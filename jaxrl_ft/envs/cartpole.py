@@ -22,6 +22,7 @@ from jaxrl_ft.core.config import config
 from jaxrl_ft.core.jax_settings import foreign
 from jaxrl_ft.core.types import EnvParams, Key, Leaf, PyTree
 from jaxrl_ft.envs.changes.sensing import delayed, shown
+from jaxrl_ft.envs.gymnax_worlds import library
 from jaxrl_ft.envs.quantities import Quantity, check_order, permutation, switch, text
 from jaxrl_ft.envs.simulator import Discrete, PlainPhysics, register_simulator
 
@@ -134,7 +135,7 @@ def _gymnax() -> tuple[ModuleType, PyTree]:
     """The gymnax module and its environment; imported at the first step, as it takes seconds and starts a backend."""
     # The first step is often traced, and gymnax's modules hold arrays.
     with jax.ensure_compile_time_eval():
-        from gymnax.environments.classic_control import cartpole
+        cartpole = library.imported("gymnax.environments.classic_control.cartpole")
 
     return cartpole, cartpole.CartPole()
 

@@ -18,6 +18,7 @@ from jaxrl_ft.core.config import config
 from jaxrl_ft.core.jax_settings import foreign
 from jaxrl_ft.core.types import EnvParams, EnvState, Key, Leaf, PyTree
 from jaxrl_ft.envs import reaching
+from jaxrl_ft.envs.gymnax_worlds import library
 from jaxrl_ft.envs.quantities import Quantity, check_order
 from jaxrl_ft.envs.simulator import ActionSpace, Box, Discrete, PlainPhysics, register_simulator
 
@@ -279,9 +280,7 @@ class GymnaxSimulator(PlainPhysics):
 def _gymnax(name: str) -> tuple[PyTree, PyTree]:
     """The gymnax environment and its default parameters, as NumPy arrays so that no tracer outlives its trace."""
     with jax.ensure_compile_time_eval():
-        import gymnax
-
-        environment, defaults = gymnax.make(name)
+        environment, defaults = library.imported().make(name)
         return environment, jax.tree.map(np.asarray, defaults)
 
 

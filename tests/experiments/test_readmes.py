@@ -18,7 +18,7 @@ from jaxrl_ft.commands.deploy import main as deploy
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "experiments" / "examples").glob("*.py"))
-LONG = ("point_mass", "compare", "own_method")
+LONG = ("point_mass", "compare", "own_method", "advise")
 PAGES = [ROOT / "README.md", ROOT / "experiments" / "README.md", *sorted((ROOT / "jaxrl_ft").glob("*/README.md"))]
 
 

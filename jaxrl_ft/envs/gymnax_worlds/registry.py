@@ -12,6 +12,7 @@ from jaxrl_ft.core import checks, tree
 from jaxrl_ft.core.jax_settings import foreign
 from jaxrl_ft.core.types import EnvParams, PyTree
 from jaxrl_ft.envs.changes import wrapping
+from jaxrl_ft.envs.gymnax_worlds import library
 from jaxrl_ft.envs.gymnax_worlds.world import GymnaxWorld
 from jaxrl_ft.envs.outside.outline import is_outside
 from jaxrl_ft.envs.simulator import SIMULATORS, register_simulator
@@ -32,8 +33,7 @@ importing gymnax takes seconds."""
 
 @foreign
 def _made(id: str) -> tuple[PyTree, EnvParams]:
-    import gymnax
-
+    gymnax = library.imported()
     try:
         found: tuple[PyTree, EnvParams] = gymnax.make(id)
         if id == CORRECTED:
