@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from jaxrl_ft.core import tree
@@ -88,7 +89,8 @@ def _outlined(plan: Plan, batch: Batch) -> StartedBatch:
 
 def _memory(world: World, run: Run, state: State, width: int) -> int:
     """Bytes of the program that trains so many runs, on all devices; the arguments may be shapes."""
-    analysis = stretch.lower(world, run, state, np.int32(0), np.int32(1)).compile().memory_analysis()
+    going = devices.shapes(jax.ShapeDtypeStruct((), np.bool_), width)
+    analysis = stretch.lower(world, run, state, going, np.int32(0), np.int32(1)).compile().memory_analysis()
     held = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
     return int(held + analysis.temp_size_in_bytes) * devices.mesh().size
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import psutil
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -108,7 +109,11 @@ class Layout(NamedTuple):
     """one run after another on each device, instead of side by side"""
 
     def over_runs(
-        self, one: Callable[..., PyTree], num_shared: int = 0, few_at_once: bool = False
+        self,
+        one: Callable[..., PyTree],
+        num_shared: int = 0,
+        few_at_once: bool = False,
+        any_of: tuple[int, ...] = (),
     ) -> Callable[..., PyTree]:
         """The function of one run as one of many, split over the devices: a leading axis of runs on every leaf.
 
@@ -116,6 +121,7 @@ class Layout(NamedTuple):
             one: takes and returns trees.
             num_shared: how many of its last arguments are shared by all runs and have no such axis.
             few_at_once: as in `turns`.
+            any_of: places of arguments, bool [R], that are one number for all runs of a turn: whether any run has it.
         """
 
         def sharded(*args: PyTree) -> PyTree:
@@ -123,7 +129,7 @@ class Layout(NamedTuple):
             specs = (PartitionSpec(_AXIS),) * num + (PartitionSpec(),) * num_shared
             shard_map: PyTree = jax.shard_map
             mapped = shard_map(
-                lambda *args: self._mapped(one, args[:num], args[num:], few_at_once),
+                lambda *args: self._mapped(one, args[:num], args[num:], few_at_once, any_of),
                 mesh=self.mesh,
                 in_specs=specs,
                 out_specs=PartitionSpec(_AXIS),
@@ -134,24 +140,38 @@ class Layout(NamedTuple):
         return sharded
 
     def _mapped(
-        self, one: Callable[..., PyTree], runs: tuple[PyTree, ...], shared: tuple[PyTree, ...], few_at_once: bool
+        self,
+        one: Callable[..., PyTree],
+        runs: tuple[PyTree, ...],
+        shared: tuple[PyTree, ...],
+        few_at_once: bool,
+        any_of: tuple[int, ...],
     ) -> PyTree:
-        def of(run: tuple[PyTree, ...]) -> PyTree:
-            return one(*run, *shared)
+        def turn(runs: tuple[PyTree, ...]) -> PyTree:
+            axes = tuple(None if place in any_of else 0 for place in range(len(runs)))
+            given = [jnp.any(arg) if axis is None else arg for arg, axis in zip(runs, axes)]
+            return jax.vmap(lambda *run: one(*run, *shared), in_axes=axes)(*given)
 
         if self.exact:
-            return jax.lax.map(of, runs)
+            return jax.lax.map(lambda run: one(*run, *shared), runs)
         each = len(jax.tree.leaves(runs)[0])
         turns = self.turns(each, few_at_once)
-        return jax.vmap(of)(runs) if turns == 1 else jax.lax.map(of, runs, batch_size=each // turns)
+        if turns == 1:
+            return turn(runs)
+        parts = jax.tree.map(lambda leaf: leaf.reshape(turns, each // turns, *leaf.shape[1:]), runs)
+        return jax.tree.map(lambda leaf: leaf.reshape(each, *leaf.shape[2:]), jax.lax.map(turn, parts))
 
     def turns(self, each: int, few_at_once: bool = False) -> int:
         """In how many turns a device computes so many runs with the least padding, one on all but CPUs.
+
+        In an exact layout they are as many as its runs.
 
         Args:
             each: number of runs.
             few_at_once: whether to choose the most turns of those with the least padding, and not the fewest.
         """
+        if self.exact:
+            return each
         least, most = _TOGETHER
         if each < 2 * least or not _of_cpus(self.mesh):
             return 1

@@ -55,6 +55,7 @@ def per_run(
     donate: Sequence[str] = (),
     brief: bool = False,
     few_at_once: bool = False,
+    any_of: Sequence[str] = (),
 ) -> Callable[[Callable[..., PyTree]], "Program"]:
     """Make a program of a function of one run.
 
@@ -67,8 +68,12 @@ def per_run(
             it is then compiled in half the time, to slower code.
         few_at_once: whether a CPU core computes as few runs side by side as fill it, since gradient steps are faster
             where their numbers stay in its cache; all else has less to compile and runs faster with more.
+        any_of: names of arguments, bool, of which the function gets whether any of the runs that lie side by side has
+            it, so that what hangs on it is a branch and no choice between results.
     """
-    return lambda function: Program(function, tuple(static), tuple(shared), tuple(donate), brief, few_at_once)
+    return lambda function: Program(
+        function, tuple(static), tuple(shared), tuple(donate), brief, few_at_once, tuple(any_of)
+    )
 
 
 class Program:
@@ -82,6 +87,7 @@ class Program:
         donate: tuple[str, ...],
         brief: bool = False,
         few_at_once: bool = False,
+        any_of: tuple[str, ...] = (),
     ) -> None:
         self.one = self.__wrapped__ = one
         """the function of one run"""
@@ -91,6 +97,7 @@ class Program:
         if (names[: self._first], names[self._last :]) != (static, shared):
             raise ValueError(f"{self.__name__}: static arguments must come first and shared ones last, as named")
         self._donate = tuple(names.index(name) + 1 for name in donate)
+        self._any_of = tuple(names.index(name) - self._first for name in any_of)
         self._own, self._brief, self._few_at_once = code.own(one), brief, few_at_once
         self._ready: dict[tuple[Path, devices.Layout, store.Form], store.Ready | None] = {}
         if self.__name__ in PROGRAMS:
@@ -163,7 +170,8 @@ class Program:
 
     def _many(self, layout: devices.Layout, *args: PyTree) -> PyTree:
         one = functools.partial(self.one, *args[: self._first])
-        return layout.over_runs(one, len(args) - self._last, self._few_at_once)(*args[self._first :])
+        many = layout.over_runs(one, len(args) - self._last, self._few_at_once, self._any_of)
+        return many(*args[self._first :])
 
     def _compiler(self) -> dict[str, int] | None:
         if not devices.on_cpu():

@@ -7,6 +7,7 @@ import pytest
 import jaxrl_ft as ft
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.curves import area_under_curve
+from jaxrl_ft.training import devices, stretch
 from jaxrl_ft.training.evaluation.outcomes import evaluate_runs
 from jaxrl_ft.training.keys import seeds_of
 
@@ -123,6 +124,39 @@ def test_training_ends_once_all_have_stopped(tune, agents):
     np.testing.assert_array_equal(tuned.curve_steps, np.tile([0] + [64] * UPDATES, (4, 1)))
     np.testing.assert_array_equal(tuned.env_steps - agents.env_steps, 64)
     assert tuned.status == ("ok",) * 4 and tuned.trainable == agents.num_parameters
+
+
+def test_what_comes_of_a_run_behind_its_stop_is_told_to_nobody(tune, whole, stop_at):
+    moments = []
+    tune(stop_at=stop_at, callback=moments.append)
+    for at, moment in enumerate(moments[2:], 1):
+        columns = np.minimum(stops(whole.curve, stop_at), at)
+        np.testing.assert_array_equal(moment.returns, whole.curve[np.arange(4), columns])
+        for name in ("rollout/num", "policy/entropy"):
+            np.testing.assert_array_equal(np.isnan(moment.metrics[name]), columns < at, err_msg=name)
+    assert at == UPDATES
+
+
+@pytest.mark.slow
+def test_turns_of_runs_that_have_stopped_are_left_out(source, tiny, monkeypatch, same):
+    """Sixteen runs a core are turns of four; those that go on fill fewer and fewer, and have the bits that they had."""
+    num = 16 * devices.mesh().size
+    budget = {"seeds": num, "steps": 640, "num_evals": 11, "eval_episodes": 4, "patience": 1}
+    plain = ft.pretrain(source, algo=tiny.algo, network=tiny.network, **budget)
+    stop_at = float(np.median(plain.curve[:, 1:].max(axis=1)))
+    turns, run = [], stretch.stretch.placed
+
+    def counted(*args):
+        each = np.asarray(args[3]).reshape(devices.mesh().size, 4, 4)
+        turns.append(int(each.any(axis=2).sum(axis=1).max()))
+        return run(*args)
+
+    monkeypatch.setattr(stretch.stretch, "placed", counted)
+    packed = ft.pretrain(source, algo=tiny.algo, network=tiny.network, **budget, stop_at=stop_at)
+    monkeypatch.setattr(stretch, "packed", lambda going: None)
+    spread = ft.pretrain(source, algo=tiny.algo, network=tiny.network, **budget, stop_at=stop_at)
+    assert 4 >= max(turns) > min(turns)
+    assert all(same(getattr(packed, name), getattr(spread, name)) for name in OTHERS)
 
 
 def test_streams_do_not_depend_on_a_stop_that_is_not_reached(tune, whole, same):

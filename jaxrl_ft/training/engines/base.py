@@ -32,6 +32,7 @@ class Engine(Protocol):
         pace: Pace | None = None,
         sums: Sums | None = None,
         after: Callable[[State, int, Sums], None] | None = None,
+        going: np.ndarray | None = None,
     ) -> tuple[State, Policy, Sums]:
         """As `stretch.advance`."""
         ...

@@ -92,8 +92,9 @@ class Stepping:
         pace: Pace | None = None,
         sums: Sums | None = None,
         after: Callable[[State, int, Sums], None] | None = None,
+        going: np.ndarray | None = None,
     ) -> tuple[State, Policy, Sums]:
-        """As `stretch.advance`; every update is a call of its own, and so there is no pace."""
+        """As `stretch.advance`; every update is a call of its own, so there is no pace, and all environments step."""
         sums = dict(sums or {})
         for index in range(start, stop):
             policy, noise = programs.acting.placed(world, run, state, np.int32(index))

@@ -44,8 +44,8 @@ class Curves:
     """The evaluations of the runs of several groups, one after another, and what follows from them.
 
     A run has stopped once its mean greedy return was at least `stop_at` at `patience` evaluations in a row, or at the
-    first evaluation behind a number of it that is not finite. Its program goes on beside the others, whose bits would
-    change in a smaller one, and nothing of it is looked at any more.
+    first evaluation behind a number of it that is not finite. What is computed of it from then on, beside others that
+    go on, is not looked at any more.
 
     Args:
         specs: of each group.
@@ -99,6 +99,24 @@ class Curves:
         self._num_evals = int(made["num_evals"])
         self._at_stop, self._at_best = (made.get(name) for name in self._snapshots)
 
+    @property
+    def going(self) -> np.ndarray:
+        """Whether the run of each member still learns, bool [M]."""
+        stopped: np.ndarray = self.stopped[self._run_of]
+        return ~stopped
+
+    def faults(self, now: Fault) -> Fault:
+        """What was not finite of each member, [M]: by now, or when its run stopped.
+
+        Args:
+            now: of each member by now, [M] or more.
+        """
+        num = len(self._run_of)
+        if self._at_stop is None:
+            return Fault(*(np.asarray(leaf)[:num] for leaf in now))
+        pairs = zip(self._at_stop.fault, now)
+        return Fault(*(np.where(self.going, np.asarray(after)[:num], before) for before, after in pairs))
+
     def begin(self, returns: np.ndarray) -> None:
         """Add the return of the untouched policies, at step 0; it neither counts for a stop nor can be kept."""
         self._num_evals += 1
@@ -148,10 +166,14 @@ class Curves:
         return ended, ended if self._at_best is None else self._choose(self._found, self._at_best, ended)
 
     @property
+    def last(self) -> np.ndarray:
+        """Mean greedy return of each run at the last evaluation, or where it stopped, [R]; none before the first."""
+        return self._returns[-1] if self._returns else np.zeros(0)
+
+    @property
     def latest(self) -> float:
-        """Mean of the last evaluation over the runs whose return is finite; minus infinity where there is none."""
-        found = self._returns[-1] if self._returns else np.zeros(0)
-        return float(np.mean(found, where=np.isfinite(found))) if np.isfinite(found).any() else -math.inf
+        """The mean of `last` over the runs whose return is finite; minus infinity where there is none."""
+        return float(np.mean(self.last, where=np.isfinite(self.last))) if np.isfinite(self.last).any() else -math.inf
 
     @property
     def returns(self) -> np.ndarray:

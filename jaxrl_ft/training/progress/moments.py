@@ -25,11 +25,12 @@ class Progress(NamedTuple):
     metrics: dict[str, np.ndarray]
     """means over the updates since the last moment that has any by run, [R], members of a population one after another.
     `rollout/episode_return` and `rollout/episode_length` are means over the episodes that ended, NaN where none did,
-    and `rollout/num` is how many ended in each update. Empty at a moment that only says that another run stopped"""
+    and `rollout/num` is how many ended in each update. All are NaN of a run that stopped before. Empty at a moment that
+    only says that another run stopped"""
     step: int = 0
     """environment steps of each run by now, what its method paid before training included: a point of `curve_steps`"""
     returns: np.ndarray | None = None
-    """mean greedy return of each run, [R], at a moment at which they were evaluated"""
+    """mean greedy return of each run, [R], at a moment of an evaluation; of one that stopped, where it did"""
     first_run: int = 0
     """number of the first run; others than 0 are of a part of a cell of a comparison"""
     not_finite: Mapping[int, str] = MappingProxyType({})
@@ -59,11 +60,17 @@ CellCallback = Callable[[str, str, Progress | None], None]
 """Called with method, target and a moment of training, or None once the cell is evaluated."""
 
 
-def means(sums: Mapping[str, np.ndarray], updates: int) -> dict[str, np.ndarray]:
-    """The metrics of a moment from their sums over some updates, both [R]."""
+def means(sums: Mapping[str, np.ndarray], updates: int, going: np.ndarray) -> dict[str, np.ndarray]:
+    """The metrics of a moment from their sums over some updates, both [R]; NaN of runs that learn no more.
+
+    Args:
+        sums: by name, [R] or more, which fill up the program.
+        updates: how many.
+        going: whether each run still learned in them, bool [R].
+    """
     found = {name: values / updates for name, values in sums.items()}
     ended = sums.get(EPISODES)
     if ended is not None:
         for name in (name for name in PER_EPISODE if name in sums):
             found[name] = np.where(ended > 0, sums[name] / np.maximum(ended, 1.0), np.nan)
-    return found
+    return {name: np.where(going, values[: len(going)], np.float32(np.nan)) for name, values in found.items()}

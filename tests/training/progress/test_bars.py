@@ -169,15 +169,16 @@ def test_what_is_neither_true_nor_false_is_refused(agents, source, target, nothi
             call()
 
 
-def test_means_are_over_updates_and_those_of_episodes_over_episodes():
+def test_means_are_over_updates_and_those_of_episodes_over_episodes_and_of_runs_that_learn():
     sums = {name: np.array(values) for name, values in {
-        "loss/policy": [4.0, 8.0], "rollout/num": [2.0, 0.0], "rollout/episode_return": [10.0, 0.0],
+        "loss/policy": [4.0, 8.0, 8.0, 1.0], "rollout/num": [2.0, 0.0, 1.0, 1.0],
+        "rollout/episode_return": [10.0, 0.0, 3.0, 1.0],
     }.items()}  # fmt: skip
-    found = means(sums, 4)
-    np.testing.assert_array_equal(found["loss/policy"], [1.0, 2.0])
-    np.testing.assert_array_equal(found["rollout/num"], [0.5, 0.0])
-    np.testing.assert_array_equal(found["rollout/episode_return"], [5.0, np.nan])
-    assert means({}, 0) == {}
+    found = means(sums, 4, np.array([True, True, False]))
+    np.testing.assert_array_equal(found["loss/policy"], [1.0, 2.0, np.nan])
+    np.testing.assert_array_equal(found["rollout/num"], [0.5, 0.0, np.nan])
+    np.testing.assert_array_equal(found["rollout/episode_return"], [5.0, np.nan, np.nan])
+    assert means({}, 0, np.ones(3, bool)) == {}
 
 
 def test_a_part_of_a_moment_numbers_its_runs_from_its_first():
