@@ -107,7 +107,7 @@ def advance(
     """
     pace, sums = pace or Pace(), dict(sums or {})
     width = len(jax.tree.leaves(state)[0])
-    learns = np.arange(width) < width if going is None else np.append(going, np.zeros(width - len(going), bool))
+    learns = np.ones(width, bool) if going is None else np.append(going, np.zeros(width - len(going), bool))
     order = packed(learns)
     back = None if order is None else np.argsort(order)
     world, run, state, learns = _arranged((world, run, state, devices.put(learns, width)), order)

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxrl_ft.core import checks
 from jaxrl_ft.store.metrics import RETURN, measured
-from jaxrl_ft.training.progress.moments import PER_EPISODE, Progress
+from jaxrl_ft.training.progress.moments import Progress
 
 WAITING = 10_000
 """Records that wait for a slow tracker at most; more are dropped."""
@@ -120,11 +120,11 @@ class Tracker(ABC):
 
 
 def means(moment: Progress) -> dict[str, float]:
-    """The numbers of a moment over its runs; means of episodes are left out where none ended."""
+    """The means of a moment over its runs; what no run has a number for is left out, as behind the stop of all."""
     found = {name: _mean(values) for name, values in measured(moment).items()}
     if moment.returns is not None and len(moment.returns) > 1:
         found |= {f"{RETURN}_min": float(moment.returns.min()), f"{RETURN}_max": float(moment.returns.max())}
-    return {name: value for name, value in found.items() if name not in PER_EPISODE or np.isfinite(value)}
+    return {name: value for name, value in found.items() if not np.isnan(value)}
 
 
 def _mean(values: np.ndarray) -> float:

@@ -40,8 +40,12 @@ class Memory(ft.Tracker):
         return Sent(self.runs.setdefault(stage, [step]), self.fault)
 
 
+NOTHING = np.array([np.nan, np.nan])
+"""Of episodes, none of which ended, or of runs that stopped."""
+
+
 def moment(updates=4, **changes):
-    metrics = {"loss/policy": np.array([1.0, 3.0]), "rollout/episode_return": np.array([np.nan, np.nan])}
+    metrics = {"loss/policy": np.array([1.0, 3.0]), **dict.fromkeys(("rollout/episode_return", "kl"), NOTHING)}
     return Progress("training", updates, 8, 64, metrics, 32 * updates, np.array([5.0, 9.0]))._replace(**changes)
 
 
