@@ -126,7 +126,7 @@ def lowered() -> dict[str, Any]:
         return placed(program, *args)
 
     # Only the cores of a CPU compute many runs in turns.
-    with mock.patch.object(Layout, "turns", lambda *_: 1), mock.patch.object(Program, "placed", note):
+    with mock.patch.object(Layout, "turns", return_value=1), mock.patch.object(Program, "placed", note):
         ft.pretrain(ft.make_task("CartPole-v1"), seeds=SEEDS, steps=256, num_evals=2, eval_episodes=2)
     return found
 
