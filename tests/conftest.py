@@ -2,6 +2,7 @@
 
 import gc
 import os
+import platform
 import signal
 import socket
 from contextlib import contextmanager
@@ -35,13 +36,18 @@ LEVEL = "xla_backend_optimization_level"
 
 
 def pytest_configure(config):
-    """Compile to slower code in less time, since programs of tiny shapes take longer to compile than to run."""
-    level = 0 if "not slow" in config.option.markexpr else 1
-    per_run.QUICK[LEVEL] = level
+    """Compile to slower code in less time, since programs of tiny shapes take longer to compile than to run.
+
+    Slow tests have the code that users have. Which products and sums become one instruction, with one rounding, depends
+    without optimisation on what lies around them; without such instructions equal arithmetic has equal bits.
+    """
+    brief = "not slow" in config.option.markexpr
+    per_run.QUICK[LEVEL] = 0 if brief else 1
     # XLA ends a process that gets a flag it does not know, hence the version.
     if version("jaxlib").startswith("0.10."):
-        flags = f"--xla_cpu_use_fusion_emitters=false --{LEVEL}={level}"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+        flags = ["--xla_cpu_use_fusion_emitters=false", f"--{LEVEL}={per_run.QUICK[LEVEL]}"]
+        flags += ["--xla_cpu_max_isa=AVX"] if brief and platform.machine() in ("x86_64", "AMD64") else []
+        os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).strip()
 
 
 _COMPILED: list[str] = []
@@ -60,14 +66,6 @@ def few_memory_maps():
     """The suite compiles thousands of small programs, most of which no later module needs."""
     yield
     forget_when_many(share=0.25)
-
-
-@pytest.fixture(scope="module")
-def optimised():
-    """Programs of this package are compiled as users have them, where they run for longer than they compile."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(per_run.QUICK, LEVEL, 1)
-        yield
 
 
 class Compilations:

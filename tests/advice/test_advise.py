@@ -162,7 +162,6 @@ def test_without_advice_nothing_changes():
     assert advised.optimizer == ft.OPTIMIZERS["nadamw"]
 
 
-@pytest.mark.usefixtures("optimised")
 def test_the_command_probes_follows_the_advice_and_tells_whether_it_held(undrawn, tmp_path):
     out = tmp_path / "run"
     flags = ["--advise", "--method", "lora", "l2sp", "--shift", "giant-pole", "--out", str(out)]

@@ -96,7 +96,6 @@ def value_iteration():
     return values
 
 
-@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize("name", ["dqn", pytest.param("dqn, the other choices", marks=pytest.mark.slow), "pqn"])
 def test_q_values_of_a_table_are_those_of_value_iteration(name):
     algo = LEARNERS[name]

@@ -207,7 +207,6 @@ def test_pruning_keeps_the_larger_entries_of_every_kernel(finetuned, agents, tar
                           >= np.where(left, 0.0, np.abs(kernel.reshape(4, -1))).max(axis=1))  # fmt: skip
 
 
-@pytest.mark.slow
 def test_a_mixture_without_a_share_is_plain_fine_tuning(finetuned, agents, target, tiny, same):
     tuned = ft.finetune(agents, target, ft.Method(data=ft.Mixture(share=0.0)), seed=1, **tiny.budget)
     assert same(tuned.params, finetuned("full").params)
