@@ -2,16 +2,17 @@
 
     python experiments/benchmarks/early_stops.py
 
-16 and 64 agents on CartPole-v1, for 40,960 env steps with 11 evaluations, and the same until two
-evaluations in a row return 500. Both alternate in one run, after a first call of each that compiles, and every round is
-kept. Writes results/early_stops.json.
+16 and 64 agents on CartPole-v1, for 40,960 env steps with 11 evaluations, and the same until two evaluations in a row
+return 500. Both alternate in one run, after a first call of each that compiles, and every round is kept. Writes
+results/early_stops.json.
 """
 
 import argparse
 import json
-import statistics
 import time
 from pathlib import Path
+
+from throughput import spread
 
 import jaxrl_ft as ft
 
@@ -40,7 +41,7 @@ def measured(num: int) -> dict[str, object]:
     ratios = [whole / early for whole, early in zip(*seconds.values())]
     return {
         "seconds": seconds,
-        "times_faster": {name: of(ratios) for name, of in (("median", statistics.median), ("min", min), ("max", max))},
+        "times_faster": spread(ratios),
         "share_of_env_steps": float(agents.env_steps.mean() / 40_960),
     }
 

@@ -133,11 +133,11 @@ def _trained(
     points = sorted({*evaluations.tolist(), *controller.points, spec.num_updates})
     for point in (point for point in points if point > place.finished):
         if point > 0:
-            between = partial(_between, pause, specs, reports, curves, run, place)
+            between = partial(_between, pause, reports, curves, run, place)
             state, answer, sums = engine.advance(world, run, state, place.at, point, pace, sums, between, curves.going)
         controller.record(sums)
         chosen = answer_of(spec, start, answer, controller.scores)
-        now, fault = partial(_snapshot, specs, chosen, state), of_runs(specs, curves.faults(state.fault))
+        now, fault = partial(_snapshot, specs, chosen, state), curves.faults(state.fault)
         measured = means(sums, point - max(place.finished, 0), curves.going)
         if point in evaluations:
             broken = np.asarray(fault.quantity) > 0
@@ -157,18 +157,10 @@ def _trained(
 
 
 def _between(
-    pause: Pause,
-    specs: Sequence[Spec],
-    reports: Reports,
-    curves: Curves,
-    run: Run,
-    place: Place,
-    state: State,
-    at: int,
-    sums: Sums,
+    pause: Pause, reports: Reports, curves: Curves, run: Run, place: Place, state: State, at: int, sums: Sums
 ) -> None:
     """Report a fault at once behind a call of the program, and pause."""
-    reports.if_new(at, place.paid, of_runs(specs, curves.faults(state.fault)))
+    reports.if_new(at, place.paid, curves.faults(state.fault))
     pause(run, place, state, at, sums)
 
 

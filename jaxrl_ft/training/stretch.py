@@ -119,11 +119,11 @@ def advance(
             before = sums.get(name, np.zeros(len(values), values.dtype))
             sums[name] = np.cumsum(np.column_stack([before, values[:, : last - start]]), axis=1)[:, -1]
         pace.took(last - start, time.perf_counter() - began)
-        start = last
+        start, found = last, _arranged(state, back)
         if after is not None:
-            after(_arranged(state, back), start, sums)
+            after(found, start, sums)
         if start >= stop:
-            return *_arranged((state, answer), back), sums
+            return found, _arranged(answer, back), sums
 
 
 def packed(going: np.ndarray) -> np.ndarray | None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from jaxrl_ft.core import tree
 from jaxrl_ft.core.policy import Policy
 from jaxrl_ft.core.types import PyTree
-from jaxrl_ft.training.evaluation.faults import Fault
+from jaxrl_ft.training.evaluation.faults import Fault, of_runs
 from jaxrl_ft.training.spec import Spec
 
 _ARRAYS = ("stopped", "updates", "kept_steps", "_row", "_highest")
@@ -53,6 +53,7 @@ class Curves:
     """
 
     def __init__(self, specs: Sequence[Spec], num_evals: int) -> None:
+        self._specs = specs
         self._stop_at = np.concatenate([np.full(s.num_runs, np.nan if s.stop_at is None else s.stop_at) for s in specs])
         self._patience = np.concatenate([np.full(spec.num_runs, spec.patience) for spec in specs])
         self._best = np.concatenate([np.full(s.num_runs, s.keep == "best") for s in specs])
@@ -105,17 +106,16 @@ class Curves:
         stopped: np.ndarray = self.stopped[self._run_of]
         return ~stopped
 
-    def faults(self, now: Fault) -> Fault:
-        """What was not finite of each member, [M]: by now, or when its run stopped.
+    def faults(self, members: Fault) -> Fault:
+        """What was not finite of each run, [R]: by now, or when it stopped.
 
         Args:
-            now: of each member by now, [M] or more.
+            members: of each member by now, [M] or more.
         """
-        num = len(self._run_of)
+        now = of_runs(self._specs, members)
         if self._at_stop is None:
-            return Fault(*(np.asarray(leaf)[:num] for leaf in now))
-        pairs = zip(self._at_stop.fault, now)
-        return Fault(*(np.where(self.going, np.asarray(after)[:num], before) for before, after in pairs))
+            return now
+        return tree.choose_rows(self.stopped, of_runs(self._specs, self._at_stop.fault), now)
 
     def begin(self, returns: np.ndarray) -> None:
         """Add the return of the untouched policies, at step 0; it neither counts for a stop nor can be kept."""

@@ -10,8 +10,11 @@ from jaxrl_ft.training.evaluation.faults import Fault
 
 
 def group(num_runs, stop_at=None, keep="last", population=1, patience=2):
-    method = SimpleNamespace(population=population)
-    return SimpleNamespace(num_runs=num_runs, stop_at=stop_at, keep=keep, method=method, patience=patience)
+    method = SimpleNamespace(population=population, control=SimpleNamespace(population=1))
+    return SimpleNamespace(
+        num_runs=num_runs, num_members=num_runs * population, stop_at=stop_at, keep=keep, method=method,
+        patience=patience,
+    )  # fmt: skip
 
 
 def moment(point, runs, members):
@@ -55,6 +58,20 @@ def test_a_run_stops_at_the_second_evaluation_in_a_row_and_its_curve_goes_on_fla
     assert curves.steps.dtype == np.int64
     assert curves.updates.tolist() == [3, 4, 1, 4, 4] and curves.kept_steps.tolist() == [35, 45, 15, 45, 45]
     assert taken(ended) == taken(kept) == ([3, 4, 1, 4, 4],) * 2
+
+
+def test_what_breaks_behind_a_stop_is_not_told_of_its_run():
+    # Snapshots say that every run broke, at the point at which they were taken.
+    curves, *_ = played([group(2, stop_at=8, population=2), group(1)], [[9, 8, 1], [1, 1, 1], [9, 9, 9]])
+    assert curves.stopped.tolist() == [True, False, False] and curves.going.tolist() == [False, True, False, True, True]
+    later = Fault(np.array([7, 7, 0, 7, 5, 3]), np.array([50, 60, 70, 80, 90, 9]))
+    quantity, update = curves.faults(later)
+    assert quantity.tolist() == [1, 7, 5] and update.tolist() == [0, 60, 90]
+    fresh = Curves([group(2)], 2)
+    assert [leaf.tolist() for leaf in fresh.faults(Fault(np.array([0, 4, 1]), np.array([-1, 2, 3])))] == [
+        [0, 4],
+        [-1, 2],
+    ]
 
 
 def test_each_group_has_its_own_patience():
